@@ -1,0 +1,34 @@
+"""Synthetic doodles, five stages, a scored retrieval and a report, on any CPU.
+
+    python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+"""
+
+from sketchjax.config import default
+
+
+def get_config():
+    """A small two-branch network for 64-bit codes."""
+    config = default()
+    config.name = "quickstart"
+    config.data.source = "synthetic"
+    config.data.synthetic_per_category = 300
+    config.data.splits = {"train": 0.7, "validation": 0.05, "gallery": 0.2, "query": 0.05}
+    config.data.points = 96
+    config.data.shards = 2
+    config.drawing.size = 48
+    config.drawing.stroke_width = 1.5
+    config.model.cnn.width = 0.25
+    config.model.cnn.stem_stride = 2
+    config.model.cnn.dense_features = 256
+    config.model.cnn.dropout = 0.2
+    config.model.rnn.hidden = 64
+    config.model.rnn.implementation = "fused"
+    config.train.batch_size = 64
+    config.train.inner_steps = 6
+    config.train.outer_steps = 2
+    for stage, epochs in zip(("cnn", "rnn", "joint", "center", "full"), (4, 4, 2, 1, 1)):
+        config.stages[stage].epochs = epochs
+        config.stages[stage].learning_rate = 2e-3
+        config.stages[stage].warmup_epochs = 0.3
+    config.evaluation.batch_size = 256
+    return config

@@ -1,0 +1,148 @@
+"""Records on their way from a file to ragged chunks, and those that cannot be used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sketchjax.data.sketch import Sketches
+from sketchjax.errors import DataError
+
+KINDS = {
+    "unreadable": "not JSON, a missing field, a wrong type, a damaged archive",
+    "empty": "a drawing without a point",
+    "unequal": "a stroke with unequal numbers of x and y",
+    "range": "a coordinate outside 0 to 255, or one that cannot be scaled into it",
+    "not_finite": "a coordinate that is NaN or infinite",
+    "too_large": "a drawing or line beyond the limits",
+    "truncated": "a file that ends in the middle of a record or of its compressed stream",
+}
+MOST_POINTS = 65_535  # in one sketch; the longest simplified drawing of QuickDraw has some hundreds
+
+
+@dataclass(frozen=True, slots=True)
+class BadRecord:
+    """A record that cannot be used. `kind` is a key of `KINDS`; `reason` is a sentence for people.
+
+    place: the line of a text file (from 1) or the record of another (from 0).
+    """
+
+    path: Path
+    place: int
+    kind: str
+    reason: str
+
+
+class Refused(Exception):
+    """A record is bad: raised where that is seen, caught where its place is known.
+
+    It never reaches a user: `Reporter` makes it a DataError or a BadRecord.
+    """
+
+    def __init__(self, kind: str, reason: str):
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class Reporter:
+    """Hands bad records of one file to `on_bad`, or raises DataError where there is none."""
+
+    def __init__(self, path: Path, unit: str, on_bad: Callable[[BadRecord], None] | None):
+        self.path = path
+        self.unit = unit
+        self.on_bad = on_bad
+
+    def __call__(self, place: int, kind: str, reason: str) -> None:
+        if self.on_bad is None:
+            raise DataError(
+                f"{self.path}, {self.unit} {place}: {reason} ({kind}); "
+                "mend or remove it, or skip bad records (--on-bad skip)"
+            )
+        self.on_bad(BadRecord(self.path, place, kind, reason))
+
+
+def key_of_points(points: np.ndarray) -> int:
+    """A stable u64 for a drawing u8[t 3] that has no key_id: the same in every file and format."""
+    digest = hashlib.blake2b(np.ascontiguousarray(points, np.uint8).tobytes(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+class Gather:
+    """Collects sketches stroke by stroke as bytes, and joins them into one `Sketches` at the end.
+
+    Coordinates stay bytes objects until then: an array for each stroke costs 1 µs, five strokes a
+    sketch, two coordinates each; one join for a chunk costs next to nothing.
+    """
+
+    def __init__(self):
+        self.xs: list[bytes] = []
+        self.ys: list[bytes] = []
+        self.stroke_lengths: list[int] = []
+        self.stroke_counts: list[int] = []
+        self.categories: list[str] = []
+        self.key_ids: list[int] = []
+        self.recognized: list[int] = []
+        self.places: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def add(
+        self,
+        xs: list[bytes],
+        ys: list[bytes],
+        lengths: list[int],
+        *,
+        category: str,
+        key_id: int,
+        recognized: int,
+        place: int,
+    ) -> None:
+        """Add one sketch: per stroke the x and the y as bytes, and the number of its points."""
+        self.xs += xs
+        self.ys += ys
+        self.stroke_lengths += lengths
+        self.stroke_counts.append(len(lengths))
+        self.categories.append(category)
+        self.key_ids.append(key_id)
+        self.recognized.append(recognized)
+        self.places.append(place)
+
+    def add_points(
+        self, points: np.ndarray, *, category: str, key_id: int, recognized: int, place: int
+    ) -> None:
+        """Add one sketch that is points u8[t 3] already."""
+        ends = np.flatnonzero(points[:, 2]) + 1
+        self.add(
+            [points[:, 0].tobytes()],
+            [points[:, 1].tobytes()],
+            np.diff(ends, prepend=0).tolist(),
+            category=category,
+            key_id=key_id,
+            recognized=recognized,
+            place=place,
+        )
+
+    def sketches(self) -> Sketches:
+        """Everything gathered so far, as one ragged batch; the gathering starts anew."""
+        ends = np.cumsum(np.array(self.stroke_lengths, np.int64))
+        points = np.zeros((int(ends[-1]) if len(ends) else 0, 3), np.uint8)
+        points[:, 0] = np.frombuffer(b"".join(self.xs), np.uint8)
+        points[:, 1] = np.frombuffer(b"".join(self.ys), np.uint8)
+        points[ends - 1, 2] = 1
+        last_strokes = np.cumsum(np.array(self.stroke_counts, np.int64)) - 1
+        result = Sketches(
+            points=points,
+            offsets=np.concatenate([np.zeros(1, np.int64), ends[last_strokes]]),
+            categories=self.categories,
+            key_ids=np.array(self.key_ids, np.uint64),
+            recognized=np.array(self.recognized, np.int8),
+            places=np.array(self.places, np.int64),
+        )
+        self.__init__()
+        return result

@@ -1,0 +1,43 @@
+"""The progress bars of a conversion: whole files or shards, sketches, sketches a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+
+@contextmanager
+def progress_bars(console: Console) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description:<8}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.fields[sketches]:,} sketches"),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=console.quiet) as bars:
+        yield bars
+
+
+class Bar:
+    """One line of progress: whole files or shards of all, sketches so far, and their rate."""
+
+    def __init__(self, bars: Progress, title: str, unit: str, total: int, done: int):
+        self._bars, self._sketches = bars, 0
+        self._id = bars.add_task(
+            title, total=total, completed=done, unit=unit, sketches=0, rate=0.0
+        )
+
+    def sketches(self, number: int) -> None:
+        self._sketches += number
+        elapsed = self._bars.tasks[self._id].elapsed or 0.0
+        rate = self._sketches / elapsed if elapsed else 0.0
+        self._bars.update(self._id, sketches=self._sketches, rate=rate)
+
+    def finished(self) -> None:
+        self._bars.advance(self._id)

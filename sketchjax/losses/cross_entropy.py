@@ -1,0 +1,16 @@
+"""Softmax cross entropy (SketchMate, eq. 2)."""
+
+import jax
+import jax.numpy as jnp
+
+
+def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """Mean of -log softmax(logits)_label.
+
+    logits: f[b l]; labels: i[b].  Returns f[].
+    Raises ValueError when the two differ in b.
+    """
+    if logits.shape[:1] != labels.shape:
+        raise ValueError(f"logits {logits.shape} and labels {labels.shape} differ in b")
+    log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))
+    return -jnp.take_along_axis(log_probability, labels[:, None], axis=1).mean()

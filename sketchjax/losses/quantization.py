@@ -1,0 +1,14 @@
+"""Quantisation loss (SketchMate, eq. 3)."""
+
+import jax
+
+
+def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
+    """Mean squared distance of a code feature to its fixed binary code, summed over the bits.
+
+    features: f[b d] in (0, 1); codes: f[b d] of 0 and 1.  Returns f[].
+    Raises ValueError when the two differ in shape.
+    """
+    if features.shape != codes.shape:
+        raise ValueError(f"features {features.shape} and codes {codes.shape} differ in shape")
+    return ((features - codes) ** 2).sum(-1).mean()

@@ -1,0 +1,134 @@
+"""The CNN branch: AlexNet without local response normalisation (Krizhevsky et al. 2012)."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sketchjax.ops.convolution import conv2d, max_pool
+from sketchjax.ops.dropout import dropout
+
+
+class Conv(nn.Module):
+    """A convolution with bias, or followed by batch normalisation instead of it."""
+
+    features: int
+    size: int
+    stride: int = 1
+    padding: int = 0
+    batch_norm: bool = True
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        """f[b h w c] -> f[b h' w' features], before the rectifier."""
+        shape = (self.size, self.size, images.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
+        images = conv2d(
+            images.astype(self.dtype),
+            kernel.astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+        )
+        if self.batch_norm:
+            return batch_norm(self.axis_name, self.dtype, train)(images)
+        return images + self.param("bias", nn.initializers.zeros, (self.features,)).astype(
+            self.dtype
+        )
+
+
+def batch_norm(axis_name: str | None, dtype: jnp.dtype, train: bool) -> Callable:
+    """Batch normalisation with statistics over all devices of `axis_name`."""
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        dtype=dtype,
+        axis_name=axis_name if train else None,
+        name="norm",
+    )
+
+
+class Dense(nn.Module):
+    """A dense layer, its batch normalisation, rectifier and dropout."""
+
+    features: int
+    dropout: float
+    batch_norm: bool
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, train: bool, keys: jax.Array | None) -> jax.Array:
+        """f[b c] -> f[b features]."""
+        features = nn.Dense(
+            self.features,
+            use_bias=not self.batch_norm,
+            kernel_init=nn.initializers.he_normal(),
+            dtype=self.dtype,
+            name="dense",
+        )(features)
+        if self.batch_norm:
+            features = batch_norm(self.axis_name, self.dtype, train)(features)
+        return dropout(nn.relu(features), self.dropout, keys if train else None)
+
+
+class AlexNet(nn.Module):
+    """One tower of five convolutions and two dense layers.
+
+    width: multiplies all channel counts (96, 256, 384, 384, 256; dense 4096).
+    stem_stride: the first convolution's; 4 at 224 px as published, 2 for pictures of 64 px.
+    batch_norm: after each convolution and dense layer; off in the published network.
+    dropout: after each dense layer.
+    """
+
+    width: float = 1.0
+    stem_stride: int = 4
+    dense_features: int | None = None
+    batch_norm: bool = True
+    dropout: float = 0.5
+    axis_name: str | None = None
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self):
+        def conv(features: int, size: int, **geometry: int) -> Conv:
+            return Conv(
+                round(features * self.width),
+                size,
+                batch_norm=self.batch_norm,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                **geometry,
+            )
+
+        self.conv1 = conv(96, 11, stride=self.stem_stride, padding=2)
+        self.conv2 = conv(256, 5, padding=2)
+        self.conv3 = conv(384, 3, padding=1)
+        self.conv4 = conv(384, 3, padding=1)
+        self.conv5 = conv(256, 3, padding=1)
+        dense = self.dense_features or round(4096 * self.width)
+        self.dense6, self.dense7 = (
+            Dense(dense, self.dropout, self.batch_norm, self.axis_name, self.dtype)
+            for _ in range(2)
+        )
+
+    def __call__(
+        self, raster: jax.Array, *, train: bool = False, keys: jax.Array | None = None
+    ) -> jax.Array:
+        """raster: f[b s s 1] of ink in 0 to 1; keys: one a sketch, for dropout.
+
+        Returns the second dense layer, f32[b d].
+        """
+        images = max_pool(nn.relu(self.conv1(raster, train)))
+        images = max_pool(nn.relu(self.conv2(images, train)))
+        images = nn.relu(self.conv3(images, train))
+        images = nn.relu(self.conv4(images, train))
+        images = max_pool(nn.relu(self.conv5(images, train)))
+        features = images.reshape(images.shape[0], -1)
+        for layer, dense in enumerate((self.dense6, self.dense7)):
+            layer_keys = None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(
+                keys, layer
+            )
+            features = dense(features, train, layer_keys)
+        return features.astype(jnp.float32)

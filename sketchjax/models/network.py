@@ -1,0 +1,111 @@
+"""The network as the trainer and the encoder use it: from points to features and logits."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from sketchjax.models.alexnet import AlexNet
+from sketchjax.models.bigru import BiGRU
+from sketchjax.models.two_branch import Output, TwoBranch
+from sketchjax.ops.augment import augment
+from sketchjax.ops.draw import bounding_center, rasterize, sequence
+
+
+@dataclass(frozen=True)
+class Network:
+    """The model with the drawing before it.
+
+    size, stroke_width: of the raster in pixels; offset_scale: what the sequence's offsets are
+    divided by; augmentation: the strengths that `ops.augment.augment` takes.
+    """
+
+    model: TwoBranch
+    size: int
+    stroke_width: float
+    offset_scale: float
+    augmentation: dict[str, float]
+
+    def initialise(self, key: jax.Array, points: int) -> dict:
+        """All parameters and batch statistics, for sketches of `points` points."""
+        return self.model.init(
+            key,
+            jnp.zeros((1, self.size, self.size, 1)),
+            jnp.zeros((1, points, 4)),
+            jnp.ones((1,), jnp.int32),
+            method="all_branches",
+        )
+
+    def apply(self, variables: dict, points: jax.Array, length: jax.Array, branch: str) -> Output:
+        """Evaluation: points u8[b t 3], length i[b]; no augmentation, no dropout."""
+        return self.model.apply(variables, *self.inputs(points, length, branch), branch=branch)
+
+    def apply_in_training(
+        self,
+        variables: dict,
+        points: jax.Array,
+        length: jax.Array,
+        branch: str,
+        keys: jax.Array,
+    ) -> tuple[Output, dict]:
+        """Augmented and with dropout, under one PRNG key a sketch; also the new statistics."""
+        fold = jax.vmap(jax.random.fold_in, (0, None))
+        center = bounding_center(points, length)
+        points, length = augment(fold(keys, 0), points, length, **self.augmentation)
+        output, changed = self.model.apply(
+            variables,
+            *self.inputs(points, length, branch, center),
+            branch=branch,
+            train=True,
+            keys=fold(keys, 1),
+            mutable=["batch_stats"],
+        )
+        return output, changed.get("batch_stats", {})
+
+    def inputs(
+        self, points: jax.Array, length: jax.Array, branch: str, center: jax.Array | None = None
+    ) -> tuple[jax.Array | None, jax.Array | None, jax.Array]:
+        """Draw what the branch needs: raster f[b s s 1], sequence f[b t 4], and the length.
+
+        center: f[b 2], what stands in the middle of the raster; by default the drawing's own.
+        """
+        raster = steps = None
+        if branch != "rnn":
+            raster = rasterize(
+                points, length, size=self.size, stroke_width=self.stroke_width, center=center
+            )
+        if branch != "cnn":
+            steps = sequence(points, length, scale=self.offset_scale)
+        return raster, steps, length
+
+
+def build(
+    config: ConfigDict, *, classes: int, offset_scale: float, axis_name: str | None
+) -> Network:
+    """The network of a config; axis_name: the devices' axis for batch normalisation."""
+    model = config.model
+    dtype = jnp.dtype(model.dtype)
+    cnn = AlexNet(
+        width=model.cnn.width,
+        stem_stride=model.cnn.stem_stride,
+        dense_features=model.cnn.dense_features or None,
+        batch_norm=model.cnn.batch_norm,
+        dropout=model.cnn.dropout,
+        axis_name=axis_name,
+        dtype=dtype,
+    )
+    rnn = BiGRU(
+        hidden=model.rnn.hidden,
+        layers=model.rnn.layers,
+        dropout=model.rnn.dropout,
+        implementation=model.rnn.implementation,
+        dtype=dtype,
+    )
+    return Network(
+        TwoBranch(model.bits, classes, cnn, rnn, model.fusion_features),
+        size=config.drawing.size,
+        stroke_width=config.drawing.stroke_width,
+        offset_scale=offset_scale,
+        augmentation=config.augmentation.to_dict(),
+    )

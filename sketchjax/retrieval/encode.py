@@ -1,0 +1,68 @@
+"""From sketches to code features: one streaming pass over a split, on all devices."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from sketchjax.data.feed import Batch
+from sketchjax.models.network import Network
+from sketchjax.parallel import SPLIT, WHOLE, over_devices, split
+
+
+class Encoded(NamedTuple):
+    """features: f32[n d] in (0, 1), None for one branch; predictions, labels, index: i32[n]."""
+
+    features: np.ndarray | None
+    predictions: np.ndarray
+    labels: np.ndarray
+    index: np.ndarray
+
+
+class Encoder:
+    """The compiled forward pass of a network; one for each choice of branches."""
+
+    def __init__(self, network: Network, branch: str = "both"):
+        def forward(variables, points, length):
+            output = network.apply(variables, points, length, branch)
+            return output.features, output.logits.argmax(-1)
+
+        self.devices = jax.local_device_count()
+        self._forward = over_devices(forward, inputs=(WHOLE, SPLIT, SPLIT), outputs=SPLIT)
+
+    def stream(
+        self, variables: dict, batches: Iterable[tuple[Batch, np.ndarray]]
+    ) -> Iterator[Encoded]:
+        """Encode (batch, mask) pairs of one size, a multiple of the devices.
+
+        Where mask is False the sketch is padding and left out, so that a remainder is exact on
+        any number of devices. The device works a batch ahead of what is yielded.
+        """
+        pending = None
+        for batch, mask in batches:
+            parts = split((batch.points, batch.length), self.devices)
+            running = self._forward(variables, *parts), batch, mask
+            if pending is not None:
+                yield _gather(*pending)
+            pending = running
+        if pending is not None:
+            yield _gather(*pending)
+
+
+def _gather(outputs, batch: Batch, mask: np.ndarray) -> Encoded:
+    features, predictions = jax.tree.map(
+        lambda array: np.asarray(array).reshape(-1, *array.shape[2:])[mask], outputs
+    )
+    return Encoded(features, predictions, batch.label[mask], batch.index[mask])
+
+
+def concatenate(parts: Iterable[Encoded]) -> Encoded:
+    """All of a stream as one."""
+    columns = list(zip(*parts, strict=True))
+    return Encoded(*(None if c[0] is None else np.concatenate(c) for c in columns))
+
+
+def binarize(features: np.ndarray) -> np.ndarray:
+    """The bits of code features f[n d] (SketchMate, eq. 1): bool[n d], feature > 0.5."""
+    return features > 0.5

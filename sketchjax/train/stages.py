@@ -1,0 +1,123 @@
+"""The five stages of SketchMate's Algorithm 1, as rows of data."""
+
+from dataclasses import dataclass
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+
+@dataclass(frozen=True)
+class Row:
+    """What makes a stage: its branch, and what its objective needs.
+
+    branch: `cnn`, `rnn` or `both`; centers: class centres of the state before it are computed
+    first; alternate: fix the codes of a block, update the parameters, recompute the codes.
+    """
+
+    name: str
+    branch: str
+    centers: bool = False
+    alternate: bool = False
+
+
+ROWS = (
+    Row("cnn", "cnn"),
+    Row("rnn", "rnn"),
+    Row("joint", "both"),
+    Row("center", "both", centers=True),
+    Row("full", "both", centers=True, alternate=True),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A row with its schedule: `blocks` blocks of `inner_steps` steps in all.
+
+    number: its place in ROWS, which seeds its random numbers; losses: weights by name.
+    """
+
+    row: Row
+    number: int
+    losses: dict[str, float]
+    learning_rate: float
+    schedule: str
+    blocks: int
+    blocks_per_epoch: int
+    inner_steps: int
+    warmup_steps: int
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def steps(self) -> int:
+        return self.blocks * self.inner_steps
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.blocks_per_epoch * self.inner_steps
+
+
+def plan(config: ConfigDict, blocks_per_epoch: int) -> list[Stage]:
+    """The stages that a config runs, in order.
+
+    A stage's blocks are rounded up to whole dispatches, so that every dispatch has one shape.
+    """
+    stages = []
+    for number, row in enumerate(ROWS):
+        settings = config.stages[row.name]
+        pretrained = bool(config.train.pretrained) and row.branch != "both"
+        if settings.epochs == 0 or pretrained:
+            continue
+        dispatches = -(-settings.epochs * blocks_per_epoch // config.train.outer_steps)
+        stages.append(
+            Stage(
+                row=row,
+                number=number,
+                losses={name: weight for name, weight in settings.losses.items() if weight},
+                learning_rate=settings.learning_rate,
+                schedule=settings.schedule,
+                blocks=int(dispatches) * config.train.outer_steps,
+                blocks_per_epoch=blocks_per_epoch,
+                inner_steps=config.train.inner_steps,
+                warmup_steps=round(
+                    settings.warmup_epochs * blocks_per_epoch * config.train.inner_steps
+                ),
+            )
+        )
+    return stages
+
+
+def learning_rate(stage: Stage) -> optax.Schedule:
+    """`cosine`: linear warm-up, then cosine decay to 0; `steps`: divided by 10 every 10 epochs."""
+    if stage.schedule == "cosine":
+        warmup = min(stage.warmup_steps, stage.steps // 2)
+        return optax.warmup_cosine_decay_schedule(
+            stage.learning_rate if warmup == 0 else 0.0,
+            stage.learning_rate,
+            warmup,
+            stage.steps,
+        )
+    if stage.schedule == "steps":
+        return optax.exponential_decay(
+            stage.learning_rate, 10 * stage.steps_per_epoch, 0.1, staircase=True
+        )
+    return optax.constant_schedule(stage.learning_rate)
+
+
+def optimizer(stage: Stage, *, weight_decay: float, clip_norm: float):
+    """Adam under the stage's schedule; decoupled weight decay on kernels, clipping by norm."""
+    parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
+    parts.append(
+        optax.adamw(learning_rate(stage), weight_decay=weight_decay, mask=_kernels)
+        if weight_decay
+        else optax.adam(learning_rate(stage))
+    )
+    return optax.chain(*parts)
+
+
+def _kernels(params):
+    """True for the kernels: biases and normalisation are not decayed."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

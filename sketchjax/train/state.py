@@ -1,0 +1,48 @@
+"""What training changes, and what a checkpoint holds."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from sketchjax.models.network import Network
+from sketchjax.models.two_branch import PARTS
+from sketchjax.train.stages import Stage
+
+
+class State(struct.PyTreeNode):
+    """step: i32[], steps done in this stage; params, batch_stats: of all parts of the model;
+    optimizer: its state for the parts that the stage trains; centers: f32[l d].
+    """
+
+    step: jax.Array
+    params: dict
+    batch_stats: dict
+    optimizer: optax.OptState
+    centers: jax.Array
+
+    @property
+    def variables(self) -> dict:
+        """What `Network.apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def trained_parts(params: dict, branch: str) -> dict:
+    """The parts of the parameters that training this branch changes."""
+    return {part: params[part] for part in PARTS[branch] if part in params}
+
+
+def start(
+    network: Network, optimizer: optax.GradientTransformation, stage: Stage, variables: dict,
+    centers: jax.Array | None = None,
+) -> State:  # fmt: skip
+    """The state at the first step of a stage, from the variables that the stage before left."""
+    model = network.model
+    params = variables["params"]
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        optimizer=optimizer.init(trained_parts(params, stage.row.branch)),
+        centers=jnp.zeros((model.classes, model.bits)) if centers is None else centers,
+    )

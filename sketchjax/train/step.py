@@ -1,0 +1,103 @@
+"""One step, one outer iteration, one dispatch: pure functions, from the inside out.
+
+Algorithm 1, lines 6 to 10: a block is k batches that no sketch stands in twice. Its codes are
+computed with the parameters fixed, then k steps update the parameters with the codes fixed. As
+no sketch returns within a block, recomputing the block's codes equals recomputing all codes.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from sketchjax.losses import LossInputs, objective
+from sketchjax.models.network import Network
+from sketchjax.train.stages import Stage
+from sketchjax.train.state import State, trained_parts
+
+
+class Minibatch(NamedTuple):
+    """points: u8[b t 3]; length, label: i32[b]; place: i32[b], in the batch over all devices."""
+
+    points: jax.Array
+    length: jax.Array
+    label: jax.Array
+    place: jax.Array
+
+
+class Training(NamedTuple):
+    """What is fixed during a stage. average: the mean over devices; seed: of the run."""
+
+    network: Network
+    stage: Stage
+    optimizer: optax.GradientTransformation
+    average: Callable
+    seed: int
+
+
+def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
+    """One PRNG key a sketch from (seed, stage, step, place): nothing random is carried."""
+    key = jax.random.fold_in(jax.random.key(training.seed), training.stage.number)
+    key = jax.random.fold_in(key, step)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, place)
+
+
+def code_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
+    """The codes of a batch with the parameters fixed (eq. 1): f32[b d] of 0 and 1."""
+    output = training.network.apply(state.variables, batch.points, batch.length, "both")
+    return (output.features > 0.5).astype(jnp.float32)
+
+
+def theta_step(
+    training: Training, state: State, batch: Minibatch, codes: jax.Array | None
+) -> tuple[State, dict[str, jax.Array]]:
+    """One update of the parameters with the codes fixed; metrics are means over all devices."""
+    branch = training.stage.row.branch
+    keys = sketch_keys(training, state.step, batch.place)
+
+    def loss_of(parts: dict):
+        variables = state.variables | {"params": state.params | parts}
+        output, batch_stats = training.network.apply_in_training(
+            variables, batch.points, batch.length, branch, keys
+        )
+        seen = LossInputs(output.logits, batch.label, output.features, codes, state.centers)
+        loss, terms = objective(training.stage.losses, seen)
+        accuracy = (output.logits.argmax(-1) == batch.label).mean()
+        return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats)
+
+    parts = trained_parts(state.params, branch)
+    gradients, (metrics, batch_stats) = jax.grad(loss_of, has_aux=True)(parts)
+    gradients, metrics = training.average((gradients, metrics))
+    updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
+    return state.replace(
+        step=state.step + 1,
+        params=state.params | optax.apply_updates(parts, updates),
+        batch_stats=state.batch_stats | batch_stats,
+        optimizer=optimizer,
+    ), metrics
+
+
+def outer_iteration(
+    training: Training, state: State, block: Minibatch
+) -> tuple[State, dict[str, jax.Array]]:
+    """A block of k batches [k b ...]: its codes once, then k steps with them; metrics f[k]."""
+    codes = None
+    if training.stage.row.alternate:
+        codes = lax.map(partial(code_step, training, state), block)
+
+    def step(state: State, now):
+        batch, codes = now
+        return theta_step(training, state, batch, codes)
+
+    return lax.scan(step, state, (block, codes))
+
+
+def dispatch(
+    training: Training, state: State, blocks: Minibatch
+) -> tuple[State, dict[str, jax.Array]]:
+    """m outer iterations over blocks [m k b ...]; metrics f[m k]."""
+    return lax.scan(partial(outer_iteration, training), state, blocks)
