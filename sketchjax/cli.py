@@ -65,7 +65,7 @@ def start(
     ] = False,
 ) -> None:
     """Sketch files, data folders, hash codes. Training: python -m sketchjax.main --help"""
-    context.obj = debug
+    del debug  # taken by `main` wherever it stands; it is here for --help
     if version:
         print(f"sketchjax {sketchjax.__version__}")
         raise typer.Exit

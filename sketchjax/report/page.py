@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -28,7 +29,7 @@ from sketchjax.report.material import (
     save_material,
 )
 from sketchjax.report.svg import path_data, view_box
-from sketchjax.report.writers import read_metrics, read_results, write_whole
+from sketchjax.report.writers import JSON_OPTIONS, read_metrics, read_results, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -63,6 +64,8 @@ def write_report(
         title=title,
     )
     save_material(folder / "material.json", material)
+    # As results.json will give them back: plain numbers and lists, whatever library made them.
+    results = orjson.loads(orjson.dumps(results, option=JSON_OPTIONS))
     return _write(folder, results, metrics, material)
 
 

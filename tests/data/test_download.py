@@ -182,6 +182,7 @@ def test_a_server_that_sends_another_range(bucket, tmp_path):
     bucket.hash_header = "none"  # which would notice as well
     (tmp_path / "cat.ndjson.part").write_bytes(BODY[:1000])
     assert get(bucket, tmp_path)[0].read_bytes() == BODY
+    assert [asked for _, asked in bucket.requests] == ["bytes=1000-", None]
 
 
 @pytest.mark.parametrize("size", [len(BODY), len(BODY) + 5])

@@ -134,6 +134,14 @@ def test_shortages_name_category_and_split():
     assert [shortage.label for shortage in shortages] == [0]
 
 
+def test_one_sketch_less_than_the_count_is_a_shortage():
+    keys = np.arange(500, dtype=np.uint64)
+    labels = np.zeros(500, np.uint16)
+    for count, short in ((499, []), (500, []), (501, [0])):
+        _, shortages = Counts({"train": count}).assign(keys, keyed_hash(keys, 0), labels, 1)
+        assert [shortage.label for shortage in shortages] == short
+
+
 @pytest.mark.parametrize(
     "values, message",
     [

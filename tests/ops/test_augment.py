@@ -1,25 +1,15 @@
 """Augmentation: what each change may do to a drawing, and what it must leave alone."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sketchjax.ops.augment import augment, stroke_index
+from sketchjax.ops.augment import augment
 from sketchjax.ops.draw import bounding_center, rasterize
 
-NAMES = [
-    "rotation",
-    "scale",
-    "shift",
-    "shear",
-    "drop_stroke",
-    "anisotropy",
-    "flip",
-    "deform",
-    "stroke_shift",
-    "jitter",
-]
 EVERYTHING = {
     "rotation": 20.0,
     "scale": 0.2,
@@ -32,13 +22,14 @@ EVERYTHING = {
     "stroke_shift": 0.05,
     "jitter": 2.0,
 }
+NAMES = tuple(EVERYTHING)
 SKETCHES = 64
 WIDTH = 24
 
 
 @pytest.fixture(scope="module")
 def batch():
-    """Sketches of 1 to 5 strokes, the first of one dot, the second empty; rubbish in the padding."""
+    """Random sketches, the first one dot, the second empty, with rubbish in the padding."""
     rng = np.random.default_rng(5)
     points = rng.integers(0, 256, (SKETCHES, WIDTH, 3)).astype(np.uint8)
     length = rng.integers(4, WIDTH + 1, SKETCHES).astype(np.int32)
@@ -46,11 +37,12 @@ def batch():
     points[np.arange(SKETCHES), length - 1, 2] = 1
     points[0, 0, 2], length[0], length[1] = 1, 1, 0
     keys = jax.random.split(jax.random.key(7), SKETCHES)
-    return keys, jnp.asarray(points), jnp.asarray(length)
+    return keys, points, length
 
 
 def changed(batch, **amounts):
-    return jax.jit(lambda *arrays: augment(*arrays, **amounts))(*batch)
+    points, length = jax.jit(lambda *arrays: augment(*arrays, **amounts))(*batch)
+    return np.asarray(points), np.asarray(length)
 
 
 def valid_of(length, width=WIDTH):
@@ -83,7 +75,7 @@ def test_a_sketch_does_not_depend_on_its_batch_or_padding(batch):
     keys, before, length = batch
     points, new_length = changed(batch, **EVERYTHING)
     order = np.random.default_rng(0).permutation(SKETCHES)[:8]
-    part = (keys[order], jnp.pad(before[order], ((0, 0), (0, 9), (0, 0))), length[order])
+    part = (keys[order], np.pad(before[order], ((0, 0), (0, 9), (0, 0))), length[order])
     again, again_length = changed(part, **EVERYTHING)
     np.testing.assert_array_equal(again_length, new_length[order])
     np.testing.assert_allclose(again[:, :WIDTH], points[order], atol=1e-3)
@@ -149,10 +141,10 @@ def test_shift_is_seen_with_the_centre_before_augmentation(batch):
     moves = np.asarray(points - before)[2:, 0, :2]
     assert 20 < np.abs(moves).max() <= 25.51
     center = bounding_center(before, length)
-    options = {"size": 32, "stroke_width": 1.5}
-    still = rasterize(before, length, **options)
-    np.testing.assert_allclose(rasterize(points, length, **options), still, atol=1e-3)
-    seen = rasterize(points, length, center=center, **options)
+    draw = jax.jit(functools.partial(rasterize, size=32, stroke_width=1.5))
+    still = draw(before.astype(np.float32), length)
+    np.testing.assert_allclose(draw(points, length), still, atol=1e-3)
+    seen = draw(points, length, center=center)
     assert np.abs(seen - still).max(axis=(1, 2, 3))[2:].min() > 0.1
 
 
@@ -175,7 +167,7 @@ def test_dropped_strokes_leave_whole_strokes_in_order(batch):
 
 
 def test_the_last_stroke_always_remains(batch):
-    _, before, length = batch
+    _, before, _ = batch
     points, new_length = changed(batch, drop_stroke=1.0)
     assert new_length[0] == 1
     assert new_length[1] == 0
@@ -187,7 +179,8 @@ def test_the_last_stroke_always_remains(batch):
 
 def test_deform_keeps_touching_points_together_and_is_bounded(batch):
     keys, before, length = batch
-    twice = before.at[:, 3].set(before[:, 0])
+    twice = before.copy()
+    twice[:, 3] = twice[:, 0]
     points, _ = changed((keys, twice, length), deform=0.1)
     moved = np.abs(np.asarray(points) - np.asarray(twice, np.float32))[valid_of(length)]
     assert 5 < moved.max() <= 25.5
@@ -199,7 +192,7 @@ def test_stroke_shift_moves_each_stroke_as_one(batch):
     points, _ = changed(batch, stroke_shift=0.05)
     for i in range(2, SKETCHES):
         n = int(length[i])
-        index = np.asarray(stroke_index(before[i, :n]))
+        index = np.cumsum(before[i, :n, 2].astype(int)) - before[i, :n, 2]
         moves = np.asarray(points[i, :n, :2]) - np.asarray(before[i, :n, :2], np.float32)
         assert np.abs(moves).max() <= 12.76
         for stroke in range(index.max() + 1):
@@ -210,7 +203,7 @@ def test_stroke_shift_moves_each_stroke_as_one(batch):
 
 def test_gradients_are_finite_and_padding_has_none(batch):
     keys, before, length = batch
-    start = jnp.where(valid_of(length)[..., None], before.astype(jnp.float32), jnp.nan)
+    start = np.where(valid_of(length)[..., None], before.astype(np.float32), np.nan)
     slope = jax.jit(
         jax.grad(lambda points: jnp.sum(augment(keys, points, length, **EVERYTHING)[0] ** 2))
     )(start)
@@ -220,7 +213,7 @@ def test_gradients_are_finite_and_padding_has_none(batch):
 
 def test_amounts_and_shapes_out_of_range_are_named(batch):
     keys, points, length = batch
-    with pytest.raises(ValueError, match="drop_stroke=1.5"):
+    with pytest.raises(ValueError, match=r"drop_stroke=1\.5"):
         augment(keys, points, length, drop_stroke=1.5)
     with pytest.raises(ValueError, match="rotation=-1"):
         augment(keys, points, length, rotation=-1)

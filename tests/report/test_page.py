@@ -311,6 +311,15 @@ def test_rebuild_makes_the_same_page_from_the_files_alone(whole):
     assert page.source.encode() == after["index.html"]
 
 
+def test_results_in_numpy_s_types_and_tuples_give_the_page_of_plain_ones(tmp_path):
+    given = results(train=np.int64(29_662), map=np.float32(0.5), config={"k": (100, 200)})
+    path = write_report(tmp_path, results=given, metrics=[])
+    page = path.read_bytes()
+    assert b"29,662" in page
+    write_results(tmp_path, given)
+    assert rebuild(tmp_path).read_bytes() == page
+
+
 def test_rebuild_of_an_unfinished_run_says_what_to_do(tmp_path):
     with pytest.raises(DataError, match="run it again"):
         rebuild(tmp_path)
