@@ -1,6 +1,6 @@
 """Synthetic doodles, five stages, a scored retrieval and a report, on any CPU.
 
-    python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
 """
 
 from sketchjax.config import default
@@ -26,7 +26,7 @@ def get_config():
     config.train.batch_size = 64
     config.train.inner_steps = 6
     config.train.outer_steps = 2
-    for stage, epochs in zip(("cnn", "rnn", "joint", "center", "full"), (4, 4, 2, 1, 1)):
+    for stage, epochs in (("cnn", 4), ("rnn", 4), ("joint", 2), ("center", 1), ("full", 1)):
         config.stages[stage].epochs = epochs
         config.stages[stage].learning_rate = 2e-3
         config.stages[stage].warmup_epochs = 0.3

@@ -5,15 +5,19 @@ A config file under `configs/` starts from `default()` and changes what its expe
 
 import difflib
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from sketchjax.errors import ConfigError
+
+# A ConfigDict; its own annotations say that any field may be of any type, which helps nobody.
+Config: TypeAlias = Any
 
 STAGES = ("cnn", "rnn", "joint", "center", "full")
 
 
-def default() -> ConfigDict:
+def default() -> Config:
     """Our recipe at the sizes of the paper; each field's comment says what it is."""
     config = ConfigDict()
     config.name = "sketchmate"
@@ -65,9 +69,7 @@ def default() -> ConfigDict:
             "dropout": 0.5,
         }
     )
-    model.rnn = ConfigDict(
-        {"hidden": 512, "layers": 2, "dropout": 0.0, "implementation": "linen"}
-    )
+    model.rnn = ConfigDict({"hidden": 512, "layers": 2, "dropout": 0.0, "implementation": "linen"})
 
     config.train = train = ConfigDict()
     train.batch_size = 256  # over all devices
@@ -111,7 +113,7 @@ def default() -> ConfigDict:
     return config
 
 
-def validate(config: ConfigDict, *, devices: int = 1) -> None:
+def validate(config: Config, *, devices: int = 1) -> None:
     """Check every field against the others and the number of devices, before any work.
 
     Raises ConfigError with one line for each problem.
@@ -119,7 +121,7 @@ def validate(config: ConfigDict, *, devices: int = 1) -> None:
     problems: list[str] = []
     check = _Check(config, problems)
     problems += _unknown_fields(config, default())
-    model, train, data = config.model, config.train, config.data
+    model, data = config.model, config.data
     check("model.bits", lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually")
     check.one_of("model.dtype", ("float32", "bfloat16"))
     check.one_of("model.rnn.implementation", ("linen", "fused"))
@@ -158,13 +160,12 @@ def validate(config: ConfigDict, *, devices: int = 1) -> None:
         problems.append("no stage trains the hash layer; give stages.joint.epochs at least 1")
     if data.source == "synthetic" and data.synthetic_per_category < 1:
         problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
-    del train
     if problems:
         raise ConfigError(problems)
 
 
 class _Check:
-    def __init__(self, config: ConfigDict, problems: list[str]):
+    def __init__(self, config: Config, problems: list[str]):
         self.config, self.problems = config, problems
 
     def __call__(self, field: str, is_right: Callable, remedy: str) -> None:
@@ -192,7 +193,7 @@ def _last_picture(size: int, stride: int) -> int:
     return side
 
 
-def flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
+def flat(config: Config, prefix: str = "") -> dict[str, object]:
     """All fields as `section.field`: value."""
     fields: dict[str, object] = {}
     for key, value in config.items():
@@ -203,7 +204,7 @@ def flat(config: ConfigDict, prefix: str = "") -> dict[str, object]:
     return fields
 
 
-def _unknown_fields(config: ConfigDict, known: ConfigDict) -> list[str]:
+def _unknown_fields(config: Config, known: Config) -> list[str]:
     fields, names = flat(config), list(flat(known))
     problems = []
     for name in fields:
@@ -212,8 +213,3 @@ def _unknown_fields(config: ConfigDict, known: ConfigDict) -> list[str]:
         near = difflib.get_close_matches(name, names, n=1)
         problems.append(f"{name} is no field" + (f"; did you mean {near[0]}?" if near else ""))
     return problems
-
-
-def frozen(config: ConfigDict) -> config_dict.FrozenConfigDict:
-    """A copy that nothing can change any more."""
-    return config_dict.FrozenConfigDict(config)

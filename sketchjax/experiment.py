@@ -9,10 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from sketchjax import __version__, parallel
-from sketchjax.config import flat, validate
+from sketchjax.config import Config, flat, validate
 from sketchjax.data.convert import convert
 from sketchjax.data.feed import Scan, blocks_per_epoch, scan_feed, train_feed
 from sketchjax.data.manifest import Manifest
@@ -45,7 +44,7 @@ from sketchjax.train.step import Training
 class Run:
     """What the parts of a run share. progress: what a checkpoint holds beside the state."""
 
-    config: ConfigDict
+    config: Config
     workdir: Path
     folder: Path
     manifest: Manifest
@@ -79,7 +78,7 @@ class Run:
 
 
 def run(
-    config: ConfigDict, workdir: Path, should_stop: Callable[[], bool] = lambda: False
+    config: Config, workdir: Path, should_stop: Callable[[], bool] = lambda: False
 ) -> dict[str, Any]:
     """Train, encode, evaluate and report; go on where an earlier call of the same config ended.
 
@@ -125,7 +124,7 @@ def run(
 # --- 1. data ---------------------------------------------------------------------------------
 
 
-def prepare_data(config: ConfigDict, workdir: Path) -> Path:
+def prepare_data(config: Config, workdir: Path) -> Path:
     """The converted folder: as it is, or made from `data.source`."""
     data = config.data
     folder = Path(data.dir) if data.dir else workdir / "data"
@@ -148,7 +147,7 @@ def prepare_data(config: ConfigDict, workdir: Path) -> Path:
     return folder
 
 
-def draw_synthetic(config: ConfigDict, workdir: Path) -> Path:
+def draw_synthetic(config: Config, workdir: Path) -> Path:
     """Ordinary ndjson files of synthetic doodles, which then go the way of all drawings."""
     # Its programs are compiled when imported: nothing for runs on real drawings.
     from sketchjax.data import synthetic
@@ -273,9 +272,7 @@ def save_array(path: Path, array: np.ndarray) -> None:
     os.replace(partial, path)
 
 
-def train_stage(
-    this: Run, stage: stages.Stage, training: Training, current: state.State
-) -> dict:
+def train_stage(this: Run, stage: stages.Stage, training: Training, current: state.State) -> dict:
     """One stage to its end: log, save now and then, evaluate, save; returns its variables."""
     settings = this.config.train
     feed = train_feed(
@@ -372,7 +369,7 @@ def evaluate_stage(this: Run, stage: stages.Stage, current: state.State) -> None
 # --- 3. codes, scores, report ----------------------------------------------------------------
 
 
-def score(config: ConfigDict, gallery: Encoded, query: Encoded) -> metrics.Scores:
+def score(config: Config, gallery: Encoded, query: Encoded) -> metrics.Scores:
     """Exact scores of the query codes against the gallery's."""
     return metrics.evaluate(
         pack_codes(binarize(query.features)),
@@ -517,7 +514,7 @@ def example_retrievals(
 FREE_FIELDS = ("debug", "train.checkpoint_seconds", "train.keep_checkpoints", "train.workers")
 
 
-def check_same_config(config: ConfigDict, workdir: Path) -> None:
+def check_same_config(config: Config, workdir: Path) -> None:
     """Keep the config in WORKDIR/config.json; refuse to go on with another one.
 
     Raises ConfigError naming the fields that differ.

@@ -3,9 +3,9 @@
 Two passes over a pool of processes. The first reads each file into a compact piece on disk
 (`pieces`); then the splits are decided over all sketches (`plan`); the second gathers, measures the
 image entropy and writes, shard by shard (`pack`). Pieces and finished shards survive a kill and are
-used again; `manifest.json` is written last. Memory: 24 bytes a sketch for the decision (some 3 GB
-with its sorting for the 50 million of QuickDraw) and 250 MB a process. Disk: all points once more,
-140 bytes a sketch, in `OUT/.partial` until the end.
+used again; `manifest.json` is written last. Memory: 120 bytes a sketch at the decision (6 GB for
+the 50 million drawings of QuickDraw), and 250 MB a process. Disk: all points once more, 140 bytes
+a sketch, in `OUT/.partial` until the end.
 """
 
 from __future__ import annotations

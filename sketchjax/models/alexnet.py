@@ -127,8 +127,8 @@ class AlexNet(nn.Module):
         images = max_pool(nn.relu(self.conv5(images, train)))
         features = images.reshape(images.shape[0], -1)
         for layer, dense in enumerate((self.dense6, self.dense7)):
-            layer_keys = None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(
-                keys, layer
+            layer_keys = (
+                None if keys is None else jax.vmap(jax.random.fold_in, (0, None))(keys, layer)
             )
             features = dense(features, train, layer_keys)
         return features.astype(jnp.float32)

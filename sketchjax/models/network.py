@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
+from sketchjax.config import Config
 from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.bigru import BiGRU
 from sketchjax.models.two_branch import Output, TwoBranch
@@ -80,9 +80,7 @@ class Network:
         return raster, steps, length
 
 
-def build(
-    config: ConfigDict, *, classes: int, offset_scale: float, axis_name: str | None
-) -> Network:
+def build(config: Config, *, classes: int, offset_scale: float, axis_name: str | None) -> Network:
     """The network of a config; axis_name: the devices' axis for batch normalisation."""
     model = config.model
     dtype = jnp.dtype(model.dtype)

@@ -13,9 +13,7 @@ from jax import lax
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
-def conv2d(
-    images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0
-) -> jax.Array:
+def conv2d(images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0) -> jax.Array:
     """Cross-correlate images f[b h w c] with kernel f[i j c o]; zero padding on all four sides.
 
     Returns f[b (h + 2 padding - i) // stride + 1, ..., o].
@@ -37,11 +35,7 @@ def conv2d_as_matmul(
     rows, columns, channels, features = kernel.shape
     height, width = images.shape[1] - rows + 1, images.shape[2] - columns + 1
     patches = jnp.concatenate(
-        [
-            images[:, i : i + height, j : j + width]
-            for i in range(rows)
-            for j in range(columns)
-        ],
+        [images[:, i : i + height, j : j + width] for i in range(rows) for j in range(columns)],
         axis=-1,
     )
     flat = patches.reshape(-1, rows * columns * channels)

@@ -1,19 +1,17 @@
 """Draw sketches on the device: strokes travel, pixels are made inside the compiled step.
 
-How fast, in sketches/s (XLA on two CPU cores with AVX2, b = 64, t = 96 real drawings; the same
-inside `lax.scan`):
+How fast (XLA on two free CPU cores with AVX2, b = 64, t = 96, real drawings): 24,000 sketches/s at
+64 px and 2,250 at 224 px, the same inside `lax.scan`. What was tried:
 
-    what the loop over segments does                              64 px    224 px
-    smallest squared distance, 1 segment a turn                  25,000     2,450
-    8 segments a turn (this file)                                24,000     2,250
-    8 a turn by `lax.scan` with the segments as its input        12,000     1,230
-    one fused reduction over [b s s t]                            3,600         -
-    8 a turn, stopped at the batch's longest sketch: as without, since of 64 sketches one
-      nearly always has 96 points; and a `while_loop` has no reverse gradient
+  - a loop over segments that keeps the smallest squared distance, 1, 4 or 8 segments a turn
+    (this file), by `fori_loop` or `scan`: all within 10 % of each other. Eight spare a GPU seven
+    of eight reads and writes of the canvas.
+  - one fused reduction over [b s s t]: 3 times slower at 64 px, 8 times at 224 px.
+  - stopping at the longest sketch of the batch: no gain, since of 64 sketches one nearly always
+    has 96 points, and a `while_loop` has no reverse gradient.
 
-About 10 flops a pixel and segment reach roughly the cores' peak, so only leaving out segments
-that are far from a pixel could be faster. Eight a turn cost a CPU 4 to 8 % and spare a GPU seven
-of eight reads and writes of the canvas.
+That is about 10 flops a pixel and segment, near the cores' peak: only leaving out the segments far
+from a pixel could be faster.
 """
 
 from __future__ import annotations

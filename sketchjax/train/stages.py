@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import jax
 import optax
-from ml_collections import ConfigDict
+
+from sketchjax.config import Config
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Stage:
         return self.blocks_per_epoch * self.inner_steps
 
 
-def plan(config: ConfigDict, blocks_per_epoch: int) -> list[Stage]:
+def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
     """The stages that a config runs, in order.
 
     A stage's blocks are rounded up to whole dispatches, so that every dispatch has one shape.
