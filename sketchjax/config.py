@@ -82,24 +82,23 @@ def default() -> Config:
     train.workers = 0  # processes that read ahead
     train.pretrained = ""  # workdir of a finished run whose CNN and RNN branches to take
 
+    # Weights of the losses by stage (SketchMate, section 4.1).
+    alone = {"cross_entropy": 1.0}
+    centered = {"cross_entropy": 1.0, "center": 0.01}
+    full = centered | {"quantization": 0.0001}
     config.stages = ConfigDict()
-    for stage, epochs in zip(STAGES, (20, 20, 5, 5, 5), strict=True):
+    for stage, epochs, losses in zip(
+        STAGES, (20, 20, 5, 5, 5), (alone, alone, alone, centered, full), strict=True
+    ):
         config.stages[stage] = ConfigDict(
             {
                 "epochs": epochs,  # 0 leaves the stage out
                 "learning_rate": 1e-3,
                 "schedule": "cosine",  # warm up, then decay to 0; `steps`: / 10 every 10 epochs
                 "warmup_epochs": 0.5,
+                "losses": losses,
             }
         )
-    # Weights of the losses by stage (SketchMate, section 4.1).
-    config.stages.cnn.losses = ConfigDict({"cross_entropy": 1.0})
-    config.stages.rnn.losses = ConfigDict({"cross_entropy": 1.0})
-    config.stages.joint.losses = ConfigDict({"cross_entropy": 1.0})
-    config.stages.center.losses = ConfigDict({"cross_entropy": 1.0, "center": 0.01})
-    config.stages.full.losses = ConfigDict(
-        {"cross_entropy": 1.0, "center": 0.01, "quantization": 0.0001}
-    )
 
     config.evaluation = ConfigDict(
         {

@@ -6,6 +6,7 @@ A stage's objective is a weighted sum of them; the weights come from the config.
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from sketchjax.losses.center import center
 from sketchjax.losses.cross_entropy import cross_entropy
@@ -38,4 +39,5 @@ LOSSES = {
 def objective(weights: dict[str, float], seen: LossInputs) -> tuple[jax.Array, dict]:
     """The weighted sum f[] of the named losses (SketchMate, eq. 5), and each loss unweighted."""
     terms = {name: LOSSES[name](seen) for name in weights}
-    return sum(weights[name] * term for name, term in terms.items()), terms
+    loss = sum((weights[name] * term for name, term in terms.items()), jnp.zeros(()))
+    return loss, terms

@@ -92,17 +92,18 @@ class AlexNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     def setup(self):
-        def conv(features: int, size: int, **geometry: int) -> Conv:
+        def conv(features: int, size: int, padding: int, stride: int = 1) -> Conv:
             return Conv(
                 round(features * self.width),
                 size,
+                stride,
+                padding,
                 batch_norm=self.batch_norm,
                 axis_name=self.axis_name,
                 dtype=self.dtype,
-                **geometry,
             )
 
-        self.conv1 = conv(96, 11, stride=self.stem_stride, padding=2)
+        self.conv1 = conv(96, 11, padding=2, stride=self.stem_stride)
         self.conv2 = conv(256, 5, padding=2)
         self.conv3 = conv(384, 3, padding=1)
         self.conv4 = conv(384, 3, padding=1)

@@ -1,6 +1,7 @@
 """The network as the trainer and the encoder use it: from points to features and logits."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class Network:
     offset_scale: float
     augmentation: dict[str, float]
 
-    def initialise(self, key: jax.Array, points: int) -> dict:
+    def initialise(self, key: jax.Array, points: int) -> Any:
         """All parameters and batch statistics, for sketches of `points` points."""
         return self.model.init(
             key,
@@ -39,7 +40,8 @@ class Network:
 
     def apply(self, variables: dict, points: jax.Array, length: jax.Array, branch: str) -> Output:
         """Evaluation: points u8[b t 3], length i[b]; no augmentation, no dropout."""
-        return self.model.apply(variables, *self.inputs(points, length, branch), branch=branch)
+        inputs = self.inputs(points, length, branch)
+        return cast(Output, self.model.apply(variables, *inputs, branch=branch))
 
     def apply_in_training(
         self,
@@ -48,7 +50,7 @@ class Network:
         length: jax.Array,
         branch: str,
         keys: jax.Array,
-    ) -> tuple[Output, dict]:
+    ) -> tuple[Output, Any]:
         """Augmented and with dropout, under one PRNG key a sketch; also the new statistics."""
         fold = jax.vmap(jax.random.fold_in, (0, None))
         center = bounding_center(points, length)

@@ -63,21 +63,18 @@ class TwoBranch(nn.Module):
         branch: `cnn` or `rnn` trains that one alone (the other's input may be None), `both` is
         the hashing network.
         """
+        parts = []
+        if branch != "rnn":
+            assert raster is not None, f"branch {branch} needs the raster"
+            parts.append(self.cnn(raster, train=train, keys=keys))
+        if branch != "cnn":
+            assert sequence is not None, f"branch {branch} needs the sequence"
+            parts.append(self.rnn(sequence, length, train=train, keys=keys))
         if branch == "cnn":
-            return Output(None, self.cnn_classifier(self.cnn(raster, train=train, keys=keys)))
+            return Output(None, self.cnn_classifier(parts[0]))
         if branch == "rnn":
-            states = self.rnn(sequence, length, train=train, keys=keys)
-            return Output(None, self.rnn_classifier(states))
-        return self._hash(raster, sequence, length, train, keys)
-
-    def _hash(self, raster, sequence, length, train, keys) -> Output:
-        joined = jnp.concatenate(
-            [
-                self.cnn(raster, train=train, keys=keys),
-                self.rnn(sequence, length, train=train, keys=keys),
-            ],
-            axis=-1,
-        )
+            return Output(None, self.rnn_classifier(parts[0]))
+        joined = jnp.concatenate(parts, axis=-1)
         if self.fusion_features:
             joined = nn.relu(self.fusion(joined))
         features = nn.sigmoid(self.hash(joined))

@@ -1,9 +1,10 @@
 """From sketches to code features: one streaming pass over a split, on all devices."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.data.feed import Batch
@@ -11,10 +12,11 @@ from sketchjax.models.network import Network
 from sketchjax.parallel import SPLIT, WHOLE, over_devices, split
 
 
-class Encoded(NamedTuple):
-    """features: f32[n d] in (0, 1), None for one branch; predictions, labels, index: i32[n]."""
+@dataclass(frozen=True)
+class Encoded:
+    """features: f32[n d] in (0, 1), d = 0 for one branch; predictions, labels, index: i32[n]."""
 
-    features: np.ndarray | None
+    features: np.ndarray
     predictions: np.ndarray
     labels: np.ndarray
     index: np.ndarray
@@ -26,7 +28,10 @@ class Encoder:
     def __init__(self, network: Network, branch: str = "both"):
         def forward(variables, points, length):
             output = network.apply(variables, points, length, branch)
-            return output.features, output.logits.argmax(-1)
+            features = output.features
+            if features is None:
+                features = jnp.zeros((*length.shape, 0))
+            return features, output.logits.argmax(-1)
 
         self.devices = jax.local_device_count()
         self._forward = over_devices(forward, inputs=(WHOLE, SPLIT, SPLIT), outputs=SPLIT)
@@ -52,15 +57,16 @@ class Encoder:
 
 def _gather(outputs, batch: Batch, mask: np.ndarray) -> Encoded:
     features, predictions = jax.tree.map(
-        lambda array: np.asarray(array).reshape(-1, *array.shape[2:])[mask], outputs
+        lambda array: np.asarray(array).reshape(len(mask), *array.shape[2:])[mask], outputs
     )
     return Encoded(features, predictions, batch.label[mask], batch.index[mask])
 
 
 def concatenate(parts: Iterable[Encoded]) -> Encoded:
     """All of a stream as one."""
-    columns = list(zip(*parts, strict=True))
-    return Encoded(*(None if c[0] is None else np.concatenate(c) for c in columns))
+    parts = list(parts)
+    names = ("features", "predictions", "labels", "index")
+    return Encoded(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def binarize(features: np.ndarray) -> np.ndarray:

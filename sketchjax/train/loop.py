@@ -63,13 +63,13 @@ def arrange(blocks: list[Batch], inner_steps: int, devices: int) -> Minibatch:
     m, sketches = label.shape
     shape = (m, inner_steps, sketches // inner_steps)
     place = np.broadcast_to(np.arange(shape[2], dtype=np.int32), shape)
-    whole = Minibatch(
+    arrays = (
         points.reshape(*shape, *points.shape[2:]),
         length.reshape(shape),
         label.reshape(shape),
         place,
     )
-    return split(whole, devices, axis=2)
+    return Minibatch(*split(arrays, devices, axis=2))
 
 
 def run_stage(

@@ -7,7 +7,7 @@ no sketch returns within a block, recomputing the block's codes equals recomputi
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +49,7 @@ def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Ar
 def code_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
     """The codes of a batch with the parameters fixed (eq. 1): f32[b d] of 0 and 1."""
     output = training.network.apply(state.variables, batch.points, batch.length, "both")
+    assert output.features is not None, "both branches have code features"
     return (output.features > 0.5).astype(jnp.float32)
 
 
@@ -75,7 +76,7 @@ def theta_step(
     updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
     return state.replace(
         step=state.step + 1,
-        params=state.params | optax.apply_updates(parts, updates),
+        params=state.params | cast(dict, optax.apply_updates(parts, updates)),
         batch_stats=state.batch_stats | batch_stats,
         optimizer=optimizer,
     ), metrics
