@@ -169,11 +169,16 @@ def download(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the files.")],
     categories: Categories = None,
     form: Annotated[Form, typer.Option(help="Which of Google's forms.")] = Form.SIMPLIFIED,
+    mirror: Annotated[
+        str | None,
+        typer.Option("--from", metavar="URL", help="A mirror with the same paths as the bucket."),
+    ] = None,
 ) -> None:
     """Download QuickDraw from Google's public bucket. Broken off, the same command goes on."""
+    from sketchjax.data.download import BASE_URL
     from sketchjax.data.download import download as run
 
-    paths = run(folder, _names(categories), form.value)
+    paths = run(folder, _names(categories), form.value, base_url=mirror or BASE_URL)
     print(f"{folder}: {len(paths)} files")
 
 
@@ -206,6 +211,16 @@ def verify(
         manifest = run(folder, progress=lambda name: status.update(f"checking {name}"))
     shards = sum(len(shards) for shards in manifest.shards.values())
     print(f"{folder} is sound: {shards} shards, {_count_list(manifest.counts)} sketches")
+
+
+@app.command()
+def report(
+    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a finished run.")],
+) -> None:
+    """Make the report of a finished run anew, from the files that it left."""
+    from sketchjax.report.page import rebuild
+
+    print(rebuild(workdir))
 
 
 def main() -> None:
