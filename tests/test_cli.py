@@ -95,8 +95,10 @@ def test_download_options_arrive(monkeypatch, tmp_path, capsys):
     seen = []
     monkeypatch.setattr(downloading, "download", lambda *a, **k: seen.append((a, k)) or [tmp_path])
     assert call("download", tmp_path, "--classes", "cat,sun", "--form", "raw") == 0
-    assert seen == [((tmp_path, ["cat", "sun"], "raw"), {})]
+    assert seen == [((tmp_path, ["cat", "sun"], "raw"), {"base_url": downloading.BASE_URL})]
     assert "1 files" in capsys.readouterr().out
+    assert call("download", tmp_path, "--from", "http://mirror") == 0
+    assert seen[1] == ((tmp_path, None, "simplified"), {"base_url": "http://mirror"})
     assert call("download", tmp_path, "--form", "painted") == 2
 
 
@@ -166,27 +168,6 @@ def test_a_conversion_loads_neither_jax_nor_absl(doodles, tmp_path):
     command = [sys.executable, "-c", script, *arguments]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.splitlines()[-1] == "[]"
-
-
-def test_download_from_a_mirror(tmp_path, monkeypatch, capsys):
-    asked = {}
-
-    def fake(folder, categories, form, *, base_url):
-        asked.update(folder=folder, categories=categories, form=form, base_url=base_url)
-        return [Path(folder) / "cat.bin"]
-
-    monkeypatch.setattr(downloading, "download", fake)
-    options = ["--classes", "cat", "--form", "bin", "--from", "http://127.0.0.1:9"]
-    assert call("download", tmp_path, *options) == 0
-    assert asked == {
-        "folder": tmp_path,
-        "categories": ["cat"],
-        "form": "bin",
-        "base_url": "http://127.0.0.1:9",
-    }
-    assert "1 files" in capsys.readouterr().out
-    assert call("download", tmp_path) == 0
-    assert asked["base_url"] == downloading.BASE_URL
 
 
 def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
