@@ -4,17 +4,17 @@ A config file under `configs/` starts from `default()` and changes what its expe
 """
 
 import difflib
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
+from sketchjax.config_rules import STAGE_LOSSES, broken_rules, is_number
 from sketchjax.errors import ConfigError
 
 # A ConfigDict; its own annotations say that any field may be of any type, which helps nobody.
 Config: TypeAlias = Any
 
-STAGES = ("cnn", "rnn", "joint", "center", "full")
+STAGES = tuple(STAGE_LOSSES)
 
 
 def default() -> Config:
@@ -112,84 +112,67 @@ def default() -> Config:
     return config
 
 
+# Sections whose names are free, within the rules for them.
+_FREE = ("data.splits", *(f"stages.{stage}.losses" for stage in STAGES))
+_KINDS = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a tuple",
+    ConfigDict: "a section of fields",
+}
+
+
 def validate(config: Config, *, devices: int = 1) -> None:
     """Check every field against the others and the number of devices, before any work.
 
-    Raises ConfigError with one line for each problem.
+    Raises ConfigError with one line for each problem, and nothing else whatever the fields hold.
     """
+    if not isinstance(config, ConfigDict):
+        raise ConfigError(f"{config!r} is no config; start from sketchjax.config.default()")
     problems: list[str] = []
-    check = _Check(config, problems)
-    problems += _unknown_fields(config, default())
-    model, data = config.model, config.data
-    check("model.bits", lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually")
-    check.one_of("model.dtype", ("float32", "bfloat16"))
-    check.one_of("model.rnn.implementation", ("linen", "fused"))
-    check.one_of("data.on_bad", ("stop", "skip"))
-    for field in ("model.cnn.dropout", "model.rnn.dropout", "augmentation.drop_stroke"):
-        check(field, lambda v: 0 <= v < 1, "take a probability of at least 0, below 1")
-    for field in ("data.points", "data.shards", "model.rnn.hidden", "model.rnn.layers",
-                  "train.batch_size", "train.inner_steps", "train.outer_steps",
-                  "train.keep_checkpoints", "evaluation.batch_size", "drawing.size"):  # fmt: skip
-        check(field, lambda v: v >= 1, "take at least 1")
-    check("model.cnn.width", lambda v: v > 0, "take a factor above 0, 1 as published")
-    check("drawing.stroke_width", lambda v: v > 0, "take 1 to 2 pixels at a size of 224")
-    smallest = 35 + 28 * max(1, model.cnn.stem_stride - 1)
-    if config.drawing.size >= 1 and _last_picture(config.drawing.size, model.cnn.stem_stride) < 1:
-        problems.append(
-            f"drawing.size={config.drawing.size} leaves nothing after the last pooling with "
-            f"model.cnn.stem_stride={model.cnn.stem_stride}; try a size of {smallest} or more"
-        )
-    for name in ("train", "evaluation"):
-        size = config[name].batch_size
-        if size >= 1 and size % devices:
-            problems.append(
-                f"{name}.batch_size={size} does not divide over {devices} devices; "
-                f"try {max(1, size // devices) * devices}"
-            )
-    for stage in STAGES:
-        check(f"stages.{stage}.epochs", lambda v: v >= 0, "take 0 to leave the stage out")
-        check(f"stages.{stage}.learning_rate", lambda v: v > 0, "take 0.001, say")
-        check.one_of(f"stages.{stage}.schedule", ("cosine", "steps", "constant"))
-    for stage in config.evaluation.after_stages:
-        if stage not in ("joint", "center", "full"):
-            problems.append(
-                f"evaluation.after_stages names {stage!r}; only joint, center and full have codes"
-            )
-    if not any(config.stages[stage].epochs for stage in ("joint", "center", "full")):
-        problems.append("no stage trains the hash layer; give stages.joint.epochs at least 1")
-    if data.source == "synthetic" and data.synthetic_per_category < 1:
-        problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
+    fields = _well_typed(config, default(), "", problems)
+    problems += broken_rules(fields, devices)
     if problems:
         raise ConfigError(problems)
 
 
-class _Check:
-    def __init__(self, config: Config, problems: list[str]):
-        self.config, self.problems = config, problems
+def _well_typed(section: Config, known: Config, prefix: str, problems: list[str]) -> dict[str, Any]:
+    """The fields of the types that `known` has, as `section.field`: value; the rest as problems."""
+    problems += [_unknown(f"{prefix}{name}") for name in section if name not in known]
+    fields: dict[str, Any] = {}
+    for name, usual in known.items():
+        path = f"{prefix}{name}"
+        if name not in section:
+            problems.append(f"{path} is missing; start from sketchjax.config.default()")
+            continue
+        value = section[name]
+        if not _is_like(value, usual):
+            example = "" if isinstance(usual, ConfigDict) else f", such as {usual!r}"
+            shown = " ".join(repr(value).split())[:60]
+            problems.append(f"{path}={shown}; give {_KINDS[type(usual)]}{example}")
+        elif path in _FREE:
+            fields[path] = value.to_dict()
+        elif isinstance(usual, ConfigDict):
+            fields |= _well_typed(value, usual, f"{path}.", problems)
+        else:
+            fields[path] = value
+    return fields
 
-    def __call__(self, field: str, is_right: Callable, remedy: str) -> None:
-        value = self.value(field)
-        if value is not None and not is_right(value):
-            self.problems.append(f"{field}={value!r}; {remedy}")
 
-    def one_of(self, field: str, choices: tuple[str, ...]) -> None:
-        self(field, lambda value: value in choices, f"choose one of {', '.join(choices)}")
-
-    def value(self, field: str):
-        node = self.config
-        for part in field.split("."):
-            if not isinstance(node, ConfigDict) or part not in node:
-                return None
-            node = node[part]
-        return node
+def _is_like(value: Any, usual: Any) -> bool:
+    """Whether a value has the type of a field's default; whole numbers are numbers too."""
+    if isinstance(usual, ConfigDict):
+        return isinstance(value, ConfigDict)
+    if isinstance(usual, tuple):
+        return type(value) in (tuple, list)
+    return is_number(value) if type(usual) is float else type(value) is type(usual)
 
 
-def _last_picture(size: int, stride: int) -> int:
-    """Side of AlexNet's last feature map for a picture of `size`."""
-    side = (size + 4 - 11) // stride + 1
-    for _ in range(3):
-        side = (side - 3) // 2 + 1
-    return side
+def _unknown(path: str) -> str:
+    near = difflib.get_close_matches(path, flat(default()), n=1)
+    return f"{path} is no field" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def flat(config: Config, prefix: str = "") -> dict[str, object]:
@@ -201,14 +184,3 @@ def flat(config: Config, prefix: str = "") -> dict[str, object]:
         else:
             fields[f"{prefix}{key}"] = value
     return fields
-
-
-def _unknown_fields(config: Config, known: Config) -> list[str]:
-    fields, names = flat(config), list(flat(known))
-    problems = []
-    for name in fields:
-        if name in names or ".losses." in name:
-            continue
-        near = difflib.get_close_matches(name, names, n=1)
-        problems.append(f"{name} is no field" + (f"; did you mean {near[0]}?" if near else ""))
-    return problems

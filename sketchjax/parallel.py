@@ -20,11 +20,6 @@ def average(tree: Any) -> Any:
     return lax.pmean(tree, AXIS)
 
 
-def alone(tree: Any) -> Any:
-    """What `average` is on a single device without `pmap`."""
-    return tree
-
-
 def over_devices(
     step: Callable, *, inputs: tuple, outputs: Any, devices: Sequence[Any] | None = None
 ) -> Callable:
@@ -32,6 +27,10 @@ def over_devices(
 
     inputs: for each argument WHOLE (the same on all devices) or SPLIT (cut along a leading
     device axis); outputs likewise; what comes back WHOLE must be equal on all devices.
+    devices: all of this process, where none are named.
+
+    Wait for what a call gives before the next one when the step averages: on a CPU the devices
+    are threads, and with fewer cores than devices two calls on the way at once lock each other up.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=inputs, out_axes=outputs, devices=devices)
 

@@ -25,7 +25,7 @@ def save_weights(path: Path, variables: dict[str, Any]) -> None:
 def load_weights(path: Path) -> dict[str, Any]:
     """The variables that `save_weights` wrote.
 
-    Raises CheckpointError when the file is missing or is not such a file.
+    Raises CheckpointError when the file is missing, cannot be read or is not such a file.
     """
     try:
         return traverse_util.unflatten_dict(load_file(path), sep="/")
@@ -33,5 +33,5 @@ def load_weights(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not there; a run writes it when the stage of that name is done"
         ) from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no file of weights: {error}") from error

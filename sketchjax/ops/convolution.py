@@ -48,10 +48,10 @@ def _space_to_depth(
 ) -> tuple[jax.Array, jax.Array]:
     """Turn a strided convolution into one of stride 1 on stride x stride blocks as channels."""
     batch, height, width, channels = images.shape
-    size, features = kernel.shape[0], kernel.shape[3]
-    blocks = -(-size // stride)
-    out = ((height - size) // stride + 1, (width - size) // stride + 1)
-    cut = [(side + blocks - 1) * stride for side in out]
+    rows, columns, _, features = kernel.shape
+    blocks = (-(-rows // stride), -(-columns // stride))
+    out = ((height - rows) // stride + 1, (width - columns) // stride + 1)
+    cut = [(side + block - 1) * stride for side, block in zip(out, blocks, strict=True)]
     images = jnp.pad(
         images,
         (
@@ -64,14 +64,14 @@ def _space_to_depth(
     images = images.reshape(
         batch, cut[0] // stride, stride, cut[1] // stride, stride, channels
     ).transpose(0, 1, 3, 2, 4, 5)
-    grown = blocks * stride - size
-    kernel = jnp.pad(kernel, ((0, grown), (0, grown), (0, 0), (0, 0)))
-    kernel = kernel.reshape(blocks, stride, blocks, stride, channels, features).transpose(
+    grown = (blocks[0] * stride - rows, blocks[1] * stride - columns)
+    kernel = jnp.pad(kernel, ((0, grown[0]), (0, grown[1]), (0, 0), (0, 0)))
+    kernel = kernel.reshape(blocks[0], stride, blocks[1], stride, channels, features).transpose(
         0, 2, 1, 3, 4, 5
     )
     return (
         images.reshape(*images.shape[:3], -1),
-        kernel.reshape(blocks, blocks, -1, features),
+        kernel.reshape(*blocks, -1, features),
     )
 
 

@@ -42,8 +42,9 @@ def bidirectional_gru(
     """One bidirectional GRU layer.
 
     sequence: f[t b i], time first; length: i[b], at least 1.
-    Returns outputs f[t b 2h] (zero beyond the length) and final states f[b 2h]: forward at the
-    last point, backward at the first.
+    Returns outputs f[t b 2h], zero beyond the length and of the sequence's type, so that the next
+    layer computes in it too, and final states f32[b 2h]: forward at the last point, backward at
+    the first.
     """
     valid = jnp.arange(sequence.shape[0])[:, None] < length
     inputs = tuple(
@@ -60,7 +61,7 @@ def bidirectional_gru(
         valid,
     )
     final = jnp.concatenate([ahead[-1], behind[-1]], -1)
-    outputs = jnp.concatenate([ahead, reverse_sequence(behind, length)], -1)
+    outputs = jnp.concatenate([ahead, reverse_sequence(behind, length)], -1).astype(sequence.dtype)
     return jnp.where(valid[:, :, None], outputs, 0), final
 
 

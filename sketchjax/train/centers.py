@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from sketchjax.errors import DataError
 from sketchjax.retrieval.encode import Encoded
 
 
@@ -15,7 +16,8 @@ def class_centers(
     encoded: parts of the training set with the entropy f[n] of each sketch, in any order;
     low, high: f[l], each class's bounds of entropy; what lies outside is noise.
     Returns f32[l d]. The sums are float64, in the order of the stream: the same on each run.
-    Raises ValueError when no sketch of a class lies within its bounds.
+    Raises DataError when no sketch of a class lies within its bounds: of two, none
+    may, as the middle 90 % lies between them.
     """
     classes = len(low)
     sums = np.zeros((classes, bits))
@@ -27,5 +29,8 @@ def class_centers(
         counts += np.bincount(labels[kept], minlength=classes)
     if not counts.all():
         empty = np.flatnonzero(counts == 0).tolist()
-        raise ValueError(f"no training sketch of classes {empty} lies within the entropy bounds")
+        raise DataError(
+            f"no training sketch of the categories with labels {empty} lies within the entropy "
+            "bounds, so they have no class centre; give each category at least 3 for training"
+        )
     return (sums / counts[:, None]).astype(np.float32)

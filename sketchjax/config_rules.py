@@ -1,0 +1,179 @@
+"""What the fields of a config must be, each alone and one against the other."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+# What the objective of a stage can see: a branch alone has no code features, and class centres and
+# fixed codes come with the last stages.
+STAGE_LOSSES = {
+    "cnn": ("cross_entropy",),
+    "rnn": ("cross_entropy",),
+    "joint": ("cross_entropy",),
+    "center": ("cross_entropy", "center"),
+    "full": ("cross_entropy", "center", "quantization"),
+}
+HASHING_STAGES = ("joint", "center", "full")
+SPLITS = ("train", "validation", "gallery", "query")
+
+
+def broken_rules(fields: dict[str, Any], devices: int) -> list[str]:
+    """One line for each field, or pair of fields, that cannot be.
+
+    fields: `section.field`: value, each of its right type; splits and losses as one dict each.
+    Rules that name a missing field are left out. devices: how many a batch is spread over.
+    """
+    problems, sound = [], dict(fields)
+    for names, is_right, remedy in _RULES:
+        for name in set(names.split()) & sound.keys():
+            if not is_right(sound[name]):
+                # Out of `sound`, so that the rules between fields can rely on what is in it.
+                problems += [f"{name}={sound.pop(name)!r}; {remedy}"]
+    problems.sort()
+    problems += _of_picture(sound) + _of_batches(sound, devices) + _of_data(sound)
+    for stage in STAGE_LOSSES:
+        problems += _of_losses(sound, stage)
+    if not any(sound.get(f"stages.{stage}.epochs", 1) for stage in HASHING_STAGES):
+        problems.append("no stage trains the hash layer; give stages.joint.epochs at least 1")
+    return problems
+
+
+def is_number(value: Any) -> bool:
+    """True for whole numbers and for floats that are finite; booleans are none."""
+    return type(value) in (int, float) and abs(value) < math.inf
+
+
+def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value in choices, f"choose one of {', '.join(choices)}"
+
+
+def _at_least(least: float) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value >= least, f"take at least {least}"
+
+
+def _each_stage(*names: str) -> str:
+    return " ".join(f"stages.{stage}.{name}" for stage in STAGE_LOSSES for name in names)
+
+
+# Names of fields, what they must be, and what to do about it.
+_RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    ("seed", lambda v: 0 <= v < 2**32, f"take a seed from 0 to {2**32 - 1}"),
+    ("model.bits", lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually"),
+    ("model.dtype", *_one_of("float32", "bfloat16")),
+    ("model.rnn.implementation", *_one_of("linen", "fused")),
+    # With less, the first convolution has no channel left.
+    ("model.cnn.width", *_at_least(0.01)),
+    ("data.on_bad", *_one_of("stop", "skip")),
+    ("data.points", *_at_least(2)),
+    ("data.shards", lambda v: 1 <= v <= 99_999, "take 1 to 99999"),
+    ("data.categories", lambda v: all(type(name) is str for name in v), "give names as text"),
+    ("drawing.stroke_width", lambda v: v > 0, "take 1 to 2 pixels at a size of 224"),
+    (_each_stage("schedule"), *_one_of("cosine", "steps", "constant")),
+    (_each_stage("learning_rate"), lambda v: v > 0, "take 0.001, say"),
+    (
+        "model.cnn.dropout model.rnn.dropout augmentation.drop_stroke",
+        lambda v: 0 <= v < 1,
+        "take a probability of at least 0, below 1",
+    ),
+    ("augmentation.flip", lambda v: 0 <= v <= 1, "take a probability from 0 to 1"),
+    (
+        "augmentation.jitter augmentation.stroke_shift augmentation.deform augmentation.scale "
+        "augmentation.anisotropy augmentation.shear augmentation.rotation augmentation.shift "
+        "data.max_per_category data.synthetic_per_category "
+        "model.fusion_features model.cnn.dense_features "
+        "train.weight_decay train.clip_norm train.checkpoint_seconds train.workers "
+        + _each_stage("epochs", "warmup_epochs"),
+        *_at_least(0),
+    ),
+    (
+        "drawing.size model.cnn.stem_stride model.rnn.hidden model.rnn.layers "
+        "train.batch_size train.inner_steps train.outer_steps train.keep_checkpoints "
+        "evaluation.batch_size evaluation.retrieved evaluation.queries_shown",
+        *_at_least(1),
+    ),
+    (
+        "evaluation.precision_at",
+        lambda v: all(type(k) is int and k >= 1 for k in v),
+        "give whole numbers of at least 1",
+    ),
+    (
+        "evaluation.after_stages",
+        lambda v: all(type(name) is str and name in HASHING_STAGES for name in v),
+        f"only {', '.join(HASHING_STAGES)} have codes",
+    ),
+)
+
+
+def _of_picture(fields: dict[str, Any]) -> list[str]:
+    size, stride = fields.get("drawing.size"), fields.get("model.cnn.stem_stride")
+    width = fields.get("drawing.stroke_width")
+    problems = []
+    # Three poolings make 1 pixel of 15, and the first convolution 15 of 14 strides and 7.
+    if size is not None and stride is not None and size < 14 * stride + 7:
+        problems.append(
+            f"drawing.size={size} leaves nothing after the last pooling with "
+            f"model.cnn.stem_stride={stride}; try a size of {14 * stride + 7} or more"
+        )
+    if size is not None and width is not None and width > size / 4:
+        problems.append(
+            f"drawing.stroke_width={width!r} is more than a quarter of drawing.size={size}; "
+            "take 1 to 2 pixels"
+        )
+    return problems
+
+
+def _of_batches(fields: dict[str, Any], devices: int) -> list[str]:
+    return [
+        f"{name}={fields[name]} does not divide over {devices} devices; "
+        f"try {max(1, fields[name] // devices) * devices}"
+        for name in ("train.batch_size", "evaluation.batch_size")
+        if fields.get(name, devices) % devices
+    ]
+
+
+def _of_data(fields: dict[str, Any]) -> list[str]:
+    problems = []
+    if fields.get("data.source") == "synthetic" and fields.get("data.synthetic_per_category") == 0:
+        problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
+    if "data.splits" in fields and not fields.get("data.split_file"):
+        problems += _of_splits(fields["data.splits"])
+    return problems
+
+
+def _of_splits(splits: dict[str, Any]) -> list[str]:
+    problems = []
+    for name, share in splits.items():
+        if name not in SPLITS:
+            problems.append(f"data.splits.{name} is no split; there are {', '.join(SPLITS)}")
+        elif not is_number(share) or share < 0:
+            problems.append(f"data.splits.{name}={share!r}; give how many sketches, or a fraction")
+    if problems:
+        return problems
+    kinds = {type(share) for share in splits.values() if share}
+    if len(kinds) > 1:
+        problems.append(f"data.splits={splits} mixes numbers of sketches and fractions; use one")
+    elif float in kinds and sum(splits.values()) > 1 + 1e-9:
+        problems.append(f"data.splits={splits} adds up to more than 1; take fractions of a whole")
+    empty = [name for name in ("train", "gallery", "query") if not splits.get(name)]
+    if empty:
+        problems.append(f"data.splits gives nothing to {', '.join(empty)}; each needs sketches")
+    return problems
+
+
+def _of_losses(fields: dict[str, Any], stage: str) -> list[str]:
+    path, known = f"stages.{stage}.losses", STAGE_LOSSES[stage]
+    weights = fields.get(path)
+    if weights is None:
+        return []
+    problems = []
+    for name, weight in weights.items():
+        if name not in STAGE_LOSSES["full"]:
+            choices = ", ".join(STAGE_LOSSES["full"])
+            problems.append(f"{path}.{name} is no loss; there are {choices}")
+        elif not is_number(weight) or weight < 0:
+            problems.append(f"{path}.{name}={weight!r}; give a weight of at least 0")
+        elif weight and name not in known:
+            problems.append(f"{path}.{name}={weight!r}; stage {stage} can have {', '.join(known)}")
+    if not problems and fields.get(f"stages.{stage}.epochs") and not any(weights.values()):
+        problems.append(f"{path} has no weight above 0; give {path}.cross_entropy=1.0")
+    return problems

@@ -1,0 +1,61 @@
+"""Whole passes of a network over the splits of a data folder."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sketchjax.data.feed import scan_feed
+from sketchjax.data.manifest import Manifest
+from sketchjax.models.network import Network
+from sketchjax.retrieval.encode import Encoded, Encoder, concatenate
+
+# (name, total) -> a context that gives the function to call as sketches are done.
+Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+@dataclass
+class Passes:
+    """One data folder and one network, compiled once for each choice of branches.
+
+    batch, points: sketches of a step, points of a sketch; task: shows how far a pass is;
+    check: called between two steps, and may raise to end a pass.
+    """
+
+    network: Network
+    folder: Path
+    manifest: Manifest
+    batch: int
+    points: int
+    task: Task
+    check: Callable[[], None]
+    encoders: dict[str, Encoder] = field(default_factory=dict)
+
+    def stream(
+        self, variables: dict, split: str, branch: str = "both", *, name: str = ""
+    ) -> Iterator[tuple[Encoded, np.ndarray]]:
+        """One pass in order, part by part: what the network makes of it, and entropies f[n].
+
+        name: of the pass, where it is not encoding alone.
+        """
+        if branch not in self.encoders:
+            self.encoders[branch] = Encoder(self.network, branch)
+        entropies: list[np.ndarray] = []
+
+        def batches():
+            for scan in scan_feed(self.folder, split, batch=self.batch, points=self.points):
+                entropies.append(scan.entropy[scan.mask])
+                yield scan.batch, scan.mask
+
+        with self.task(name or f"encoding {split}", self.manifest.counts[split]) as advance:
+            parts = self.encoders[branch].stream(variables, batches())
+            for number, part in enumerate(parts):
+                self.check()
+                advance(len(part.labels))
+                yield part, entropies[number]
+
+    def encode(self, variables: dict, split: str, branch: str = "both") -> Encoded:
+        """Features and predictions of a whole split."""
+        return concatenate(part for part, _ in self.stream(variables, split, branch))

@@ -1,0 +1,73 @@
+"""The data folder of a run: made of the config's source where needed, and fit to train with."""
+
+from pathlib import Path
+
+from sketchjax.config import Config
+from sketchjax.data.convert import convert
+from sketchjax.data.manifest import NAME, Manifest
+from sketchjax.errors import DataError
+
+
+def prepare_data(config: Config, workdir: Path) -> Path:
+    """The converted folder: as it is, or made from `data.source`."""
+    data = config.data
+    folder = Path(data.dir) if data.dir else workdir / "data"
+    if (folder / NAME).exists():
+        return folder
+    if not data.source:
+        raise DataError(
+            f"{folder} is not a data folder (it has no {NAME}); give data.dir a folder "
+            "that `sketchjax convert` made, or data.source the drawings to convert"
+        )
+    source = draw_synthetic(config, workdir) if data.source == "synthetic" else data.source
+    convert(
+        [source],
+        folder,
+        splits=data.split_file or data.splits.to_dict(),
+        categories=list(data.categories) or None,
+        recognized_only=data.recognized_only,
+        max_per_category=data.max_per_category or None,
+        shards=data.shards,
+        seed=config.seed,
+        on_bad=data.on_bad,
+    )
+    return folder
+
+
+def draw_synthetic(config: Config, workdir: Path) -> Path:
+    """Ordinary ndjson files of synthetic doodles, which then go the way of all drawings."""
+    # Its programs are compiled when imported: nothing for runs on real drawings.
+    from sketchjax.data import synthetic
+
+    folder = workdir / "drawings"
+    synthetic.write(
+        folder,
+        per_category=config.data.synthetic_per_category,
+        seed=config.seed,
+        categories=config.data.categories or None,
+    )
+    return folder
+
+
+def check_data(folder: Path) -> Manifest:
+    """The folder's manifest, when a run can come to its end with it: known before any training.
+
+    Raises DataError naming the splits and categories that lack sketches.
+    """
+    manifest = Manifest.load(folder)
+    by_category = manifest.counts_by_category
+    problems = [
+        f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"
+        for split in ("train", "gallery", "query")
+        if not manifest.counts.get(split)
+    ]
+    # The middle 90 % of two sketches is none: such a class has no centre.
+    few = [name for name, counts in by_category.items() if counts.get("train", 0) < 3]
+    if few:
+        shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
+        problems.append(f"less than 3 training sketches of {shown}; leave those categories out")
+    if not any(counts.get("gallery") and counts.get("query") for counts in by_category.values()):
+        problems.append("no category with both gallery and query sketches: nothing to score")
+    if problems:
+        raise DataError(f"{folder} cannot be trained with: " + "; ".join(problems))
+    return manifest

@@ -1,0 +1,193 @@
+"""Training from the first stage to the last, across any number of interruptions.
+
+What a run goes on from is one tuple: state, feed position, progress. It is saved between two
+dispatches: every `train.checkpoint_seconds`, when a stop is asked for, and at the end of a stage.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sketchjax.config import Config
+from sketchjax.data.feed import train_feed
+from sketchjax.errors import DataError, Stopped
+from sketchjax.models.network import Network
+from sketchjax.parallel import average
+from sketchjax.retrieval.passes import Passes
+from sketchjax.train import stages
+from sketchjax.train.centers import class_centers
+from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.loop import Logged, check_state, run_stage
+from sketchjax.train.pretrained import first_variables, variable_shapes
+from sketchjax.train.stages import Stage
+from sketchjax.train.state import State, start
+from sketchjax.train.step import Training
+
+
+class Log(Protocol):
+    """Who is told what happens; `report.log.RunLog` is one."""
+
+    def note(self, text: str) -> None: ...
+    def begin(self, stage: Stage, done: int) -> None: ...
+    def dispatch(self, stage: Stage, before: int, logged: Logged, seconds: float) -> None: ...
+    def resume_after(self, step: int) -> None: ...
+    def flush(self) -> None: ...
+
+
+@dataclass
+class Trainer:
+    """The training of one run.
+
+    folder: of the data; passes: over them, for the class centres; plan: the stages to run;
+    should_stop: whether a stop was asked for; progress: where the run is, with the sha256 of its
+    data; started: `time.monotonic()` when this call of the run began.
+    """
+
+    config: Config
+    folder: Path
+    network: Network
+    plan: list[Stage]
+    passes: Passes
+    checkpoints: Checkpoints
+    log: Log
+    should_stop: Callable[[], bool]
+    progress: Progress
+    started: float
+    earlier_seconds: float = 0.0
+
+    def stages(self) -> Iterator[tuple[Stage, State]]:
+        """Train what is left to train; yields each stage with its last state, which is saved.
+
+        A run that was ended after a stage begins by yielding that stage again: whatever is made
+        of its state may not have come to its end.
+        Raises Stopped when a stop was asked for, NotFiniteError, CheckpointError, and DataError
+        when the data are not those that the run began with.
+        """
+        number, current = self._resume() or (0, self._first_state())
+        yield self.plan[number], (current := self._train(self.plan[number], current))
+        for stage in self.plan[number + 1 :]:
+            current = self._train(stage, self._next_state(stage, current))
+            yield stage, current
+
+    def steps_before(self, stage: Stage) -> int:
+        """Steps of all stages before this one."""
+        return sum(other.steps for other in self.plan if other.number < stage.number)
+
+    def seconds_total(self) -> float:
+        """Of this call of the run, and of the earlier ones as far as their work counts."""
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def _resume(self) -> tuple[int, State] | None:
+        """The newest checkpoint: the place of its stage in the plan, and its state."""
+        latest = self.checkpoints.latest()
+        self.log.resume_after(-1 if latest is None else latest[0])
+        if latest is None:
+            return None
+        step, progress, damaged = latest
+        for line in damaged:
+            self.log.note(f"{line}; going on from checkpoint {step}")
+        if progress.data != self.progress.data:
+            raise DataError(
+                f"{self.folder} is not what this run began with (its manifest.json has changed); "
+                "use another --workdir"
+            )
+        self.progress, self.earlier_seconds = progress, progress.seconds_total
+        number = [stage.name for stage in self.plan].index(progress.stage)
+        like = jax.eval_shape(
+            partial(self._start, self.plan[number]), variable_shapes(self.network, self.config)
+        )
+        return number, self.checkpoints.restore(step, like)
+
+    def _first_state(self) -> State:
+        variables = first_variables(self.network, self.config)
+        return self._with_centers(self.plan[0], self._start(self.plan[0], variables))
+
+    def _next_state(self, stage: Stage, before: State) -> State:
+        """Stage's first state from the last one before; centres stay once they are computed."""
+        current = self._start(stage, before.variables)
+        earlier = [other for other in self.plan if other.number < stage.number]
+        if any(other.row.centers for other in earlier):
+            return current.replace(centers=before.centers)
+        return self._with_centers(stage, current)
+
+    def _with_centers(self, stage: Stage, current: State) -> State:
+        """The state with the class centres of its own features, where the stage needs them."""
+        if not stage.row.centers:
+            return current
+        manifest = self.passes.manifest
+        parts = self.passes.stream(current.variables, "train", name="centres")
+        low, high = np.asarray(manifest.entropy_low), np.asarray(manifest.entropy_high)
+        centers = class_centers(parts, low, high, self.config.model.bits)
+        return current.replace(centers=jnp.asarray(centers))
+
+    def _start(self, stage: Stage, variables: dict) -> State:
+        return start(self.network, self._optimizer(stage), stage, variables)
+
+    def _optimizer(self, stage: Stage):
+        settings = self.config.train
+        return stages.optimizer(
+            stage, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
+        )
+
+    def _train(self, stage: Stage, current: State) -> State:
+        """The steps that the stage has left."""
+        settings = self.config.train
+        if int(current.step) >= stage.steps:
+            return current
+        self._stop_if_asked()
+        training = Training(self.network, stage, self._optimizer(stage), average, self.config.seed)
+        feed = train_feed(
+            self.folder,
+            block=settings.batch_size * settings.inner_steps,
+            points=self.config.data.points,
+            seed=self.config.seed * len(stages.ROWS) + stage.number,
+            workers=settings.workers,
+        )
+        with closing(feed):
+            if int(current.step):
+                feed.set_state(self.progress.feed)
+            self.log.begin(stage, done=int(current.step))
+            saved = time.monotonic()
+            for logged in run_stage(training, current, feed, outer_steps=settings.outer_steps):
+                current = logged.state
+                self._count(stage, logged)
+                done, stop = int(current.step) >= stage.steps, self.should_stop()
+                if done or stop or time.monotonic() - saved > settings.checkpoint_seconds:
+                    self._save(stage, logged)
+                    saved = time.monotonic()
+                if stop:
+                    raise Stopped(
+                        f"stopped in stage {stage.name} after {int(current.step)} of "
+                        f"{stage.steps} steps; run the same command again to go on"
+                    )
+        return current
+
+    def _count(self, stage: Stage, logged: Logged) -> None:
+        """Count and tell what a dispatch did."""
+        progress, name = self.progress, stage.name
+        progress.seconds[name] = progress.seconds.get(name, 0.0) + logged.seconds
+        progress.sketches[name] = progress.sketches.get(name, 0) + logged.sketches
+        seconds = sum(progress.seconds.values())
+        self.log.dispatch(stage, self.steps_before(stage), logged, seconds)
+
+    def _save(self, stage: Stage, logged: Logged) -> None:
+        """Start saving what a dispatch left; never what is not finite."""
+        check_state(logged.state, stage.name)
+        self.progress.stage, self.progress.feed = stage.name, logged.feed_state
+        self.progress.seconds_total = self.seconds_total()
+        self.log.flush()
+        number = self.steps_before(stage) + int(logged.state.step)
+        self.checkpoints.save(number, logged.state, self.progress)
+
+    def _stop_if_asked(self) -> None:
+        """Between stages: what was trained is saved."""
+        if self.should_stop():
+            raise Stopped("stopped between two stages; run the same command again to go on")

@@ -1,0 +1,214 @@
+"""Convolution and pooling against double loops in numpy and against XLA's own, with gradients."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from sketchjax.ops.convolution import (
+    LAYOUT,
+    conv2d,
+    conv2d_as_matmul,
+    max_pool,
+    max_pool_as_slices,
+)
+
+# Each example compiles: shrinking a failing one would take minutes.
+NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+def native_conv(images, kernel, stride, padding):
+    """XLA's convolution, the sums in full float32."""
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        dimension_numbers=LAYOUT,
+        precision=lax.Precision.HIGHEST,
+    )
+
+
+def native_pool(images, window, stride):
+    """XLA's max pooling."""
+    return lax.reduce_window(
+        images, -jnp.inf, lax.max, (1, window, window, 1), (1, stride, stride, 1), "VALID"
+    )
+
+
+def loop_conv(images, kernel, stride, padding):
+    """The definition, one output at a time, in float64."""
+    images = np.pad(images.astype(np.float64), ((0, 0), (padding,) * 2, (padding,) * 2, (0, 0)))
+    rows, columns, _, features = kernel.shape
+    height = (images.shape[1] - rows) // stride + 1
+    width = (images.shape[2] - columns) // stride + 1
+    out = np.zeros((len(images), height, width, features))
+    for b, y, x, o in itertools.product(*map(range, out.shape)):
+        window = images[b, y * stride : y * stride + rows, x * stride : x * stride + columns]
+        out[b, y, x, o] = (window * kernel[..., o]).sum()
+    return out
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch):
+    """Take the branch for accelerators, which XLA's CPU backend can run too."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("padding", [0, 2])
+@pytest.mark.parametrize("kernel_shape", [(3, 3), (5, 2), (1, 4)])
+def test_convolution_is_its_definition(stride, padding, kernel_shape):
+    random = np.random.default_rng(0)
+    images = random.normal(size=(2, 9, 8, 2)).astype(np.float32)
+    kernel = random.normal(size=(*kernel_shape, 2, 3)).astype(np.float32)
+    ours = conv2d(images, kernel, stride=stride, padding=padding)
+    expected = loop_conv(images, kernel, stride, padding)
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 4]),
+    st.integers(0, 3),
+    st.tuples(st.integers(1, 6), st.integers(6, 13), st.integers(6, 13)),
+    st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 3)),
+)
+@settings(deadline=None, max_examples=8, phases=NO_SHRINKING)
+def test_convolution_and_gradients_are_those_of_xla(seed, stride, padding, sides, sizes):
+    (size, height, width), (batch, channels, features) = sides, sizes
+    random = np.random.default_rng(seed)
+    images = random.normal(size=(batch, height, width, channels)).astype(np.float32)
+    kernel = random.normal(size=(size, size, channels, features)).astype(np.float32)
+
+    def ours(images, kernel):
+        return conv2d_as_matmul(images, kernel, stride=stride, padding=padding)
+
+    def theirs(images, kernel):
+        return native_conv(images, kernel, stride, padding)
+
+    @jax.jit
+    def value_and_gradients(images, kernel, gradient):
+        results = []
+        for convolution in (ours, theirs):
+            value, pull = jax.vjp(convolution, images, kernel)
+            results.append((value, *pull(gradient)))
+        return results
+
+    out = jax.eval_shape(theirs, images, kernel).shape
+    gradient = random.normal(size=out).astype(np.float32)
+    for a, b in zip(*value_and_gradients(images, kernel, gradient), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_published_stem_at_its_size():
+    images = np.random.default_rng(1).random((1, 224, 224, 1), np.float32)
+    kernel = np.random.default_rng(2).normal(size=(11, 11, 1, 4)).astype(np.float32)
+    ours = conv2d(images, kernel, stride=4, padding=2)
+    assert ours.shape == (1, 55, 55, 4)
+    np.testing.assert_allclose(ours, native_conv(images, kernel, 4, 2), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_both_branches_give_the_same_convolution(dtype, as_on_a_gpu):
+    random = np.random.default_rng(3)
+    images = jnp.asarray(random.normal(size=(2, 12, 11, 3)), dtype)
+    kernel = jnp.asarray(random.normal(size=(5, 5, 3, 4)), dtype)
+    native = conv2d(images, kernel, stride=2, padding=1)
+    ours = conv2d_as_matmul(images, kernel, stride=2, padding=1)
+    assert native.shape == ours.shape
+    assert native.dtype == ours.dtype == dtype
+    tolerance = 1e-4 if dtype == jnp.float32 else 0.05
+    np.testing.assert_allclose(
+        native.astype(jnp.float32), ours.astype(jnp.float32), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("branch", [conv2d, max_pool])
+def test_each_backend_takes_its_own_branch(branch, monkeypatch):
+    arguments = (jnp.ones((1, 7, 7, 1)),) + ((jnp.ones((3, 3, 1, 1)),) if branch is conv2d else ())
+    native = {conv2d: "conv_general_dilated", max_pool: "reduce_window"}[branch]
+    for backend, expected in (("cpu", False), ("gpu", True), ("tpu", True)):
+        monkeypatch.setattr(jax, "default_backend", lambda backend=backend: backend)
+        assert (native in str(jax.make_jaxpr(lambda *a: branch(*a))(*arguments))) == expected
+
+
+@given(
+    st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(1, 3), st.integers(3, 12),
+    st.integers(3, 12),
+)  # fmt: skip
+@settings(deadline=None, max_examples=8, phases=NO_SHRINKING)
+def test_pooling_and_its_gradient_without_ties(seed, window, stride, height, width):
+    random = np.random.default_rng(seed)
+    # Distinct values, so that no window has two largest ones; negative ones among them.
+    images = random.permutation(2 * height * width * 2).astype(np.float32) - height * width
+    images = images.reshape(2, height, width, 2)
+
+    def ours(images):
+        return max_pool_as_slices(images, window=window, stride=stride)
+
+    def theirs(images):
+        return native_pool(images, window, stride)
+
+    @jax.jit
+    def value_and_gradient(images, gradient):
+        results = []
+        for pool in (ours, theirs):
+            value, pull = jax.vjp(pool, images)
+            results.append((value, *pull(gradient)))
+        return results
+
+    out = jax.eval_shape(theirs, images).shape
+    gradient = random.integers(-4, 5, out).astype(np.float32)
+    for a, b in zip(*value_and_gradient(images, gradient), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_pooling_by_hand():
+    images = np.arange(25, dtype=np.float32).reshape(1, 5, 5, 1)
+    assert max_pool(images)[0, :, :, 0].tolist() == [[12, 14], [22, 24]]
+    assert max_pool(-images)[0, :, :, 0].tolist() == [[0, -2], [-10, -12]]
+    # A side of 6 leaves its last row and column out: windows start at 0 and 2 alone.
+    assert max_pool(np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)))).shape == (1, 2, 2, 1)
+
+
+def test_ties_share_the_gradient_and_lose_none_of_it():
+    images = jnp.ones((1, 3, 3, 1))
+    gradient = jax.grad(lambda x: max_pool_as_slices(x).sum())(images)
+    assert float(gradient.sum()) == pytest.approx(1.0)
+    assert float(gradient.min()) >= 0
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_both_branches_give_the_same_pooling(dtype, as_on_a_gpu):
+    images = jnp.asarray(np.random.default_rng(4).permutation(2 * 9 * 8).reshape(1, 9, 8, 2), dtype)
+    native = max_pool(images)
+    assert native.dtype == dtype
+    np.testing.assert_array_equal(
+        native.astype(jnp.float32), max_pool_as_slices(images).astype(jnp.float32)
+    )
+    gradient = jax.grad(lambda x: max_pool(x).astype(jnp.float32).sum())(images)
+    assert float(gradient.astype(jnp.float32).sum()) == native.size
+
+
+def test_inside_a_scan_as_outside():
+    random = np.random.default_rng(5)
+    images = random.normal(size=(3, 2, 9, 9, 2)).astype(np.float32)
+    kernel = random.normal(size=(3, 3, 2, 4)).astype(np.float32)
+
+    def loss(kernel, images):
+        return (max_pool(conv2d(images, kernel, stride=2, padding=1)) ** 2).sum()
+
+    def scanned(kernel):
+        total, _ = lax.scan(lambda sum, x: (sum + loss(kernel, x), None), jnp.zeros(()), images)
+        return total
+
+    together = jax.grad(scanned)(kernel)
+    alone = sum(jax.grad(loss)(kernel, one) for one in images)
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,65 @@
+"""Devices against numpy: what is averaged, what is whole, where each element goes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sketchjax.parallel import SPLIT, WHOLE, average, over_devices, split
+
+
+def deviation(weights, values):
+    """A step as training has it: something of its own on each device, then the mean."""
+    own = (values * weights).sum()
+    return average(own), weights * 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_step_averages_over_the_devices_and_gives_the_whole_back(count):
+    values = np.arange(24, dtype=np.float32).reshape(8, 3)
+    weights = np.array([1, 10, 100], np.float32)
+    step = over_devices(
+        deviation,
+        inputs=(WHOLE, SPLIT),
+        outputs=(WHOLE, WHOLE),
+        devices=jax.devices()[:count],
+    )
+    mean, doubled = step(weights, split(values, count))
+    assert mean.shape == ()
+    assert doubled.shape == (3,)
+    np.testing.assert_allclose(mean, (values * weights).sum() / count, rtol=1e-6)
+    np.testing.assert_array_equal(doubled, weights * 2)
+
+
+def test_all_devices_take_part_where_none_are_named():
+    assert jax.local_device_count() == 4, "conftest.py asks for four"
+    step = over_devices(lambda own: average(own), inputs=(SPLIT,), outputs=WHOLE)
+    assert float(step(jnp.array([0.0, 1.0, 2.0, 5.0]))) == 2.0
+    with pytest.raises(ValueError, match="devices"):
+        step(jnp.zeros(5))
+
+
+def test_whole_results_are_whole_inputs_again():
+    step = over_devices(deviation, inputs=(WHOLE, SPLIT), outputs=(WHOLE, WHOLE))
+    values = split(np.ones((8, 3), np.float32), 4)
+    weights = np.ones(3, np.float32)
+    for power in range(1, 4):
+        _, weights = step(weights, values)
+        weights.block_until_ready()
+        np.testing.assert_array_equal(weights, np.full(3, 2.0**power))
+
+
+def test_split_results_keep_the_order_of_the_batch():
+    step = over_devices(lambda own: own * 10, inputs=(SPLIT,), outputs=SPLIT)
+    out = np.asarray(step(split(np.arange(12), 4)))
+    np.testing.assert_array_equal(out.ravel(), np.arange(12) * 10)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_split_gives_device_i_the_ith_run(axis):
+    array = np.arange(8 * 8 * 8).reshape(8, 8, 8)
+    cut = split({"a": array}, 4, axis)["a"]
+    assert cut.shape[0] == 4
+    for device in range(4):
+        wanted = np.take(array, range(device * 2, device * 2 + 2), axis)
+        np.testing.assert_array_equal(cut[device], wanted)

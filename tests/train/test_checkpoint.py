@@ -1,0 +1,226 @@
+"""Checkpoints: what comes back, what counts, and what a kill or a flipped byte leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sketchjax.errors import CheckpointError
+from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.state import State
+
+
+def make_state(seed: int, features: int = 3) -> State:
+    """A state with what a real one has: nested arrays, several types, an optimizer's tuples."""
+    rng = np.random.default_rng(seed)
+    params = {
+        "hash": {"kernel": jnp.asarray(rng.normal(size=(4, features)), jnp.float32)},
+        "half": {"bias": jnp.asarray(rng.normal(size=2), jnp.bfloat16)},
+    }
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(lambda step: 0.1 * step))
+    return State(
+        step=jnp.int32(seed),
+        params=params,
+        batch_stats={"cnn": {"mean": jnp.asarray(rng.normal(size=5), jnp.float32)}},
+        optimizer=optimizer.init(params),
+        centers=jnp.asarray(rng.normal(size=(2, 8)), jnp.float32),
+    )
+
+
+def progress_of(step: int) -> Progress:
+    return Progress("joint", {"next_index": step}, "abc", 1.5 * step, {"cnn": 0.1}, {"cnn": 64})
+
+
+def fill(folder: Path, steps, keep: int = 5) -> Path:
+    with Checkpoints(folder, keep=keep) as checkpoints:
+        for step in steps:
+            checkpoints.save(step, make_state(step), progress_of(step))
+    return folder
+
+
+def files_of(path: Path) -> list[Path]:
+    return [file for file in sorted(path.rglob("*")) if file.is_file()]
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+    fill(tmp_path, [4, 8])
+    shapes = jax.eval_shape(lambda: make_state(0))
+    with Checkpoints(tmp_path, keep=5) as checkpoints:
+        assert checkpoints.steps() == [4, 8]
+        assert checkpoints.latest() == (8, progress_of(8), [])
+        for step in (4, 8):
+            state = checkpoints.restore(step, shapes)
+            wanted = make_state(step)
+            assert jax.tree.structure(state) == jax.tree.structure(wanted)
+            for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(wanted), strict=True):
+                assert a.dtype == b.dtype
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_new_folder_has_none(tmp_path):
+    with Checkpoints(tmp_path / "new", keep=1) as checkpoints:
+        assert checkpoints.latest() is None
+        assert checkpoints.steps() == []
+
+
+def test_the_newest_are_kept(tmp_path):
+    fill(tmp_path, range(1, 12, 2), keep=2)
+    # By number, not by name: 11 is after 9.
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["11", "9"]
+
+
+def test_progress_is_what_it_was_when_saving_began(tmp_path):
+    progress = progress_of(3)
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(3, make_state(3), progress)
+        progress.seconds["cnn"], progress.feed["next_index"], progress.stage = 99.0, 99, "full"
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        assert checkpoints.latest() == (3, progress_of(3), [])
+
+
+def test_any_flipped_byte_is_seen_and_the_one_before_is_taken(tmp_path):
+    """orbax itself restores most of these without a word."""
+    fill(tmp_path, [1, 2])
+    files = files_of(tmp_path / "2")
+    assert len(files) > 5
+    for file in files:
+        before = file.read_bytes()
+        if not before:
+            continue
+        damage(file)
+        with Checkpoints(tmp_path, keep=5) as checkpoints:
+            step, progress, damaged = checkpoints.latest()
+            assert (step, progress) == (1, progress_of(1)), file
+            assert len(damaged) == 1
+            assert "checkpoint 2 is not valid" in damaged[0]
+        file.write_bytes(before)
+        os.truncate(file, len(before) - 1)
+        with Checkpoints(tmp_path, keep=5) as checkpoints:
+            assert checkpoints.latest()[0] == 1, file
+        file.unlink()
+        with Checkpoints(tmp_path, keep=5) as checkpoints:
+            assert checkpoints.latest()[0] == 1, file
+        file.write_bytes(before)
+    with Checkpoints(tmp_path, keep=5) as checkpoints:
+        assert checkpoints.latest()[0] == 2
+
+
+def test_a_damaged_one_is_replaced_when_the_run_comes_there_again(tmp_path):
+    fill(tmp_path, [1, 2])
+    damage(files_of(tmp_path / "2" / "state")[-1])
+    fill(tmp_path, [2])
+    with Checkpoints(tmp_path, keep=5) as checkpoints:
+        assert checkpoints.latest() == (2, progress_of(2), [])
+
+
+def test_none_valid_is_an_error_that_names_each(tmp_path):
+    fill(tmp_path, [1, 2])
+    (tmp_path / "1" / "manifest.json").unlink()
+    damage(tmp_path / "2" / "progress.json")
+    with (
+        Checkpoints(tmp_path, keep=5) as checkpoints,
+        pytest.raises(CheckpointError, match=r"(?s)checkpoint 2 .*checkpoint 1 .*delete") as caught,
+    ):
+        checkpoints.latest()
+    assert caught.value.exit_code == 66
+
+
+@pytest.mark.parametrize(
+    ("like", "message"),
+    [
+        (lambda: make_state(0, features=4), r"hash.*float32\[4, 3\] there, float32\[4, 4\] here"),
+        (lambda: make_state(0).replace(params={}), r"hash.*float32\[4, 3\] there, nothing here"),
+        (lambda: make_state(0).replace(centers=jnp.zeros((2, 8), jnp.int32)), "centers"),
+        (lambda: make_state(0).replace(optimizer=optax.EmptyState()), "optimizer"),
+    ],
+)
+def test_another_model_is_an_error_that_names_the_arrays(tmp_path, like, message):
+    fill(tmp_path, [1])
+    with (
+        Checkpoints(tmp_path, keep=5) as checkpoints,
+        pytest.raises(CheckpointError, match=rf"(?s)does not fit.*{message}"),
+    ):
+        checkpoints.restore(1, jax.eval_shape(like))
+
+
+def test_half_made_ones_never_count_and_are_cleared_away(tmp_path):
+    fill(tmp_path, [1, 2])
+    os.replace(tmp_path / "2", tmp_path / ".2.partial")
+    with Checkpoints(tmp_path, keep=5) as checkpoints:
+        assert checkpoints.latest()[0] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_failed_save_is_told_and_leaves_the_one_before(tmp_path, monkeypatch):
+    fill(tmp_path, [1])
+    with pytest.raises(OSError, match="no space"), Checkpoints(tmp_path, keep=5) as checkpoints:
+
+        def full(*_):
+            raise OSError("no space")
+
+        monkeypatch.setattr("sketchjax.train.checkpoint._sha256", full)
+        checkpoints.save(2, make_state(2), progress_of(2))
+    monkeypatch.undo()
+    with Checkpoints(tmp_path, keep=5) as checkpoints:
+        assert checkpoints.latest()[0] == 1
+
+
+def test_other_processes_than_the_first_write_nothing(tmp_path):
+    with Checkpoints(tmp_path / "none", keep=5, active=False) as checkpoints:
+        checkpoints.save(1, make_state(1), progress_of(1))
+    assert not (tmp_path / "none").exists()
+
+
+SAVE_FOR_EVER = """
+import sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_checkpoint import Checkpoints, make_state, progress_of
+with Checkpoints(Path(sys.argv[1]), keep=2) as checkpoints:
+    step = (checkpoints.latest() or (0,))[0]
+    while True:
+        step += 1
+        checkpoints.save(step, make_state(step), progress_of(step))
+"""
+
+
+def test_a_kill_at_any_moment_leaves_a_valid_one(tmp_path):
+    """Three kills while one checkpoint after the other is written, each at another moment."""
+    shapes = jax.eval_shape(lambda: make_state(0))
+    last = 0
+    for delay in (0.05, 0.123, 0.31):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path), str(Path(__file__).parent)]
+        )
+        try:
+            end = time.monotonic() + 300
+            while not (tmp_path / str(last + 3)).exists():
+                assert process.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.005)
+            time.sleep(delay)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            step, progress, damaged = checkpoints.latest()
+            assert step >= last + 3
+            assert damaged == []
+            assert progress == progress_of(step)
+            state = checkpoints.restore(step, shapes)
+        np.testing.assert_array_equal(state.centers, make_state(step).centers)
+        last = step
