@@ -256,6 +256,15 @@ def test_bfloat16_computes_small_and_keeps_float32_parameters():
     )
     assert kept["intermediates"]["conv3"]["__call__"][0].dtype == jnp.bfloat16
     assert kept["intermediates"]["dense6"]["__call__"][0].dtype == jnp.bfloat16
+    matmuls = [
+        equation
+        for equation in jax.make_jaxpr(network.apply)(variables, images).jaxpr.eqns
+        if equation.primitive.name == "dot_general"
+    ]
+    # Five convolutions and two dense layers; a float32 kernel would make its layer slow.
+    assert len(matmuls) == 7
+    for matmul in matmuls:
+        assert {side.aval.dtype for side in matmul.invars} == {jnp.dtype(jnp.bfloat16)}
     out = evaluating(network)(variables, images)
     assert out.dtype == jnp.float32
     exact = evaluating(AlexNet(**TINY))(variables, images)

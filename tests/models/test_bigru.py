@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from sketchjax.models.bigru import BiGRU
+from sketchjax.models.bigru import BiGRU, FusedLayer, LinenLayer
 
 HIDDEN, STEPS = 5, 6
 LENGTHS = np.array([6, 1, 4, 2], np.int32)
@@ -94,6 +94,18 @@ def test_both_implementations_share_names_and_shapes():
                 expected[f"{layer}/{direction}/h{gate}/kernel"] = (HIDDEN, HIDDEN)
             expected[f"{layer}/{direction}/hn/bias"] = (HIDDEN,)
     assert trees[0] == expected
+
+
+@pytest.mark.parametrize("layer_type", [LinenLayer, FusedLayer])
+def test_outputs_of_a_layer_are_zero_beyond_the_length(layer_type):
+    layer = layer_type(HIDDEN, jnp.float32)
+    own = {"params": variables()["params"]["layer1"]}
+    outputs, _ = jax.jit(layer.apply)(own, sequences().swapaxes(0, 1), LENGTHS)
+    assert outputs.shape == (STEPS, 4, 2 * HIDDEN)
+    for b, length in enumerate(LENGTHS):
+        expected = layer_states(own["params"], sequences()[b, :length].astype(np.float64))
+        np.testing.assert_allclose(outputs[:length, b], expected, atol=1e-5)
+        assert not np.any(outputs[length:, b])
 
 
 def test_both_implementations_have_the_same_gradients():

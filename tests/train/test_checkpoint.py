@@ -166,15 +166,14 @@ def test_half_made_ones_never_count_and_are_cleared_away(tmp_path):
 
 
 def test_a_failed_save_is_told_and_leaves_the_one_before(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError("no space")
+
     fill(tmp_path, [1])
-    with pytest.raises(OSError, match="no space"), Checkpoints(tmp_path, keep=5) as checkpoints:
-
-        def full(*_):
-            raise OSError("no space")
-
-        monkeypatch.setattr("sketchjax.train.checkpoint._sha256", full)
-        checkpoints.save(2, make_state(2), progress_of(2))
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr("sketchjax.train.checkpoint._sha256", full)
+        with pytest.raises(OSError, match="no space"):
+            fill(tmp_path, [2])
     with Checkpoints(tmp_path, keep=5) as checkpoints:
         assert checkpoints.latest()[0] == 1
 
@@ -199,10 +198,10 @@ with Checkpoints(Path(sys.argv[1]), keep=2) as checkpoints:
 
 
 def test_a_kill_at_any_moment_leaves_a_valid_one(tmp_path):
-    """Three kills while one checkpoint after the other is written, each at another moment."""
+    """Kills while one checkpoint after the other is written, each at another moment."""
     shapes = jax.eval_shape(lambda: make_state(0))
     last = 0
-    for delay in (0.05, 0.123, 0.31):
+    for delay in (0.05, 0.123):
         process = subprocess.Popen(
             [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path), str(Path(__file__).parent)]
         )

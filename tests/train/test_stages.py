@@ -198,7 +198,9 @@ def test_clipping_by_the_norm_of_all_gradients(clip_norm, scale):
     np.testing.assert_allclose(first_moment["norm"]["bias"], 0.1 * size * scale, rtol=1e-5)
 
 
-def test_the_optimizer_follows_the_schedule():
-    after, _ = moved(optimizer(stage(), weight_decay=0.0, clip_norm=0.0), filled(1.0), steps=3)
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-6])
+def test_the_optimizer_follows_the_schedule(weight_decay):
+    following = optimizer(stage(), weight_decay=weight_decay, clip_norm=0.0)
+    after, _ = moved(following, filled(1.0), steps=3)
     # Adam's steps under a steady gradient are the learning rates: 0, 0.0005, 0.001.
     np.testing.assert_allclose(after["dense"]["bias"], 1.0 - 0.0015, rtol=1e-5)

@@ -1,0 +1,218 @@
+"""The command as a person runs it: its exit codes, what it says, and being killed at any moment."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from tiny_run import (
+    CONFIG,
+    command,
+    finish,
+    output,
+    quick_compilation,
+    run_command,
+    same_figures,
+    same_weights,
+    start,
+    wait_for,
+    whole_run,
+)
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    with quick_compilation(tmp_path_factory) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, environment) -> Path:
+    """The workdir of a run that was never stopped."""
+    return whole_run(tmp_path_factory, environment)
+
+
+def stages_told(workdir: Path, **wanted) -> bool:
+    """Whether metrics.jsonl has a line of these values (None: of this name at all)."""
+    path = workdir / "metrics.jsonl"
+    # The last part is a line that is being written, or nothing.
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return any(
+        all(name in line and value in (None, line[name]) for name, value in wanted.items())
+        for line in map(json.loads, lines)
+    )
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Time of change and size of every file."""
+    return {
+        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, tmp_path):
+    """While it converts, in the midst of a stage, between two, in the report; once by SIGTERM."""
+    workdir = tmp_path / "run"
+    moments = [
+        (signal.SIGKILL, lambda: (workdir / "data" / ".partial").exists()),
+        (signal.SIGTERM, lambda: stages_told(workdir, stage="cnn")),
+        (signal.SIGKILL, lambda: stages_told(workdir, stage="rnn", stage_step=8)),
+        (signal.SIGKILL, lambda: stages_told(workdir, stage="joint", validation_accuracy=None)),
+        (signal.SIGKILL, lambda: (workdir / "report" / "material.json").exists()),
+    ]
+    for number, moment in moments:
+        process = start(workdir, environment)
+        try:
+            wait_for(moment, process)
+            process.send_signal(number)
+        finally:
+            code = finish(process)
+        assert code == (75 if number == signal.SIGTERM else -9), output(workdir)
+        assert not (workdir / "results.json").exists()
+    told = output(workdir)
+    assert "SIGTERM: stopping at the next safe place" in told
+    assert "run the same command again to go on" in told
+    assert finish(start(workdir, environment)) == 0, output(workdir)
+    same_weights(workdir, whole, "full")
+    results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, whole)]
+    same_figures(*results)
+    assert "Traceback" not in output(workdir)
+
+    before, length = contents(workdir), len(output(workdir))
+    began = time.monotonic()
+    assert finish(start(workdir, environment)) == 0
+    assert time.monotonic() - began < 60
+    assert contents(workdir) == before
+    said = output(workdir)[length:].splitlines()
+    assert len(said) == 3
+    assert said[0].startswith(f"MAP {results[0]['map']:.4f} ")
+    assert said[2] == f"report: {workdir / 'report' / 'index.html'}"
+
+
+def test_processes_that_read_ahead_end_and_go_on(whole, environment, tmp_path):
+    """The feed's position with a worker process is another one than without; the data are not."""
+    workdir = tmp_path / "run"
+    for stage in ("cnn", "rnn"):
+        process = start(workdir, environment, "--config.train.workers=1")
+        try:
+            wait_for(lambda stage=stage: stages_told(workdir, stage=stage), process)
+            process.send_signal(signal.SIGTERM)
+        finally:
+            code = finish(process)
+        assert code == 75, output(workdir)
+    same_weights(workdir, whole, "cnn")
+
+
+def test_a_second_signal_ends_it_at_once(environment, tmp_path):
+    workdir = tmp_path / "run"
+    process = start(workdir, environment)
+    try:
+        wait_for(lambda: (workdir / "config.json").exists(), process)
+        process.send_signal(signal.SIGINT)
+        wait_for(lambda: "SIGINT: stopping" in output(workdir), process)
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        code = finish(process)
+    finally:
+        process.kill()
+    # It may have come to a safe place before the second one.
+    assert code in (128 + signal.SIGTERM, 75)
+    assert time.monotonic() - began < 30
+    assert "Traceback" not in output(workdir)
+
+
+BROKEN = {
+    "missing.py": None,
+    "syntax.py": "def get_config(:",
+    "raises.py": "def get_config(): return 1 / 0",
+    "empty.py": "",
+}
+FLAGS = {
+    "no config": ([], "--config is missing; give --config FILE --workdir DIR"),
+    "no file": (["--config={missing.py}"], "there is no file"),
+    "syntax": (["--config={syntax.py}"], "SyntaxError: invalid syntax (syntax.py, line 1)"),
+    "raises": (["--config={raises.py}"], "ZeroDivisionError: division by zero"),
+    "empty": (["--config={empty.py}"], "has no attribute 'get_config'"),
+    "argument": (["--config={tiny}:64"], "takes 0 positional arguments"),
+    "field": (["--config={tiny}", "--config.nosuch=3"], "--config.nosuch names no field"),
+    "type": (["--config={tiny}", "--config.train.batch_size=x"], "invalid literal for int()"),
+    "flag": (["--config={tiny}", "--nosuch"], "Unknown command line flag 'nosuch'"),
+    "word": (["--config={tiny}", "16"], "'16' is no flag"),
+    "values": (
+        ["--config={tiny}", "--config.model.bits=12", "--config.train.batch_size=6"],
+        "2 problems:\n  - model.bits=12",
+    ),
+}
+
+
+def test_what_is_wrong_with_flags_or_config_is_said_in_a_line(environment, tmp_path):
+    """All at once: a process takes seconds, mostly waiting for the disk."""
+    for name, content in BROKEN.items():
+        if content is not None:
+            (tmp_path / name).write_text(content)
+    paths = {name: tmp_path / name for name in BROKEN} | {"tiny": CONFIG}
+    running = {}
+    for name, (flags, _) in FLAGS.items():
+        filled = list(flags)
+        for key, path in paths.items():
+            filled = [flag.replace("{" + key + "}", str(path)) for flag in filled]
+        running[name] = run_command(command(*filled, f"--workdir={tmp_path / 'w'}"), environment)
+    for name, process in running.items():
+        said, _ = process.communicate(timeout=600)
+        assert process.returncode == 64, (name, said)
+        assert FLAGS[name][1] in said, (name, said)
+        assert said.startswith("ConfigError: "), (name, said)
+        assert "Traceback" not in said, (name, said)
+    assert not (tmp_path / "w").exists()
+
+
+def test_each_kind_of_error_has_its_code(environment, tmp_path):
+    """No data, and a rate at which numbers leave the range of float32."""
+    no_data = ["--config.data.source=", f"--config.data.dir={tmp_path / 'nowhere'}"]
+    wild = ["--config.stages.cnn.epochs=0", "--config.stages.rnn.learning_rate=1e38"]
+    cases = {
+        "data": (no_data, 65, "DataError: "),
+        "debug": ([*no_data, "--debug"], 65, "Traceback"),
+        "finite": ([*wild, "--config.train.weight_decay=0.0"], 70, "NotFiniteError: stage rnn, "),
+    }
+    running = {
+        name: start(tmp_path / name, environment, *flags) for name, (flags, *_) in cases.items()
+    }
+    for name, process in running.items():
+        code = finish(process)
+        assert code == cases[name][1], (name, output(tmp_path / name))
+        assert cases[name][2] in output(tmp_path / name)
+        assert ("Traceback" in output(tmp_path / name)) == (name == "debug")
+    assert "data.source" in output(tmp_path / "data")
+    assert "lower stages.rnn.learning_rate" in output(tmp_path / "finite")
+
+
+def test_no_workdir_no_compilation_folder_of_its_own(environment, tmp_path, monkeypatch):
+    """Where JAX_COMPILATION_CACHE_DIR is not set, compiled code goes to the user's cache."""
+    import jax
+
+    from sketchjax import main
+
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    try:
+        main.keep_compiled()
+        folder = Path(jax.config.jax_compilation_cache_dir)
+        assert folder.parent == tmp_path / "sketchjax"
+        assert folder.is_dir()
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
+        jax.config.update("jax_compilation_cache_dir", before)
+        main.keep_compiled()
+        assert jax.config.jax_compilation_cache_dir == before
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+        monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
+        main.keep_compiled()
+        assert jax.config.jax_compilation_cache_dir == before
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
