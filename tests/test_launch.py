@@ -200,12 +200,23 @@ def test_a_signal_to_the_script_lets_the_training_save_and_ends_with_75(stage, n
     errors = stage.folder / "errors"
     command = stage.command("--steps", "train")
     with errors.open("w") as file:
-        script = subprocess.Popen(command, env=stage.environment, stderr=file)
-    deadline = time.monotonic() + 30
-    while "waiting" not in stage.calls and time.monotonic() < deadline:
-        time.sleep(0.05)
-    script.send_signal(number)
-    assert script.wait(timeout=30) == 75
+        script = subprocess.Popen(
+            command,
+            env=stage.environment,
+            stderr=file,
+            # What is started in the background ignores SIGINT, and a shell cannot undo that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while "waiting" not in stage.calls and time.monotonic() < deadline:
+            time.sleep(0.05)
+        script.send_signal(number)
+        assert script.wait(timeout=30) == 75
+    finally:
+        if script.poll() is None:
+            os.killpg(script.pid, signal.SIGKILL)
     assert stage.calls[1:] == ["waiting", "saved"]  # saved once, and not started again
     assert "run the same command again" in errors.read_text()
 

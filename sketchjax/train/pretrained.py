@@ -17,7 +17,7 @@ from sketchjax.models.weights import load_weights
 BRANCH_PARTS = ("cnn", "cnn_classifier", "rnn", "rnn_classifier")
 
 
-def variable_shapes(network: Network, config: Config) -> dict[str, Any]:
+def variable_shapes(network: Network, config: Config) -> Any:
     """Shapes and types of the network's variables, at no cost."""
     initialise = partial(network.initialise, points=config.data.points)
     return jax.eval_shape(initialise, jax.random.key(0))
@@ -28,31 +28,37 @@ def first_variables(network: Network, config: Config) -> dict[str, Any]:
 
     Raises ConfigError when that run has no trained branches, or those of another model.
     """
+    branches: dict[str, Any] = {}
+    if config.train.pretrained:
+        shapes = variable_shapes(network, config)
+        branches = load_branches(Path(config.train.pretrained), shapes)
     key = jax.random.key(config.seed)
     variables = jax.jit(network.initialise, static_argnums=1)(key, config.data.points)
-    if not config.train.pretrained:
-        return variables
-    source = Path(config.train.pretrained) / "weights" / "rnn.safetensors"
+    return {name: parts | branches.get(name, {}) for name, parts in variables.items()}
+
+
+def load_branches(workdir: Path, shapes: dict[str, Any]) -> dict[str, Any]:
+    """The trained branches of another run, by collection, when they have these shapes.
+
+    Raises ConfigError when they are missing or of another model.
+    """
+    path = workdir / "weights" / "rnn.safetensors"
     try:
-        loaded = load_weights(source)
+        loaded = load_weights(path)
     except CheckpointError as error:
         raise ConfigError(
-            f"train.pretrained={config.train.pretrained}: {error}; give the workdir of a run that "
-            "trained its own stages cnn and rnn"
+            f"train.pretrained={workdir}: {error}; give the workdir of a run that trained its own "
+            "stages cnn and rnn"
         ) from error
-    taken = {
-        collection: parts | _branches(loaded.get(collection, {}), parts, source)
-        for collection, parts in variables.items()
-    }
-    return jax.tree.map(jnp.asarray, taken)
-
-
-def _branches(loaded: dict[str, Any], own: dict[str, Any], source: Path) -> dict[str, Any]:
-    """The branches' parts of one collection, when names and shapes are those of our own."""
-    for part in BRANCH_PARTS:
-        if jax.tree.map(np.shape, loaded.get(part)) != jax.tree.map(np.shape, own.get(part)):
-            raise ConfigError(
-                f"train.pretrained: {source} holds another model's {part}; give a run with the "
-                "same model.cnn, model.rnn, drawing.size and categories"
-            )
-    return {part: loaded[part] for part in BRANCH_PARTS if part in own}
+    branches: dict[str, Any] = {}
+    for collection, parts in shapes.items():
+        there = loaded.get(collection, {})
+        for part in BRANCH_PARTS:
+            if jax.tree.map(np.shape, there.get(part)) != jax.tree.map(np.shape, parts.get(part)):
+                raise ConfigError(
+                    f"train.pretrained: {path} holds another model's {part}; give a run with the "
+                    "same model.cnn, model.rnn, drawing.size and categories"
+                )
+        own = {part: there[part] for part in BRANCH_PARTS if part in parts}
+        branches[collection] = jax.tree.map(jnp.asarray, own)
+    return branches
