@@ -101,7 +101,7 @@ def assemble(
 
     def check() -> None:
         if should_stop():
-            raise Stopped("stopped after training's last save; run the same command to go on")
+            raise Stopped("stopped between two saves; run the same command again to go on")
 
     passes = Passes(
         network,
