@@ -26,7 +26,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.data import synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 
 _KEY_ID = re.compile(rb'("key_id": ?")(\d+)(")')
 

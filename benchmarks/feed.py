@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.data import synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 from sketchjax.data.feed import scan_feed, train_feed
 from sketchjax.data.manifest import Manifest
 from sketchjax.data.shards import HEADER

@@ -22,6 +22,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from sketchjax.files import write_whole
+
 PACKAGES = ("sketchjax", "jax", "jaxlib", "flax", "numpy", "numba", "grain", "array-record")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -51,7 +53,8 @@ def report(name: str, figures: dict[str, Any], json_path: Path | None = None) ->
             table.add_row(key, format_figure(value))
     Console().print(table)
     if json_path is not None:
-        write_whole(json_path, whole)
+        options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+        write_whole(json_path, orjson.dumps(whole, option=options) + b"\n")
     return whole
 
 
@@ -120,19 +123,6 @@ def peak_memory_bytes(children: bool = False) -> int:
     who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
     # Linux counts in KiB, macOS in bytes.
     return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def write_whole(path: Path, content: dict[str, Any]) -> None:
-    """Write `content` as JSON under another name, then rename: a reader never sees a half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        half.write_bytes(
-            orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
-        )
-        half.replace(path)
-    finally:
-        half.unlink(missing_ok=True)
 
 
 def format_figure(value: Any) -> str:

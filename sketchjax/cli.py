@@ -139,7 +139,7 @@ def convert(
 
     The same sources and options give the same bytes. Stopped or killed, the same command goes on.
     """
-    from sketchjax.data.convert import convert as run
+    from sketchjax.data.conversion.convert import convert as run
 
     sources, out = _sources(paths)
     shares = {"train": train, "validation": validation, "gallery": gallery, "query": query}

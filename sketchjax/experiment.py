@@ -15,6 +15,7 @@ from sketchjax.config import Config, validate
 from sketchjax.data.feed import blocks_per_epoch
 from sketchjax.data.manifest import NAME
 from sketchjax.errors import Stopped
+from sketchjax.files import sha256, write_whole
 from sketchjax.models import network as networks
 from sketchjax.models.weights import save_weights
 from sketchjax.ops.hamming import pack_codes
@@ -23,7 +24,7 @@ from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.log import RunLog
 from sketchjax.report.page import write_report
 from sketchjax.report.results import collect_results, radius_curve
-from sketchjax.report.writers import read_metrics, read_results, write_results, write_whole
+from sketchjax.report.writers import read_metrics, read_results, write_results
 from sketchjax.retrieval import metrics
 from sketchjax.retrieval.encode import Encoded, binarize
 from sketchjax.retrieval.passes import Passes
@@ -31,7 +32,7 @@ from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.data import check_data, prepare_data
 from sketchjax.train.run import Trainer
-from sketchjax.train.workdir import alone, fingerprint, keep_config
+from sketchjax.train.workdir import alone, keep_config
 
 
 def run(
@@ -122,7 +123,7 @@ def assemble(
         checkpoints=checkpoints,
         log=log,
         should_stop=should_stop,
-        progress=Progress(data=fingerprint(folder / NAME)),
+        progress=Progress(data=sha256(folder / NAME)),
         started=started,
     )
     return Run(config, workdir, passes, trainer, log)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sketchjax import cli
-from sketchjax.data import convert as conversion
 from sketchjax.data import download as downloading
+from sketchjax.data.conversion import convert as conversion
 from sketchjax.data.manifest import Manifest
 
 

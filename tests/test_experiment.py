@@ -175,13 +175,21 @@ def same_lines(first: list[dict], second: list[dict]) -> None:
     assert timeless(first) == timeless(second)
 
 
-@pytest.fixture
-def stopped(config, tmp_path):
-    """A workdir that was stopped after the first dispatch, and its config."""
-    workdir = tmp_path / "stopped"
+@pytest.fixture(scope="module")
+def stopped_once(whole, tmp_path_factory) -> Path:
+    """A workdir that was stopped after the first dispatch."""
+    workdir = tmp_path_factory.mktemp("stopped") / "run"
+    config = tiny_config()
+    config.data.dir = str(whole / "data")
     with pytest.raises(Stopped):
         experiment.run(config, workdir, StopAt(workdir, "cnn", lambda line: True))
     return workdir
+
+
+@pytest.fixture
+def stopped(stopped_once, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(stopped_once, tmp_path / "stopped"))
 
 
 def test_another_config_is_refused_and_names_the_fields(stopped, config):

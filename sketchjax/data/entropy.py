@@ -1,40 +1,18 @@
-"""Where a drawing lies in its picture, and the image entropy that finds scribbles and near-blanks.
-
-The map from drawing units to pixels stands here because it is the lowest room of the three that
-draw: the device (`ops.draw`), people's pictures (`report.thumbnails`) and the entropy below.
-"""
+"""The image entropy of a drawing, which finds scribbles and near-blanks."""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numba.extending import register_jitable
 
+from sketchjax.data.canvas import to_pixels
 from sketchjax.errors import DataError
 
-BOX = 255.0  # the longer side of a simplified drawing, in units
-# px. With 0.5 the edge of a line along the box, which is common, would pass exactly through pixel
-# middles and rounding would decide on whole columns of ink: 1 drawing in 10 differed by them.
-MARGIN = 0.8
 # px at 224 px. The paper's thresholds for stars, 0.1051 and 0.1721, mean 1.38 % and 2.57 % ink,
 # 1.88 % in their (geometric) middle. 29 real stars give 1.56 % and 2.27 %, 1.88 % in the middle,
 # with 1 px; 2.80 % with 1.5 px; 3.71 % with 2 px. Which sketches a class keeps hardly depends on
 # it: 98 to 99 % of cats and backpacks are kept or left out alike with 1 px and 1.5 px.
 STROKE_WIDTH = 1.0
-
-
-@register_jitable
-def to_pixels(coordinate, low, high, size, stroke_width):
-    """Map a coordinate (x or y alike) from drawing units to pixels.
-
-    low, high: the bounding box of the drawing on that axis; its middle goes to the picture's
-    middle, size / 2. The scale is fixed: BOX units cover the picture but for a margin of
-    stroke_width / 2 + MARGIN px on either side, so that a drawing whose longer side is BOX fills
-    the picture and its anti-aliased edge stays inside. Pixel i spans [i, i + 1) and is sampled at
-    its middle, i + 0.5. Plain arithmetic: floats, numpy, jax and numba values all pass through.
-    """
-    pixels_per_unit = (size - stroke_width - 2.0 * MARGIN) / BOX
-    return size * 0.5 + (coordinate - (low + high) * 0.5) * pixels_per_unit
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,6 @@ record: a random read costs 1.7 µs so, 2.4 µs with zstd, which saves nothing o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,12 +109,6 @@ def _header_mask(starts: np.ndarray) -> np.ndarray:
     mask = np.zeros(int(starts[-1]), bool)
     mask[starts[:-1, None] + np.arange(HEADER.itemsize)] = True
     return mask
-
-
-def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Shards:

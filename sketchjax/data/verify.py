@@ -11,8 +11,9 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sketchjax.data.manifest import Manifest, Shard
-from sketchjax.data.shards import Records, decode, open_shard, sha256
+from sketchjax.data.shards import Records, decode, open_shard
 from sketchjax.errors import DataError
+from sketchjax.files import sha256
 
 _AT_ONCE = 4_096
 _SHOWN = 20

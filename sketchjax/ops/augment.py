@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sketchjax.data.entropy import BOX
+from sketchjax.data.canvas import BOX
 from sketchjax.ops.draw import bounding_center
 
 # Each change draws from a stream of its own, numbered by its place here: switching one on leaves

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sketchjax.data.entropy import to_pixels
+from sketchjax.data.canvas import to_pixels
 
 SEGMENTS_A_TURN = 8
 _FAR = 1e4  # px: the distance of a segment that is not there
@@ -59,7 +59,7 @@ def rasterize(
     Coverage is clip(w / 2 + 0.5 - distance to the nearest segment, 0, 1), taken at pixel middles,
     so coverage > 0.5 is the binary picture of `data.entropy`. Segments join consecutive points of
     a stroke; a stroke of one point is a dot; what lies outside the picture is cut. Units become
-    pixels by `data.entropy.to_pixels`. An empty sketch is blank. Differentiable in points.
+    pixels by `data.canvas.to_pixels`. An empty sketch is blank. Differentiable in points.
     Raises ValueError when the shapes do not fit.
     """
     _check(points, length)

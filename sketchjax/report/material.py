@@ -14,7 +14,8 @@ import numpy as np
 import orjson
 
 from sketchjax.errors import DataError
-from sketchjax.report.writers import JSON_OPTIONS, write_whole
+from sketchjax.files import write_whole
+from sketchjax.report.writers import JSON_OPTIONS
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from sketchjax.files import write_whole
 from sketchjax.report.material import Retrieval
 from sketchjax.report.plots import LIGHT
 from sketchjax.report.thumbnails import thumbnail
-from sketchjax.report.writers import write_whole
 
 FALSE_POSITIVE = "#D62839"
 

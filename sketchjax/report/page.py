@@ -14,6 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from sketchjax.errors import DataError
+from sketchjax.files import write_whole
 from sketchjax.report import mosaic, paper, plots, tables
 from sketchjax.report.choices import config_stages, leaves, open_choices
 from sketchjax.report.material import (
@@ -29,7 +30,7 @@ from sketchjax.report.material import (
     save_material,
 )
 from sketchjax.report.svg import path_data, view_box
-from sketchjax.report.writers import JSON_OPTIONS, read_metrics, read_results, write_whole
+from sketchjax.report.writers import JSON_OPTIONS, read_metrics, read_results
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -19,8 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sketchjax.files import write_whole
 from sketchjax.report.material import EntropyExample, PrecisionRecall, Stage
-from sketchjax.report.writers import write_whole
 
 STAGE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7", "#009E73")
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sketchjax.files import write_whole
 from sketchjax.report import paper
 from sketchjax.report.material import Retrieval, Stage
-from sketchjax.report.writers import write_whole
 
 Cell = str | int | float | None
 NO_NUMBER = "\N{EN DASH}"

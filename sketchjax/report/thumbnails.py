@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from sketchjax.data.entropy import to_pixels
+from sketchjax.data.canvas import to_pixels
 from sketchjax.data.sketch import strokes
 
 Colour = tuple[int, int, int]

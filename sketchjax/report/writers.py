@@ -15,6 +15,7 @@ import orjson
 from tensorboardX import SummaryWriter
 
 from sketchjax.errors import DataError
+from sketchjax.files import write_whole
 
 RESULT_KEYS = (
     "map",
@@ -35,28 +36,6 @@ RESULT_KEYS = (
     "device",
 )
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place whole or not at all: temporary file, fsync, rename, fsync of the folder.
-
-    A reader, or a run killed at any moment, meets the old content or the new, never a part.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def write_results(workdir: str | Path, results: Mapping[str, Any]) -> Path:

@@ -5,7 +5,6 @@ flipped byte without a word, so a checkpoint counts only when all its files are 
 one that does not is passed over for the one before it.
 """
 
-import hashlib
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +18,7 @@ import orbax.checkpoint as ocp
 import orjson
 
 from sketchjax.errors import CheckpointError
+from sketchjax.files import sha256
 
 MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
@@ -142,7 +142,7 @@ class Checkpoints:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
             checkpointer.save(partial / "state", args=ocp.args.StandardSave(state))
         (partial / PROGRESS).write_bytes(progress)
-        files = {str(path.relative_to(partial)): _sha256(path) for path in _files(partial)}
+        files = {str(path.relative_to(partial)): sha256(path) for path in _files(partial)}
         manifest = {"files": files, "arrays": describe(state)}
         (partial / MANIFEST).write_bytes(orjson.dumps(manifest))
         # A damaged one of this number may be there, passed over when the run went on.
@@ -186,7 +186,7 @@ def check_files(path: Path) -> None:
         file = path / name
         if not file.is_file():
             raise CheckpointError(f"{file} is missing")
-        if _sha256(file) != digest:
+        if sha256(file) != digest:
             raise CheckpointError(f"{file} is not what was written (its sha256 differs)")
 
 
@@ -200,8 +200,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sketchjax.config import Config
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 from sketchjax.data.manifest import NAME, Manifest
 from sketchjax.errors import DataError
 

@@ -1,7 +1,6 @@
 """The folder of a run: it belongs to one config, and to one process at a time."""
 
 import fcntl
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import orjson
 
 from sketchjax.config import Config, flat
-from sketchjax.data.manifest import write_whole
 from sketchjax.errors import ConfigError
+from sketchjax.files import write_whole
 
 # Fields that may change between two calls on one workdir: they do not change the figures.
 FREE_FIELDS = ("debug", "train.checkpoint_seconds", "train.keep_checkpoints")
@@ -60,8 +59,3 @@ def alone(workdir: Path) -> Iterator[None]:
                 "--workdir"
             ) from error
         yield
-
-
-def fingerprint(path: Path) -> str:
-    """The sha256 of a file, by which a run knows the data that it began with."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

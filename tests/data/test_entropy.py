@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchjax.data.entropy import image_entropy, ink_fraction, thresholds, to_pixels
+from sketchjax.data.entropy import image_entropy, ink_fraction, thresholds
 from sketchjax.data.sketch import points_of_strokes, strokes
 from sketchjax.errors import DataError
 
@@ -130,12 +130,6 @@ def test_thresholds_keep_the_middle():
     assert (low, high) == pytest.approx((0.05, 0.95))
     assert np.mean((values >= low) & (values <= high)) == pytest.approx(0.9, abs=0.002)
     assert thresholds(values, keep=1.0) == (0.0, 1.0)
-
-
-def test_to_pixels_centres_and_fills():
-    assert to_pixels(30.0, 10.0, 50.0, 64, 2.0) == 32.0
-    assert to_pixels(0.0, 0.0, 255.0, 64, 2.0) == pytest.approx(1.8)
-    assert to_pixels(255.0, 0.0, 255.0, 64, 2.0) == pytest.approx(64 - 1.8)
 
 
 def test_wrong_input_is_named():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sketchjax.data import synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 from sketchjax.data.feed import Batch, blocks_per_epoch, scan_feed, train_feed
 from sketchjax.data.shards import Shards
 from sketchjax.errors import ConfigError, DataError

@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchjax.data import shards, synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import Shards, decode, encode, sha256
+from sketchjax.data.shards import Shards, decode, encode
 from sketchjax.data.verify import verify
 from sketchjax.errors import DataError
+from sketchjax.files import sha256
 
 
 @pytest.fixture(scope="module")

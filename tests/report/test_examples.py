@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sketchjax.data import synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion.convert import convert
 from sketchjax.data.manifest import Manifest
 from sketchjax.data.shards import Shards
 from sketchjax.report.examples import entropy_example, example_retrievals

@@ -20,7 +20,6 @@ from sketchjax.report.writers import (
     read_metrics,
     read_results,
     write_results,
-    write_whole,
 )
 
 
@@ -186,16 +185,6 @@ def test_a_failure_while_writing_leaves_the_old_results_alone(tmp_path, monkeypa
         write_results(tmp_path, results(map=0.2))
     assert read_results(tmp_path)["map"] == 0.1
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
-
-
-def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(os, "fsync", lambda _: calls.append("fsync"))
-    replace = os.replace
-    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
-    write_whole(tmp_path / "sub" / "file", b"content")
-    assert calls == ["fsync", "replace", "fsync"]
-    assert (tmp_path / "sub" / "file").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", ""])

@@ -171,7 +171,7 @@ def test_a_failed_save_is_told_and_leaves_the_one_before(tmp_path, monkeypatch):
 
     fill(tmp_path, [1])
     with monkeypatch.context() as patched:
-        patched.setattr("sketchjax.train.checkpoint._sha256", full)
+        patched.setattr("sketchjax.train.checkpoint.sha256", full)
         with pytest.raises(OSError, match="no space"):
             fill(tmp_path, [2])
     with Checkpoints(tmp_path, keep=5) as checkpoints:

@@ -252,15 +252,15 @@ def tiny_training(tiny, name, optimizer=None):
     return training, start(network, optimizer, stage, variables, centers)
 
 
-@pytest.mark.parametrize("name", ["rnn", "full"])
-def test_the_scan_is_a_plain_loop_bit_for_bit_with_both_branches_as_they_are(tiny, name):
-    training, state = tiny_training(tiny, name)
+def test_the_scan_is_a_plain_loop_bit_for_bit_with_both_branches_as_they_are(tiny):
+    """The last stage alone: each of the others takes 20 s to compile, and has less in it."""
+    training, state = tiny_training(tiny, "full")
     blocks = doodles(4, m=2, k=2, batch=8, points=32)
     scanned, scanned_metrics = run_dispatch(training, state, blocks)
     looped, looped_metrics, codes = PlainLoop(training).run(state, blocks)
     assert_same_bits(scanned, looped)
     assert_same_bits(scanned_metrics, looped_metrics)
-    assert (codes[0] is not None) == (name == "full")
+    assert 0 < np.mean(codes) < 1
     assert differs(state.params, scanned.params)
 
 

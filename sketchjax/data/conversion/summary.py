@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sketchjax.data import entropy, formats, pack
+from sketchjax.data import entropy, formats
+from sketchjax.data.conversion import pack
+from sketchjax.data.conversion.pieces import BAD_FILE, LISTED, Piece
+from sketchjax.data.conversion.plan import Plan
 from sketchjax.data.manifest import Manifest
-from sketchjax.data.pieces import BAD_FILE, LISTED, Piece
-from sketchjax.data.plan import Plan
 from sketchjax.data.splits import SPLITS
 
 

@@ -13,10 +13,11 @@ import orjson
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from sketchjax.data import entropy
+from sketchjax.data.conversion.pieces import open_points
 from sketchjax.data.manifest import Shard
-from sketchjax.data.pieces import open_points
-from sketchjax.data.shards import WRITER_OPTIONS, encode, sha256
+from sketchjax.data.shards import WRITER_OPTIONS, encode
 from sketchjax.errors import DataError
+from sketchjax.files import sha256
 
 ENTROPY_SIZE = 224
 ENTROPY_KEEP = 0.9

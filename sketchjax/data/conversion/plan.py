@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sketchjax.data.pieces import Piece
+from sketchjax.data.conversion.pieces import Piece
 from sketchjax.data.splits import (
     LEFT_OUT,
     SPLITS,

@@ -2,9 +2,9 @@
 
 `multiprocessing` imports the caller's main module again in every worker that it does not fork:
 a script then needs a guard around its call, and `python -m sketchjax.main` would load jax in each.
-Forking under jax's threads may lock up. A worker here is `python -m sketchjax.data.workers`: it
-imports what its tasks need and nothing else, and ends when its socket closes, so that none
-outlives a killed conversion.
+Forking under jax's threads may lock up. A worker here is
+`python -m sketchjax.data.conversion.workers`: it imports what its tasks need and nothing else, and
+ends when its socket closes, so that none outlives a killed conversion.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Pool:
         ours, theirs = socket.socketpair()
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sketchjax.data.workers", str(theirs.fileno())],
+                [sys.executable, "-m", "sketchjax.data.conversion.workers", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 # The package is found as this process found it, also from a source tree.

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchjax.data import convert as conversion
 from sketchjax.data import entropy, synthetic
-from sketchjax.data.convert import convert
+from sketchjax.data.conversion import convert as conversion
+from sketchjax.data.conversion.convert import convert
+from sketchjax.data.conversion.workers import Pool
 from sketchjax.data.manifest import Manifest
 from sketchjax.data.shards import Records, Shards
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.data.splits import SPLITS
 from sketchjax.data.verify import verify
-from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 NAMES = ("cat", "clock", "face", "house")
@@ -370,7 +370,7 @@ def test_what_another_conversion_left_half_done_goes(doodles, tmp_path):
 
 KILLED = """
     import os, signal, sys
-    from sketchjax.data import convert, progress
+    from sketchjax.data.conversion import convert, progress
 
     calls = 0
     def count(self, number):
@@ -406,8 +406,8 @@ def test_killed_and_run_again_gives_the_same_bytes(doodles, tmp_path, moment):
 
 def test_killed_with_workers_leaves_none_behind(tmp_path):
     synthetic.write(tmp_path / "in", per_category=400, seed=1, categories=NAMES)
-    script = "import sys; from sketchjax.data.convert import convert as c; c(sys.argv[1:2], "
-    script += "sys.argv[2], workers=2, progress=False, shards=2)"
+    script = "import sys; from sketchjax.data.conversion.convert import convert as c; "
+    script += "c(sys.argv[1:2], sys.argv[2], workers=2, progress=False, shards=2)"
     out = tmp_path / "out"
     command = [sys.executable, "-c", script, str(tmp_path / "in"), str(out)]
     with subprocess.Popen(command) as process:
@@ -445,7 +445,7 @@ def test_what_is_damaged_after_a_kill_does_not_count(doodles, tmp_path, moment, 
 def test_a_script_needs_no_guard(doodles, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from sketchjax.data.convert import convert\n"
+        "from sketchjax.data.conversion.convert import convert\n"
         f"print(convert([{str(doodles)!r}], {str(tmp_path / 'out')!r}, workers=2).counts)\n"
     )
     result = subprocess.run([sys.executable, script], capture_output=True, text=True)
@@ -454,8 +454,8 @@ def test_a_script_needs_no_guard(doodles, tmp_path):
 
 
 def modules_of_worker(*, progress) -> tuple[int, bool]:
-    import sketchjax.data.pack
-    import sketchjax.data.pieces  # noqa: F401
+    import sketchjax.data.conversion.pack
+    import sketchjax.data.conversion.pieces  # noqa: F401
 
     progress(1)
     return os.getpid(), "jax" in sys.modules

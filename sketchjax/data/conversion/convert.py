@@ -24,15 +24,16 @@ import orjson
 from rich.console import Console
 from rich.progress import Progress
 
-from sketchjax.data import entropy, formats, pack
+from sketchjax.data import entropy, formats
+from sketchjax.data.conversion import pack
+from sketchjax.data.conversion.pieces import Filters, Piece, is_whole, piece_name, read_piece
+from sketchjax.data.conversion.plan import Plan, Selection, make_plan
+from sketchjax.data.conversion.progress import Bar, progress_bars
+from sketchjax.data.conversion.summary import bad_records, summarize
+from sketchjax.data.conversion.workers import Pool
 from sketchjax.data.manifest import NAME, SHARD_PATTERN, Manifest, differences
-from sketchjax.data.pieces import Filters, Piece, is_whole, piece_name, read_piece
-from sketchjax.data.plan import Plan, Selection, make_plan
-from sketchjax.data.progress import Bar, progress_bars
 from sketchjax.data.shards import RECORD_VERSION
 from sketchjax.data.splits import SPLITS, SplitRule, split_rule
-from sketchjax.data.summary import bad_records, summarize
-from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 PARTIAL = ".partial"
