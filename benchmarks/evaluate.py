@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,15 +33,12 @@ def main() -> None:
     centers = rng.random((arguments.classes, arguments.bits)) < 0.5
     queries, query_labels = _codes(rng, centers, arguments.queries)
     gallery, gallery_labels = _codes(rng, centers, arguments.gallery)
+    how: Any = {"bits": arguments.bits, "backend": arguments.backend}
     start = time.perf_counter()
-    evaluate(
-        queries[:8], query_labels[:8], gallery, gallery_labels, bits=arguments.bits, backend="numba"
-    )
+    evaluate(queries[:8], query_labels[:8], gallery, gallery_labels, **how)
     compile_seconds = time.perf_counter() - start
     start, start_cpu = time.perf_counter(), time.process_time()
-    scores = evaluate(
-        queries, query_labels, gallery, gallery_labels, bits=arguments.bits, backend="numba"
-    )
+    scores = evaluate(queries, query_labels, gallery, gallery_labels, **how)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - start_cpu
     memory = peak_memory_bytes()
     sample = rng.permutation(arguments.queries)[: arguments.sample]
@@ -76,6 +73,7 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--classes", type=int, default=345)
     flags.add_argument("--sample", type=int, default=100, help="queries that the peer evaluates")
     flags.add_argument("--seed", type=int, default=0)
+    flags.add_argument("--backend", default="numba", choices=("numba", "jax"))
     return flags
 
 

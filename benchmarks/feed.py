@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import scan_feed, train_feed
+from sketchjax.data.feed import Order, scan_feed, train_feed
 from sketchjax.data.manifest import Manifest
 from sketchjax.data.shards import HEADER
 
@@ -95,7 +95,8 @@ def main() -> None:
     block, points = arguments.block, arguments.points
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.folder or data_folder(Path(name))
-        feed = train_feed(folder, block=block, points=points, seed=0)
+        order = Order(Manifest.load(folder).counts["train"], block, 1, (0,))
+        feed = train_feed(folder, order, points=points)
         figures = {
             "sketches_per_second": speed(feed, arguments.sketches, block),
             "scan_sketches_per_second": scan_speed(folder, block, points),

@@ -46,12 +46,18 @@ def report(name: str, figures: dict[str, Any], json_path: Path | None = None) ->
     Returns what was written: the figures plus `benchmark`, `device`, `cores`, `load`, `versions`,
     `commit`, `time`. A figure of the same name as one of these wins.
     """
-    whole = {"benchmark": name, **setting(), **figures}
+    whole = write(name, figures, json_path)
     table = Table("figure", "value", title=f"benchmark {name} on {whole['device']}")
     for key, value in figures.items():
         if not isinstance(value, dict | list):
             table.add_row(key, format_figure(value))
     Console().print(table)
+    return whole
+
+
+def write(name: str, figures: dict[str, Any], json_path: Path | None) -> dict[str, Any]:
+    """`report` without the table: what a long benchmark has so far, should its time run out."""
+    whole = {"benchmark": name, **setting(), **figures}
     if json_path is not None:
         options = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
         write_whole(json_path, orjson.dumps(whole, option=options) + b"\n")

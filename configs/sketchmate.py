@@ -46,6 +46,7 @@ def get_config(argument: str = "64"):
     config.model.cnn.dropout = 0.5
     config.model.rnn.hidden = 512
     config.model.rnn.layers = 2
+    config.model.rnn.implementation = "fused"
     config.train.batch_size = 256
     for stage, epochs in (("cnn", 20), ("rnn", 20), ("joint", 5), ("center", 5), ("full", 5)):
         config.stages[stage].epochs = epochs

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from sketchjax.config_rules import STAGE_LOSSES, broken_rules, is_number
+from sketchjax.config_rules import STAGE_LOSSES, broken_rules, is_number, shown
 from sketchjax.errors import ConfigError
 
 # A ConfigDict; its own annotations say that any field may be of any type, which helps nobody.
@@ -19,64 +19,66 @@ STAGES = tuple(STAGE_LOSSES)
 
 def default() -> Config:
     """Our recipe at the sizes of the paper; each field's comment says what it is."""
-    config = ConfigDict()
+    # Any type goes in anywhere, so that `validate` tells of all that are wrong at once.
+    config = ConfigDict(type_safe=False)
     config.name = "sketchmate"
     config.seed = 0
     config.debug = False  # show the traceback of an error that is the user's to mend
 
-    config.data = data = ConfigDict()
+    config.data = data = ConfigDict(type_safe=False)
     data.dir = ""  # the converted folder; empty: WORKDIR/data
     data.source = ""  # drawings to convert when `dir` is not there yet; `synthetic` draws its own
     data.split_file = ""  # CSV of key_id,split; empty: the sizes below
-    data.splits = ConfigDict({"train": 9000, "validation": 1000, "gallery": 1000, "query": 100})
+    data.splits = {"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}
     data.categories = ()  # empty: all
     data.recognized_only = False
     data.max_per_category = 0  # 0: no limit
     data.on_bad = "stop"  # or `skip`: leave bad records out and count them
     data.shards = 8
+    # `resident`: the training split lies on the devices; `stream`: the host reads and sends it;
+    # `auto`: resident where it needs at most a quarter of their free memory.
+    data.feed = "auto"
     data.points = 128  # longer sketches are cut to their first points
     data.synthetic_per_category = 0
 
     # The picture, drawn on the device; lengths in pixels.
-    config.drawing = ConfigDict({"size": 224, "stroke_width": 1.5})
+    config.drawing = {"size": 224, "stroke_width": 1.5}
 
     # Random changes to the points of training sketches.
-    config.augmentation = ConfigDict(
-        {
-            "drop_stroke": 0.05,  # probability that a stroke is left out
-            "jitter": 0.0,  # of each point, in units of the drawing's 255
-            "stroke_shift": 0.0,  # of each stroke, as a fraction of the drawing's box
-            "deform": 0.0,  # smooth bending, as a fraction of the box
-            "flip": 0.0,  # probability of a mirror image
-            "scale": 0.1,  # relative change of size
-            "anisotropy": 0.1,  # relative change of width against height
-            "shear": 0.1,
-            "rotation": 10.0,  # degrees either way
-            "shift": 0.04,  # of the whole, as a fraction of the box
-        }
-    )
+    config.augmentation = {
+        "drop_stroke": 0.05,  # probability that a stroke is left out
+        "jitter": 0.0,  # of each point, in units of the drawing's 255
+        "stroke_shift": 0.0,  # of each stroke, as a fraction of the drawing's box
+        "deform": 0.0,  # smooth bending, as a fraction of the box
+        "flip": 0.0,  # probability of a mirror image
+        "scale": 0.1,  # relative change of size
+        "anisotropy": 0.1,  # relative change of width against height
+        "shear": 0.1,
+        "rotation": 10.0,  # degrees either way
+        "shift": 0.04,  # of the whole, as a fraction of the box
+    }
 
-    config.model = model = ConfigDict()
+    config.model = model = ConfigDict(type_safe=False)
     model.bits = 64
     model.dtype = "float32"  # of the computation; parameters are float32 always
     model.fusion_features = 0  # 0: the raw concatenation of both branches
-    model.cnn = ConfigDict(
-        {
-            "width": 1.0,
-            "stem_stride": 4,
-            "dense_features": 0,  # 0: 4096 times the width
-            "batch_norm": True,
-            "dropout": 0.5,
-        }
-    )
-    model.rnn = ConfigDict({"hidden": 512, "layers": 2, "dropout": 0.0, "implementation": "linen"})
+    model.cnn = {
+        "width": 1.0,
+        "stem_stride": 4,
+        "dense_features": 0,  # 0: 4096 times the width
+        "batch_norm": True,
+        "dropout": 0.5,
+    }
+    model.rnn = {"hidden": 512, "layers": 2, "dropout": 0.0, "implementation": "linen"}
 
-    config.train = train = ConfigDict()
+    config.train = train = ConfigDict(type_safe=False)
     train.batch_size = 256  # over all devices
     train.inner_steps = 8  # k: steps with the codes fixed, a block of k batches
     train.outer_steps = 4  # m: blocks in one dispatch
     train.weight_decay = 1e-4
     train.clip_norm = 1.0
+    train.max_skipped = 10  # so many steps in a row that are not finite end the run
+    train.rollback_factor = 0.0  # go back where the loss is so many times its median; 0: never
     train.checkpoint_seconds = 300.0
     train.keep_checkpoints = 2
     train.workers = 0  # processes that read ahead
@@ -86,34 +88,32 @@ def default() -> Config:
     alone = {"cross_entropy": 1.0}
     centered = {"cross_entropy": 1.0, "center": 0.01}
     full = centered | {"quantization": 0.0001}
-    config.stages = ConfigDict()
+    config.stages = ConfigDict(type_safe=False)
     for stage, epochs, losses in zip(
         STAGES, (20, 20, 5, 5, 5), (alone, alone, alone, centered, full), strict=True
     ):
-        config.stages[stage] = ConfigDict(
-            {
-                "epochs": epochs,  # 0 leaves the stage out
-                "learning_rate": 1e-3,
-                "schedule": "cosine",  # warm up, then decay to 0; `steps`: / 10 every 10 epochs
-                "warmup_epochs": 0.5,
-                "losses": losses,
-            }
-        )
-
-    config.evaluation = ConfigDict(
-        {
-            "batch_size": 512,
-            "precision_at": (100, 200),
-            "after_stages": ("joint", "center", "full"),
-            "retrieved": 36,  # sketches shown for each query of the report
-            "queries_shown": 6,
+        config.stages[stage] = {
+            "epochs": epochs,  # 0 leaves the stage out
+            "learning_rate": 1e-3,
+            "schedule": "cosine",  # warm up, then decay to 0; `steps`: / 10 every 10 epochs
+            "warmup_epochs": 0.5,
+            "losses": losses,
         }
-    )
+
+    config.profile = {"steps": ""}  # FIRST:END, steps of the run to trace
+
+    config.evaluation = {
+        "batch_size": 512,
+        "precision_at": (100, 200),
+        "after_stages": ("joint", "center", "full"),
+        "retrieved": 36,  # sketches shown for each query of the report
+        "queries_shown": 6,
+    }
     return config
 
 
 # Sections whose names are free, within the rules for them.
-_FREE = ("data.splits", *(f"stages.{stage}.losses" for stage in STAGES))
+FREE_SECTIONS = ("data.splits", *(f"stages.{stage}.losses" for stage in STAGES))
 _KINDS = {
     bool: "True or False",
     int: "a whole number",
@@ -130,7 +130,9 @@ def validate(config: Config, *, devices: int = 1) -> None:
     Raises ConfigError with one line for each problem, and nothing else whatever the fields hold.
     """
     if not isinstance(config, ConfigDict):
-        raise ConfigError(f"{config!r} is no config; start from sketchjax.config.default()")
+        raise ConfigError(
+            f"{shown(config)} is no config; return one that began as sketchjax.config.default()"
+        )
     problems: list[str] = []
     fields = _well_typed(config, default(), "", problems)
     problems += broken_rules(fields, devices)
@@ -140,7 +142,9 @@ def validate(config: Config, *, devices: int = 1) -> None:
 
 def _well_typed(section: Config, known: Config, prefix: str, problems: list[str]) -> dict[str, Any]:
     """The fields of the types that `known` has, as `section.field`: value; the rest as problems."""
-    problems += [_unknown(f"{prefix}{name}") for name in section if name not in known]
+    problems += [
+        _unknown(f"{prefix}{name}", shown(section[name])) for name in section if name not in known
+    ]
     fields: dict[str, Any] = {}
     for name, usual in known.items():
         path = f"{prefix}{name}"
@@ -150,9 +154,8 @@ def _well_typed(section: Config, known: Config, prefix: str, problems: list[str]
         value = section[name]
         if not _is_like(value, usual):
             example = "" if isinstance(usual, ConfigDict) else f", such as {usual!r}"
-            shown = " ".join(repr(value).split())[:60]
-            problems.append(f"{path}={shown}; give {_KINDS[type(usual)]}{example}")
-        elif path in _FREE:
+            problems.append(f"{path}={shown(value)}; give {_KINDS[type(usual)]}{example}")
+        elif path in FREE_SECTIONS:
             fields[path] = value.to_dict()
         elif isinstance(usual, ConfigDict):
             fields |= _well_typed(value, usual, f"{path}.", problems)
@@ -170,9 +173,40 @@ def _is_like(value: Any, usual: Any) -> bool:
     return is_number(value) if type(usual) is float else type(value) is type(usual)
 
 
-def _unknown(path: str) -> str:
-    near = difflib.get_close_matches(path, flat(default()), n=1)
-    return f"{path} is no field" + (f"; did you mean {near[0]}?" if near else "")
+def _unknown(path: str, value: str) -> str:
+    near = difflib.get_close_matches(path, [*flat(default()), *default()], n=1)
+    remedy = f"did you mean {near[0]}?" if near else "leave it out"
+    return f"{path}={value} is no field; {remedy}"
+
+
+def wrong_text(path: str, text: str) -> str | None:
+    """Why a field cannot be given as this text on the command line, in a line; None where it can.
+
+    Looks at its name and type alone; whether the value can be is `validate`'s to say.
+    """
+    known = flat(default())
+    if path.startswith(tuple(f"{section}." for section in FREE_SECTIONS)):
+        usual = 0.5
+    elif path in known:
+        usual = known[path]
+    elif any(name.startswith(f"{path}.") for name in known):
+        return f"{path}={shown(text)}; it is a section: give {path}.FIELD"
+    else:
+        return _unknown(path, shown(text))
+    try:
+        _READERS.get(type(usual), str)(text)
+    except ValueError:
+        return f"{path}={shown(text)}; give {_KINDS[type(usual)]}, such as {usual!r}"
+    return None
+
+
+def _read_bool(text: str) -> bool:
+    if text.lower() not in ("true", "t", "1", "false", "f", "0"):
+        raise ValueError
+    return text.lower() in ("true", "t", "1")
+
+
+_READERS = {bool: _read_bool, int: int, float: float}
 
 
 def flat(config: Config, prefix: str = "") -> dict[str, object]:

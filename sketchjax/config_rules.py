@@ -1,6 +1,6 @@
 """What the fields of a config must be, each alone and one against the other."""
 
-import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,11 +24,15 @@ def broken_rules(fields: dict[str, Any], devices: int) -> list[str]:
     Rules that name a missing field are left out. devices: how many a batch is spread over.
     """
     problems, sound = [], dict(fields)
+    for name, value in fields.items():
+        remedy = _impossible(name, value)
+        if remedy:
+            problems.append(f"{name}={shown(sound.pop(name))}; {remedy}")
     for names, is_right, remedy in _RULES:
         for name in set(names.split()) & sound.keys():
             if not is_right(sound[name]):
                 # Out of `sound`, so that the rules between fields can rely on what is in it.
-                problems += [f"{name}={sound.pop(name)!r}; {remedy}"]
+                problems += [f"{name}={shown(sound.pop(name))}; {remedy}"]
     problems.sort()
     problems += _of_picture(sound) + _of_batches(sound, devices) + _of_data(sound)
     for stage in STAGE_LOSSES:
@@ -39,8 +43,38 @@ def broken_rules(fields: dict[str, Any], devices: int) -> list[str]:
 
 
 def is_number(value: Any) -> bool:
-    """True for whole numbers and for floats that are finite; booleans are none."""
-    return type(value) in (int, float) and abs(value) < math.inf
+    """True for whole numbers and for floats, as far as float32 has them; booleans are none."""
+    return type(value) in (int, float) and abs(value) <= _LARGEST_FLOAT
+
+
+def shown(value: Any) -> str:
+    """A value in one short line, whatever it is."""
+    try:
+        line = " ".join(repr(value).split())
+    except Exception:  # whole numbers of more than 4300 digits, and what a class may do
+        line = f"a {type(value).__name__}"
+    return line if len(line) <= 80 else line[:77] + "..."
+
+
+_LARGEST_FLOAT = 3.4028234e38
+_LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
+
+
+def _impossible(name: str, value: Any) -> str:
+    """What to do about a value that no field of its type can have; empty where one can."""
+    if type(value) is int and name != "seed" and abs(value) > _LARGEST_INT:
+        return f"take at most {_LARGEST_INT}"
+    for text in value if isinstance(value, tuple | list) else (value,):
+        if type(text) is str and not _is_text(text):
+            return "give text that can be part of a file's name: no zero bytes, no half characters"
+    return ""
+
+
+def _is_text(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
@@ -49,6 +83,10 @@ def _one_of(*choices: str) -> tuple[Callable[[Any], bool], str]:
 
 def _at_least(least: float) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value >= least, f"take at least {least}"
+
+
+def _at_most(most: float) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value <= most, f"take at most {most}"
 
 
 def _each_stage(*names: str) -> str:
@@ -64,9 +102,21 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     # With less, the first convolution has no channel left.
     ("model.cnn.width", *_at_least(0.01)),
     ("data.on_bad", *_one_of("stop", "skip")),
+    ("data.feed", *_one_of("auto", "resident", "stream")),
     ("data.points", *_at_least(2)),
+    (
+        "profile.steps",
+        lambda v: re.fullmatch(r"|(\d{1,12}):(\d{1,12})", v) is not None,
+        "give FIRST:END, such as 10:13, or leave it empty",
+    ),
+    (
+        "train.rollback_factor",
+        lambda v: v == 0 or v > 1,
+        "take 0 for never, or how many times its median the loss may be, such as 3",
+    ),
     ("data.shards", lambda v: 1 <= v <= 99_999, "take 1 to 99999"),
     ("data.categories", lambda v: all(type(name) is str for name in v), "give names as text"),
+    ("data.categories", lambda v: len({*v}) == len(v) and "" not in v, "give each name once"),
     ("drawing.stroke_width", lambda v: v > 0, "take 1 to 2 pixels at a size of 224"),
     (_each_stage("schedule"), *_one_of("cosine", "steps", "constant")),
     (_each_stage("learning_rate"), lambda v: v > 0, "take 0.001, say"),
@@ -88,12 +138,32 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "drawing.size model.cnn.stem_stride model.rnn.hidden model.rnn.layers "
         "train.batch_size train.inner_steps train.outer_steps train.keep_checkpoints "
+        "train.max_skipped "
         "evaluation.batch_size evaluation.retrieved evaluation.queries_shown",
         *_at_least(1),
     ),
+    # Far above what is of use, and far below what ends a machine.
+    ("model.bits drawing.size", *_at_most(4096)),
+    ("model.rnn.hidden model.fusion_features model.cnn.dense_features", *_at_most(65_536)),
+    ("model.rnn.layers model.cnn.width", *_at_most(64)),
+    ("data.points", *_at_most(65_535)),
+    ("data.synthetic_per_category", *_at_most(10_000_000)),
+    ("train.workers evaluation.retrieved evaluation.queries_shown", *_at_most(1000)),
+    (
+        "train.batch_size train.inner_steps train.outer_steps evaluation.batch_size "
+        + _each_stage("epochs", "warmup_epochs"),
+        *_at_most(1_000_000),
+    ),
+    ("augmentation.jitter", *_at_most(255)),
+    ("augmentation.rotation", *_at_most(360)),
+    (
+        "augmentation.stroke_shift augmentation.deform augmentation.scale "
+        "augmentation.anisotropy augmentation.shear augmentation.shift",
+        *_at_most(1),
+    ),
     (
         "evaluation.precision_at",
-        lambda v: all(type(k) is int and k >= 1 for k in v),
+        lambda v: all(type(k) is int and 1 <= k <= _LARGEST_INT for k in v),
         "give whole numbers of at least 1",
     ),
     (
@@ -144,19 +214,29 @@ def _of_splits(splits: dict[str, Any]) -> list[str]:
     problems = []
     for name, share in splits.items():
         if name not in SPLITS:
-            problems.append(f"data.splits.{name} is no split; there are {', '.join(SPLITS)}")
-        elif not is_number(share) or share < 0:
-            problems.append(f"data.splits.{name}={share!r}; give how many sketches, or a fraction")
+            problems.append(
+                f"data.splits.{name}={shown(share)} is no split; there are {', '.join(SPLITS)}"
+            )
+        elif not is_number(share) or not 0 <= share <= _LARGEST_INT:
+            problems.append(
+                f"data.splits.{name}={shown(share)}; give how many sketches, or a fraction"
+            )
     if problems:
         return problems
     kinds = {type(share) for share in splits.values() if share}
     if len(kinds) > 1:
-        problems.append(f"data.splits={splits} mixes numbers of sketches and fractions; use one")
+        problems.append(
+            f"data.splits={shown(splits)} mixes numbers of sketches and fractions; use one"
+        )
     elif float in kinds and sum(splits.values()) > 1 + 1e-9:
-        problems.append(f"data.splits={splits} adds up to more than 1; take fractions of a whole")
+        problems.append(
+            f"data.splits={shown(splits)} adds up to more than 1; take fractions of a whole"
+        )
     empty = [name for name in ("train", "gallery", "query") if not splits.get(name)]
     if empty:
-        problems.append(f"data.splits gives nothing to {', '.join(empty)}; each needs sketches")
+        problems.append(
+            f"data.splits={shown(splits)} gives nothing to {', '.join(empty)}; each needs sketches"
+        )
     return problems
 
 
@@ -169,11 +249,13 @@ def _of_losses(fields: dict[str, Any], stage: str) -> list[str]:
     for name, weight in weights.items():
         if name not in STAGE_LOSSES["full"]:
             choices = ", ".join(STAGE_LOSSES["full"])
-            problems.append(f"{path}.{name} is no loss; there are {choices}")
+            problems.append(f"{path}.{name}={shown(weight)} is no loss; there are {choices}")
         elif not is_number(weight) or weight < 0:
-            problems.append(f"{path}.{name}={weight!r}; give a weight of at least 0")
+            problems.append(f"{path}.{name}={shown(weight)}; give a weight of at least 0")
         elif weight and name not in known:
             problems.append(f"{path}.{name}={weight!r}; stage {stage} can have {', '.join(known)}")
     if not problems and fields.get(f"stages.{stage}.epochs") and not any(weights.values()):
-        problems.append(f"{path} has no weight above 0; give {path}.cross_entropy=1.0")
+        problems.append(
+            f"{path}={shown(weights)} has no weight above 0; give {path}.cross_entropy=1.0"
+        )
     return problems

@@ -4,6 +4,10 @@ Every message says what was wrong, where, and what to do. `main` and `cli` print
 alone and exit with the code; `--debug` shows the traceback.
 """
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SketchjaxError(Exception):
     """Base of all errors that are the user's to mend; never raised itself."""
@@ -36,9 +40,53 @@ class CheckpointError(SketchjaxError):
 
 
 class NotFiniteError(SketchjaxError):
-    """A loss, parameter or feature became NaN or infinite."""
+    """A loss, parameter or feature became NaN or infinite.
+
+    records: i64[b], the training sketches of the batch where it happened; None where none is known.
+    """
 
     exit_code = 70
+    records = None
+
+
+class DiskError(SketchjaxError):
+    """A disk that is full, read-only or failing, or a folder that vanished under a run."""
+
+    exit_code = 74
+
+    @classmethod
+    def of(cls, what: str, error: OSError) -> "DiskError":
+        """The error that says what could not be done, why, and what to do about it."""
+        where = f": {error.filename}" if error.filename else ""
+        reason = error.strerror or str(error) or type(error).__name__
+        return cls(f"{what} ({reason}{where}); {_remedy(error)}, then run the same command again")
+
+
+@contextmanager
+def on_disk(what: str) -> Iterator[None]:
+    """Raise DiskError for an OSError. what: what then could not be done, a sentence's beginning."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError.of(what, error) from error
+
+
+def _remedy(error: OSError) -> str:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "make room"
+        case errno.EFBIG:
+            return "allow larger files (ulimit -f)"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return "make it writable"
+        case errno.ENOENT | errno.ESTALE:
+            return "see what removed it"
+        case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
+            return "see what lies in its place"
+        case errno.EMFILE | errno.ENFILE:
+            return "allow more open files (ulimit -n)"
+        case _:
+            return "see that the disk is sound"
 
 
 class Stopped(SketchjaxError):

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from sketchjax import parallel
 from sketchjax.config import Config, validate
-from sketchjax.data.feed import blocks_per_epoch
+from sketchjax.data.feed import Order
 from sketchjax.data.manifest import NAME
 from sketchjax.errors import Stopped
 from sketchjax.files import sha256, write_whole
@@ -30,9 +31,10 @@ from sketchjax.retrieval.encode import Encoded, binarize
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.data import check_data, prepare_data
+from sketchjax.train.data import await_data, check_data, prepare_data
+from sketchjax.train.feeds import Feeds
 from sketchjax.train.run import Trainer
-from sketchjax.train.workdir import alone, keep_config
+from sketchjax.train.workdir import alone, check_config, keep_config
 
 
 def run(
@@ -44,27 +46,35 @@ def run(
     Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
     """
     started = time.monotonic()
-    validate(config, devices=jax.local_device_count())
-    keep_config(config, workdir)
+    validate(config, devices=jax.device_count())
+    check_config(config, workdir)
     finished = read_results(workdir)
-    if finished is not None:
-        return finished
-    with alone(workdir):
-        folder = prepare_data(config, workdir)
-        first = jax.process_index() == 0
+    if parallel.anywhere(finished is not None):
+        return finished or read_results(workdir) or {}
+    first = jax.process_index() == 0
+    with alone(workdir) if first else nullcontext() as left:
+        if first:
+            keep_config(config, workdir)
+        folder = prepare_data(config, workdir) if first else await_data(config, workdir)
         keep = config.train.keep_checkpoints
         with (
             Checkpoints(workdir / "checkpoints", keep=keep, active=first) as checkpoints,
             RunLog(workdir, active=first) as log,
         ):
-            this = assemble(config, workdir, folder, checkpoints, log, should_stop, started)
+            # All processes stop where one of them is asked to: none waits for another in vain.
+            asked = lambda: parallel.anywhere(should_stop())  # noqa: E731
+            this = assemble(config, workdir, folder, checkpoints, log, asked, started)
             plan, passes = this.trainer.plan, this.passes
+            if left:
+                log.note(left)
             log.note(announcement(config, passes.manifest, passes.network, plan))
+            log.note(this.trainer.feeds.choice[1])
             variables = {}
             for stage, current in this.trainer.stages():
                 variables = current.variables
                 evaluate_stage(this, stage, variables)
-                save_weights(workdir / "weights" / f"{stage.name}.safetensors", variables)
+                if first:
+                    save_weights(workdir / "weights" / f"{stage.name}.safetensors", variables)
             return finish(this, variables)
 
 
@@ -113,12 +123,15 @@ def assemble(
         task=log.task,
         check=check,
     )
-    block = config.train.batch_size * config.train.inner_steps
+    order = Order(
+        manifest.counts["train"], config.train.batch_size, config.train.inner_steps, key=()
+    )
     trainer = Trainer(
         config=config,
-        folder=folder,
+        feeds=Feeds(config, folder, workdir, log),
+        workdir=workdir,
         network=network,
-        plan=stages.plan(config, blocks_per_epoch(folder, block)),
+        plan=stages.plan(config, order.blocks_per_epoch),
         passes=passes,
         checkpoints=checkpoints,
         log=log,
@@ -178,11 +191,6 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
     """
     gallery = this.passes.encode(variables, "gallery")
     query = this.passes.encode(variables, "query")
-    codes = {}
-    for split, encoded in (("gallery", gallery), ("query", query)):
-        codes[split] = pack_codes(binarize(encoded.features))
-        save_array(this.workdir / "codes" / f"{split}.npy", codes[split])
-        save_array(this.workdir / "codes" / f"{split}_labels.npy", encoded.labels)
     scores, last = score(this, gallery, query), this.trainer.plan[-1]
     values = stage_scores(scores, gallery)
     this.trainer.progress.scores[last.name] |= values
@@ -191,6 +199,20 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
     results = collect_results(
         this.config, this.passes.manifest, scores, gallery, query, this.trainer.progress
     )
+    if jax.process_index() == 0:
+        leave(this, scores, gallery, query, results)
+    return results
+
+
+def leave(
+    this: Run, scores: metrics.Scores, gallery: Encoded, query: Encoded, results: dict[str, Any]
+) -> None:
+    """What a run leaves in its workdir: codes, report, and last of all results.json."""
+    codes = {}
+    for split, encoded in (("gallery", gallery), ("query", query)):
+        codes[split] = pack_codes(binarize(encoded.features))
+        save_array(this.workdir / "codes" / f"{split}.npy", codes[split])
+        save_array(this.workdir / "codes" / f"{split}_labels.npy", encoded.labels)
     write_report(
         this.workdir,
         results=results,
@@ -210,7 +232,6 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
         measured_on="queries against the gallery",
     )
     write_results(this.workdir, results)
-    return results
 
 
 def save_array(path: Path, array: np.ndarray) -> None:

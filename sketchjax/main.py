@@ -7,6 +7,7 @@ result. Any field of the config can be given as --config.SECTION.FIELD=VALUE.
 import hashlib
 import os
 import platform
+import re
 import signal
 import socket
 import sys
@@ -20,13 +21,21 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from sketchjax.errors import ConfigError, SketchjaxError
+from sketchjax.config import validate, wrong_text
+from sketchjax.errors import ConfigError, SketchjaxError, on_disk
 
 # jax is imported when the flags are right: an answer to a wrong one takes no seconds, and the
 # processes that read data ahead import this module without it.
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment's config file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, results and report.")
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of process 0, where several train together."
+)
+_PROCESSES = flags.DEFINE_integer("processes", 1, "How many train together.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this one is.", lower_bound=0)
+_DEBUG = "--debug"
+_FIELD = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
 _kept_open: list[socket.socket] = []  # a socket closes when nothing holds it
 flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 
@@ -37,57 +46,129 @@ def main() -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
-    """Read the flags and the config file; what is wrong with them exits as a bad config."""
+    """Read the flags and the config file; all that is wrong with them exits as a bad config."""
+    right, problems = _sift(arguments)
+    # The config's flag looks for fields here, not in what it is given.
+    sys.argv[:] = right
+    rest: list[str] = []
     try:
-        rest = flags.FLAGS(arguments)
-        if rest[1:]:
-            raise ConfigError(f"{rest[1]!r} is no flag; give fields as --config.SECTION.FIELD=1")
-        for flag in (_CONFIG, _WORKDIR):
-            if not flag.present:
-                raise ConfigError(f"--{flag.name} is missing; give --config FILE --workdir DIR")
-        file = Path(config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0])
-        if not file.is_file():
-            raise ConfigError(f"--config: there is no file {file}")
-        return rest
-    except Exception as error:
+        rest = _read_flags(right)
+        validate(_CONFIG.value)
+    except ConfigError as error:
+        problems += error.problems
+    except (Exception, SystemExit) as error:
         # A config file is a program: it may raise anything.
-        _fail(error if isinstance(error, SketchjaxError) else ConfigError(_cause(error)))
+        if isinstance(error, SystemExit) and not _place(error):
+            raise  # of --help
+        problems.append(_cause(error))
+        _show_traceback()
+    if problems:
+        _fail(ConfigError(problems))
+    return rest
+
+
+def _read_flags(arguments: list[str]) -> list[str]:
+    rest = flags.FLAGS(arguments)
+    if rest[1:]:
+        raise ConfigError(f"{rest[1]!r} is no flag; give fields as --config.SECTION.FIELD=1")
+    for flag in (_CONFIG, _WORKDIR):
+        if not flag.present or flag.value == "":
+            raise ConfigError(f"--{flag.name} is missing; give --config FILE --workdir DIR")
+    if _PROCESSES.value > 1 and not _COORDINATOR.value:
+        raise ConfigError("--processes needs --coordinator HOST:PORT, the address of process 0")
+    if _PROCESS.value >= _PROCESSES.value:
+        raise ConfigError(
+            f"--process={_PROCESS.value} of --processes={_PROCESSES.value}; count from 0"
+        )
+    file = Path(_config_file())
+    if not file.is_file():
+        raise ConfigError(f"--config: there is no file {file}")
+    return rest
+
+
+def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The arguments without the fields that cannot be, and a line for each of those."""
+    right, problems = [], []
+    left = iter(arguments)
+    for argument in left:
+        match = _FIELD.fullmatch(argument)
+        if match is None:
+            right.append(argument)
+            continue
+        negated, path, text = match.groups()
+        is_switch = text is None and wrong_text(path, "true") is None
+        parts = [argument]
+        if text is None and not negated and not is_switch:
+            parts.append(text := next(left, ""))
+        problem = wrong_text(path, "true" if text is None else text)
+        if problem:
+            problems.append(problem)
+        else:
+            right += parts
+    return right, problems
+
+
+def _config_file() -> str:
+    return config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]
 
 
 def _cause(error: BaseException) -> str:
     """In one line, why the flags or the config file could not be read."""
     if isinstance(error, flags.Error) and "Traceback" not in str(error):
-        return str(error)
+        return " ".join(str(error).split())
+    place = _place(error)
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
+        place = _place(error) or place
     for argument in sys.argv[1:]:
         field = argument.split("=")[0]
         if isinstance(error, KeyError) and field.split(".")[-1] == error.args[0]:
-            return f"{field} names no field of the config"
-    return f"the config file cannot be loaded: {type(error).__name__}: {error}"
+            return f"{field} names no field of the config; give it in the config file"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"the config file cannot be loaded: {what}{place}"
+
+
+def _place(error: BaseException) -> str:
+    """Where in a config file an error came up: its line, and what stands there."""
+    files = [argument.split("=")[-1].split(":")[0] for argument in sys.argv[1:]]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename in files:
+            return f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})"
+    return ""
 
 
 def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
+    if _PROCESSES.value > 1:
+        from sketchjax import parallel
+
+        # Before our handlers of signals: jax sets its own, which stops this process alone.
+        parallel.join(str(_COORDINATOR.value), _PROCESSES.value, _PROCESS.value)
     should_stop = stop_on_signals()
     from sketchjax import experiment
 
     keep_compiled()
     workdir = Path(str(_WORKDIR.value))
     try:
-        results = experiment.run(_CONFIG.value, workdir, should_stop)
+        with on_disk("the run cannot go on"):
+            results = experiment.run(_CONFIG.value, workdir, should_stop)
     except SketchjaxError as error:
         _fail(error)
-    show(results, workdir)
+    if _PROCESS.value == 0:
+        show(results, workdir)
 
 
 def _fail(error: SketchjaxError) -> NoReturn:
     """Say what went wrong and exit with the code of its kind."""
-    # Not from the flag: reading the flags may be what went wrong.
-    if "--debug" in sys.argv:
-        traceback.print_exc()
+    _show_traceback()
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
+
+
+def _show_traceback() -> None:
+    # Not from the flag: reading the flags may be what went wrong.
+    if _DEBUG in sys.argv and sys.exc_info()[1] is not None:
+        traceback.print_exc()
 
 
 def keep_compiled() -> None:

@@ -1,11 +1,11 @@
-"""Several devices: the one place that knows `pmap` and the name of its axis.
+"""Several devices, in one process or more: the one place that knows `pmap` and its axis.
 
 The state has no device axis: it goes in and comes out whole, so a checkpoint does not know how
-many devices wrote it. Batches have a leading device axis.
+many devices wrote it. Batches have a leading device axis, of the devices of this process.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -14,9 +14,12 @@ from jax import lax
 AXIS = "devices"
 WHOLE, SPLIT = None, 0
 
+# A process that is gone is known by its silence, and the others end within a minute.
+_SILENCE_SECONDS = 30
+
 
 def average(tree: Any) -> Any:
-    """Mean over the devices, inside `over_devices`."""
+    """Mean over the devices of all processes, inside `over_devices`."""
     return lax.pmean(tree, AXIS)
 
 
@@ -27,12 +30,37 @@ def over_devices(
 
     inputs: for each argument WHOLE (the same on all devices) or SPLIT (cut along a leading
     device axis); outputs likewise; what comes back WHOLE must be equal on all devices.
-    devices: all of this process, where none are named.
+    devices: those of all processes, where none are named.
 
     Wait for what a call gives before the next one when the step averages: on a CPU the devices
     are threads, and with fewer cores than devices two calls on the way at once lock each other up.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=inputs, out_axes=outputs, devices=devices)
+
+
+def compile_for(step: Callable, *arguments: Any) -> tuple[Callable, Any]:
+    """Compile what `over_devices` gave for arguments like these, and where each of them belongs.
+
+    The compiled step moves nothing itself: give it what `place` or `place_split` has placed.
+    """
+    compiled = cast(Any, step).lower(*arguments).compile()
+    return compiled, compiled.input_shardings[0]
+
+
+def place(tree: Any, shardings: Any) -> Any:
+    """Put a WHOLE argument, the same in every process, where a compiled step wants it."""
+    return jax.device_put(tree, shardings)
+
+
+def place_split(tree: Any, shardings: Any) -> Any:
+    """Put a SPLIT argument, of which this process has its own part, where a step wants it."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(
+        lambda leaf, sharding: jax.make_array_from_process_local_data(sharding, leaf),
+        tree,
+        shardings,
+    )
 
 
 def split(tree: Any, devices: int, axis: int = 0) -> Any:
@@ -48,3 +76,40 @@ def split(tree: Any, devices: int, axis: int = 0) -> Any:
         return np.moveaxis(parts, axis, 0)
 
     return jax.tree.map(cut, tree)
+
+
+# --- several processes -----------------------------------------------------------------------
+
+
+def join(coordinator: str, processes: int, process: int) -> None:
+    """Make this process one of several that train together, before any other use of jax.
+
+    coordinator: HOST:PORT of process 0, which listens there.
+    """
+    jax.distributed.initialize(
+        coordinator,
+        num_processes=processes,
+        process_id=process,
+        heartbeat_timeout_seconds=_SILENCE_SECONDS,
+    )
+
+
+def own_copy(tree: Any) -> Any:
+    """Arrays that are whole on all devices, as arrays of this process's first device alone."""
+    if jax.process_count() == 1:
+        return tree
+    return jax.tree.map(lambda leaf: jax.numpy.asarray(np.asarray(leaf)), tree)
+
+
+def gather(tree: Any) -> Any:
+    """Host arrays [n ...] of every process, one after the other: [processes * n ...]."""
+    if jax.process_count() == 1:
+        return tree
+    from jax.experimental.multihost_utils import process_allgather
+
+    return jax.tree.map(lambda leaf: np.asarray(process_allgather(leaf, tiled=True)), tree)
+
+
+def anywhere(flag: bool) -> bool:
+    """Whether a flag is set in any process; every process has to ask, and all get one answer."""
+    return bool(gather(np.array([flag])).any())

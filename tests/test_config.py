@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from sketchjax.config import STAGES, default, flat, validate
+from sketchjax.config import STAGES, default, flat, validate, wrong_text
 from sketchjax.config_rules import SPLITS
 from sketchjax.data import splits as data_splits
 from sketchjax.data.splits import split_rule
@@ -169,6 +169,34 @@ BAD = [
     ("evaluation.after_stages", (3,), "have codes"),
     ("evaluation.retrieved", 0, "at least 1"),
     ("evaluation.queries_shown", 0, "at least 1"),
+    # Far too much
+    ("seed", 10**400, "4294967295"),
+    ("model.bits", 8192, "at most 4096"),
+    ("model.bits", 10**40, "at most 2147483647"),
+    ("model.cnn.width", 1e6, "at most 64"),
+    ("model.cnn.dense_features", 10**6, "at most 65536"),
+    ("model.rnn.layers", 65, "at most 64"),
+    ("drawing.size", 10**5, "at most 4096"),
+    ("data.points", 2**20, "at most 65535"),
+    ("data.max_per_category", 2**31, "at most 2147483647"),
+    ("data.synthetic_per_category", 10**8, "at most 10000000"),
+    ("data.splits.train", 2**31, "how many"),
+    ("train.batch_size", 2**24, "at most 1000000"),
+    ("train.workers", 10**4, "at most 1000"),
+    ("train.weight_decay", 1e39, "a number"),
+    ("train.clip_norm", 1e40, "a number"),
+    ("stages.cnn.epochs", 10**9, "at most 1000000"),
+    ("evaluation.precision_at", (2**31,), "at least 1"),
+    ("evaluation.queries_shown", 10**6, "at most 1000"),
+    ("augmentation.rotation", 361.0, "at most 360"),
+    ("augmentation.scale", 1.5, "at most 1"),
+    ("augmentation.jitter", 300, "at most 255"),
+    # Text that no file can have
+    ("name", "half \ud83d", "give text"),
+    ("data.dir", "data\0", "give text"),
+    ("data.categories", ("cat", "s\0n"), "give text"),
+    ("data.categories", ("cat", "cat"), "each name once"),
+    ("data.categories", ("cat", ""), "each name once"),
     # Losses that the stage cannot have
     ("stages.cnn.losses.center", 0.01, "cross_entropy"),
     ("stages.rnn.losses.quantization", 0.01, "cross_entropy"),
@@ -177,8 +205,12 @@ BAD = [
     ("stages.full.losses.centre", 0.01, "center, quantization"),
     ("stages.full.losses.center", -0.01, "at least 0"),
     ("stages.full.losses.center", "much", "at least 0"),
-    ("stages.cnn.losses.cross_entropy", 0.0, "stages.cnn.losses has no weight"),
-    ("stages.rnn.losses", {}, "stages.rnn.losses has no weight"),
+    (
+        "stages.cnn.losses.cross_entropy",
+        0.0,
+        "has no weight above 0; give stages.cnn.losses.cross_entropy=1.0",
+    ),
+    ("stages.rnn.losses", {}, "has no weight above 0; give stages.rnn.losses.cross_entropy=1.0"),
     # Splits
     ("data.splits", {}, "train, gallery, query"),
     ("data.splits", {"train": 100}, "gallery, query"),
@@ -190,15 +222,24 @@ BAD = [
     ("data.splits", {"train": 0.8, "gallery": 0.2, "query": 0.1}, "more than 1"),
     # Fields that are not there
     ("model.bit", 16, "did you mean model.bits?"),
-    ("trian", 16, "trian is no field"),
+    ("trian", 16, "did you mean train?"),
+    ("moons", 2, "leave it out"),
     ("train.batchsize", 16, "did you mean train.batch_size?"),
     ("stages.joint.learning_rates", 0.1, "did you mean stages.joint.learning_rate?"),
     ("augmentation.rotate", 10, "did you mean augmentation.rotation?"),
 ]
 
 
-@pytest.mark.parametrize("path, value, told", BAD, ids=lambda part: str(part)[:30])
+def told_value(path, value) -> str:
+    """A value as its line shows it: of a split or a loss, its section may show it."""
+    if isinstance(value, dict):
+        value = ConfigDict(value).to_dict()
+    return " ".join(repr(value).split())[:40]
+
+
+@pytest.mark.parametrize("path, value, told", BAD, ids=lambda part: ascii(part)[:30])
 def test_each_bad_value_has_its_line(path, value, told):
+    """It names the field, the value and the remedy."""
     config = default()
     set_field(config, path, value)
     lines = problems_of(config)
@@ -206,12 +247,36 @@ def test_each_bad_value_has_its_line(path, value, told):
     assert told in lines[0]
     # The field, or the section that it stands in where the line is about more than one.
     assert path in lines[0] or path.rsplit(".", 1)[0] in lines[0]
+    assert path == "data.source" or told_value(path, value) in lines[0]
     assert "\n" not in lines[0]
+    assert len(lines[0]) < 250
+
+
+def test_two_that_are_wrong_are_both_told():
+    """Each row with the one after it, of another field and section."""
+    pairs = 0
+    for (path, value, told), (path2, value2, told2) in zip(BAD, BAD[1:] + BAD[:1], strict=True):
+        if {path, path2} & {"model", "stages", "model.rnn", "data.splits"} or path == path2:
+            continue
+        if path.split(".")[:2] == path2.split(".")[:2]:  # one line may tell of both
+            continue
+        config = default()
+        set_field(config, path, value)
+        set_field(config, path2, value2)
+        lines = problems_of(config)
+        assert len(lines) == 2, (path, path2, lines)
+        assert any(told in line for line in lines), lines
+        assert any(told2 in line for line in lines), lines
+        pairs += 1
+    assert pairs > 40
 
 
 def test_all_problems_come_at_once():
     # One for each field that has a line of its own whatever is wrong with the others.
-    own = ("model", "stages", "model.rnn", "stages.rnn.losses", "stages.cnn.losses.cross_entropy")
+    own = (
+        *("model", "stages", "model.rnn", "stages.rnn.losses", "stages.cnn.losses.cross_entropy"),
+        "data.source",
+    )
     chosen = {}
     for path, value, told in BAD:
         if path not in own and not path.startswith("data.splits."):
@@ -325,8 +390,9 @@ def test_splits_that_pass_can_be_converted(splits):
 
 
 JUNK = [
-    None, True, "", "joint", -1, 0, 1, 3, 10**400, -0.5, 0.0, 0.5, float("nan"), float("inf"), (),
-    (0,), ("joint",), [None], {}, {"a": 1}, ConfigDict({"cross_entropy": 1.0}), object(), len,
+    None, True, "", "joint", -1, 0, 1, 3, 10**400, 10**5000, -0.5, 0.0, 0.5, float("nan"),
+    float("inf"), (), (0,), ("joint",), [None], {}, {"a": 1}, ConfigDict({"cross_entropy": 1.0}),
+    object(), len,
     b"bytes", 1j, {1, 2}, np.zeros(3), np.int64(3), np.float32(2), ConfigDict({"train": ()}),
 ]  # fmt: skip
 PATHS = [
@@ -368,3 +434,61 @@ def test_flat_names_every_field():
 
 def _is_field(node):
     return not isinstance(node, dict)
+
+
+@pytest.mark.parametrize(
+    "path, text, told",
+    [
+        ("model.bits", "abc", "model.bits='abc'; give a whole number, such as 64"),
+        ("model.bits", "3.5", "give a whole number"),
+        ("model.bits", "", "give a whole number"),
+        ("train.clip_norm", "x", "train.clip_norm='x'; give a number"),
+        ("model.cnn.batch_norm", "maybe", "give True or False"),
+        ("data.splits.train", "most", "give a number"),
+        ("model", "3", "it is a section: give model.FIELD"),
+        ("stages.full", "x", "it is a section"),
+        ("model.bitz", "3", "did you mean model.bits?"),
+        ("modell.bits", "3", "did you mean model.bits?"),
+        ("", "", "leave it out"),
+    ],
+)
+def test_what_a_field_cannot_be_on_the_command_line(path, text, told):
+    assert told in wrong_text(path, text)
+
+
+@pytest.mark.parametrize(
+    "path, text",
+    [
+        *(("model.bits", text) for text in ("64", "-3", " 8")),
+        *(("train.clip_norm", text) for text in ("1", "1e-3", "nan")),
+        *(("model.cnn.batch_norm", text) for text in ("true", "False", "0", "1")),
+        *(("evaluation.precision_at", text) for text in ("100", "(1, 2)")),
+        ("data.splits.train", "0.5"),
+        ("stages.full.losses.center", "0.1"),
+        ("name", ""),
+    ],
+)
+def test_what_it_can_be_is_left_to_the_rules(path, text):
+    assert wrong_text(path, text) is None
+
+
+def test_a_config_file_may_write_any_type_anywhere():
+    """So that `validate` tells of all of them, and not ml_collections of the first."""
+    config = default()
+    config.model.bits = "64"
+    config.model.cnn = 3
+    config.stages.full.losses.center = "much"
+    config.data.splits = {"train": "most"}
+    config.augmentation.shift = None
+    config.evaluation.precision_at = 100
+    lines = problems_of(config)
+    for wanted in (
+        "augmentation.shift=None; give a number",
+        "data.splits.train='most'; give how many",
+        "evaluation.precision_at=100; give a tuple",
+        "model.bits='64'; give a whole number",
+        "model.cnn=3; give a section of fields",
+        "stages.full.losses.center='much'; give a weight",
+    ):
+        assert any(line.startswith(wanted) for line in lines), (wanted, lines)
+    assert len(lines) == 6

@@ -80,7 +80,8 @@ def test_configs_and_verbs_of_all_commands_exist():
 
 def test_exit_codes_are_those_of_the_errors():
     kinds = [kind for kind in vars(errors).values()
-             if isinstance(kind, type) and kind is not errors.SketchjaxError]  # fmt: skip
+             if isinstance(kind, type) and issubclass(kind, errors.SketchjaxError)
+             and kind is not errors.SketchjaxError]  # fmt: skip
     codes = {0} | {kind.exit_code for kind in kinds}
     table = re.findall(r"^\| (\d+) \|", (ROOT / "README.md").read_text(), re.M)
     assert {int(code) for code in table} == codes

@@ -1,6 +1,5 @@
 """The command as a person runs it: its exit codes, what it says, and being killed at any moment."""
 
-import json
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from tiny_run import (
     run_command,
     same_figures,
     same_weights,
+    stages_told,
     start,
     wait_for,
     whole_run,
@@ -33,17 +33,6 @@ def environment(tmp_path_factory):
 def whole(tmp_path_factory, environment) -> Path:
     """The workdir of a run that was never stopped."""
     return whole_run(tmp_path_factory, environment)
-
-
-def stages_told(workdir: Path, **wanted) -> bool:
-    """Whether metrics.jsonl has a line of these values (None: of this name at all)."""
-    path = workdir / "metrics.jsonl"
-    # The last part is a line that is being written, or nothing.
-    lines = path.read_text().split("\n")[:-1] if path.exists() else []
-    return any(
-        all(name in line and value in (None, line[name]) for name, value in wanted.items())
-        for line in map(json.loads, lines)
-    )
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
@@ -94,7 +83,7 @@ def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, 
 
 
 def test_processes_that_read_ahead_end_and_go_on(whole, environment, tmp_path):
-    """The feed's position with a worker process is another one than without; the data are not."""
+    """A stream with a worker process gives the batches of the data that the devices hold."""
     workdir = tmp_path / "run"
     for stage in ("cnn", "rnn"):
         process = start(workdir, environment, "--config.train.workers=1")
@@ -138,12 +127,15 @@ FLAGS = {
     "raises": (["--config={raises.py}"], "ZeroDivisionError: division by zero"),
     "empty": (["--config={empty.py}"], "has no attribute 'get_config'"),
     "argument": (["--config={tiny}:64"], "takes 0 positional arguments"),
-    "field": (["--config={tiny}", "--config.nosuch=3"], "--config.nosuch names no field"),
-    "type": (["--config={tiny}", "--config.train.batch_size=x"], "invalid literal for int()"),
+    "field": (["--config={tiny}", "--config.nosuch=3"], "nosuch='3' is no field"),
+    "type": (
+        ["--config={tiny}", "--config.train.batch_size=x"],
+        "train.batch_size='x'; give a whole number",
+    ),
     "flag": (["--config={tiny}", "--nosuch"], "Unknown command line flag 'nosuch'"),
     "word": (["--config={tiny}", "16"], "'16' is no flag"),
     "values": (
-        ["--config={tiny}", "--config.model.bits=12", "--config.train.batch_size=6"],
+        ["--config={tiny}", "--config.model.bits=12", "--config.train.batch_size=0"],
         "2 problems:\n  - model.bits=12",
     ),
 }
@@ -180,6 +172,7 @@ def test_each_kind_of_error_has_its_code(environment, tmp_path):
     no_data = ["--config.data.source=", f"--config.data.dir={tmp_path / 'nowhere'}"]
     # Rates of a stage that is quick to compile.
     wild = ["--config.stages.cnn.epochs=0", "--config.stages.rnn.learning_rate=1e38"]
+    wild += ["--config.train.max_skipped=1"]
     cases = {
         "data": (no_data, 65, "DataError: "),
         "finite": ([*wild, "--config.train.weight_decay=0.0"], 70, "NotFiniteError: stage rnn, "),

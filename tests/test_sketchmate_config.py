@@ -11,11 +11,11 @@ import pytest
 from sketchjax import parallel
 from sketchjax.config import validate
 from sketchjax.data import synthetic
-from sketchjax.data.feed import Batch
+from sketchjax.data.feed import Batch, Order
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
 from sketchjax.train import stages, state
-from sketchjax.train.loop import arrange
+from sketchjax.train.feed import arrange
 from sketchjax.train.step import Training, dispatch
 
 FILE = Path(__file__).parents[1] / "configs" / "sketchmate.py"
@@ -137,13 +137,15 @@ def test_one_dispatch_of_the_last_stage_with_the_exact_model():
     current = state.start(network, adam, stage, variables, centers)
     run = parallel.over_devices(
         partial(dispatch, training),
-        inputs=(parallel.WHOLE, parallel.SPLIT),
+        inputs=(parallel.WHOLE, parallel.WHOLE, parallel.SPLIT),
         outputs=(parallel.WHOLE, parallel.WHOLE),
         devices=jax.devices()[:1],
     )
-    after, metrics = run(current, arrange([doodles(4, points=128)], 2, devices=1))
+    order = Order(size=4, batch=2, inner_steps=2, key=())
+    after, metrics = run((), current, arrange([doodles(4, points=128)], order, devices=1))
     assert int(after.step) == 2
-    assert set(metrics) == {"loss", "accuracy", "cross_entropy", "center", "quantization"}
+    named = {"loss", "accuracy", "cross_entropy", "center", "quantization", "skipped"}
+    assert set(metrics) == named
     values = {name: np.asarray(value) for name, value in metrics.items()}
     assert all(value.shape == (1, 2) and np.isfinite(value).all() for value in values.values())
     # What a network that has learnt nothing gives: log 345 = 5.8, and at most 1 a bit.

@@ -2,7 +2,9 @@
 
 import fcntl
 import importlib.util
+import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -104,6 +106,24 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, timeout: 
         assert process.poll() is None, f"ended with {process.returncode} before its time"
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.002)
+
+
+def stages_told(workdir: Path, **wanted) -> bool:
+    """Whether metrics.jsonl has a line of these values (None: of this name at all)."""
+    path = workdir / "metrics.jsonl"
+    # The last part is a line that is being written, or nothing.
+    lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return any(
+        all(name in line and value in (None, line[name]) for name, value in wanted.items())
+        for line in map(json.loads, lines)
+    )
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
 
 
 def same_figures(first: dict, second: dict) -> None:

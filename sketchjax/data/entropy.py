@@ -144,3 +144,18 @@ def thresholds(entropies: np.ndarray, keep: float = 0.9) -> tuple[float, float]:
         raise DataError("no sketch to take entropy thresholds from; leave the empty class out")
     low, high = np.quantile(np.asarray(entropies, np.float64), [(1 - keep) / 2, (1 + keep) / 2])
     return float(low), float(high)
+
+
+def thresholds_by_label(
+    entropies: np.ndarray, labels: np.ndarray, classes: int, keep: float = 0.9
+) -> list[tuple[float, float]]:
+    """`thresholds` of each of `classes` classes; (0, 1) for one without a sketch.
+
+    entropies: f[n]; labels: i[n], below classes.
+    """
+    ordered = entropies[np.argsort(labels, kind="stable")]
+    edges = np.searchsorted(np.sort(labels), np.arange(classes + 1))
+    return [
+        thresholds(ordered[start:end], keep) if end > start else (0.0, 1.0)
+        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]

@@ -7,6 +7,7 @@ handles one record at a time takes 50 to 170.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +15,8 @@ import grain
 import numpy as np
 from absl import flags
 
+from sketchjax.data.permutation import permute, round_keys
 from sketchjax.data.shards import Records, Shards
-from sketchjax.data.splits import keyed_hash
 from sketchjax.errors import ConfigError, DataError
 
 _ENDLESS = 2**62  # blocks; grain wants a length
@@ -46,48 +47,77 @@ class Scan(NamedTuple):
     mask: np.ndarray
 
 
-def blocks_per_epoch(folder: str | Path, block: int, process_count: int = 1) -> int:
-    """Whole blocks that an epoch of the training split gives each process.
+@dataclass(frozen=True)
+class Order:
+    """Which sketches of a training split stand where, in the batches of all epochs.
 
-    Raises DataError when the split does not fill one.
+    size: sketches of the split; batch: sketches of a step, over all processes; inner_steps: steps
+    of a block. An epoch is a permutation keyed by `key` and its number, dealt out in batches: no
+    sketch comes twice within it, and what does not fill a last block is left out.
     """
-    return _blocks_per_epoch(Shards(folder, "train"), block, process_count)
+
+    size: int
+    batch: int
+    inner_steps: int
+    key: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.size < self.batch * self.inner_steps:
+            raise DataError(
+                f"there are {self.size} training sketches, less than one block of "
+                f"{self.inner_steps} batches of {self.batch}; choose smaller batches or fewer steps"
+            )
+
+    @property
+    def blocks_per_epoch(self) -> int:
+        """Whole blocks of an epoch."""
+        return self.size // (self.batch * self.inner_steps)
+
+    def of_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first place of each batch in the shuffled split, i32[k], and the keys u32[r]."""
+        epoch, within = divmod(block, self.blocks_per_epoch)
+        first = (within * self.inner_steps + np.arange(self.inner_steps)) * self.batch
+        return first.astype(np.int32), round_keys(*self.key, epoch)
+
+    def indices(self, block: int) -> np.ndarray:
+        """The records of a block's batches, i64[k b], an axis for each."""
+        first, keys = self.of_block(block)
+        return permute(first[:, None] + np.arange(self.batch), self.size, keys)
 
 
 def train_feed(
     folder: str | Path,
+    order: Order,
     *,
-    block: int,
     points: int,
-    seed: int,
+    first_block: int = 0,
     process_index: int = 0,
     process_count: int = 1,
     workers: int = 0,
 ) -> grain.DatasetIterator[Batch]:
-    """Blocks of the training split for ever, each a `Batch` with b = block and t = points.
+    """Blocks of the training split for ever, each a `Batch` of k * b sketches with t = points.
 
-    An epoch is a permutation keyed by seed and epoch number, dealt out in blocks: within an epoch
-    no sketch comes twice, on any process, and what does not fill a last block is left out.
-    `get_state()` is the exact position as plain data, and `set_state` goes on from there, given the
-    same arguments. workers: processes of grain's that read ahead (their number is part of the
-    state, and `close()` ends them); 0 reads in this one when a block is asked for.
-    Raises DataError when the folder cannot be used or does not fill a block, ConfigError for
-    arguments that cannot be.
+    first_block: where to begin, the position of a feed that goes on. Process p of n has the p-th
+    run of b / n sketches of each batch. workers: processes of grain's that read ahead, which
+    `close()` ends; 0 reads in this one when a block is asked for.
+    Raises DataError when the folder cannot be used, ConfigError for arguments that cannot be.
     """
     problems = [
         f"{name}={value}: {least} or more can be"
-        for name, value, least in (
-            ("block", block, 1),
-            ("points", points, 1),
-            ("workers", workers, 0),
-        )
+        for name, value, least in (("points", points, 1), ("workers", workers, 0))
         if value < least
     ]
     if not 0 <= process_index < process_count:
         problems.append(f"process_index={process_index}: from 0 to {process_count - 1} can be")
+    elif order.batch % process_count:
+        problems.append(f"batch={order.batch} does not divide over {process_count} processes")
     if problems:
         raise ConfigError(problems)
-    blocks = _Blocks(Shards(folder, "train"), block, points, seed, process_index, process_count)
+    own = slice(
+        process_index * order.batch // process_count,
+        (process_index + 1) * order.batch // process_count,
+    )
+    blocks = _Blocks(Shards(folder, "train"), order, points, first_block, own)
     # No thread reads ahead: 5 µs a sketch hide behind the device's work on the previous block,
     # which runs while Python prepares the next, and on two cores grain's threads cost more.
     options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
@@ -144,43 +174,21 @@ def pad(records: Records, points: int) -> Batch:
 
 
 class _Blocks:
-    """The blocks of all epochs by number, as a random-access source for grain."""
+    """The blocks of all epochs by number, as a random-access source for grain.
 
-    def __init__(self, shards: Shards, block: int, points: int, seed: int, process: int, of: int):
-        self._shards, self._block, self._points, self._seed = shards, block, points, seed
-        self._process, self._processes = process, of
-        self._per_epoch = _blocks_per_epoch(shards, block, of)
-        self._epoch = -1
-        self._order = np.zeros(0, np.int64)
+    first: the number of the source's first block; own: which sketches of each batch are ours.
+    """
+
+    def __init__(self, shards: Shards, order: Order, points: int, first: int, own: slice):
+        self._shards, self._order, self._points = shards, order, points
+        self._first, self._own = first, own
 
     def __len__(self) -> int:
         return _ENDLESS
 
     def __getitem__(self, index: int) -> Batch:
-        epoch, within = divmod(int(index), self._per_epoch)
-        first = (within * self._processes + self._process) * self._block
-        indices = self._permutation(epoch)[first : first + self._block]
-        return pad(self._shards.read(indices), self._points)
-
-    def _permutation(self, epoch: int) -> np.ndarray:
-        """The order of an epoch, i64[n]: by keyed hash, so that no version of numpy changes it."""
-        if epoch != self._epoch:
-            hashes = keyed_hash(np.arange(len(self._shards), dtype=np.uint64), (self._seed, epoch))
-            self._epoch, self._order = epoch, np.argsort(hashes)
-        return self._order
-
-    def __getstate__(self) -> dict:
-        return {**self.__dict__, "_epoch": -1, "_order": np.zeros(0, np.int64)}
-
-
-def _blocks_per_epoch(shards: Shards, block: int, processes: int) -> int:
-    number = len(shards) // (block * processes)
-    if not number:
-        raise DataError(
-            f"{shards.folder} has {len(shards)} training sketches, less than one block of {block} "
-            f"for each of {processes} processes; choose smaller batches or fewer steps a block"
-        )
-    return number
+        indices = self._order.indices(self._first + int(index))[:, self._own]
+        return pad(self._shards.read(indices.ravel()), self._points)
 
 
 def _round_up(number: int, step: int) -> int:

@@ -21,6 +21,7 @@ from sketchjax.errors import DataError
 
 BLOCK = 1 << 18  # bytes between two looks at the stop sign
 _WAIT_OUT = {408, 425, 429, 500, 502, 503, 504}  # answers that another attempt may mend
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 _HINT = "check the connection, or point --from at a mirror"
 
 
@@ -184,13 +185,13 @@ def _joined(response: http.client.HTTPResponse) -> dict[str, str]:
 def _extent(status: int, headers: Mapping[str, str], part: Path) -> tuple[int, int | None]:
     """Where the answer's first byte belongs, and the size of the whole file if it is told."""
     if status == 206:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("content-range", ""))
+        told = _RANGE.fullmatch(headers.get("content-range", ""))
         if told is None or int(told[1]) != _size(part):
             part.unlink(missing_ok=True)
             raise _BrokenError("the server sent another range than asked for, starting anew")
         return int(told[1]), int(told[2])
     length = headers.get("content-length", "")
-    return 0, int(length) if length.isdecimal() else None
+    return 0, int(length) if re.fullmatch(r"\d{1,18}", length) else None
 
 
 def _append(response: http.client.HTTPResponse, part: Path, start: int, session: Session) -> None:

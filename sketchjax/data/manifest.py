@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ import numpy as np
 import orjson
 
 import sketchjax
-from sketchjax.data.splits import SPLITS
+from sketchjax.data.manifest_rules import shown, wrong_fields
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
 
 NAME = "manifest.json"
 VERSION = 1
-SHARD_PATTERN = re.compile(rf"({'|'.join(SPLITS)})-\d{{5}}-of-\d{{5}}\.arrayrecord")
+# Bytes; 65,536 categories take 10 MB. Of hostile JSON Python makes 30 times as much.
+LARGEST = 32 << 20
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +113,35 @@ class Manifest:
                 "run `sketchjax convert SOURCE... FOLDER` (again, if it was stopped)"
             )
         try:
-            content = orjson.loads(path.read_bytes())
-            version = content["version"]
-        except (OSError, orjson.JSONDecodeError, KeyError, TypeError) as error:
-            raise DataError(f"{path} cannot be read as a manifest: {error!r}") from error
-        if version != VERSION:
-            raise DataError(
-                f"{path} is of version {version}, this sketchjax reads version {VERSION}; "
-                "convert the drawings again"
-            )
+            with path.open("rb") as file:
+                content = file.read(LARGEST + 1)
+        except OSError as error:
+            raise DataError(f"{path} cannot be read: {error.strerror}") from error
+        return cls.parse(content, path)
+
+    @classmethod
+    def parse(cls, content: bytes, path: Path) -> Manifest:
+        """The manifest that the bytes of a file `path` are.  Raises DataError as `load` does."""
+        if len(content) > LARGEST:
+            raise DataError(f"{path} has more than {LARGEST:,} bytes: not a manifest")
         try:
-            return cls._from_json(content)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"{path} is damaged ({error!r}); convert the drawings again") from error
+            fields = orjson.loads(content)
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{path} cannot be read as a manifest: {error}") from error
+        if not isinstance(fields, dict) or "version" not in fields:
+            raise DataError(f"{path} cannot be read as a manifest: it states no version")
+        if fields["version"] != VERSION:
+            raise DataError(
+                f"{path} is of version {shown(fields['version'])}, this sketchjax reads version "
+                f"{VERSION}; convert the drawings again"
+            )
+        problems = list(islice(wrong_fields(fields), _SHOWN + 1))
+        if problems:
+            raise DataError(
+                f"{path} is damaged; delete the folder and convert the drawings again:\n"
+                + listed(problems)
+            )
+        return cls._from_json(fields)
 
     @classmethod
     def _from_json(cls, content: dict[str, Any]) -> Manifest:
@@ -135,6 +154,14 @@ class Manifest:
             for split, lengths in content["lengths"].items()
         }
         return cls(**content)
+
+
+def listed(lines: Sequence[str]) -> str:
+    """Findings as the lines of a message, 20 of them."""
+    shown_lines = [f"  - {line}" for line in lines[:_SHOWN]]
+    if len(lines) > _SHOWN:
+        shown_lines.append("  - and more")
+    return "\n".join(shown_lines)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

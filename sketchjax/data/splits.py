@@ -12,8 +12,6 @@ neighbours. The line 0 to 2^64 is cut into one band a split, the same in every c
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,8 @@ from typing import Protocol
 
 import numpy as np
 
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.data.split_file import read_split_file
+from sketchjax.errors import ConfigError
 
 SPLITS = ("train", "validation", "gallery", "query")
 LEFT_OUT = -1
@@ -219,26 +218,7 @@ class SplitFile:
     @classmethod
     def read(cls, path: str | Path) -> SplitFile:
         """Raises DataError when the file is missing, malformed, or names a sketch twice."""
-        path = Path(path)
-        try:
-            content = path.read_bytes()
-            rows = list(csv.reader(content.decode("utf-8-sig").splitlines()))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise DataError(f"{path}: the split file cannot be read: {error}") from error
-        if not rows or [cell.strip() for cell in rows[0]] != ["key_id", "split"]:
-            raise DataError(f"{path}, line 1: a split file starts with the line 'key_id,split'")
-        key_ids = np.zeros(len(rows) - 1, np.uint64)
-        splits = np.full(len(rows) - 1, LEFT_OUT, np.int8)
-        for index, row in enumerate(rows[1:]):
-            if row:
-                key_ids[index], splits[index] = _split_row(path, index + 2, row)
-        key_ids, splits = key_ids[splits >= 0], splits[splits >= 0]
-        order = np.argsort(key_ids, kind="stable")
-        key_ids, splits = key_ids[order], splits[order]
-        twice = np.flatnonzero(key_ids[1:] == key_ids[:-1])
-        if len(twice):
-            raise DataError(f"{path}: key_id {key_ids[twice[0]]} stands in the split file twice")
-        return cls(key_ids, splits, hashlib.sha256(content).hexdigest())
+        return cls(*read_split_file(Path(path), SPLITS))
 
     def settings(self) -> dict:
         return {"split_file": {"sha256": self.digest, "sketches": len(self.key_ids)}}
@@ -269,18 +249,6 @@ def split_rule(splits: SplitRule | Mapping[str, float] | str | Path | None) -> S
     if all(isinstance(value, float) or value == 0 for value in splits.values()):
         return Fractions(splits)
     raise ConfigError(f"splits mix counts and fractions: {dict(splits)}; use one kind for all")
-
-
-def _split_row(path: Path, line: int, row: list[str]) -> tuple[int, int]:
-    """The key_id and split index of one line of a split file."""
-    if len(row) != 2:
-        raise DataError(f"{path}, line {line}: two columns expected, found {len(row)}")
-    key_id, split = (cell.strip() for cell in row)
-    if not (key_id.isascii() and key_id.isdigit() and int(key_id) < 2**64):
-        raise DataError(f"{path}, line {line}: key_id {key_id!r} is not a whole number of 64 bits")
-    if split not in SPLITS:
-        raise DataError(f"{path}, line {line}: split {split!r} is not one of {', '.join(SPLITS)}")
-    return int(key_id), SPLITS.index(split)
 
 
 def _unknown_splits(values: Mapping[str, float]) -> list[str]:

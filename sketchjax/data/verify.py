@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,72 +10,126 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sketchjax.data.manifest import Manifest, Shard
-from sketchjax.data.shards import Records, decode, open_shard
+from sketchjax.data.manifest_rules import contradictions
+from sketchjax.data.record import Records, WrongRecordError, decode, wrong_records
+from sketchjax.data.shards import open_shard
+from sketchjax.data.splits import keyed_hash
+from sketchjax.data.verify_totals import Totals
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
 _AT_ONCE = 4_096
-_SHOWN = 20
+_LISTED = 100
+_LISTED_OF_A_SHARD = 10
 
 
 def verify(folder: str | Path, *, progress: Callable[[str], None] = lambda name: None) -> Manifest:
     """Check every shard's sha256 and every record of a data folder; returns its manifest.
 
-    A record must decode, have a label among the categories, at least one point, marks of 0 or 1
-    with the last point ending a stroke, an entropy within 0 to 1, and a `key_id` of its own; the
-    numbers by split and category must be the manifest's. progress is called with each shard's name.
-    Raises DataError that names the shard and index of what is wrong, 20 findings at most.
+    A record must be what `record.wrong_records` says, and stand in the order of its shard. All
+    `key_id`s differ. What the records add up to (sketches by split, category and length, scale of
+    offsets, quantiles of entropy) must be the manifest's, and the manifest must not contradict
+    itself. progress is called with each shard's name.
+    Raises DataError with all findings, a record by its shard and index there; 10 of a shard and 100
+    in all are listed, the rest counted.
     """
     manifest = Manifest.load(folder)
-    findings: list[str] = []
-    counts = {name: Counter[str]() for name in manifest.categories}
-    key_ids = []
+    findings = Findings()
+    findings.add(contradictions(manifest))
+    totals, whole = Totals(manifest), True
     for split, shards in manifest.shards.items():
-        for shard in shards:
+        for number, shard in enumerate(shards):
             progress(shard.name)
-            for records in _checked(Path(folder), shard, manifest, findings):
-                key_ids.append(records.key_ids)
-                found = np.bincount(records.labels, minlength=len(manifest.categories))
-                for name, number in zip(manifest.categories, found.tolist(), strict=True):
-                    counts[name][split] += number
-    if not findings:
-        findings += _wrong_totals(manifest, counts)
-        findings += _repeated(np.concatenate(key_ids) if key_ids else np.zeros(0, np.uint64))
-    if findings:
-        lines = [f"  - {finding}" for finding in findings[:_SHOWN]]
-        if len(findings) > _SHOWN:
-            lines.append(f"  - and {len(findings) - _SHOWN} more")
+            own = Findings(_LISTED_OF_A_SHARD, f" in {shard.name}")
+            order = _Order(manifest, number, len(shards))
+            for records in _checked(Path(folder), shard, len(manifest.categories), own):
+                own.add(f"{shard.name}, record {place}: {r}" for place, r in order.wrong(records))
+                totals.add(split, records)
+            findings.join(own)
+            whole &= not own.number
+    if whole:  # else what is missing would be told again as sums that are short
+        findings.add(totals.wrong())
+    if findings.number:
         raise DataError(
-            f"{folder} is damaged; delete it and convert the drawings again:\n" + "\n".join(lines)
+            f"{folder} is damaged, {findings.number} findings; delete it and convert the drawings "
+            f"again:\n{findings}"
         )
     return manifest
 
 
-def _checked(
-    folder: Path, shard: Shard, manifest: Manifest, findings: list[str]
-) -> Iterator[Records]:
+class Findings:
+    """What is wrong, one line each: the first `most` listed, all counted."""
+
+    def __init__(self, most: int = _LISTED, where: str = ""):
+        self.lines: list[str] = []
+        self.number = 0
+        self._most, self._where = most, where
+
+    def add(self, lines: Iterable[str]) -> None:
+        """Note findings."""
+        for line in lines:
+            self.number += 1
+            if self.number <= self._most:
+                self.lines.append(line)
+
+    def join(self, other: Findings) -> None:
+        """Note the findings of a part, with the number of those that it does not list."""
+        self.add(other.lines)
+        if other.number > len(other.lines):
+            self.add([f"and {other.number - len(other.lines)} more{other._where}"])
+            self.number += other.number - len(other.lines) - 1
+
+    def __str__(self) -> str:
+        more = self.number - len(self.lines)
+        rest = [f"and {more} more"] if more and len(self.lines) == self._most else []
+        return "\n".join(f"  - {line}" for line in (*self.lines, *rest))
+
+
+class _Order:
+    """The order of a shard: its records' keyed hashes rise, and all fall to this shard."""
+
+    def __init__(self, manifest: Manifest, shard: int, shards: int):
+        seed = manifest.settings.get("seed")
+        self._seed = seed if type(seed) is int else None
+        self._shard, self._shards = shard, shards
+        self._last = np.uint64(0)
+
+    def wrong(self, records: Records) -> Iterator[tuple[int, str]]:
+        """Index and reason of the records that stand elsewhere than the conversion put them."""
+        if self._seed is None or not len(records.key_ids):
+            return
+        hashes = keyed_hash(records.key_ids, self._seed)
+        strangers = hashes % np.uint64(self._shards) != self._shard
+        for place in np.flatnonzero(strangers).tolist():
+            yield int(records.index[place]), "it belongs to another shard"
+        for place in np.flatnonzero(np.concatenate([[self._last], hashes[:-1]]) > hashes).tolist():
+            yield int(records.index[place]), "it does not stand in the conversion's order"
+        self._last = hashes[-1]
+
+
+def _checked(folder: Path, shard: Shard, classes: int, findings: Findings) -> Iterator[Records]:
     """The records of a shard that pass; what does not is added to the findings."""
     path = folder / shard.name
-    if not path.is_file():
-        findings.append(f"{shard.name} is missing")
-        return
-    if sha256(path) != shard.sha256:
-        findings.append(f"{shard.name}: its sha256 is not the manifest's")
     try:
+        if path.stat().st_size != shard.bytes:
+            size = path.stat().st_size
+            findings.add([f"{shard.name} has {size} bytes, the manifest says {shard.bytes}"])
+        elif sha256(path) != shard.sha256:
+            findings.add([f"{shard.name}: its sha256 is not the manifest's"])
         reader = open_shard(path)
         number = reader.num_records()
+    except FileNotFoundError:
+        findings.add([f"{shard.name} is missing"])
+        return
     except (RuntimeError, ValueError, OSError) as error:
-        findings.append(f"{shard.name} cannot be opened: {_line(error)}")
+        findings.add([f"{shard.name} cannot be opened: {_line(error)}"])
         return
     if number != shard.records:
-        findings.append(f"{shard.name} has {number} records, the manifest says {shard.records}")
+        findings.add([f"{shard.name} has {number} records, the manifest says {shard.records}"])
     for first in range(0, number, _AT_ONCE):
         records = _read(reader, shard.name, first, min(first + _AT_ONCE, number), findings)
-        wrong = _wrong_records(records, len(manifest.categories))
-        findings += [
-            f"{shard.name}, record {records.index[place]}: {reason}"
-            for place, reason in sorted(wrong.items())
-        ]
+        wrong = wrong_records(records, classes)
+        findings.add(f"{shard.name}, record {records.index[p]}: {r}" for p, r in wrong.items())
         if not wrong:
             yield records
     with suppress(RuntimeError):  # damage met before, told again
@@ -84,67 +137,31 @@ def _checked(
 
 
 def _read(
-    reader: ArrayRecordReader, name: str, first: int, end: int, findings: list[str]
+    reader: ArrayRecordReader, name: str, first: int, end: int, findings: Findings
 ) -> Records:
     """Decode records first to end; those that cannot be read are added to the findings."""
     indices = list(range(first, end))
     try:
         blobs = reader.read(indices)
         records = decode(blobs)
-    except (RuntimeError, DataError):
+    except (RuntimeError, WrongRecordError):
         # Something in here is wrong: one by one, to say which.
-        blobs, sound = [], []
-        for index in indices:
+        blobs, indices = [], []
+        for index in range(first, end):
             try:
                 blob = reader.read([index])
                 decode(blob)
             except RuntimeError as error:
-                findings.append(f"{name}, record {index} cannot be read: {_line(error)}")
-            except DataError as error:
-                reason = str(error).removeprefix("record 0 ")
-                findings.append(f"{name}, record {index} {reason}")
+                findings.add([f"{name}, record {index} cannot be read: {_line(error)}"])
+            except WrongRecordError as error:
+                findings.add([f"{name}, record {index}: {error.reason}"])
             else:
                 blobs += blob
-                sound.append(index)
-        records, indices = decode(blobs), sound
+                indices.append(index)
+        records = decode(blobs)
     records.index[:] = indices
     return records
 
 
-def _wrong_records(records: Records, classes: int) -> dict[int, str]:
-    """What is wrong with which of the records, by place."""
-    wrong = {}
-    ends = records.points[:, 2]
-    for place in np.flatnonzero(records.lengths == 0).tolist():
-        wrong[place] = "it has no point"
-    marked = np.searchsorted(records.offsets, np.flatnonzero(ends > 1), side="right") - 1
-    for place in np.unique(marked).tolist():
-        wrong[place] = "a mark of a stroke's end is neither 0 nor 1"
-    filled = np.flatnonzero(records.lengths)
-    open_ended = filled[ends[records.offsets[1:][filled] - 1] == 0]
-    for place in open_ended.tolist():
-        wrong.setdefault(place, "its last point does not end a stroke")
-    for place in np.flatnonzero(records.labels >= classes).tolist():
-        wrong[place] = f"label {records.labels[place]}, there are {classes} categories"
-    entropies = records.entropies
-    for place in np.flatnonzero(~((entropies >= 0) & (entropies <= 1))).tolist():
-        wrong[place] = f"image entropy {entropies[place]} is not within 0 to 1"
-    return wrong
-
-
-def _wrong_totals(manifest: Manifest, counts: dict[str, Counter[str]]) -> Iterator[str]:
-    for name, stated in manifest.counts_by_category.items():
-        for split, number in stated.items():
-            found = counts[name][split]
-            if found != number:
-                yield f"{found} {split} sketches of {name}, the manifest says {number}"
-
-
-def _repeated(key_ids: np.ndarray) -> Iterator[str]:
-    ordered = np.sort(key_ids)
-    for key_id in np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tolist():
-        yield f"key_id {key_id} occurs more than once"
-
-
 def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else repr(error)
+    return str(error).splitlines()[0][:200] if str(error) else repr(error)

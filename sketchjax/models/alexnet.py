@@ -121,11 +121,12 @@ class AlexNet(nn.Module):
 
         Returns the second dense layer, f32[b d].
         """
-        images = max_pool(nn.relu(self.conv1(raster, train)))
-        images = max_pool(nn.relu(self.conv2(images, train)))
+        # The rectifier after the pooling: the same values, a quarter of the work.
+        images = nn.relu(max_pool(self.conv1(raster, train)))
+        images = nn.relu(max_pool(self.conv2(images, train)))
         images = nn.relu(self.conv3(images, train))
         images = nn.relu(self.conv4(images, train))
-        images = max_pool(nn.relu(self.conv5(images, train)))
+        images = nn.relu(max_pool(self.conv5(images, train)))
         features = images.reshape(images.shape[0], -1)
         for layer, dense in enumerate((self.dense6, self.dense7)):
             layer_keys = (

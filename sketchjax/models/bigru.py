@@ -1,11 +1,22 @@
 """The RNN branch: stacked bidirectional GRU layers over the order of strokes."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from sketchjax.ops.dropout import dropout
-from sketchjax.ops.gru import GRUWeights, bidirectional_gru
+from sketchjax.ops.gru import (
+    GRUWeights,
+    PackedSequence,
+    bidirectional_gru,
+    default_phases,
+    pack,
+    packed_layer,
+    row_counts,
+    scale_rows,
+)
 
 DIRECTIONS = ("forward", "backward")
 
@@ -16,6 +27,7 @@ class BiGRU(nn.Module):
     implementation: `linen` runs `flax.linen.RNN`, `fused` the project's own loop (`ops.gru`):
     the same parameters, outputs and gradients.
     dropout: on the outputs between the layers and on the final states.
+    phases, unroll: how the fused loop runs, as `ops.gru.bidirectional_gru` takes them.
     """
 
     hidden: int = 512
@@ -23,6 +35,8 @@ class BiGRU(nn.Module):
     dropout: float = 0.0
     implementation: str = "linen"
     dtype: jnp.dtype = jnp.float32
+    phases: int | None = None
+    unroll: int | None = None
 
     @nn.compact
     def __call__(
@@ -38,20 +52,36 @@ class BiGRU(nn.Module):
         Returns f32[b 2h]: the forward state at the last point beside the backward one at the
         first.
         """
+        outputs: jax.Array | PackedSequence = jnp.asarray(sequence, self.dtype).swapaxes(0, 1)
         layer_type = {"linen": LinenLayer, "fused": FusedLayer}[self.implementation]
-        outputs = sequence.astype(self.dtype).swapaxes(0, 1)
-        final = outputs[0]
+        options: dict[str, Any] = {}
+        if self.implementation == "fused":
+            phases = default_phases() if self.phases is None else self.phases
+            options = {"phases": phases, "unroll": self.unroll}
+            if phases:
+                # Once for all layers: what goes from one to the next stays packed.
+                outputs = pack(outputs, length, row_counts(len(length), phases))
+        final = jnp.zeros((len(length), 2 * self.hidden))
         for layer in range(self.layers):
-            outputs, final = layer_type(self.hidden, self.dtype, name=f"layer{layer + 1}")(
-                outputs, length
-            )
+            last = layer == self.layers - 1
+            outputs, final = layer_type(
+                self.hidden, self.dtype, name=f"layer{layer + 1}", **options
+            )(outputs, length, last=last)
             if train and keys is not None and self.dropout:
                 layer_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, layer)
                 # One mask a sketch for all its steps (Gal and Ghahramani 2016).
-                ones = jnp.ones((length.shape[0], outputs.shape[-1]), outputs.dtype)
-                mask = dropout(ones, self.dropout, layer_keys)
-                outputs, final = outputs * mask, final * mask
+                mask = dropout(jnp.ones_like(final), self.dropout, layer_keys)
+                final = final * mask
+                if not last:
+                    outputs = _masked(outputs, mask)
         return final.astype(jnp.float32)
+
+
+def _masked(outputs: jax.Array | PackedSequence, mask: jax.Array) -> jax.Array | PackedSequence:
+    """Outputs of a layer times a mask f[b 2h] that is the same at all steps."""
+    if isinstance(outputs, PackedSequence):
+        return scale_rows(outputs, mask)
+    return outputs * mask.astype(outputs.dtype)[None]
 
 
 class LinenLayer(nn.Module):
@@ -61,7 +91,9 @@ class LinenLayer(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, sequence: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def __call__(
+        self, sequence: jax.Array, length: jax.Array, *, last: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
         """f[t b i], i[b] -> outputs f[t b 2h] (zero beyond the length), final states f[b 2h]."""
         finals, outputs = zip(
             *(
@@ -77,7 +109,7 @@ class LinenLayer(nn.Module):
             ),
             strict=True,
         )
-        valid = jnp.arange(sequence.shape[0])[:, None] < length
+        valid = jnp.arange(sequence.shape[0])[:, None] < length[None]
         joined = jnp.where(valid[:, :, None], jnp.concatenate(outputs, -1), 0)
         return joined, jnp.concatenate(finals, -1)
 
@@ -87,15 +119,28 @@ class FusedLayer(nn.Module):
 
     hidden: int
     dtype: jnp.dtype
+    phases: int | None = None
+    unroll: int | None = None
 
     @nn.compact
-    def __call__(self, sequence: jax.Array, length: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """f[t b i], i[b] -> outputs f[t b 2h] (zero beyond the length), final states f[b 2h]."""
+    def __call__(
+        self, sequence: Any, length: jax.Array, *, last: bool = False
+    ) -> tuple[Any, jax.Array]:
+        """f[t b i], i[b] -> outputs f[t b 2h] (zero beyond the length), final states f[b 2h].
+
+        A packed sequence gives packed outputs, the `last` layer gives none of these.
+        """
+        packed = isinstance(sequence, PackedSequence)
+        width = sum(p.shape[-1] for p in sequence.parts) if packed else sequence.shape[-1]
         forward, backward = (
-            GRUParameters(self.hidden, self.dtype, name=direction)(sequence.shape[-1])
+            GRUParameters(self.hidden, self.dtype, name=direction)(width)
             for direction in DIRECTIONS
         )
-        return bidirectional_gru(forward, backward, sequence, length)
+        if packed:
+            return packed_layer(forward, backward, sequence, outputs=not last)
+        return bidirectional_gru(
+            forward, backward, sequence, length, phases=self.phases, unroll=self.unroll
+        )
 
 
 class GRUParameters(nn.Module):

@@ -9,7 +9,7 @@ import numpy as np
 
 from sketchjax.data.feed import Batch
 from sketchjax.models.network import Network
-from sketchjax.parallel import SPLIT, WHOLE, over_devices, split
+from sketchjax.parallel import SPLIT, WHOLE, gather, over_devices, own_copy, split
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,14 @@ class Encoder:
                 features = jnp.zeros((*length.shape, 0))
             return features, output.logits.argmax(-1)
 
+        # Each process has its own part of a split: nothing crosses between them here.
         self.devices = jax.local_device_count()
-        self._forward = over_devices(forward, inputs=(WHOLE, SPLIT, SPLIT), outputs=SPLIT)
+        self._forward = over_devices(
+            forward,
+            inputs=(WHOLE, SPLIT, SPLIT),
+            outputs=SPLIT,
+            devices=jax.local_devices(),
+        )
 
     def stream(
         self, variables: dict, batches: Iterable[tuple[Batch, np.ndarray]]
@@ -42,9 +48,10 @@ class Encoder:
         """Encode (batch, mask) pairs of one size, a multiple of the devices.
 
         Where mask is False the sketch is padding and left out, so that a remainder is exact on
-        any number of devices. The device works a batch ahead of what is yielded.
+        any number of devices. The device works a batch ahead of what is yielded. With several
+        processes each gives its part of a step, and all get the whole of it.
         """
-        pending = None
+        pending, variables = None, own_copy(variables)
         for batch, mask in batches:
             parts = split((batch.points, batch.length), self.devices)
             running = self._forward(variables, *parts), batch, mask
@@ -57,9 +64,10 @@ class Encoder:
 
 def _gather(outputs, batch: Batch, mask: np.ndarray) -> Encoded:
     features, predictions = jax.tree.map(
-        lambda array: np.asarray(array).reshape(len(mask), *array.shape[2:])[mask], outputs
+        lambda array: np.asarray(array).reshape(len(mask), *array.shape[2:]), outputs
     )
-    return Encoded(features, predictions, batch.label[mask], batch.index[mask])
+    *arrays, mask = gather((features, predictions, batch.label, batch.index, mask))
+    return Encoded(*(array[mask] for array in arrays))
 
 
 def concatenate(parts: Iterable[Encoded]) -> Encoded:

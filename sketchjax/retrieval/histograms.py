@@ -81,15 +81,26 @@ def histograms(
         raise ValueError("exclude_self needs the same codes and labels as queries and as gallery")
     if backend == "auto":
         backend = "jax" if not stable and _accelerator() else "numba"
-    if backend == "numba":
-        return Histograms(
-            *count_distances(
-                query_codes, query_labels, gallery_codes, gallery_labels, exclude_self=exclude_self
-            )
-        )
-    if backend == "jax":
-        return _by_jax(query_codes, query_labels, gallery_codes, gallery_labels, exclude_self)
-    raise ValueError(f"backend={backend!r} is not known; choose auto, numba or jax")
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend={backend!r} is not known; choose auto, numba or jax")
+    count = _BACKENDS[backend]
+    if exclude_self:
+        return count(query_codes, query_labels, gallery_codes, gallery_labels, True)
+    first, places = _different(query_codes, query_labels)
+    counted = count(query_codes[first], query_labels[first], gallery_codes, gallery_labels, False)
+    return counted[places]
+
+
+def _different(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Queries that differ in code or label, i64[u], and the place among them of each query, i64[q].
+
+    Queries alike have the same histograms. Of 2,134 real ones 546 differ at 16 bits, which have
+    but 65,536 values, and 1,167 at 64.
+    """
+    rows = np.concatenate([codes, labels.astype("<i8")[:, None].view(np.uint8)], axis=1)
+    keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
+    _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+    return first, places
 
 
 def check_codes(query_codes: np.ndarray, gallery_codes: np.ndarray) -> None:
@@ -121,6 +132,20 @@ def _accelerator() -> bool:
     import jax
 
     return jax.default_backend() != "cpu"
+
+
+def _by_numba(
+    query_codes: np.ndarray,
+    query_labels: np.ndarray,
+    gallery_codes: np.ndarray,
+    gallery_labels: np.ndarray,
+    exclude_self: bool,
+) -> Histograms:
+    return Histograms(
+        *count_distances(
+            query_codes, query_labels, gallery_codes, gallery_labels, exclude_self=exclude_self
+        )
+    )
 
 
 def _by_jax(
@@ -171,3 +196,6 @@ def _by_jax(
         everything[:, 0] -= 1
         relevant[:, 0] -= 1
     return Histograms(everything, relevant)
+
+
+_BACKENDS = {"numba": _by_numba, "jax": _by_jax}

@@ -5,11 +5,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from sketchjax.data.feed import scan_feed
 from sketchjax.data.manifest import Manifest
 from sketchjax.models.network import Network
+from sketchjax.parallel import gather
 from sketchjax.retrieval.encode import Encoded, Encoder, concatenate
 
 # (name, total) -> a context that gives the function to call as sketches are done.
@@ -20,8 +22,8 @@ Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 class Passes:
     """One data folder and one network, compiled once for each choice of branches.
 
-    batch, points: sketches of a step, points of a sketch; task: shows how far a pass is;
-    check: called between two steps, and may raise to end a pass.
+    batch, points: sketches of a step over all devices, points of a sketch; task: shows how far a
+    pass is; check: called between two steps, and may raise to end a pass.
     """
 
     network: Network
@@ -45,8 +47,16 @@ class Passes:
         entropies: list[np.ndarray] = []
 
         def batches():
-            for scan in scan_feed(self.folder, split, batch=self.batch, points=self.points):
-                entropies.append(scan.entropy[scan.mask])
+            for scan in scan_feed(
+                self.folder,
+                split,
+                batch=self.batch // jax.process_count(),
+                points=self.points,
+                process_index=jax.process_index(),
+                process_count=jax.process_count(),
+            ):
+                entropy, mask = gather((scan.entropy, scan.mask))
+                entropies.append(entropy[mask])
                 yield scan.batch, scan.mask
 
         with self.task(name or f"encoding {split}", self.manifest.counts[split]) as advance:

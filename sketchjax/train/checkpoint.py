@@ -1,45 +1,53 @@
 """Checkpoints: the state through orbax, the progress beside it, and a sha256 of every file.
 
-A checkpoint is a folder `STEP` that appears whole or not at all. orbax restores a file with a
-flipped byte without a word, so a checkpoint counts only when all its files are what was written;
-one that does not is passed over for the one before it.
+A checkpoint is a folder `STEP` that appears whole or not at all, and counts only when all its files
+are what was written (`train.intact`). One that does not is set aside as `STEP.bad`, to be looked
+at, and the one before it is taken.
 """
 
 import os
+import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
-import orbax.checkpoint as ocp
 import orjson
 
-from sketchjax.errors import CheckpointError
-from sketchjax.files import sha256
+from sketchjax.errors import CheckpointError, on_disk
+from sketchjax.files import sync_folder
+from sketchjax.train.arrays import describe, differences, load_arrays, save_arrays
+from sketchjax.train.intact import check, seal
 
-MANIFEST = "manifest.json"
 PROGRESS = "progress.json"
+_NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
+_HIDDEN = re.compile(r"\.([0-9]+)\.(partial|removed|replaced)", re.ASCII)
 
 
 @dataclass
 class Progress:
     """What a checkpoint holds beside the state: where the run is, and what it has measured.
 
-    stage: name of the stage that the state belongs to; feed: position of its feed; data: sha256 of
-    the data folder's manifest. seconds_total: of all that led here, in every call; seconds,
-    sketches: of training, by stage; scores: by stage, of those that are evaluated.
+    stage: name of the stage that the state belongs to; feed: position of its feed, in blocks; data:
+    sha256 of the data folder's manifest. seconds_total: of all that led here, in every call;
+    seconds, sketches: of training, by stage; skipped: steps that were not finite, by stage; scores:
+    by stage, of those that are evaluated. losses: of the stage's last dispatches; detours: how
+    often a stage went back after a spike of its loss (`train.spike`).
     """
 
     stage: str = ""
-    feed: Any = None
+    feed: int = 0
     data: str = ""
     seconds_total: float = 0.0
     seconds: dict[str, float] = field(default_factory=dict)
     sketches: dict[str, int] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    losses: list[float] = field(default_factory=list)
+    detours: dict[str, int] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -54,9 +62,11 @@ class Checkpoints:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._writing: Future[None] | None = None
         if active:
-            folder.mkdir(parents=True, exist_ok=True)
-            for half in folder.glob(".*"):
-                shutil.rmtree(half)
+            with on_disk(f"{folder} cannot be used"):
+                folder.mkdir(parents=True, exist_ok=True)
+                self._clear_away()
+                # Held open, its inode is given to no other folder while this one is in use.
+                self._opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -67,39 +77,45 @@ class Checkpoints:
             self.wait()
         finally:
             self._thread.shutdown()
+            if self.active:
+                os.close(self._opened)
 
     def steps(self) -> list[int]:
-        """The numbers of all checkpoints, valid or not, rising."""
-        return sorted(int(path.name) for path in self.folder.glob("[0-9]*"))
+        """The numbers of all checkpoints, valid or not, rising; none that was set aside."""
+        with on_disk(f"{self.folder} cannot be read"):
+            return sorted(int(name) for name in self._names() if _NUMBER.fullmatch(name))
 
     def latest(self) -> tuple[int, Progress, list[str]] | None:
-        """Number and progress of the newest valid checkpoint; None where there is no checkpoint.
+        """Number and progress of the newest valid checkpoint; None where there never was one.
 
-        The third is why newer ones were passed over, a line for each.
-        Raises CheckpointError when there are checkpoints but none is valid.
+        The third is why newer ones were refused, a line for each; they are set aside.
+        Raises CheckpointError when there are checkpoints, or were, but none is valid; DiskError
+        when one cannot be read for another reason.
         """
-        damaged: list[str] = []
+        refused: list[str] = []
         for step in reversed(self.steps()):
+            path = self.folder / str(step)
             try:
-                check_files(self.folder / str(step))
-                content = orjson.loads((self.folder / str(step) / PROGRESS).read_bytes())
-                return step, Progress(**content), damaged
-            except (CheckpointError, OSError, TypeError, orjson.JSONDecodeError) as error:
-                damaged.append(f"checkpoint {step} is not valid: {error}")
-        if damaged:
-            raise CheckpointError(
-                "\n".join([*damaged, f"delete {self.folder} to train from the start"])
-            )
-        return None
+                check(path, step)
+            except CheckpointError as error:
+                refused.append(f"checkpoint {step} is not valid: {error}{self._set_aside(step)}")
+            else:
+                return step, _read_progress(path), refused
+        bad = [name for name in self._names() if re.fullmatch(r"[0-9]+\.bad", name)]
+        if not refused and not bad:
+            return None
+        refused = refused or [f"all checkpoints of this run were not valid: {', '.join(bad)}"]
+        remedy = f"no valid one is left; delete {self.folder} to train from the start"
+        raise CheckpointError("\n".join([*refused, remedy]))
 
     def restore(self, step: int, like: Any) -> Any:
         """The state of checkpoint `step`, with the structure of `like`, on the first device.
 
         like: a state, or its shapes and types. Raises CheckpointError when the checkpoint holds
-        other arrays, naming the first ones that differ.
+        other arrays, naming the first ones that differ, or is not what was written.
         """
         path = self.folder / str(step)
-        differing = differences(_read_manifest(path)["arrays"], describe(like))
+        differing = differences(check(path, step)["arrays"], describe(like))
         if differing:
             shown = [f"  - {line}" for line in differing[:5]]
             shown += [f"  - and {len(differing) - 5} more"] if len(differing) > 5 else []
@@ -107,19 +123,13 @@ class Checkpoints:
                 f"{path} does not fit this config's model; use another --workdir, or the config "
                 "and the version that it was made with. They differ in:\n" + "\n".join(shown)
             )
-        device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), like
-        )
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            return checkpointer.restore(
-                path.resolve() / "state", args=ocp.args.StandardRestore(abstract)
-            )
+        with on_disk(f"{path} cannot be read"):
+            return load_arrays(path.resolve() / "state", like)
 
     def save(self, step: int, state: Any, progress: Progress) -> None:
         """Start saving; returns as soon as both are copied and the save before is whole.
 
-        Raises what went wrong with the save before.
+        Raises what went wrong with the save before: DiskError, when the disk refused it.
         """
         if not self.active:
             return
@@ -136,67 +146,100 @@ class Checkpoints:
 
     def _write(self, step: int, state: Any, progress: bytes) -> None:
         partial = self.folder.resolve() / f".{step}.partial"
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir()
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as checkpointer:
-            checkpointer.save(partial / "state", args=ocp.args.StandardSave(state))
-        (partial / PROGRESS).write_bytes(progress)
-        files = {str(path.relative_to(partial)): sha256(path) for path in _files(partial)}
-        manifest = {"files": files, "arrays": describe(state)}
-        (partial / MANIFEST).write_bytes(orjson.dumps(manifest))
-        # A damaged one of this number may be there, passed over when the run went on.
-        self._remove(step)
-        os.replace(partial, self.folder / str(step))
-        for old in self.steps()[: -self.keep]:
-            self._remove(old)
+        try:
+            with on_disk(f"checkpoint {step} cannot be saved in {self.folder}"):
+                self._still_there()
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                (partial / PROGRESS).write_bytes(progress)
+                save_arrays(partial / "state", state)
+                # orbax makes the folders that it misses; this file would still be missing.
+                (partial / PROGRESS).stat()
+                seal(partial, step, describe(state))
+                self._still_there()
+                self._put(partial, step)
+                self._prune(step)
+        finally:
+            # Of a failed one: room for what comes.
+            shutil.rmtree(partial, ignore_errors=True)
 
-    def _remove(self, step: int) -> None:
-        """Delete a checkpoint; its name goes first, so that none is ever seen half deleted."""
-        path, hidden = self.folder / str(step), self.folder / f".{step}.removed"
-        if path.exists():
-            os.replace(path, hidden)
-            shutil.rmtree(hidden)
+    def _still_there(self) -> None:
+        """Raise OSError when the folder has vanished, or another has taken its place.
+
+        Another run's folder is never written to.
+        """
+        if not os.path.samestat(os.stat(self.folder), os.fstat(self._opened)):
+            raise FileNotFoundError(2, "another folder has taken its place", str(self.folder))
+
+    def _put(self, partial: Path, step: int) -> None:
+        """Give a finished checkpoint its name; one of this number stays until it has it."""
+        path, replaced = self.folder / str(step), self.folder / f".{step}.replaced"
+        if os.path.lexists(path):
+            os.replace(path, replaced)
+        os.replace(partial, path)
+        sync_folder(self.folder)
+        if os.path.lexists(replaced):
+            _delete(replaced)
+
+    def _prune(self, newest: int) -> None:
+        """Delete what is older than the newest `keep`; only valid ones are counted.
+
+        A damaged one is left until then: `latest` tells of it.
+        """
+        kept = 1
+        for step in reversed([step for step in self.steps() if step < newest]):
+            if kept < self.keep:
+                with suppress(CheckpointError):
+                    check(self.folder / str(step), step)
+                    kept += 1
+            else:
+                # Its name goes first, so that none is ever seen half deleted.
+                hidden = self.folder / f".{step}.removed"
+                os.replace(self.folder / str(step), hidden)
+                _delete(hidden)
+
+    def _set_aside(self, step: int) -> str:
+        """Rename a checkpoint that is not valid; what is to be told of that."""
+        if not self.active:
+            return ""
+        path, aside = self.folder / str(step), self.folder / f"{step}.bad"
+        with on_disk(f"{path} cannot be set aside"):
+            if os.path.lexists(aside):
+                _delete(aside)
+            os.replace(path, aside)
+            sync_folder(self.folder)
+        return f"; set aside as {aside.name}"
+
+    def _clear_away(self) -> None:
+        """Delete what a killed process left half done; what it was about to replace comes back."""
+        for name in self._names():
+            if (match := _HIDDEN.fullmatch(name)) is None:
+                continue
+            path = self.folder / match[1]
+            if match[2] == "replaced" and not os.path.lexists(path):
+                os.replace(self.folder / name, path)
+            else:
+                _delete(self.folder / name)
+
+    def _names(self) -> list[str]:
+        return sorted(os.listdir(self.folder)) if self.folder.exists() else []
 
 
-def describe(state: Any) -> dict[str, str]:
-    """Type and shape of each array by its place in the tree, such as .params['hash']['bias']."""
-    leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    return {
-        jax.tree_util.keystr(path): f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
-        for path, leaf in leaves
-    }
-
-
-def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
-    """One line for each array that two descriptions do not share."""
-    return [
-        f"{name}: {there.get(name, 'nothing')} there, {here.get(name, 'nothing')} here"
-        for name in sorted({*there, *here})
-        if there.get(name) != here.get(name)
-    ]
-
-
-def check_files(path: Path) -> None:
-    """Check that a checkpoint's files are those that were written, byte for byte.
-
-    Raises CheckpointError naming the first that is not.
-    """
-    for name, digest in _read_manifest(path)["files"].items():
-        file = path / name
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing")
-        if sha256(file) != digest:
-            raise CheckpointError(f"{file} is not what was written (its sha256 differs)")
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_progress(path: Path) -> Progress:
+    """The progress of a checkpoint whose bytes are what was written."""
+    content = orjson.loads((path / PROGRESS).read_bytes())
     try:
-        content = orjson.loads((path / MANIFEST).read_bytes())
-        return {"files": dict(content["files"]), "arrays": dict(content["arrays"])}
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path / MANIFEST} cannot be read: {error}") from error
+        return Progress(**content)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} was written by another version of sketchjax ({error}); go on with that one, "
+            "or use another --workdir"
+        ) from error
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+def _delete(path: Path) -> None:
+    """Delete a folder or a file."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

@@ -1,10 +1,12 @@
 """The data folder of a run: made of the config's source where needed, and fit to train with."""
 
+import time
 from pathlib import Path
 
 from sketchjax.config import Config
 from sketchjax.data.conversion.convert import convert
 from sketchjax.data.manifest import NAME, Manifest
+from sketchjax.data.shards import check_shards
 from sketchjax.errors import DataError
 
 
@@ -34,6 +36,14 @@ def prepare_data(config: Config, workdir: Path) -> Path:
     return folder
 
 
+def await_data(config: Config, workdir: Path) -> Path:
+    """The folder that another process of this run prepares, once it is whole."""
+    folder = Path(config.data.dir) if config.data.dir else workdir / "data"
+    while not (folder / NAME).exists():
+        time.sleep(0.2)
+    return folder
+
+
 def draw_synthetic(config: Config, workdir: Path) -> Path:
     """Ordinary ndjson files of synthetic doodles, which then go the way of all drawings."""
     # Its programs are compiled when imported: nothing for runs on real drawings.
@@ -52,9 +62,10 @@ def draw_synthetic(config: Config, workdir: Path) -> Path:
 def check_data(folder: Path) -> Manifest:
     """The folder's manifest, when a run can come to its end with it: known before any training.
 
-    Raises DataError naming the splits and categories that lack sketches.
+    Raises DataError naming the shards that are not what was written (0.3 s for QuickDraw-3.8M's
+    500 MB), or the splits and categories that lack sketches.
     """
-    manifest = Manifest.load(folder)
+    manifest = check_shards(folder)
     by_category = manifest.counts_by_category
     problems = [
         f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"

@@ -1,78 +1,88 @@
 """The loop of one stage: dispatch, check, yield; nothing here is mathematics."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
-from sketchjax.data.feed import Batch
 from sketchjax.errors import NotFiniteError
-from sketchjax.parallel import SPLIT, WHOLE, over_devices, split
+from sketchjax.parallel import (
+    SPLIT,
+    WHOLE,
+    compile_for,
+    over_devices,
+    place,
+    place_split,
+)
+from sketchjax.train.feed import Feed
 from sketchjax.train.state import State
-from sketchjax.train.step import Minibatch, Training, dispatch
-
-
-class Feed(Protocol):
-    """An endless iterator of blocks whose position can be saved."""
-
-    def __next__(self) -> Batch: ...
-    def get_state(self) -> Any: ...
+from sketchjax.train.step import Training, dispatch
 
 
 class Logged(NamedTuple):
     """What the loop tells after a dispatch.
 
-    state: after it; feed_state: the position of the feed from which the next dispatch reads;
-    metrics: means over the dispatch; seconds: from its start to its end, without compilation.
+    state: after it; position: of the feed, from which the next dispatch reads; metrics: means over
+    the dispatch's steps that were not skipped; skipped: how many were, as their loss or gradient
+    was not finite; seconds: from its start to its end, without compilation; stopping: a stop was
+    asked for, and the next dispatch waits for the caller.
     """
 
     state: State
-    feed_state: Any
+    position: int
     metrics: dict[str, float]
+    skipped: int
     sketches: int
     seconds: float
+    stopping: bool
+
+
+class Watch(Protocol):
+    """Who is told when a dispatch starts and ends; `train.profile.Profile` is one."""
+
+    def starts(self, first: int, end: int) -> None: ...
+    def ended(self, end: int) -> None: ...
+
+
+Compiled = Callable[[State, Any], tuple[State, dict[str, jax.Array]]]
 
 
 def compile_dispatch(
-    training: Training, state: State, blocks: Minibatch, devices: Sequence[Any] | None = None
-) -> Callable[[State, Minibatch], tuple[State, dict[str, jax.Array]]]:
+    training: Training, held: Any, state: State, blocks: Any, devices: Sequence[Any] | None = None
+) -> Compiled:
     """Compile the stage's dispatch for arguments like these: (State, blocks) -> (State, metrics).
 
-    State and metrics f[m k] come back whole; blocks are as `arrange` gives them. Compiled ahead of
-    the first call, so that a stage's speed is without it.
+    held: what the devices keep of the data; it is sent to them once, here. State and metrics f[m k]
+    come back whole; blocks are as `Feed.take` gives them. Compiled ahead of the first call, so that
+    a stage's speed is without it.
     """
     on_devices = over_devices(
-        partial(dispatch, training), inputs=(WHOLE, SPLIT), outputs=(WHOLE, WHOLE), devices=devices
+        partial(dispatch, training),
+        inputs=(WHOLE, WHOLE, SPLIT),
+        outputs=(WHOLE, WHOLE),
+        devices=devices,
     )
-    compiled = cast(Any, on_devices).lower(state, blocks).compile()
-    everywhere = compiled.input_shardings[0][0]
+    compiled, (held_there, there, split_there) = compile_for(on_devices, held, state, blocks)
+    held = place(held, held_there)
 
-    def run(state: State, blocks: Minibatch):
-        # A restored state lies on the first device alone; the compiled step moves nothing itself.
-        return compiled(jax.device_put(state, everywhere), blocks)
+    def run(state: State, blocks: Any):
+        # A restored state lies on the first device alone.
+        return compiled(held, place(state, there), place_split(blocks, split_there))
 
     return run
 
 
-def arrange(blocks: list[Batch], inner_steps: int, devices: int) -> Minibatch:
-    """m blocks of k * b sketches as one Minibatch [devices m k b/devices ...]."""
-    points, length, label = (
-        np.stack([getattr(block, name) for block in blocks])
-        for name in ("points", "length", "label")
-    )
-    m, sketches = label.shape
-    shape = (m, inner_steps, sketches // inner_steps)
-    place = np.broadcast_to(np.arange(shape[2], dtype=np.int32), shape)
-    arrays = (
-        points.reshape(*shape, *points.shape[2:]),
-        length.reshape(shape),
-        label.reshape(shape),
-        place,
-    )
-    return Minibatch(*split(arrays, devices, axis=2))
+class _Running(NamedTuple):
+    """A dispatch on its way. first: its first step; block: its first block."""
+
+    first: int
+    block: int
+    state: State
+    metrics: dict[str, jax.Array]
+    started: float
 
 
 def run_stage(
@@ -81,36 +91,72 @@ def run_stage(
     feed: Feed,
     *,
     outer_steps: int,
+    max_skipped: int = 1,
+    should_stop: Callable[[], bool] = lambda: False,
+    watch: Watch | None = None,
     devices: Sequence[Any] | None = None,
-) -> Iterator[Logged]:
+) -> Generator[Logged]:
     """Dispatch until the stage's steps are done; yields after each dispatch.
 
-    The next blocks are read while the devices work, and no dispatch starts before the one ahead
-    of it has ended. Saving and stopping are the caller's, between two dispatches.
+    The next blocks are taken while the devices work. A dispatch starts when the one ahead of it has
+    ended and before that one is told of, so that logging and saving cost no time of the devices;
+    unless `should_stop`, asked once after each: then it waits until the caller comes back.
     devices: all of this process, where none are named.
-    Raises NotFiniteError when a loss is not finite, naming stage and step.
+    Raises NotFiniteError when max_skipped steps in a row had to be skipped.
     """
     stage = training.stage
-    count = len(devices or jax.local_devices())
-    step = int(state.step)
+    if int(state.step) >= stage.steps:
+        return
+    steps = outer_steps * stage.inner_steps
+    ready = _take(feed, outer_steps)
+    run = compile_dispatch(training, feed.held, state, ready[1], devices)
+    running: _Running | None = None
 
-    def read() -> tuple[Minibatch, Any]:
-        blocks = [next(feed) for _ in range(outer_steps)]
-        return arrange(blocks, stage.inner_steps, count), feed.get_state()
-
-    run = following = None
-    while step < stage.steps:
-        blocks, feed_state = following or read()
-        run = run or compile_dispatch(training, state, blocks, devices)
+    def start(state: State, first: int) -> _Running:
+        nonlocal ready
+        block, items = ready
+        if watch is not None:
+            watch.starts(first, first + steps)
         started = time.perf_counter()
-        state, running = run(state, blocks)
-        first, step = step, step + outer_steps * stage.inner_steps
-        following = read() if step < stage.steps else None
-        values = {name: np.asarray(value) for name, value in running.items()}
-        seconds = time.perf_counter() - started
-        _check_losses(values, stage.name, first)
-        means = {name: float(value.mean()) for name, value in values.items()}
-        yield Logged(state, feed_state, means, blocks.label.size, seconds)
+        now = _Running(first, block, *run(state, items), started)
+        if first + steps < stage.steps:
+            ready = _take(feed, outer_steps)
+        return now
+
+    try:
+        while running or int(state.step) < stage.steps:
+            now = running or start(state, int(state.step))
+            values = {name: np.asarray(value) for name, value in now.metrics.items()}
+            seconds = time.perf_counter() - now.started
+            if watch is not None:
+                watch.ended(now.first + steps)
+            state, running = now.state, None
+            _check_skipped(values, now, training, feed, max_skipped)
+            stopping = should_stop()
+            if now.first + steps < stage.steps and not stopping:
+                running = start(state, now.first + steps)
+            skipped = int((values["skipped"] > 0).sum())
+            position, sketches = now.block + outer_steps, steps * feed.order.batch
+            means = _means(values)
+            yield Logged(state, position, means, skipped, sketches, seconds, stopping)
+    finally:
+        if running:  # the caller goes: what still works may not outlive the data that it reads
+            jax.block_until_ready(running.metrics)
+
+
+def _take(feed: Feed, blocks: int) -> tuple[int, Any]:
+    """The feed's next blocks, after the number of the first."""
+    return feed.position, feed.take(blocks)
+
+
+def _means(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """Means over the steps that were not skipped; NaN where all were."""
+    sound = values["skipped"] == 0
+    return {
+        name: float(value[sound].mean()) if sound.any() else float("nan")
+        for name, value in values.items()
+        if name != "skipped"
+    }
 
 
 def check_state(state: State, stage: str) -> None:
@@ -126,15 +172,25 @@ def check_state(state: State, stage: str) -> None:
             )
 
 
-def _check_losses(metrics: dict[str, np.ndarray], stage: str, first_step: int) -> None:
-    bad = ~np.isfinite(metrics["loss"].ravel())
-    if not bad.any():
+def _check_skipped(
+    metrics: dict[str, np.ndarray], now: _Running, training: Training, feed: Feed, limit: int
+) -> None:
+    """Raise NotFiniteError, naming step, loss and sketches, where `limit` in a row were skipped."""
+    skipped = metrics["skipped"].ravel()
+    if skipped.max() < limit:
         return
-    at = int(bad.argmax())
-    terms = ", ".join(f"{name}={value.ravel()[at]:.4g}" for name, value in metrics.items())
-    raise NotFiniteError(
-        f"stage {stage}, step {first_step + at}: the loss is not finite ({terms}); {_remedy(stage)}"
+    at, stage = int((skipped >= limit).argmax()), training.stage
+    outer, inner = divmod(at, stage.inner_steps)
+    terms = ", ".join(
+        f"{name}={value.ravel()[at]:.4g}" for name, value in metrics.items() if name != "skipped"
     )
+    row = f", {limit} steps in a row" if limit > 1 else ""
+    error = NotFiniteError(
+        f"stage {stage.name}, step {now.first + at}: the loss or its gradient is not finite{row} "
+        f"({terms}); {_remedy(stage.name)}"
+    )
+    error.records = feed.order.indices(now.block + outer)[inner]
+    raise error
 
 
 def _remedy(stage: str) -> str:

@@ -17,16 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.config import Config
-from sketchjax.data.feed import train_feed
-from sketchjax.errors import DataError, Stopped
+from sketchjax.errors import DataError, NotFiniteError, Stopped
 from sketchjax.models.network import Network
-from sketchjax.parallel import average
+from sketchjax.parallel import average, gather, own_copy
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
 from sketchjax.train.centers import class_centers
 from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.feeds import Feeds
 from sketchjax.train.loop import Logged, check_state, run_stage
 from sketchjax.train.pretrained import first_variables, variable_shapes
+from sketchjax.train.profile import Profile
+from sketchjax.train.spike import Spike, check_spike
 from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, start
 from sketchjax.train.step import Training
@@ -46,13 +48,15 @@ class Log(Protocol):
 class Trainer:
     """The training of one run.
 
-    folder: of the data; passes: over them, for the class centres; plan: the stages to run;
+    feeds: of its stages; workdir: of the run; passes: over the data, for the class centres; plan:
+    the stages to run;
     should_stop: whether a stop was asked for; progress: where the run is, with the sha256 of its
     data; started: `time.monotonic()` when this call of the run began.
     """
 
     config: Config
-    folder: Path
+    feeds: Feeds
+    workdir: Path
     network: Network
     plan: list[Stage]
     passes: Passes
@@ -72,10 +76,17 @@ class Trainer:
         when the data are not those that the run began with.
         """
         number, current = self._resume() or (0, self._first_state())
-        yield self.plan[number], (current := self._train(self.plan[number], current))
-        for stage in self.plan[number + 1 :]:
-            current = self._train(stage, self._next_state(stage, current))
-            yield stage, current
+        while True:
+            try:
+                current = self._train(self.plan[number], current)
+            except Spike as spike:
+                number, current = self._go_back(spike)
+                continue
+            yield self.plan[number], current
+            if (number := number + 1) == len(self.plan):
+                return
+            self.progress.losses = []
+            current = self._next_state(self.plan[number], current)
 
     def steps_before(self, stage: Stage) -> int:
         """Steps of all stages before this one."""
@@ -87,7 +98,7 @@ class Trainer:
 
     def _resume(self) -> tuple[int, State] | None:
         """The newest checkpoint: the place of its stage in the plan, and its state."""
-        latest = self.checkpoints.latest()
+        latest = self._latest()
         self.log.resume_after(-1 if latest is None else latest[0])
         if latest is None:
             return None
@@ -96,8 +107,8 @@ class Trainer:
             self.log.note(f"{line}; going on from checkpoint {step}")
         if progress.data != self.progress.data:
             raise DataError(
-                f"{self.folder} is not what this run began with (its manifest.json has changed); "
-                "use another --workdir"
+                f"{self.passes.folder} is not what this run began with (its manifest.json has "
+                "changed); use another --workdir"
             )
         self.progress, self.earlier_seconds = progress, progress.seconds_total
         number = [stage.name for stage in self.plan].index(progress.stage)
@@ -105,6 +116,12 @@ class Trainer:
             partial(self._start, self.plan[number]), variable_shapes(self.network, self.config)
         )
         return number, self.checkpoints.restore(step, like)
+
+    def _latest(self) -> tuple[int, Progress, list[str]] | None:
+        """The newest checkpoint; process 0 sets damaged ones aside before the others look."""
+        latest = self.checkpoints.latest() if jax.process_index() == 0 else None
+        gather(np.zeros(1))
+        return latest if jax.process_index() == 0 else self.checkpoints.latest()
 
     def _first_state(self) -> State:
         variables = first_variables(self.network, self.config)
@@ -143,45 +160,83 @@ class Trainer:
         if int(current.step) >= stage.steps:
             return current
         self._stop_if_asked()
-        training = Training(self.network, stage, self._optimizer(stage), average, self.config.seed)
-        feed = train_feed(
-            self.folder,
-            block=settings.batch_size * settings.inner_steps,
-            points=self.config.data.points,
-            seed=self.config.seed * len(stages.ROWS) + stage.number,
-            workers=settings.workers,
+        feed = self.feeds.of(
+            stage,
+            position=self.progress.feed if int(current.step) else 0,
+            detour=self.progress.detours.get(stage.name, 0),
         )
-        with closing(feed):
-            if int(current.step):
-                feed.set_state(self.progress.feed)
-            self.log.begin(stage, done=int(current.step))
-            saved = time.monotonic()
-            for logged in run_stage(training, current, feed, outer_steps=settings.outer_steps):
-                current = logged.state
-                self._count(stage, logged)
-                done, stop = int(current.step) >= stage.steps, self.should_stop()
-                if done or stop or time.monotonic() - saved > settings.checkpoint_seconds:
-                    self._save(stage, logged)
-                    saved = time.monotonic()
-                if stop:
-                    raise Stopped(
-                        f"stopped in stage {stage.name} after {int(current.step)} of "
-                        f"{stage.steps} steps; run the same command again to go on"
-                    )
-        return current
+        training = Training(
+            self.network, stage, self._optimizer(stage), average, self.config.seed, feed.load
+        )
+        self.log.begin(stage, done=int(current.step))
+        profile = Profile(
+            self.config.profile.steps, self.workdir / "profile", self.steps_before(stage)
+        )
+        dispatches = run_stage(
+            training,
+            current,
+            feed,
+            outer_steps=settings.outer_steps,
+            max_skipped=settings.max_skipped,
+            should_stop=self.should_stop,
+            watch=profile,
+        )
+        saved = time.monotonic()
+        try:
+            with closing(feed), closing(profile), closing(dispatches):
+                for logged in dispatches:
+                    current = logged.state
+                    self._count(stage, logged)
+                    done = int(current.step) >= stage.steps
+                    due = time.monotonic() - saved > settings.checkpoint_seconds
+                    if done or due or logged.stopping:
+                        self._save(stage, logged)
+                        saved = time.monotonic()
+                    if logged.stopping:
+                        raise Stopped(
+                            f"stopped in stage {stage.name} after {int(current.step)} of "
+                            f"{stage.steps} steps; run the same command again to go on"
+                        )
+        except NotFiniteError as error:
+            raise self.feeds.with_sketches(error) from error
+        return own_copy(current)
+
+    def _go_back(self, spike: Spike) -> tuple[int, State]:
+        """The newest checkpoint, to go on from with the sketches in another order."""
+        self.log.note(f"{spike}; going back to the last checkpoint, with another order of sketches")
+        self.checkpoints.wait()
+        name, detours, earlier = spike.stage, self.progress.detours, self.earlier_seconds
+        self.progress.losses = []
+        number, state = self._resume() or (0, self._first_state())
+        self.progress.detours = detours | {name: detours.get(name, 0) + 1}
+        self.earlier_seconds = earlier
+        return number, state
 
     def _count(self, stage: Stage, logged: Logged) -> None:
         """Count and tell what a dispatch did."""
         progress, name = self.progress, stage.name
         progress.seconds[name] = progress.seconds.get(name, 0.0) + logged.seconds
         progress.sketches[name] = progress.sketches.get(name, 0) + logged.sketches
+        progress.skipped[name] = progress.skipped.get(name, 0) + logged.skipped
+        if logged.skipped:
+            self.log.note(
+                f"stage {name}: {logged.skipped} of the steps up to {int(logged.state.step)} left "
+                "out, as their loss or gradient was not finite"
+            )
         seconds = sum(progress.seconds.values())
         self.log.dispatch(stage, self.steps_before(stage), logged, seconds)
+        progress.losses = check_spike(
+            name,
+            logged.metrics["loss"],
+            progress.losses,
+            factor=self.config.train.rollback_factor,
+            detours=progress.detours.get(name, 0),
+        )
 
     def _save(self, stage: Stage, logged: Logged) -> None:
         """Start saving what a dispatch left; never what is not finite."""
         check_state(logged.state, stage.name)
-        self.progress.stage, self.progress.feed = stage.name, logged.feed_state
+        self.progress.stage, self.progress.feed = stage.name, logged.position
         self.progress.seconds_total = self.seconds_total()
         self.log.flush()
         number = self.steps_before(stage) + int(logged.state.step)

@@ -11,11 +11,13 @@ from sketchjax.train.stages import Stage
 
 
 class State(struct.PyTreeNode):
-    """step: i32[], steps done in this stage; params, batch_stats: of all parts of the model;
-    optimizer: its state for the parts that the stage trains; centers: f32[l d].
+    """step: i32[], steps done in this stage; skipped: i32[], how many of the last of them in a row
+    left all else as it was, as their loss or gradient was not finite; params, batch_stats: of all
+    parts of the model; optimizer: its state for the parts that the stage trains; centers: f32[l d].
     """
 
     step: jax.Array
+    skipped: jax.Array
     params: dict
     batch_stats: dict
     optimizer: optax.OptState
@@ -41,6 +43,7 @@ def start(
     params = variables["params"]
     return State(
         step=jnp.zeros((), jnp.int32),
+        skipped=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         optimizer=optimizer.init(trained_parts(params, stage.row.branch)),

@@ -7,7 +7,7 @@ no sketch returns within a block, recomputing the block's codes equals recomputi
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +29,23 @@ class Minibatch(NamedTuple):
     place: jax.Array
 
 
+def as_given(held: Any, item: Minibatch) -> Minibatch:
+    """The batch of an item that is one."""
+    return item
+
+
 class Training(NamedTuple):
-    """What is fixed during a stage. average: the mean over devices; seed: of the run."""
+    """What is fixed during a stage. average: the mean over devices; seed: of the run.
+
+    load: from what the devices hold and an item of the feed, the batch (`train.feed.Feed.load`).
+    """
 
     network: Network
     stage: Stage
     optimizer: optax.GradientTransformation
     average: Callable
     seed: int
+    load: Callable[[Any, Any], Minibatch] = as_given
 
 
 def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
@@ -56,7 +65,10 @@ def code_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
 def theta_step(
     training: Training, state: State, batch: Minibatch, codes: jax.Array | None
 ) -> tuple[State, dict[str, jax.Array]]:
-    """One update of the parameters with the codes fixed; metrics are means over all devices."""
+    """One update of the parameters with the codes fixed; metrics are means over all devices.
+
+    Where the loss or the gradient is not finite the step leaves all as it was, and is counted.
+    """
     branch = training.stage.row.branch
     keys = sketch_keys(training, state.step, batch.place)
 
@@ -74,31 +86,38 @@ def theta_step(
     gradients, (metrics, batch_stats) = jax.grad(loss_of, has_aux=True)(parts)
     gradients, metrics = training.average((gradients, metrics))
     updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
-    return state.replace(
-        step=state.step + 1,
+    after = state.replace(
         params=state.params | cast(dict, optax.apply_updates(parts, updates)),
         batch_stats=state.batch_stats | batch_stats,
         optimizer=optimizer,
-    ), metrics
+    )
+    sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
+    after = jax.tree.map(partial(jnp.where, sound), after, state)
+    skipped = jnp.where(sound, 0, state.skipped + 1)
+    metrics["skipped"] = skipped
+    return after.replace(step=state.step + 1, skipped=skipped), metrics
 
 
 def outer_iteration(
-    training: Training, state: State, block: Minibatch
+    training: Training, held: Any, state: State, block: Any
 ) -> tuple[State, dict[str, jax.Array]]:
-    """A block of k batches [k b ...]: its codes once, then k steps with them; metrics f[k]."""
+    """A block of k items [k ...]: its codes once, then k steps with them; metrics f[k]."""
     codes = None
     if training.stage.row.alternate:
-        codes = lax.map(partial(code_step, training, state), block)
+        codes = lax.map(lambda item: code_step(training, state, training.load(held, item)), block)
 
     def step(state: State, now):
-        batch, codes = now
-        return theta_step(training, state, batch, codes)
+        item, codes = now
+        return theta_step(training, state, training.load(held, item), codes)
 
     return lax.scan(step, state, (block, codes))
 
 
 def dispatch(
-    training: Training, state: State, blocks: Minibatch
+    training: Training, held: Any, state: State, blocks: Any
 ) -> tuple[State, dict[str, jax.Array]]:
-    """m outer iterations over blocks [m k b ...]; metrics f[m k]."""
-    return lax.scan(partial(outer_iteration, training), state, blocks)
+    """m outer iterations over blocks of items [m k ...]; metrics f[m k].
+
+    held: what the devices keep of the data, from which `training.load` makes a batch of an item.
+    """
+    return lax.scan(partial(outer_iteration, training, held), state, blocks)

@@ -1,6 +1,6 @@
 """Batches against the records they come from: every sketch once an epoch, exact positions."""
 
-import json
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 
 from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import Batch, blocks_per_epoch, scan_feed, train_feed
+from sketchjax.data.feed import Batch, Order, scan_feed, train_feed
 from sketchjax.data.shards import Shards
 from sketchjax.errors import ConfigError, DataError
 
@@ -45,27 +45,30 @@ def assert_same(first, second):
         assert a.dtype == b.dtype, name
 
 
+def order_of(folder: Path, batch: int, inner_steps: int = 1, seed: int = 0) -> Order:
+    return Order(len(Shards(folder, "train")), batch, inner_steps, (seed,))
+
+
 def test_a_batch_holds_its_sketches_cut_and_padded(folder):
     long = 0
-    feed = train_feed(folder, block=32, points=POINTS, seed=1)
+    feed = train_feed(folder, order_of(folder, 32), points=POINTS)
     for _ in range(3):
         batch = next(feed)
         assert_same(batch, plain_batch(folder, "train", batch.index.tolist(), POINTS))
         long += int((batch.length == POINTS).sum())
     assert long > 10
-    roomy = next(train_feed(folder, block=32, points=500, seed=1))
+    roomy = next(train_feed(folder, order_of(folder, 32), points=500))
     assert_same(roomy, plain_batch(folder, "train", roomy.index.tolist(), 500))
 
 
 def test_an_epoch_has_every_sketch_at_most_once_and_drops_only_the_rest(folder):
-    block = 50
-    per_epoch = blocks_per_epoch(folder, block)
+    order = order_of(folder, 10, inner_steps=5, seed=7)
     size = len(Shards(folder, "train"))
-    assert per_epoch == size // block == 4
-    feed = train_feed(folder, block=block, points=POINTS, seed=7)
-    epochs = [[next(feed).index for _ in range(per_epoch)] for _ in range(5)]
+    assert order.blocks_per_epoch == size // 50 == 4
+    feed = train_feed(folder, order, points=POINTS)
+    epochs = [[next(feed).index for _ in range(4)] for _ in range(5)]
     for epoch in epochs:
-        assert len(np.unique(np.concatenate(epoch))) == per_epoch * block
+        assert len(np.unique(np.concatenate(epoch))) == 200
     # Every sketch comes within some epochs, in another order each time.
     assert len(np.unique(np.concatenate([np.concatenate(epoch) for epoch in epochs]))) == size
     orders = {tuple(np.concatenate(epoch).tolist()) for epoch in epochs}
@@ -73,7 +76,7 @@ def test_an_epoch_has_every_sketch_at_most_once_and_drops_only_the_rest(folder):
 
 
 def test_the_order_is_a_fair_shuffle(folder):
-    feed = train_feed(folder, block=200, points=POINTS, seed=0)
+    feed = train_feed(folder, order_of(folder, 200), points=POINTS)
     firsts = np.array([next(feed).index[:100] for _ in range(60)])
     size = len(Shards(folder, "train"))
     # The mean place of a uniform draw, within five standard errors.
@@ -84,60 +87,53 @@ def test_the_order_is_a_fair_shuffle(folder):
 
 def test_the_seed_decides(folder):
     first, same, other = (
-        next(train_feed(folder, block=64, points=POINTS, seed=seed)) for seed in (1, 1, 2)
+        next(train_feed(folder, order_of(folder, 64, seed=seed), points=POINTS))
+        for seed in (1, 1, 2)
     )
     assert_same(first, same)
     assert (first.index != other.index).any()
 
 
-def test_processes_share_an_epoch_without_overlap(folder):
-    whole = train_feed(folder, block=60, points=POINTS, seed=5)
+def test_processes_share_each_batch_in_the_order_of_their_numbers(folder):
+    order = order_of(folder, 30, inner_steps=2, seed=5)
+    whole = train_feed(folder, order, points=POINTS)
     parts = [
-        train_feed(folder, block=20, points=POINTS, seed=5, process_index=p, process_count=3)
-        for p in range(3)
+        train_feed(folder, order, points=POINTS, process_index=p, process_count=3) for p in range(3)
     ]
-    assert blocks_per_epoch(folder, 20, 3) == blocks_per_epoch(folder, 60)
     for _ in range(9):
-        joined = np.concatenate([next(part).index for part in parts])
-        np.testing.assert_array_equal(joined, next(whole).index)
+        joined = np.concatenate([next(part).index.reshape(2, 10) for part in parts], axis=1)
+        np.testing.assert_array_equal(joined.ravel(), next(whole).index)
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4, 11])
-def test_the_position_is_exact_and_plain_data(folder, steps):
-    def feed():
-        return train_feed(folder, block=50, points=POINTS, seed=2)
-
-    first = feed()
-    for _ in range(steps):
+@pytest.mark.parametrize("blocks, workers", [(1, 0), (4, 2), (11, 0)])
+def test_going_on_from_a_block_gives_what_would_have_come(folder, blocks, workers):
+    order = order_of(folder, 25, inner_steps=2, seed=2)
+    first = train_feed(folder, order, points=POINTS)
+    for _ in range(blocks):
         next(first)
-    state = json.loads(json.dumps(first.get_state()))
-    rest = [next(first) for _ in range(6)]
-    second = feed()
-    next(second)
-    second.set_state(state)
-    for batch in rest:
-        assert_same(batch, next(second))
+    second = train_feed(folder, order, points=POINTS, first_block=blocks, workers=workers)
+    with closing(second):
+        for _ in range(6):
+            assert_same(next(first), next(second))
 
 
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"block": 0}, "block=0"),
         ({"points": 0}, "points=0"),
         ({"workers": -1}, "workers=-1"),
         ({"process_index": 2, "process_count": 2}, "process_index=2: from 0 to 1"),
+        ({"process_count": 3}, "batch=10 does not divide over 3 processes"),
     ],
 )
 def test_arguments_that_cannot_be(folder, settings, message):
     with pytest.raises(ConfigError, match=message):
-        train_feed(folder, **{"block": 10, "points": 10, "seed": 0, **settings})
+        train_feed(folder, order_of(folder, 10), **{"points": 10, **settings})
 
 
-def test_a_block_larger_than_the_split(folder):
-    with pytest.raises(DataError, match="less than one block of 1000"):
-        train_feed(folder, block=1000, points=POINTS, seed=0)
-    with pytest.raises(DataError, match="for each of 9 processes"):
-        blocks_per_epoch(folder, 100, 9)
+def test_a_block_larger_than_the_split():
+    with pytest.raises(DataError, match="240 training sketches, less than one block of 5 batches"):
+        Order(240, 50, 5, ())
 
 
 @pytest.mark.parametrize("batch", [1, 7, 1000])

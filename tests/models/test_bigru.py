@@ -15,6 +15,9 @@ LENGTHS = np.array([6, 1, 4, 2], np.int32)
 
 
 def network(implementation="fused", **fields):
+    """implementation: also `padded`, the fused one without packing."""
+    if implementation == "padded":
+        implementation, fields = "fused", {"phases": 0} | fields
     return BiGRU(**{"hidden": HIDDEN, "layers": 2, "implementation": implementation} | fields)
 
 
@@ -61,7 +64,7 @@ def layer_states(parameters, steps):
     return np.concatenate(sides, 1)
 
 
-@pytest.mark.parametrize("implementation", ["linen", "fused"])
+@pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
 def test_true_final_states_against_numpy(implementation):
     out = applying(network(implementation))(variables(), sequences(), LENGTHS)
     parameters = variables()["params"]
@@ -108,7 +111,8 @@ def test_outputs_of_a_layer_are_zero_beyond_the_length(layer_type):
         assert not np.any(outputs[length:, b])
 
 
-def test_both_implementations_have_the_same_gradients():
+@pytest.mark.parametrize("implementation", ["fused", "padded"])
+def test_both_implementations_have_the_same_gradients(implementation):
     def gradients(implementation):
         def loss(variables, sequence):
             out = network(implementation).apply(variables, sequence, LENGTHS)
@@ -116,13 +120,13 @@ def test_both_implementations_have_the_same_gradients():
 
         return jax.jit(jax.grad(loss, (0, 1)))(variables(), sequences())
 
-    linen, fused = gradients("linen"), gradients("fused")
+    linen, fused = gradients("linen"), gradients(implementation)
     for a, b in zip(jax.tree.leaves(linen), jax.tree.leaves(fused), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
         assert np.abs(a).max() > 1e-3
 
 
-@pytest.mark.parametrize("implementation", ["linen", "fused"])
+@pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
 def test_fresh_recurrent_kernels_are_orthogonal_and_biases_zero(implementation):
     one = network(implementation, layers=1)
     parameters = one.init(jax.random.key(0), sequences(), LENGTHS)["params"]
@@ -137,7 +141,7 @@ def test_fresh_recurrent_kernels_are_orthogonal_and_biases_zero(implementation):
     assert len(set(kernels)) == len(kernels)
 
 
-@pytest.mark.parametrize("implementation", ["linen", "fused"])
+@pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
 def test_finite_garbage_in_padding_changes_nothing(implementation):
     dirty = sequences()
     dirty[np.arange(STEPS) >= LENGTHS[:, None]] = 1e3
@@ -146,7 +150,7 @@ def test_finite_garbage_in_padding_changes_nothing(implementation):
     np.testing.assert_allclose(apply(variables(), dirty, LENGTHS), clean, atol=1e-6)
 
 
-@pytest.mark.parametrize("implementation", ["linen", "fused"])
+@pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
 def test_bfloat16_comes_close_and_keeps_float32_parameters(implementation):
     small = network(implementation, dtype=jnp.bfloat16)
     fresh = jax.eval_shape(small.init, jax.random.key(0), sequences(), LENGTHS)
@@ -157,16 +161,19 @@ def test_bfloat16_comes_close_and_keeps_float32_parameters(implementation):
     assert 0 < np.abs(out - exact).max() < 0.05
 
 
-def test_every_matmul_of_the_fused_layers_takes_bfloat16():
+@pytest.mark.parametrize("implementation, dots, gates", [("fused", 2, 6), ("padded", 4, 3)])
+def test_every_matmul_of_the_fused_layers_takes_bfloat16(implementation, dots, gates):
     # Also the second layer's: float32 outputs of the first would halve its speed on a GPU.
-    small = network(dtype=jnp.bfloat16)
+    small = network(implementation, dtype=jnp.bfloat16)
     jaxpr = str(jax.make_jaxpr(small.apply)(variables(), sequences(), LENGTHS))
     inputs = [line for line in jaxpr.splitlines() if "dot_general" in line]
     assert inputs
     projections = [
-        line for line in jaxpr.splitlines() if f"[{STEPS * 4},{3 * HIDDEN}] = dot_general" in line
+        line
+        for line in jaxpr.splitlines()
+        if f"[{STEPS * 4},{gates * HIDDEN}] = dot_general" in line
     ]
-    assert len(projections) == 4
+    assert len(projections) == dots
     assert all(":bf16[" in line for line in projections)
 
 

@@ -53,6 +53,20 @@ def test_numba_is_a_double_loop_and_a_stable_sort(seed, queries, gallery, bits, 
 
 
 @pytest.mark.parametrize("backend", ["numba", "jax"])
+def test_queries_alike_are_counted_alike_and_those_of_another_class_are_not(backend):
+    """Three codes with two classes each, some of them many times over."""
+    q, own, n, labels = some_codes(1, 3, 50, 16, 6)
+    rows = np.random.default_rng(0).integers(0, 3, 30)
+    own = np.where(np.arange(30) % 2, own[rows], 3)
+    counted = histograms(pack_codes(q[rows]), own, pack_codes(n), labels, backend=backend)
+    everything, relevant, stable = by_sorting(q[rows], own, n, labels)
+    np.testing.assert_array_equal(counted.all, everything)
+    np.testing.assert_array_equal(counted.relevant, relevant)
+    if backend == "numba":
+        np.testing.assert_allclose(counted.stable_average_precision, stable, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", ["numba", "jax"])
 def test_a_list_against_itself_leaves_each_item_out(backend):
     q, own, _, _ = some_codes(3, 41, 1, 16, 6)
     codes = pack_codes(q)

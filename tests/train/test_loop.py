@@ -1,6 +1,5 @@
-"""The loop around the dispatches: what it reads, tells and refuses, and that it can go on."""
+"""The loop around the dispatches: what it takes, tells and refuses, and that it can go on."""
 
-import re
 from typing import NamedTuple
 
 import jax
@@ -9,32 +8,44 @@ import numpy as np
 import pytest
 from small_network import CLASSES, POINTS, small_stage, small_state, small_training
 
-from sketchjax.data.feed import Batch
+from sketchjax.data.feed import Batch, Order
 from sketchjax.errors import NotFiniteError
-from sketchjax.train.loop import arrange, check_state, run_stage
+from sketchjax.train.feed import StreamFeed, arrange
+from sketchjax.train.loop import check_state, run_stage
 
 K, BATCH = 3, 8
 
 
 class NumberedFeed:
-    """Blocks of K * BATCH sketches, each block random by its own number; its state is the next."""
+    """Blocks of K * BATCH sketches, each block random by its own number; some steps are poisoned.
 
-    def __init__(self, number: int = 0):
-        self.number = number
+    poisoned: (block, step) whose sketches have a class that does not exist, whose logit is NaN.
+    """
 
-    def __next__(self) -> Batch:
-        rng = np.random.default_rng(self.number)
-        self.number += 1
+    order = Order(1000, BATCH, K, (0,))
+    held = ()
+    load = staticmethod(StreamFeed.load)
+
+    def __init__(self, position: int = 0, poisoned=()):
+        self.position, self.poisoned = position, poisoned
+
+    def block(self, number: int) -> Batch:
+        rng = np.random.default_rng(number)
         size = K * BATCH
+        label = rng.integers(0, CLASSES, size).astype(np.int32)
+        for step in (step for block, step in self.poisoned if block == number):
+            label[step * BATCH] = CLASSES
         return Batch(
             points=rng.integers(0, 256, (size, POINTS, 3)).astype(np.uint8),
             length=np.full(size, POINTS, np.int32),
-            label=rng.integers(0, CLASSES, size).astype(np.int32),
+            label=label,
             index=np.arange(size, dtype=np.int32),
         )
 
-    def get_state(self):
-        return {"next": self.number}
+    def take(self, blocks: int):
+        numbers = range(self.position, self.position + blocks)
+        self.position += blocks
+        return arrange([self.block(number) for number in numbers], self.order)
 
 
 class Setting(NamedTuple):
@@ -51,6 +62,10 @@ def whole():
     return Setting(training, state, list(run_stage(training, state, NumberedFeed(), outer_steps=2)))
 
 
+def run(setting: Setting, feed, **settings):
+    return list(run_stage(setting.training, setting.state, feed, outer_steps=2, **settings))
+
+
 def test_a_stage_runs_to_its_last_step(whole):
     assert [int(logged.state.step) for logged in whole.logged] == [6, 12, 18]
     assert whole.training.stage.steps == 18
@@ -59,34 +74,67 @@ def test_a_stage_runs_to_its_last_step(whole):
         assert 0 < logged.seconds < 60
         assert set(logged.metrics) >= {"loss", "accuracy", "cross_entropy", "quantization"}
         assert np.isfinite(list(logged.metrics.values())).all()
+        assert (logged.skipped, logged.stopping) == (0, False)
 
 
-def test_the_feed_state_is_that_of_what_is_trained_not_of_what_is_read_ahead(whole):
-    assert [logged.feed_state for logged in whole.logged] == [{"next": n} for n in (2, 4, 6)]
+def test_the_position_is_that_of_what_is_trained_not_of_what_is_taken_ahead(whole):
+    assert [logged.position for logged in whole.logged] == [2, 4, 6]
 
 
-def test_nothing_is_read_beyond_the_last_step(whole):
+def test_nothing_is_taken_beyond_the_last_step(whole):
     feed = NumberedFeed(4)
     assert len(list(run_stage(whole.training, whole.logged[1].state, feed, outer_steps=2))) == 1
-    assert feed.number == 6
+    assert feed.position == 6
     assert list(run_stage(whole.training, whole.logged[2].state, feed, outer_steps=2)) == []
-    assert feed.number == 6
+    assert feed.position == 6
 
 
 def test_going_on_from_any_dispatch_ends_in_the_same_bits(whole):
     for before in whole.logged[:2]:
-        feed = NumberedFeed(before.feed_state["next"])
+        feed = NumberedFeed(before.position)
         restored = jax.tree.map(jnp.asarray, jax.device_get(before.state))
         last = list(run_stage(whole.training, restored, feed, outer_steps=2))[-1]
         jax.tree.map(np.testing.assert_array_equal, last.state, whole.logged[-1].state)
         assert last.metrics == whole.logged[-1].metrics
 
 
+def test_the_next_dispatch_starts_before_the_last_is_told_of_unless_a_stop_was_asked_for(whole):
+    class Watch(list):
+        def starts(self, first, end):
+            self.append(("starts", first, end))
+
+        def ended(self, end):
+            self.append(("ended", end))
+
+    told = Watch()
+    answers = iter([False, True, False])
+    for logged in run_stage(
+        whole.training,
+        whole.state,
+        NumberedFeed(),
+        outer_steps=2,
+        watch=told,
+        should_stop=lambda: next(answers),
+    ):
+        told.append(("told", int(logged.state.step), logged.stopping))
+    assert told == [
+        ("starts", 0, 6),
+        ("ended", 6),
+        ("starts", 6, 12),
+        ("told", 6, False),
+        ("ended", 12),
+        ("told", 12, True),
+        ("starts", 12, 18),
+        ("ended", 18),
+        ("told", 18, False),
+    ]
+
+
 def test_arrange_gives_every_sketch_its_place():
     """Sketch number s of a block is in step s // b; device d has the d-th part of each step."""
     feed = NumberedFeed()
-    blocks = [next(feed), next(feed)]
-    arranged = arrange(blocks, K, devices=4)
+    blocks = [feed.block(0), feed.block(1)]
+    arranged = arrange(blocks, feed.order)
     own = BATCH // 4
     assert arranged.points.shape == (4, 2, K, own, POINTS, 3)
     for device in range(4):
@@ -101,22 +149,61 @@ def test_arrange_gives_every_sketch_its_place():
                     np.testing.assert_array_equal(arranged.points[at], blocks[m].points[sketch])
 
 
-def test_a_loss_that_is_not_finite_ends_the_stage_and_names_the_step(whole):
-    class Poisoned(NumberedFeed):
-        """Its third block has a class that does not exist, whose logit is NaN."""
+# --- what is not finite ----------------------------------------------------------------------
 
-        def __next__(self):
-            batch = super().__next__()
-            if self.number == 3:
-                batch.label[BATCH] = CLASSES  # in the block's second step
-            return batch
 
+def test_a_step_that_is_not_finite_is_left_out_and_counted(whole):
+    """The same as a stage in which that step is not there, but for its number and its noise."""
+    told = run(whole, NumberedFeed(poisoned=[(2, 1)]), max_skipped=2)
+    assert [logged.skipped for logged in told] == [0, 1, 0]
+    for logged in told:
+        assert np.isfinite(list(logged.metrics.values())).all()
+        assert int(logged.state.skipped) == 0
+        check_state(logged.state, "full")
+    # Until then nothing differs, and then it does.
+    jax.tree.map(np.testing.assert_array_equal, told[0].state, whole.logged[0].state)
+    kernel = lambda logged: np.asarray(logged.state.params["hash"]["kernel"])  # noqa: E731
+    assert (kernel(told[1]) != kernel(whole.logged[1])).any()
+
+
+def test_a_step_left_out_changes_nothing_but_the_counts(whole):
+    stage = small_stage("full", blocks=1, inner_steps=K)
+    training = whole.training._replace(stage=stage)
+    feed = NumberedFeed(poisoned=[(0, 0), (0, 1), (0, 2)])
+    (told,) = run_stage(training, whole.state, feed, outer_steps=1, max_skipped=9)
+    assert (int(told.state.step), int(told.state.skipped), told.skipped) == (3, 3, 3)
+    before = whole.state.replace(step=told.state.step, skipped=told.state.skipped)
+    jax.tree.map(np.testing.assert_array_equal, told.state, before)
+    assert np.isnan(told.metrics["loss"])
+
+
+def test_some_in_a_row_end_the_stage_and_name_the_step_and_its_sketches(whole):
+    feed = NumberedFeed(poisoned=[(0, 2), (1, 0), (1, 2), (2, 0), (2, 1)])
+    message = r"stage full, step 7: .*, 3 steps in a row \(.*loss=nan.*learning_rate"
     told = []
-    message = re.escape("stage full, step 7: the loss is not finite") + r".*loss=nan.*learning_rate"
     with pytest.raises(NotFiniteError, match=message) as caught:
-        told.extend(run_stage(whole.training, whole.state, Poisoned(), outer_steps=2))
+        told.extend(run_stage(whole.training, whole.state, feed, outer_steps=2, max_skipped=3))
     assert caught.value.exit_code == 70
-    assert [int(logged.state.step) for logged in told] == [6]
+    # Two in a row across blocks 0 and 1 are let pass; the third dispatch is never told of.
+    assert [(int(logged.state.step), logged.skipped) for logged in told] == [(6, 3)]
+    np.testing.assert_array_equal(caught.value.records, feed.order.indices(2)[1])
+
+
+def test_the_count_of_those_in_a_row_goes_on_after_a_restart(whole):
+    feed = NumberedFeed(poisoned=[(1, 1), (1, 2), (2, 0)])
+    first = next(run_stage(whole.training, whole.state, feed, outer_steps=2, max_skipped=3))
+    assert int(first.state.skipped) == 2
+    restored = jax.tree.map(jnp.asarray, jax.device_get(first.state))
+    with pytest.raises(NotFiniteError, match="stage full, step 6"):
+        next(
+            run_stage(
+                whole.training,
+                restored,
+                NumberedFeed(first.position, feed.poisoned),
+                outer_steps=2,
+                max_skipped=3,
+            )
+        )
 
 
 def test_a_state_that_is_not_finite_is_refused_by_name(whole):

@@ -31,8 +31,9 @@ from sketchjax.data.conversion.plan import Plan, Selection, make_plan
 from sketchjax.data.conversion.progress import Bar, progress_bars
 from sketchjax.data.conversion.summary import bad_records, summarize
 from sketchjax.data.conversion.workers import Pool
-from sketchjax.data.manifest import NAME, SHARD_PATTERN, Manifest, differences
-from sketchjax.data.shards import RECORD_VERSION
+from sketchjax.data.manifest import NAME, Manifest, differences
+from sketchjax.data.manifest_rules import SHARD_PATTERN
+from sketchjax.data.record import RECORD_VERSION
 from sketchjax.data.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
 

@@ -15,7 +15,9 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from sketchjax.data import entropy
 from sketchjax.data.conversion.pieces import open_points
 from sketchjax.data.manifest import Shard
-from sketchjax.data.shards import WRITER_OPTIONS, encode
+from sketchjax.data.offsets import offset_sums
+from sketchjax.data.record import encode
+from sketchjax.data.shards import WRITER_OPTIONS
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
@@ -110,7 +112,7 @@ def kept(path: Path, notes: Path) -> Packed | None:
         )
         whole = sha256(path) == packed.shard.sha256
         whole &= sha256(_entropies_path(notes, path.name)) == content["entropies"]
-    except (OSError, orjson.JSONDecodeError, KeyError):
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
         return None
     return packed if whole else None
 
@@ -118,16 +120,6 @@ def kept(path: Path, notes: Path) -> Packed | None:
 def kept_entropies(name: str, notes: Path) -> np.ndarray:
     """The image entropy of each sketch of a finished shard, f32[n] in the order of its records."""
     return np.load(_entropies_path(notes, name))
-
-
-def offset_sums(points: np.ndarray, offsets: np.ndarray) -> tuple[int, int, int]:
-    """Number, sum, and sum of squares of all Δx and Δy, exact.
-
-    points: u8[p 3]; offsets: i64[n + 1]. The first point of a sketch has the offset (0, 0).
-    """
-    steps = np.diff(points[:, :2].astype(np.int64), axis=0, prepend=0)
-    steps[offsets[:-1]] = 0
-    return steps.size, int(steps.sum()), int((steps * steps).sum())
 
 
 def _entropies_path(notes: Path, name: str) -> Path:

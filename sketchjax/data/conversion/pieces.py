@@ -21,6 +21,7 @@ import orjson
 
 import sketchjax
 from sketchjax.data import formats
+from sketchjax.data.manifest_rules import MOST_CATEGORIES
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError
 
@@ -74,7 +75,7 @@ def is_whole(base: Path) -> bool:
     try:
         content = orjson.loads(base.with_suffix(".json").read_bytes())
         return content["crc32"] == _checksum(base)
-    except (OSError, orjson.JSONDecodeError, KeyError):
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
         return False
 
 
@@ -201,10 +202,16 @@ class _Reader:
         codes = self._codes
         if len(codes) == 1 and all(name in codes for name in set(names)):
             return [0] * len(names)
-        return [
+        found = [
             codes.setdefault(name, len(codes)) if kept else 0
             for name, kept in zip(names, keep.tolist(), strict=True)
         ]
+        if len(codes) > MOST_CATEGORIES:
+            raise DataError(
+                f"{self._path} has sketches of more than {MOST_CATEGORIES:,} categories; "
+                "is the field 'word' the name of a category?"
+            )
+        return found
 
     def _note(self, place: int | None, kind: str, reason: str) -> None:
         self.bad[kind] += 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sketchjax.data.conversion.pieces import Piece
+from sketchjax.data.manifest_rules import MOST_CATEGORIES
 from sketchjax.data.splits import (
     LEFT_OUT,
     SPLITS,
@@ -106,8 +107,8 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
 def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
     """All sketches of the pieces as rows, in the order of the files."""
     labels = {name: label for label, name in enumerate(names)}
-    if len(names) > 2**16:
-        raise DataError(f"{len(names)} categories found; a record's label goes up to {2**16 - 1}")
+    if len(names) > MOST_CATEGORIES:
+        raise DataError(f"{len(names):,} categories found; {MOST_CATEGORIES:,} can be at most")
     indexes = [piece.index() for piece in pieces]
     rows = np.empty(sum(map(len, indexes)), ROW)
     end = 0

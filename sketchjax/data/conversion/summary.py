@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from sketchjax.data.conversion import pack
 from sketchjax.data.conversion.pieces import BAD_FILE, LISTED, Piece
 from sketchjax.data.conversion.plan import Plan
 from sketchjax.data.manifest import Manifest
+from sketchjax.data.offsets import scale
 from sketchjax.data.splits import SPLITS
 
 
@@ -59,7 +59,7 @@ def summarize(
         categories=plan.categories,
         counts={split: len(plan.split_rows(split)) for split in SPLITS},
         counts_by_category=by_category,
-        offset_scale=_scale([part.offset_sums for part, _ in packed["train"]]),
+        offset_scale=scale([part.offset_sums for part, _ in packed["train"]]),
         entropy_low=low,
         entropy_high=high,
         lengths=lengths,
@@ -73,23 +73,9 @@ def summarize(
     )
 
 
-def _scale(sums: Sequence[Sequence[int]]) -> float:
-    """Standard deviation from exact sums; 1 where there is nothing to scale."""
-    number, total, squares = (
-        (sum(column) for column in zip(*sums, strict=True)) if sums else [0] * 3
-    )
-    variance = number * squares - total * total
-    return math.sqrt(variance) / number if variance else 1.0
-
-
 def _thresholds(plan: Plan, entropies: list[np.ndarray]) -> tuple[list[float], list[float]]:
     """Entropy quantiles of each category's training sketches; 0 and 1 where it has none."""
     labels = plan.split_rows("train")["label"]
     values = np.concatenate(entropies) if entropies else np.zeros(0, np.float32)
-    values = values[np.argsort(labels, kind="stable")]
-    edges = np.searchsorted(np.sort(labels), np.arange(len(plan.categories) + 1))
-    pairs = [
-        entropy.thresholds(values[start:end], pack.ENTROPY_KEEP) if end > start else (0.0, 1.0)
-        for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    ]
+    pairs = entropy.thresholds_by_label(values, labels, len(plan.categories), pack.ENTROPY_KEEP)
     return [low for low, _ in pairs], [high for _, high in pairs]

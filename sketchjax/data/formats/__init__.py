@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sketchjax.data.formats.binary import read_binary
 from sketchjax.data.formats.ndjson import read_ndjson, write_ndjson
-from sketchjax.data.formats.records import KINDS, BadRecord, Reporter, key_of_points
+from sketchjax.data.formats.records import KINDS, BadRecord, Reporter, key_of_points, wrong_name
 from sketchjax.data.formats.stream import head_of, opened
 from sketchjax.data.formats.stroke3 import read_stroke3, write_stroke3
 from sketchjax.data.sketch import Sketches
@@ -52,14 +52,16 @@ def read(
         raise ValueError(f"chunk={chunk}: a chunk holds at least one sketch")
     path = Path(path)
     form = _form_of(path)
-    name = category_of_name(path)
+    name = category or category_of_name(path)
+    if wrong := wrong_name(name):
+        raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
     if form == "npz":
-        yield from read_stroke3(path, Reporter(path, "record", on_bad), category or name, chunk)
+        with path.open("rb") as file:
+            yield from read_stroke3(file, Reporter(path, "record", on_bad), name, chunk)
         return
     with opened(path) as file:
         if form == "bin":
-            report = Reporter(path, "record", on_bad)
-            yield from read_binary(file, report, category or name, chunk)
+            yield from read_binary(file, Reporter(path, "record", on_bad), name, chunk)
         else:
             yield from read_ndjson(file, Reporter(path, "line", on_bad), category, name, chunk)
 
@@ -68,7 +70,7 @@ def find(sources: Iterable[Path | str]) -> list[Path]:
     """All sketch files of known extensions: those named, and those in folders at any depth.
 
     Sorted, each once. Raises DataError where a source does not exist, a named file's extension is
-    not a known one, or nothing is found.
+    not a known one, a name is not UTF-8, or nothing is found.
     """
     found: set[Path] = set()
     sources = [Path(source) for source in sources]
@@ -81,6 +83,9 @@ def find(sources: Iterable[Path | str]) -> list[Path]:
             raise DataError(f"{source}: unknown format; known are {', '.join(EXTENSIONS)}")
         else:
             found.add(source)
+    for path in found:
+        if not _is_text(str(path)):  # the manifest keeps the names
+            raise DataError(f"{str(path)!r}: the file's name is not UTF-8; rename it")
     if not found:
         where = ", ".join(map(str, sources)) or "no folder or file at all"
         raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}")
@@ -102,6 +107,15 @@ def category_of_name(path: Path | str) -> str:
 
 def _known(path: Path) -> bool:
     return path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name of the file system is text: Python gives other bytes as halves of pairs."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _form_of(path: Path) -> str:

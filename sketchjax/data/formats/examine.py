@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from sketchjax.data.formats.records import MOST_POINTS, Refused, key_of_points
+from sketchjax.data.formats.records import MOST_POINTS, Refused, key_of_points, wrong_name
 from sketchjax.errors import DataError
 
 UNKNOWN = -1  # `recognized` of a sketch where it is not known
@@ -25,8 +25,11 @@ def examine(line: bytes) -> tuple[np.ndarray, str | None, int, int]:
         raise Refused("unreadable", "the field 'drawing' is missing")
     points = _points_of(record["drawing"])
     word = record.get("word")
-    if word is not None and (not isinstance(word, str) or not word):
-        raise Refused("unreadable", f"the field 'word' is {_shown(word)}, not a category's name")
+    if word is not None:
+        if not isinstance(word, str):
+            raise Refused("unreadable", f"the field 'word' is {_shown(word)}, not text")
+        if wrong := wrong_name(word):
+            raise Refused("unreadable", f"the field 'word', a category's name, {wrong}")
     recognized = record.get("recognized")
     if flag_of(recognized) < UNKNOWN:
         raise Refused(

@@ -15,11 +15,13 @@ from typing import IO, Any
 import orjson
 
 from sketchjax.data.formats.examine import UNKNOWN, examine, flag_of
-from sketchjax.data.formats.records import MOST_POINTS, Gather, Refused, Reporter
+from sketchjax.data.formats.records import LONGEST_NAME, MOST_POINTS, Gather, Refused, Reporter
 from sketchjax.data.formats.stream import blocks, written
 from sketchjax.data.sketch import Sketches, strokes
 
-LONGEST_LINE = 16 << 20  # bytes; a raw drawing of 65,535 points has 3 MB
+# Bytes: 64 for each of 65,535 points, a raw one being three numbers of up to 20. Of hostile JSON
+# Python makes 30 times as much ("[],[],…"), 120 MB.
+LONGEST_LINE = 4 << 20
 # A point takes at least four bytes ("0,0,"), so a shorter line cannot break the limit of points.
 _SURELY_SMALL = 4 * MOST_POINTS
 # A chunk ends early when its lines reach this, so that chunks of raw drawings stay small as well.
@@ -69,7 +71,7 @@ def write_ndjson(path: Path | str, sketches: Sketches) -> None:
 
 
 def _lines(file: IO[bytes], report: Reporter) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1, blank ones left out, never holding more than 16 MiB."""
+    """Lines with their numbers from 1, blank ones left out; one longer than 4 MiB is never held."""
     place, rest, skipping = 1, b"", False
     try:
         for block in blocks(file):
@@ -125,7 +127,9 @@ def _take_ordinary(gather: Gather, place: int, line: bytes, category: str | None
     ordinary = (
         lengths
         and word.__class__ is str
-        and word
+        and word.isprintable()
+        and 0 < len(word) <= LONGEST_NAME
+        and not word.isspace()
         and flag >= UNKNOWN
         and booleans == (flag != UNKNOWN)
         and key_id < 1 << 64

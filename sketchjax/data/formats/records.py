@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ KINDS = {
     "truncated": "a file that ends in the middle of a record or of its compressed stream",
 }
 MOST_POINTS = 65_535  # in one sketch; the longest simplified drawing of QuickDraw has some hundreds
+LONGEST_NAME = 100  # characters of a category's name
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control, half of a pair, line and paragraph separators
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,22 @@ class Reporter:
                 "mend or remove it, or skip bad records (--on-bad skip)"
             )
         self.on_bad(BadRecord(self.path, place, kind, reason))
+
+
+def wrong_name(name: str) -> str | None:
+    """What keeps a text from being a category's name; None where nothing does.
+
+    Names stand on terminals, in tables and in a page; none becomes a file's name.
+    """
+    if not name.strip():
+        return "is empty"
+    if len(name) > LONGEST_NAME:
+        return f"has {len(name):,} characters, {LONGEST_NAME} can be"
+    if not name.isprintable() and any(
+        unicodedata.category(mark) in _UNPRINTABLE or mark in _TURNING for mark in name
+    ):
+        return "has a control character in it"
+    return None
 
 
 def key_of_points(points: np.ndarray) -> int:

@@ -14,6 +14,8 @@ from sketchjax.data.formats.records import Refused
 from sketchjax.errors import DataError
 
 BLOCK = 1 << 18  # 256 KiB: some 500 drawings; larger blocks read no faster
+_ALWAYS_FINE = 16 << 20  # bytes
+_MOST_GROWTH = 100
 _GZIP_MAGIC = b"\x1f\x8b\x08"  # with the method byte: a .bin may start with the first two by chance
 
 
@@ -52,26 +54,60 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Blocks of at most 256 KiB until the end; everything before a damage is delivered first.
+    """Blocks of about 256 KiB until the end; everything before a damage is delivered first.
 
-    Raises Refused ("truncated" or "unreadable") where a gzip stream breaks.
+    Raises Refused where a gzip stream breaks ("truncated", "unreadable") or swells ("too_large").
+    """
+    while True:
+        block, broken = _block(file)
+        if block:
+            yield block
+        if broken is not None:
+            raise broken
+        if not block:
+            return
+
+
+def swollen(before: int, after: int) -> bool:
+    """Whether a compressed stream grew as no drawings do, from bytes before to bytes after.
+
+    Drawings shrink to a third or a fifth; zeros to a thousandth, so that 10 MB of file are 10 GB.
+    """
+    return after > _ALWAYS_FINE and after > _MOST_GROWTH * before
+
+
+def _block(file: IO[bytes]) -> tuple[bytes, Refused | None]:
+    """Bytes up to about a block, and what is wrong after them.
+
+    gzip hands out some 8 KB at a time of what it cannot shrink: gathered here, for those who join
+    blocks to a long record.
     """
     # read1 hands out what one decompression gave, so nothing is lost when the next one fails.
     read = getattr(file, "read1", file.read)
-    while True:
+    parts: list[bytes] = []
+    wanted = BLOCK
+    while wanted > 0:
         try:
-            block = read(BLOCK)
-        except EOFError:
-            raise Refused(
-                "truncated", "the gzip stream ends too early: the file is cut short"
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise Refused("unreadable", f"the gzip stream is damaged: {error}") from None
-        except OSError as error:
-            raise Refused("unreadable", f"the disk gave an error: {error.strerror}") from None
-        if not block:
-            return
-        yield block
+            part = read(wanted)
+        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
+            return b"".join(parts), _broken(error)
+        if not part:
+            break
+        parts.append(part)
+        wanted -= len(part)
+    raw = cast(IO[bytes], file.fileobj) if isinstance(file, gzip.GzipFile) else None
+    if raw is not None and swollen(raw.tell(), file.tell()):
+        reason = f"the gzip stream swells to more than {file.tell() >> 20} MB: no drawings do that"
+        return b"".join(parts), Refused("too_large", reason)
+    return b"".join(parts), None
+
+
+def _broken(error: Exception) -> Refused:
+    if isinstance(error, EOFError):
+        return Refused("truncated", "the gzip stream ends too early: the file is cut short")
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        return Refused("unreadable", f"the gzip stream is damaged: {error}")
+    return Refused("unreadable", f"the disk gave an error: {getattr(error, 'strerror', error)}")
 
 
 @contextmanager

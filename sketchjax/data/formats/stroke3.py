@@ -15,15 +15,16 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
+from sketchjax.data.formats.archive import member, open_archive
+from sketchjax.data.formats.npy import load_arrays
 from sketchjax.data.formats.records import MOST_POINTS, Gather, Refused, Reporter, key_of_points
 from sketchjax.data.formats.stream import written
-from sketchjax.data.formats.unpickle import LARGEST_ARRAY, load_arrays
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError
 
@@ -31,35 +32,38 @@ PARTS = ("train", "valid", "test")
 _LOOK_AT = 1000  # sketches that decide where the first offset starts
 
 
-def read_stroke3(path: Path, report: Reporter, category: str, chunk: int) -> Iterator[Sketches]:
-    """Stream the sketches of an .npz file: train, then valid, then test, one array in memory.
+def read_stroke3(
+    file: IO[bytes], report: Reporter, category: str, chunk: int
+) -> Iterator[Sketches]:
+    """Stream the sketches of an open .npz file: train, then valid, then test, one array in memory.
 
     Places count on through the three. `key_id`s are derived from the points; `recognized` is -1.
     Raises DataError where the file is not sketch-rnn's, or asks to run something.
     """
+    return read_arrays(_members(file, report.path), report, category, chunk)
+
+
+def read_arrays(
+    members: Iterable[bytes], report: Reporter, category: str, chunk: int
+) -> Iterator[Sketches]:
+    """Stream the sketches of arrays, each the bytes of an .npy; see `read_stroke3`."""
     gather = Gather()
     place = 0
     from_corner: bool | None = None
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = [f"{part}.npy" for part in PARTS if f"{part}.npy" in archive.namelist()]
-            if not names:
-                raise DataError(f"{path} has no array train, valid or test: not a sketch-rnn file")
-            for name in names:
-                arrays = _arrays(path, archive, name)
-                if from_corner is None and arrays:
-                    from_corner = _starts_at_corner(arrays[:_LOOK_AT])
-                for place, array in enumerate(arrays, place):  # noqa: B020
-                    _take(gather, report, place, array, bool(from_corner), category)
-                    if len(gather) == chunk:
-                        yield gather.sketches()
-                place += bool(arrays)
-    except (zipfile.BadZipFile, EOFError) as error:
-        report(place, "truncated", f"the zip archive is cut short or damaged: {error}")
+        for data in members:
+            arrays = _arrays(data, report.path)
+            if from_corner is None and arrays:
+                from_corner = _starts_at_corner(arrays[:_LOOK_AT])
+            for place, array in enumerate(arrays, place):  # noqa: B020
+                _take(gather, report, place, array, bool(from_corner), category)
+                if len(gather) == chunk:
+                    yield gather.sketches()
+            place += bool(arrays)
     except Refused as refused:
         report(place, refused.kind, refused.reason)
-    except (zlib.error, NotImplementedError, RuntimeError, OSError) as error:
-        report(place, "unreadable", f"the zip archive cannot be read: {error}")
+    except OSError as error:
+        report(place, "unreadable", f"the disk gave an error: {error.strerror}")
     if len(gather):
         yield gather.sketches()
 
@@ -92,17 +96,23 @@ def write_stroke3(
             archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def _arrays(path: Path, archive: zipfile.ZipFile, name: str) -> list[np.ndarray]:
-    """The sketches of one member, as arrays of any shape."""
-    if archive.getinfo(name).file_size > LARGEST_ARRAY:
-        raise Refused("too_large", f"{name} takes more than {LARGEST_ARRAY:,} bytes")
-    with archive.open(name) as member:
-        try:
-            return load_arrays(member)
-        except DataError as error:
-            raise DataError(f"{path}, {name}: {error}") from None
-        except ValueError as error:
-            raise Refused("unreadable", f"{name} holds {error}") from None
+def _members(file: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The content of each part that is there."""
+    with open_archive(file) as archive:
+        names = [f"{part}.npy" for part in PARTS if f"{part}.npy" in archive.namelist()]
+        if not names:
+            raise DataError(f"{path} has no array train, valid or test: not a sketch-rnn file")
+        for name in names:
+            yield member(archive, name)
+
+
+def _arrays(data: bytes, path: Path) -> list[np.ndarray]:
+    try:
+        return load_arrays(data)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise Refused("unreadable", f"the file holds {error}") from None
 
 
 def _rows(array: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,6 +153,33 @@ def test_same_bytes_with_two_workers_elsewhere_and_with_other_files(doodles, tmp
     one, four = digests(tmp_path / "one"), digests(tmp_path / "four")
     assert one.pop("manifest.json") != four.pop("manifest.json")
     assert one == four
+
+
+def test_same_bytes_whatever_the_hash_seed_the_workers_and_the_order_of_sources(doodles, tmp_path):
+    """Python's sets and dicts change with PYTHONHASHSEED, folders list files as they were made."""
+    script = "import sys; from sketchjax.data.conversion.convert import convert as c; "
+    script += "c(sys.argv[3:], sys.argv[1], workers=int(sys.argv[2]), progress=False, shards=3)"
+    paths = sorted(doodles.iterdir())
+    write_lines(tmp_path / "more" / "twice.ndjson", [sketch(1), sketch(2), sketch(1, "face")])
+    runs = []
+    for number, (workers, seed) in enumerate([(1, "0"), (3, "12345"), (2, "random")]):
+        folder = tmp_path / f"source {number}"
+        folder.mkdir()
+        turned = [*paths[number:], *paths[:number]]
+        for path in turned[::-1] if number == 1 else turned:
+            shutil.copy(path, folder)
+        shutil.copytree(tmp_path / "more", folder / "more")
+        files = [path for path in folder.iterdir() if path.is_file()]
+        sources = [folder] if number == 0 else [*files[::-1], folder / "more", files[0]]
+        out = tmp_path / f"out {number}"
+        command = [sys.executable, "-c", script, str(out), str(workers), *map(str, sources)]
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.getcwd()}
+        runs.append((out, subprocess.Popen(command, env=environment, cwd=folder)))
+    for _, process in runs:
+        assert process.wait() == 0
+    first, *others = [digests(out) for out, _ in runs]
+    assert len(first) == 13
+    assert others == [first, first]
 
 
 def test_the_seed_changes_the_splits(doodles, tmp_path):

@@ -1,0 +1,108 @@
+"""Sketches a second of drawing, against Pillow, and its share of the joint step.
+
+    python -m benchmarks.draw [--sizes sample|paper] [--batch 64] [--rounds 5] [--json FILE]
+
+Our `ops.draw.rasterize` in a jit, on points that lie on the device, at 64 px and 224 px. The peers
+draw the same points on one core, as a worker of a data loader would: Pillow at twice the size and
+shrunk, and Pillow without anti-aliasing. `share_of_joint_step` is the time of drawing a batch over
+that of the joint step on it, at the sizes of the config, in turn; the target is at most 0.05.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from PIL import Image, ImageDraw
+
+from benchmarks import workload
+from benchmarks.feed import data_folder
+from benchmarks.record import parser, report
+from benchmarks.timing import in_turn
+from sketchjax.data.canvas import to_pixels
+from sketchjax.data.sketch import strokes
+from sketchjax.ops.draw import rasterize
+from sketchjax.train.step import Minibatch
+
+SIDES = (64, 224)  # px
+
+
+def main(arguments: list[str] | None = None) -> None:
+    flags = read_flags(arguments)
+    sides = (32, 48) if workload.is_tiny() else SIDES
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = flags.folder or data_folder(Path(scratch))
+        work = workload.make_workload(flags.sizes, flags.dtype, flags.batch, folder, steps=1)
+    width = work.config.drawing.stroke_width
+    figures: dict[str, Any] = {"sizes": flags.sizes, "batch": work.config.train.batch_size}
+    for side in sides:
+        figures |= against_pillow(work.batch, side, width, flags.rounds)
+    figures["share_of_joint_step"] = share_of_joint_step(work, flags.rounds)
+    report("draw", figures, flags.json)
+
+
+def read_flags(arguments: list[str] | None) -> argparse.Namespace:
+    flags = parser(__doc__)
+    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
+    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags.add_argument("--batch", type=int, default=0, help="0: the config's")
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
+    return flags.parse_args(arguments)
+
+
+def drawing(batch: Minibatch, side: int, width: float):
+    """A function that draws the block's first batch and waits."""
+    draw = jax.jit(partial(rasterize, size=side, stroke_width=width))
+    points, length = jax.device_put((batch.points[0], batch.length[0]))
+    return lambda: draw(points, length).block_until_ready()
+
+
+def against_pillow(batch: Minibatch, side: int, width: float, rounds: int) -> dict[str, float]:
+    """Speeds at one size, and ours over each way of Pillow's."""
+    ours = drawing(batch, side, width)
+    sketches = [np.asarray(p[:n]) for p, n in zip(batch.points[0], batch.length[0], strict=True)]
+    found: dict[str, float] = {}
+    for name, scale in (("pillow_2x", 2), ("pillow_plain", 1)):
+
+        def peer(scale: int = scale) -> None:
+            for points in sketches:
+                pillow(points, side, width, scale)
+
+        times = in_turn(ours, peer, rounds)
+        found[f"{side}px_sketches_per_second"] = len(sketches) / times.seconds
+        found[f"{side}px_{name}_sketches_per_second"] = len(sketches) / times.peer_seconds
+        found[f"{side}px_ratio_to_{name}"] = times.ratio
+    return found
+
+
+def pillow(points: np.ndarray, side: int, width: float, scale: int) -> np.ndarray:
+    """One drawing u8[s s], ink is 255; scale: how many times larger it is drawn first."""
+    canvas = Image.new("L", (side * scale, side * scale))
+    pen = ImageDraw.Draw(canvas)
+    places = points[:, :2].astype(np.float32)
+    middle = (places.min(0) + places.max(0)) / 2
+    placed = np.concatenate(
+        [to_pixels(places, middle, middle, side, width) * scale, points[:, 2:]], axis=1
+    )
+    for stroke in strokes(placed):
+        pen.line(stroke.ravel().tolist(), fill=255, width=round(width * scale))
+    if scale > 1:
+        canvas = canvas.resize((side, side), Image.Resampling.BOX)
+    return np.asarray(canvas)
+
+
+def share_of_joint_step(work: workload.Workload, rounds: int) -> float:
+    """Seconds of drawing one batch over those of one joint step with it."""
+    step = workload.compile_stage(work, "joint")
+    draw = drawing(work.batch, work.config.drawing.size, work.config.drawing.stroke_width)
+    return in_turn(step, draw, rounds).ratio
+
+
+if __name__ == "__main__":
+    main()

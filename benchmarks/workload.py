@@ -1,0 +1,174 @@
+"""What the benchmarks of a step measure: sizes, real drawings, and a compiled stage.
+
+`sample` is configs/quickdraw55.py, `paper` configs/sketchmate.py. SKETCHJAX_BENCH_TINY=1 shrinks
+both to a network that compiles in seconds, to see that a benchmark runs; its figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import numpy as np
+
+from benchmarks.record import REPOSITORY
+from sketchjax import parallel
+from sketchjax.config import Config
+from sketchjax.data.feed import pad
+from sketchjax.data.shards import Shards
+from sketchjax.models import network as networks
+from sketchjax.models.network import Network
+from sketchjax.train import stages
+from sketchjax.train.state import State, start
+from sketchjax.train.step import Minibatch, Training, dispatch
+
+# File of the config, and classes of its data.
+SIZES = {"sample": ("quickdraw55", 55), "paper": ("sketchmate", 345)}
+BLOCKS_PER_EPOCH = 1000  # the learning rate's schedule wants one; any will do
+
+
+def is_tiny() -> bool:
+    """Whether SKETCHJAX_BENCH_TINY asks for sizes that only show that all runs."""
+    return os.environ.get("SKETCHJAX_BENCH_TINY", "") not in ("", "0")
+
+
+def load_config(sizes: str, dtype: str) -> Config:
+    """The config of `sample` or `paper`, computing in dtype; shrunk where that is asked for."""
+    path = REPOSITORY / "configs" / f"{SIZES[sizes][0]}.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, f"{path} is a Python file"
+    assert spec.loader is not None, f"{path} is a Python file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config("64")
+    config.model.dtype = dtype
+    if is_tiny():
+        config.drawing.size, config.data.points = 64, 24
+        config.model.cnn.update({"width": 0.125, "stem_stride": 2, "dense_features": 32})
+        config.model.rnn.hidden = 8
+        config.train.update({"batch_size": 8, "inner_steps": 2})
+    return config
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network with variables to begin with, and one block of k batches to repeat.
+
+    batch: arrays [k b ...] on the host; classes: l.
+    """
+
+    config: Config
+    classes: int
+    network: Network
+    variables: dict
+    batch: Minibatch
+
+    @property
+    def sketches(self) -> int:
+        return self.batch.label.size
+
+    @property
+    def mean_length(self) -> float:
+        """Points of a sketch, without padding."""
+        return float(np.mean(self.batch.length))
+
+
+def make_workload(sizes: str, dtype: str, batch: int, folder: Path, *, steps: int = 0) -> Workload:
+    """k batches of drawings of a data folder, and new variables; steps: k, 0 for the config's."""
+    config, classes = load_config(sizes, dtype), SIZES[sizes][1]
+    config.train.batch_size = batch or config.train.batch_size
+    config.train.inner_steps = steps or config.train.inner_steps
+    network = networks.build(config, classes=classes, offset_scale=30.0, axis_name=parallel.AXIS)
+    variables = jax.jit(network.initialise, static_argnums=1)(jax.random.key(0), config.data.points)
+    shape = (config.train.inner_steps, config.train.batch_size)
+    return Workload(config, classes, network, variables, read_block(folder, shape, config, classes))
+
+
+def read_block(folder: Path, shape: tuple[int, int], config: Config, classes: int) -> Minibatch:
+    """Random training drawings as [k b ...]; where the folder has too few, some come again.
+
+    Labels are folded into l = classes, as the folder may have another number of them.
+    """
+    with Shards(folder, "train") as shards:
+        order = np.random.default_rng(0).permutation(len(shards))
+        read = pad(shards.read(np.resize(order, shape[0] * shape[1])), config.data.points)
+    arrays = (read.points, read.length, read.label % classes)
+    points, length, label = (array.reshape(*shape, *array.shape[1:]) for array in arrays)
+    place = np.broadcast_to(np.arange(shape[1], dtype=np.int32), shape)
+    return Minibatch(*cast(Any, (points, length, label, place)))
+
+
+def make_training(workload: Workload, stage: str) -> Training:
+    """What is fixed during a stage, as the trainer makes it."""
+    config = workload.config
+    row = next(s for s in stages.plan(config, BLOCKS_PER_EPOCH) if s.name == stage)
+    optimizer = stages.optimizer(
+        row, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
+    )
+    return Training(workload.network, row, optimizer, parallel.average, config.seed)
+
+
+@dataclass
+class CompiledStage:
+    """A stage's dispatch of one block, compiled; calling it goes one block on, and waits.
+
+    run: (state, blocks) -> (state, metrics), for any blocks of one shape; blocks: those that a call
+    takes, on the devices; compile_seconds: of tracing and compiling; temporary_bytes: what the
+    program needs beside its arguments and results.
+    """
+
+    run: Callable[[State, Any], tuple[State, dict]]
+    state: State
+    blocks: Any
+    compile_seconds: float
+    temporary_bytes: int
+
+    def __call__(self) -> None:
+        self.go_on(self.blocks)
+
+    def go_on(self, blocks: Any) -> np.ndarray:
+        """Train with these blocks, such as a feed's next; their losses f[k]."""
+        self.state, metrics = self.run(self.state, blocks)
+        jax.block_until_ready((self.state, metrics))
+        return np.asarray(metrics["loss"]).ravel()
+
+
+def compile_stage(workload: Workload, stage: str, devices: int = 1) -> CompiledStage:
+    """The one place that knows how the trainer wraps a step: `pmap` of a dispatch."""
+    training = make_training(workload, stage)
+    centers = jax.random.uniform(jax.random.key(1), (workload.classes, workload.network.model.bits))
+    state = start(workload.network, training.optimizer, training.stage, workload.variables, centers)
+    one_block = jax.tree.map(lambda array: np.asarray(array)[None], workload.batch)  # m = 1
+    blocks = parallel.split(one_block, devices, axis=2)
+    return compile_dispatch(training, (), state, blocks, jax.local_devices()[:devices])
+
+
+def compile_dispatch(
+    training: Training, held: Any, state: State, blocks: Any, devices: list[Any]
+) -> CompiledStage:
+    """As `train.loop.compile_dispatch`, with the compiler's figures and blocks to repeat."""
+    wrapped = parallel.over_devices(
+        partial(dispatch, training),
+        inputs=(parallel.WHOLE, parallel.WHOLE, parallel.SPLIT),
+        outputs=(parallel.WHOLE, parallel.WHOLE),
+        devices=devices,
+    )
+    begun = time.perf_counter()
+    compiled = cast(Any, wrapped).lower(held, state, blocks).compile()
+    seconds = time.perf_counter() - begun
+    places = compiled.input_shardings[0]
+    held, state, blocks = jax.device_put((held, state, blocks), tuple(places))
+    return CompiledStage(
+        partial(compiled, held),
+        state,
+        blocks,
+        seconds,
+        int(compiled.memory_analysis().temp_size_in_bytes),
+    )

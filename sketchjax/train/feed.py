@@ -1,0 +1,135 @@
+"""Where a stage's batches come from: read by the host as it goes, or held by the devices.
+
+Both give the same batches in the same order (`data.feed.Order`), so a run may be stopped with one
+and go on with the other. A feed's position is the number of blocks that it has given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import numpy as np
+
+from sketchjax import parallel
+from sketchjax.data.feed import Batch, Order, train_feed
+from sketchjax.ops import resident
+from sketchjax.ops.resident import Resident
+from sketchjax.train.step import Minibatch
+
+
+class Feed(Protocol):
+    """What a stage's loop asks for.
+
+    held: what the devices keep, an argument of every dispatch; position: blocks given so far.
+    """
+
+    order: Order
+    held: Any
+    position: int
+
+    def load(self, held: Any, item: Any) -> Minibatch:
+        """One batch on one device, inside the compiled step, from an item of `take`."""
+        ...
+
+    def take(self, blocks: int) -> Any:
+        """The items of the next blocks, arrays [devices m k ...]."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StreamFeed:
+    """Batches that the host reads from the shards, pads and sends."""
+
+    def __init__(self, folder: Path, order: Order, *, points: int, workers: int, position: int):
+        self.order, self.held, self.position = order, (), position
+        self._blocks = train_feed(
+            folder,
+            order,
+            points=points,
+            first_block=position,
+            workers=workers,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
+
+    @staticmethod
+    def load(held: Any, item: Minibatch) -> Minibatch:
+        return item
+
+    def take(self, blocks: int) -> Minibatch:
+        taken = [next(self._blocks) for _ in range(blocks)]
+        self.position += blocks
+        return arrange(taken, self.order)
+
+    def close(self) -> None:
+        self._blocks.close()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class Places(NamedTuple):
+    """Batches by their places alone: place i32[b]; first, i32[], the batch's first place in its
+    epoch; keys u32[r] of the epoch.
+    """
+
+    place: Any
+    first: Any
+    keys: Any
+
+
+class ResidentFeed:
+    """Batches that the devices pick themselves from data that they hold: the host sends numbers."""
+
+    def __init__(self, held: Resident, order: Order, *, points: int, position: int):
+        self.order, self.held, self.position, self._points = order, held, position, points
+
+    def load(self, held: Resident, item: Places) -> Minibatch:
+        index = resident.permute(item.first + item.place, self.order.size, item.keys)
+        points, length, label = resident.take(held, index, self._points)
+        return Minibatch(points, length, label, item.place)
+
+    def take(self, blocks: int) -> Places:
+        first, keys = zip(
+            *(self.order.of_block(self.position + number) for number in range(blocks)), strict=True
+        )
+        self.position += blocks
+        k, devices = self.order.inner_steps, jax.local_device_count()
+        place = own_places(self.order)
+        shape = (devices, blocks, k)
+        return Places(
+            np.broadcast_to(place[:, None, None], (*shape, place.shape[1])),
+            np.broadcast_to(np.stack(first), shape),
+            np.broadcast_to(np.stack(keys)[:, None], (*shape, len(keys[0]))),
+        )
+
+    def close(self) -> None:
+        pass
+
+
+def own_places(order: Order, devices: int | None = None) -> np.ndarray:
+    """Places in a batch of this process's devices, i32[devices b/devices]."""
+    own = order.batch // jax.process_count()
+    first = jax.process_index() * own
+    places = np.arange(first, first + own, dtype=np.int32)
+    return places.reshape(devices or jax.local_device_count(), -1)
+
+
+def arrange(blocks: list[Batch], order: Order, devices: int | None = None) -> Minibatch:
+    """m blocks of k * b sketches of this process as one Minibatch [devices m k b/devices ...].
+
+    devices: all of this process, where no number is given.
+    """
+    points, length, label = (
+        np.stack([getattr(block, name) for block in blocks])
+        for name in ("points", "length", "label")
+    )
+    place = own_places(order, devices)
+    shape = (len(blocks), order.inner_steps, place.size)
+    arrays = (
+        points.reshape(*shape, *points.shape[2:]),
+        length.reshape(shape),
+        label.reshape(shape),
+        np.broadcast_to(place.ravel(), shape),
+    )
+    return Minibatch(*parallel.split(arrays, len(place), axis=2))

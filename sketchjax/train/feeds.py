@@ -1,0 +1,133 @@
+"""The feeds of a run's stages, and where its training split lies: on the devices or the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import jax
+import numpy as np
+from rich.filesize import decimal
+
+from sketchjax.config import Config
+from sketchjax.data.feed import Order
+from sketchjax.data.shards import Shards
+from sketchjax.errors import NotFiniteError
+from sketchjax.files import write_whole
+from sketchjax.ops.resident import Resident
+from sketchjax.train.feed import Feed, ResidentFeed, StreamFeed
+from sketchjax.train.stages import Stage
+
+# Share of what is free that `auto` lets the data take; training needs the rest.
+RESIDENT_SHARE = 0.25
+_READ = 65_536  # sketches read at once: 10 MB
+
+
+class Voice(Protocol):
+    """Who shows how far a task is; `report.log.RunLog` is one."""
+
+    def task(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
+
+
+@dataclass
+class Feeds:
+    """The feeds of a run. folder: of the data; workdir: of the run, for what went wrong."""
+
+    config: Config
+    folder: Path
+    workdir: Path
+    log: Voice
+
+    def of(self, stage: Stage, *, position: int, detour: int) -> Feed:
+        """The feed of a stage, from this block on; each stage and each detour has its own order."""
+        data, settings = self.config.data, self.config.train
+        key = (self.config.seed, stage.number, detour)
+        order = Order(self._size, settings.batch_size, settings.inner_steps, key)
+        if self._resident is not None:
+            return ResidentFeed(self._resident, order, points=data.points, position=position)
+        return StreamFeed(
+            self.folder, order, points=data.points, workers=settings.workers, position=position
+        )
+
+    @cached_property
+    def _size(self) -> int:
+        return len(Shards(self.folder, "train"))
+
+    @cached_property
+    def choice(self) -> tuple[str, str]:
+        """`resident` or `stream`, and a line on why."""
+        return choose(self.config.data.feed, self.folder)
+
+    @cached_property
+    def _resident(self) -> Resident | None:
+        """The training split, where the devices are to hold it; read once for all stages."""
+        kind, _ = self.choice
+        return read_resident(self.folder, self.log.task) if kind == "resident" else None
+
+    def with_sketches(self, error: NotFiniteError) -> NotFiniteError:
+        """The error with the sketches of its batch: some in its message, all in a file."""
+        if error.records is None:
+            return error
+        with Shards(self.folder, "train") as shards:
+            records = shards.read(error.records)
+            names = [shards.manifest.categories[label] for label in records.labels.tolist()]
+        rows = list(zip(records.key_ids.tolist(), names, error.records.tolist(), strict=True))
+        path = self.workdir / "not_finite.csv"
+        lines = ["key_id,category,record", *(",".join(map(str, row)) for row in rows)]
+        if jax.process_index() == 0:
+            write_whole(path, "\n".join([*lines, ""]).encode())
+        shown = ", ".join(f"{key_id} ({name})" for key_id, name, _ in rows[:3])
+        return NotFiniteError(f"{error}; its sketches: {shown}, ...; all {len(rows)} are in {path}")
+
+
+def choose(kind: str, folder: Path) -> tuple[str, str]:
+    """`resident` or `stream` for the config's `data.feed`, and a line on why.
+
+    `auto` takes `resident` where the split needs at most a quarter of what is free on the device.
+    `resident` that cannot fit at all gives way to `stream`.
+    """
+    manifest = Shards(folder, "train").manifest
+    points = sum(t * number for t, number in manifest.lengths["train"].items())
+    needed, free = 3 * points + 8 * manifest.counts["train"], free_memory()
+    size = f"{decimal(needed)} of strokes"
+    if kind == "stream":
+        return kind, f"feed: stream, the host reads and sends {size}"
+    share = RESIDENT_SHARE if kind == "auto" else 1.0
+    if needed <= share * free and 3 * points < 2**31:  # an offset has 32 bits
+        return "resident", f"feed: resident, {size} on each device, of {decimal(free)} free"
+    return "stream", f"feed: stream, as {size} do not fit on a device with {decimal(free)} free"
+
+
+def free_memory() -> int:
+    """Bytes free on a device: of its own memory, or its share of the machine's."""
+    device = jax.local_devices()[0]
+    memory = device.memory_stats() if device.platform != "cpu" else None
+    if memory and "bytes_limit" in memory:
+        return memory["bytes_limit"] - memory["bytes_in_use"]
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024 // jax.local_device_count()
+    return 0
+
+
+def read_resident(
+    folder: Path, task: Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+) -> Resident:
+    """The whole training split in the host's memory, ready to be sent to the devices."""
+    with Shards(folder, "train") as shards:
+        lengths = shards.manifest.lengths["train"]
+        points = np.empty((sum(t * number for t, number in lengths.items()), 3), np.uint8)
+        offset, label = np.zeros(len(shards) + 1, np.int32), np.empty(len(shards), np.int32)
+        with task("reading sketches", len(shards)) as advance:
+            for first in range(0, len(shards), _READ):
+                records = shards.read(np.arange(first, min(first + _READ, len(shards))))
+                end, start = first + len(records.labels), offset[first]
+                offset[first + 1 : end + 1] = start + records.offsets[1:]
+                points[start : offset[end]] = records.points
+                label[first:end] = records.labels
+                advance(end - first)
+    return Resident(points, offset, label)  # pyright: ignore[reportArgumentType]

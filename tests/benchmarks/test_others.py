@@ -1,0 +1,55 @@
+"""benchmarks.draw, encode and scaling at tiny sizes; Pillow's drawing is ours within its edges."""
+
+import numpy as np
+import orjson
+import pytest
+
+from benchmarks import draw, encode, scaling, workload
+from sketchjax.ops.draw import rasterize
+
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def figures_of(main, words: str, path) -> dict:
+    main([*words.split(), "--json", str(path)])
+    return orjson.loads(path.read_bytes())
+
+
+def test_draw_prints_speeds_and_share(drawings, tmp_path):
+    found = figures_of(draw.main, f"--folder {drawings} --rounds 1", tmp_path / "draw.json")
+    assert found["32px_ratio_to_pillow_2x"] > 0
+    assert found["48px_pillow_plain_sketches_per_second"] > 0
+    assert 0 < found["share_of_joint_step"] < 1
+
+
+def test_pillow_draws_the_same_picture(drawings):
+    work = workload.make_workload("sample", "float32", 0, drawings)
+    points, length = work.batch.points[0], work.batch.length[0]
+    ours = np.asarray(rasterize(points, length, size=64, stroke_width=1.5))[..., 0]
+    for own, one, count in zip(ours, points, length, strict=True):
+        theirs = draw.pillow(np.asarray(one[:count]), 64, 1.5, 2) / 255
+        # A line of 3 px at twice the size, off by at most a pixel: alike, not equal.
+        assert np.corrcoef(own.ravel(), theirs.ravel())[0, 1] > 0.85
+
+
+def test_encode_counts_the_gallery(drawings, tmp_path):
+    found = figures_of(encode.main, f"--folder {drawings} --rounds 1", tmp_path / "encode.json")
+    # 3 x 24 drawings, 40 % of them in the gallery, less than the 32 that were asked for.
+    assert 20 <= found["sketches"] <= 32
+    assert found["ratio"] > 0
+    assert found["sketches_per_second"] > 0
+
+
+def test_scaling_has_the_same_losses(drawings, tmp_path):
+    words = f"--folder {drawings} --devices 1 2 --rounds 1 --stage cnn"
+    found = figures_of(scaling.main, words, tmp_path / "scaling.json")
+    assert found["note"] == scaling.NOTE
+    assert found["1_greatest_difference"] == 0
+    assert found["2_greatest_difference"] < 1e-4
+    assert found["2_time_to_first"] > 0
+
+
+def test_scaling_sees_other_losses():
+    run = {"losses": [1.0, 2.0], "seconds": 1.0, "sketches": 4, "platform": "cpu"}
+    found = scaling.compare([1, 2], [run, run | {"losses": [1.0, 2.2]}])
+    assert found["2_greatest_difference"] == pytest.approx(0.1)

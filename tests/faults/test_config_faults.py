@@ -1,0 +1,355 @@
+"""Configs that cannot run: as flags and files, and whatever JSON could put into them.
+
+Whatever the fields hold, a config is refused in plain lines or can be used; before any of it is
+right, nothing slow is imported.
+"""
+
+import copy
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_run import CONFIG, tiny_config
+
+from sketchjax.config import default, flat, validate
+from sketchjax.errors import ConfigError
+from sketchjax.models import network as networks
+from sketchjax.train import stages
+from sketchjax.train.workdir import keep_config
+
+# One process imports the command once and forks for each case: 2 ms in place of 2 s.
+ASK = """
+import json, os, sys
+from sketchjax import main
+assert "jax" not in sys.modules
+
+def ask(arguments):
+    ours, theirs = os.pipe()
+    if os.fork() == 0:
+        os.dup2(theirs, 1)
+        os.dup2(theirs, 2)
+        sys.argv = ["main", *arguments]
+        main._run = lambda _: print("RUNS")
+        code = 0
+        try:
+            main.main()
+        except SystemExit as error:
+            code = error.code or 0
+        except BaseException as error:
+            print("RAISED", repr(error))
+        if {"jax", "orbax", "grain"} & {*sys.modules}:
+            print("IMPORTED TOO EARLY")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(theirs)
+    with os.fdopen(ours, errors="replace") as answer:
+        said = answer.read()
+    return said, os.waitstatus_to_exitcode(os.wait()[1])
+
+for line in sys.stdin:
+    print(json.dumps(ask(json.loads(line))), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def ask():
+    """Gives the function that asks the command: flags -> (what it said, its exit code)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    source, answers = process.stdin, process.stdout
+
+    def ask(*arguments: str) -> tuple[str, int]:
+        source.write(orjson.dumps(arguments).decode() + "\n")
+        source.flush()
+        said, code = orjson.loads(answers.readline())
+        return said, code
+
+    yield ask
+    source.close()
+    assert process.wait(60) == 0
+
+
+# Flags after --config and --workdir, and a part of each line that is to be told.
+FLAGS = [
+    (["model.bits=abc"], ["model.bits='abc'; give a whole number, such as 64"]),
+    (["model.bits="], ["model.bits=''; give a whole number"]),
+    (["model.bits=3.5"], ["model.bits='3.5'; give a whole number"]),
+    (["model.bits", "x"], ["model.bits='x'; give a whole number"]),
+    (["model.bits=12"], ["model.bits=12; take a multiple of 8"]),
+    (["model.bitz=3"], ["model.bitz='3' is no field; did you mean model.bits?"]),
+    (["mdoel.bits=3"], ["mdoel.bits='3' is no field; did you mean model.bits?"]),
+    (["moons=3"], ["moons='3' is no field; leave it out"]),
+    (["model=3"], ["model='3'; it is a section: give model.FIELD"]),
+    (["model.bits.x=3"], ["model.bits.x='3' is no field"]),
+    (["=3"], ["='3' is no field"]),
+    (["train.clip_norm=x"], ["train.clip_norm='x'; give a number, such as 1.0"]),
+    (["train.clip_norm=nan"], ["train.clip_norm=nan; give a number"]),
+    (["train.clip_norm=-1"], ["train.clip_norm=-1.0; take at least 0"]),
+    (["model.cnn.batch_norm=maybe"], ["model.cnn.batch_norm='maybe'; give True or False"]),
+    (["data.on_bad=ignore"], ["data.on_bad='ignore'; choose one of stop, skip"]),
+    (["data.splits.train=most"], ["data.splits.train='most'; give a number"]),
+    (["data.splits.train=7.5"], ["data.splits="]),
+    (["evaluation.precision_at=abc"], ["evaluation.precision_at=('abc',); give whole numbers"]),
+    (["stages.full.losses.center=-1"], ["stages.full.losses.center=-1.0; give a weight"]),
+    (["stages.cnn.losses.center=1"], ["--config.stages.cnn.losses.center names no field"]),
+    (["drawing.size=20"], ["drawing.size=20 leaves nothing", "try a size of 35"]),
+    (
+        ["model.bits=abc", "model.bitz=3", "train.batch_size=0", "seed=-1"],
+        ["4 problems", "model.bits='abc'", "model.bitz='3'", "train.batch_size=0", "seed=-1"],
+    ),
+    (["model.bits=abc", "train.clip_norm=x"], ["2 problems", "model.bits", "train.clip_norm"]),
+]
+
+
+@pytest.mark.parametrize("fields, told", FLAGS, ids=lambda part: part[0][:40])
+def test_fields_on_the_command_line(ask, tmp_path, fields, told):
+    flags = [f"--config.{fields[0]}", *fields[1:]]
+    if "=" in fields[-1]:
+        flags = [f"--config.{field}" for field in fields]
+    said, code = ask(f"--config={CONFIG}", f"--workdir={tmp_path / 'w'}", *flags)
+    assert code == 64, said
+    assert said.startswith("ConfigError: The config cannot run"), said
+    for part in told:
+        assert part in said, said
+    assert not {"Traceback", "RAISED", "IMPORTED"} & {*said.replace(":", " ").split()}, said
+    assert not (tmp_path / "w").exists()
+
+
+def test_what_can_be_runs(ask, tmp_path):
+    """Or the tests above could pass with a command that refuses all."""
+    flags = ["model.bits=32", "model.cnn.batch_norm=false", "evaluation.precision_at=(1, 5)"]
+    said, code = ask(
+        f"--config={CONFIG}",
+        f"--workdir={tmp_path / 'w'}",
+        *(f"--config.{flag}" for flag in flags),
+        *("--config.data.categories=cat", "--config.data.categories=sun", "--config.debug"),
+        *("--noconfig.model.cnn.batch_norm", "--config.name", "a title"),
+    )
+    assert (said, code) == ("RUNS\n", 0)
+
+
+START = "from sketchjax.config import default\ndef get_config():\n    config = default()\n    "
+FILES = {
+    "wrong types": (
+        START + "config.model.bits = '64'; config.seed = None; config.trian = 3; return config",
+        ["3 problems", "model.bits='64'; give a whole", "seed=None; give", "did you mean train?"],
+    ),
+    "a section gone": (
+        START + "config.model = 3; return config",
+        ["model=3; give a section"],
+    ),
+    "an unknown section": (
+        START + "\n    config.modle.bits = 3\n    return config",
+        ["'modle' (config.py, line 5: config.modle.bits = 3)"],
+    ),
+    "nothing returned": (START, ["None is no config; return one that began as"]),
+    "a dict": (
+        "def get_config(): return {'model': {'bits': 3}}",
+        ["is no config; return one that began as sketchjax.config.default()"],
+    ),
+    "an exit": ("import sys\ndef get_config(): sys.exit(0)", ["SystemExit: 0 (config.py, line 2"]),
+    "an error": ("def get_config(): return {}['moons']", ["KeyError: 'moons' (config.py, line 1"]),
+    "an error in two lines": (
+        "def get_config(): raise ValueError('one\\n  two')",
+        ["ValueError: one two (config.py, line 1"],
+    ),
+    "no python": ("\0\1\2", ["the config file cannot be loaded"]),
+    "no text": ("def get_config(): return '\udcff'", ["the config file cannot be loaded"]),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_config_files(ask, tmp_path, name):
+    content, told = FILES[name]
+    file = tmp_path / "config.py"
+    file.write_text(content, errors="surrogateescape")
+    said, code = ask(f"--config={file}", f"--workdir={tmp_path / 'w'}")
+    assert code == 64, said
+    lines = [line for line in said.splitlines() if "WARNING" not in line and "W1" not in line[:2]]
+    assert lines[0].startswith("ConfigError: The config cannot run"), said
+    for part in told:
+        assert part in said, said
+    assert all(line.startswith("  - ") for line in lines[1:]), said
+
+
+def test_debug_shows_the_traceback(ask, tmp_path):
+    file = tmp_path / "config.py"
+    file.write_text("def get_config(): return {}['moons']")
+    said, code = ask(f"--config={file}", f"--workdir={tmp_path / 'w'}", "--debug")
+    assert code == 64
+    assert "Traceback" in said
+    assert "NoneType: None" not in said
+
+
+def test_the_answer_takes_no_time(ask, tmp_path):
+    began = time.monotonic()
+    for _ in range(5):
+        _, code = ask(f"--config={CONFIG}", f"--workdir={tmp_path / 'w'}", "--config.seed=-1")
+        assert code == 64
+    assert time.monotonic() - began < 5
+
+
+# --- whatever JSON can hold ------------------------------------------------------------------
+
+TEXT = st.one_of(
+    st.sampled_from(
+        ["", "auto", "stream", "cosine", "steps", "constant", "linen", "fused", "float32", "joint"]
+    ),
+    st.sampled_from(["bfloat16", "skip", "synthetic", "cat", "0:3", "/nowhere", "train"]),
+    st.text(max_size=8),
+)
+NUMBERS = st.one_of(
+    st.integers(-2, 130),
+    st.sampled_from([2**31 - 1, 2**31, 2**32, 2**63, 10**30, 1e-300, 1e30, 1e39, 1e300]),
+    st.floats(-0.1, 2.0),
+    st.floats(allow_nan=False, allow_infinity=False),
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), NUMBERS, TEXT),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.one_of(
+                st.sampled_from(["train", "gallery", "query", "cross_entropy", "center", "epochs"]),
+                st.text(max_size=5),
+            ),
+            inner,
+            max_size=4,
+        ),
+    ),
+    max_leaves=4,
+)
+FIELDS = sorted(flat(default()))
+FRACTIONS = [name for name in FIELDS if type(flat(default())[name]) is float]
+SIZES = [name for name in FIELDS if type(flat(default())[name]) is int]
+SECTIONS = [
+    "data",
+    "data.splits",
+    "model",
+    "model.cnn",
+    "stages",
+    "stages.full",
+    "stages.cnn.losses",
+]
+CHANGES = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(FRACTIONS), st.floats(0.01, 0.9)),
+        st.tuples(st.sampled_from(SIZES), st.integers(1, 130)),
+        st.tuples(st.sampled_from(FIELDS), NUMBERS),
+        st.tuples(st.sampled_from(FIELDS), JSON),
+        st.tuples(st.sampled_from([*FIELDS, *SECTIONS, "unknown"]), JSON),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+def changed(config, changes):
+    """As a config file would write them; what raises there is the file's own error."""
+    for path, value in changes:
+        *sections, name = path.split(".")
+        inner = config
+        try:
+            for section in sections:
+                inner = inner[section]
+            inner[name] = copy.deepcopy(value)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+            continue
+    return config
+
+
+def usable(config, workdir: Path) -> None:
+    """Every step from a config to a network that needs no data takes it."""
+    keep_config(config, workdir)
+    keep_config(config, workdir)
+    (workdir / "config.json").unlink()
+    plan = stages.plan(config, 3)
+    assert plan
+    for stage in plan:
+        assert stage.steps > 0
+        rate = stages.learning_rate(stage)(0)
+        assert rate >= 0
+        stages.optimizer(
+            stage, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
+        )
+    networks.build(config, classes=3, offset_scale=20.0, axis_name="devices")
+
+
+def problems_of(config) -> list[str]:
+    try:
+        validate(config, devices=2)
+    except ConfigError as error:
+        str(error).encode()  # can be printed
+        return error.problems
+    return []
+
+
+def test_any_json_in_any_field_is_refused_in_lines_or_can_be_used(tmp_path):
+    seen = {"refused": 0, "used": 0}
+
+    @given(CHANGES)
+    @settings(deadline=None, max_examples=400, derandomize=True, database=None)
+    def check(changes):
+        config = changed(tiny_config(), changes)
+        problems = problems_of(config)
+        seen["refused" if problems else "used"] += 1
+        assert all(line and "\n" not in line for line in problems)
+        if not problems:
+            usable(config, tmp_path)
+
+    check()
+    # A test that only ever saw one of the two would not be one.
+    assert min(seen.values()) > 40, seen
+
+
+# The least and the most of each field, as far as a test can hold it.
+EDGES = [
+    {
+        "model.bits": 8,
+        "model.cnn.width": 0.01,
+        "model.cnn.dense_features": 1,
+        "model.rnn.hidden": 1,
+    },
+    {"model.cnn.stem_stride": 1, "drawing.size": 21},
+    {"model.rnn.layers": 4, "model.fusion_features": 1, "model.rnn.implementation": "linen"},
+    {"data.points": 2, "model.cnn.dropout": 0, "model.rnn.dropout": 0},
+    {"model.dtype": "bfloat16", "model.cnn.batch_norm": False, "model.bits": 4096},
+    {"drawing.size": 96, "drawing.stroke_width": 24, "model.cnn.dropout": 0.999},
+]
+
+
+@pytest.mark.parametrize("fields", EDGES, ids=lambda fields: next(iter(fields)))
+def test_what_passes_at_the_edges_has_a_network(fields, tmp_path):
+    config = tiny_config()
+    config.update_from_flattened_dict(fields)
+    validate(config)
+    usable(config, tmp_path)
+    network = networks.build(config, classes=3, offset_scale=20.0, axis_name="devices")
+    shapes = jax.eval_shape(lambda key: network.initialise(key, 4), jax.random.key(0))
+    assert shapes["params"]["hash"]["kernel"].shape[1] == config.model.bits
+    assert min(leaf.size for leaf in jax.tree.leaves(shapes)) > 0
+
+
+def test_every_field_refuses_every_other_kind_of_json():
+    usual = flat(default())
+    for field, value in usual.items():
+        for other in (None, True, 3, 2.5, "text", [None], {"a": 1}):
+            # ml_collections makes 1.0 of True where a float stands.
+            same = type(other) is type(value) or (type(value) is float and other in (3, True))
+            if same or (type(value) is tuple and type(other) is list):
+                continue
+            config = changed(default(), [(field, other)])
+            lines = problems_of(config)
+            # Splits are told of together.
+            named = "data.splits" if field.startswith("data.splits") else field
+            assert any(named in line for line in lines), (field, other, lines)

@@ -1,0 +1,439 @@
+"""Data folders with every kind of damage: found, named by shard and record, never trained with."""
+
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+
+from sketchjax.data import synthetic
+from sketchjax.data.conversion.convert import convert
+from sketchjax.data.feed import scan_feed
+from sketchjax.data.manifest import Manifest
+from sketchjax.data.shards import Shards, check_shards
+from sketchjax.data.verify import verify
+from sketchjax.errors import DataError
+from sketchjax.files import sha256
+
+NAMES = ["cat", "clock", "face"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A data folder of 120 doodles, two shards a split, none for validation."""
+    home = tmp_path_factory.mktemp("data")
+    synthetic.write(home / "in", per_category=40, seed=3, categories=NAMES)
+    splits = {"train": 0.6, "validation": 0.0, "gallery": 0.2, "query": 0.2}
+    convert([home / "in"], home / "out", splits=splits, shards=2, workers=1, progress=False)
+    return home / "out"
+
+
+@pytest.fixture
+def copy(folder, tmp_path) -> Path:
+    """A copy of it to damage."""
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def shard_of(folder: Path, split: str, number: int) -> Path:
+    return sorted(folder.glob(f"{split}-*.arrayrecord"))[number]
+
+
+def records_of(path: Path) -> list[bytes]:
+    reader = ArrayRecordReader(str(path))
+    return [reader.read([i])[0] for i in range(reader.num_records())]
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest's JSON."""
+    content = orjson.loads((folder / "manifest.json").read_bytes())
+    change(content)
+    (folder / "manifest.json").write_bytes(orjson.dumps(content))
+
+
+def rewrite(folder: Path, split: str, number: int, change: Callable[[list[bytes]], object]) -> str:
+    """Write a shard anew with `change(records)`; the manifest gets its new size and sha256."""
+    path = shard_of(folder, split, number)
+    records = records_of(path)
+    change(records)
+    writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
+    for record in records:
+        writer.write(record)
+    writer.close()
+
+    def note(content):
+        line = content["shards"][split][number]
+        line |= {"records": len(records), "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    edit(folder, note)
+    return path.name
+
+
+def patched(blob: bytes, form: str, place: int, value) -> bytes:
+    changed = bytearray(blob)
+    struct.pack_into(form, changed, place, value)
+    return bytes(changed)
+
+
+def findings(folder: Path) -> list[str]:
+    """What verify finds, a line each."""
+    with pytest.raises(DataError, match="is damaged") as found:
+        verify(folder)
+    assert found.value.exit_code == 65
+    return [line[4:] for line in str(found.value).splitlines()[1:]]
+
+
+def test_nothing_is_found_in_a_sound_folder(folder):
+    seen = []
+    assert verify(folder, progress=seen.append) == Manifest.load(folder)
+    assert sorted(seen) == sorted(path.name for path in folder.glob("*.arrayrecord"))
+    seen.clear()
+    assert check_shards(folder, progress=seen.append) == Manifest.load(folder)
+    assert sorted(seen) == sorted(path.name for path in folder.glob("*.arrayrecord"))
+
+
+# --- shards ---
+
+
+def test_every_flipped_byte_is_caught(copy):
+    """300 places over the file, each flipped and mended; verify's reading too for each tenth."""
+    path = shard_of(copy, "train", 1)
+    whole = path.read_bytes()
+    used = max(place for place, byte in enumerate(whole) if byte)
+    places = np.linspace(0, used, 250).astype(int).tolist()
+    places += np.linspace(used, len(whole) - 1, 50).astype(int).tolist()
+    for number, place in enumerate(places):
+        content = bytearray(whole)
+        content[place] ^= 1 << number % 8
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=f"{path.name}: its sha256 is not the manifest's"):
+            check_shards(copy)
+        if number % 10 == 0:
+            assert findings(copy)[0] == f"{path.name}: its sha256 is not the manifest's"
+    path.write_bytes(whole)
+    check_shards(copy)
+
+
+def test_a_flipped_byte_in_a_record_is_named_and_stops_a_read(copy):
+    path = shard_of(copy, "train", 0)
+    content = bytearray(path.read_bytes())
+    content[content.index(records_of(path)[7]) + 20] ^= 1
+    path.write_bytes(content)
+    sha, *rest = findings(copy)
+    assert sha == f"{path.name}: its sha256 is not the manifest's"
+    assert [line.split(":")[0] for line in rest] == [f"{path.name}, record 7 cannot be read"]
+    with Shards(copy, "train") as opened:
+        with pytest.raises(DataError, match=f"{path.name} cannot be read"):
+            opened.read(np.array([7]))
+        assert len(opened.read(np.array([6])).labels) == 1
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 1)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def swap(path: Path) -> None:
+    other = path.with_name(path.name.replace("00000-of", "00001-of"))
+    ours, theirs = path.read_bytes(), other.read_bytes()
+    path.write_bytes(theirs)
+    other.write_bytes(ours)
+
+
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "damage, message, others",
+    [
+        (truncate, r"{} has \d+ bytes, the manifest says \d+", 0),
+        (empty, r"{} has 0 bytes, the manifest says \d+", 0),
+        (Path.unlink, r"{}( is missing|$)", 0),
+        (swap, r"{}(: its sha256 is not the manifest's| has \d+ bytes)", 1),
+        (replace_by_folder, r"{}", 0),
+    ],
+)
+def test_a_shard_that_is_not_the_manifest_s(copy, damage, message, others):
+    path = shard_of(copy, "gallery", 0)
+    damage(path)
+    with pytest.raises(DataError, match=message.format(path.name)) as refused:
+        check_shards(copy)
+    assert str(refused.value).count("\n  - ") == 1 + others
+    lines = findings(copy)
+    assert path.name in lines[0]
+    assert sum("sha256" in line or "bytes" in line or "missing" in line for line in lines) >= others
+
+
+def test_all_damaged_shards_are_named_at_once(copy):
+    damaged = [shard_of(copy, "train", 0), shard_of(copy, "query", 1)]
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        content[100] ^= 1
+        path.write_bytes(content)
+    shard_of(copy, "gallery", 1).unlink()
+    with pytest.raises(DataError) as refused:
+        check_shards(copy)
+    for text in (str(refused.value), "\n".join(findings(copy))):
+        for name in (*(path.name for path in damaged), "gallery-00001-of-00002.arrayrecord"):
+            assert text.count(name) >= 1
+
+
+# --- records, in shards with the right sha256 ---
+
+WRONG = {
+    "label": (lambda blob: patched(blob, "<H", 8, 3), "label 3, there are 3 categories"),
+    "no point": (lambda blob: patched(blob[:16], "<H", 10, 0), "it has no point"),
+    "entropy": (lambda blob: patched(blob, "<f", 12, float("nan")), "image entropy nan"),
+    "open end": (lambda blob: patched(blob, "<B", len(blob) - 1, 0), "its last point does not"),
+    "mark": (lambda blob: patched(blob, "<B", 18, 2), "a mark of a stroke's end"),
+    "length": (lambda blob: patched(blob, "<H", 10, 9_999), "states 9999 points"),
+    "cut": (lambda blob: blob[:-1], "bytes but states"),
+    "stump": (lambda blob: blob[:5], "it has 5 bytes, less than a header"),
+}
+
+
+@pytest.mark.parametrize("change, reason", WRONG.values(), ids=WRONG)
+def test_a_wrong_record_is_named_by_verify_and_by_whoever_reads_it(copy, change, reason):
+    name = rewrite(copy, "train", 1, lambda records: records.insert(4, change(records.pop(4))))
+    check_shards(copy)
+    (line,) = findings(copy)
+    assert line.startswith(f"{name}, record 4: ")
+    assert reason in line
+    first = Manifest.load(copy).shards["train"][0].records
+    with Shards(copy, "train") as opened:
+        with pytest.raises(DataError, match=f"{name}, record 4: .*{reason}") as refused:
+            opened.read(np.array([0, first + 9, first + 4, 1]))
+        assert refused.value.exit_code == 65
+        assert "sketchjax verify" in str(refused.value)
+        assert len(opened.read(np.array([0, first + 3, first + 5])).labels) == 3
+    with pytest.raises(DataError, match=f"{name}, record 4: "):
+        list(scan_feed(copy, "train", batch=16, points=32))
+
+
+def test_all_findings_stand_together_and_long_lists_are_cut(copy):
+    def spoil(records):
+        records[:] = [patched(blob, "<H", 8, 7) for blob in records]
+
+    spoilt = rewrite(copy, "train", 0, spoil)
+    one = rewrite(copy, "train", 1, lambda records: records.insert(2, records.pop(2)[:3]))
+    shard_of(copy, "query", 0).unlink()
+    edit(copy, lambda content: content["counts"].update(gallery=1))
+    number = Manifest.load(copy).shards["train"][0].records
+    lines = findings(copy)
+    assert sum("counts has 1 gallery" in line for line in lines) == 3
+    assert sum(line.startswith(f"{spoilt}, record ") for line in lines) == 10
+    assert f"and {number - 10} more in {spoilt}" in lines
+    assert sum(line.startswith(f"{one}, record 2: ") for line in lines) == 1
+    assert "query-00000-of-00002.arrayrecord is missing" in lines
+    with pytest.raises(DataError, match=f", {3 + number + 1 + 1} findings"):
+        verify(copy)
+
+
+def test_records_out_of_order_or_in_another_shard(copy):
+    def reverse(records):
+        records[3], records[4] = records[4], records[3]
+
+    name = rewrite(copy, "train", 0, reverse)
+    assert findings(copy) == [f"{name}, record 4: it does not stand in the conversion's order"]
+    rewrite(copy, "train", 0, reverse)
+    verify(copy)
+    mine, other = (shard_of(copy, "train", number) for number in (0, 1))
+    stranger, native = records_of(other)[5], records_of(mine)[5]
+    rewrite(copy, "train", 0, lambda records: records.insert(5, [records.pop(5), stranger][1]))
+    rewrite(copy, "train", 1, lambda records: records.insert(5, [records.pop(5), native][1]))
+    text = "\n".join(findings(copy))
+    for name in (mine.name, other.name):
+        assert f"{name}, record 5: it belongs to another shard" in text
+
+
+def test_repeated_keys_and_totals(copy):
+    edit(copy, lambda content: content["settings"].pop("seed"))  # no order to be out of
+
+    def double(records):
+        records[2] = records[3]
+
+    rewrite(copy, "gallery", 0, double)
+    key_id = struct.unpack_from("<Q", records_of(shard_of(copy, "gallery", 0))[2])[0]
+    assert f"key_id {key_id} occurs more than once" in findings(copy)
+    rewrite(copy, "gallery", 0, lambda records: records.pop())
+    text = "\n".join(findings(copy))
+    assert "gallery sketches of " in text
+    assert " points, the manifest says " in text
+
+
+def longer(content):
+    """One sketch longer than it is: the sum is right."""
+    lengths = content["lengths"]["train"]
+    lengths[max(lengths, key=lengths.get)] -= 1
+    lengths["65535"] = 1
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda c: c.update(offset_scale=c["offset_scale"] * 1.001), "the scale of the offsets"),
+        (lambda c: c["entropy_low"].__setitem__(1, 0.01), "the middle entropies of clock are"),
+        (lambda c: c["counts"].update(train=71), "counts has 71 train sketches, the shards"),
+        (lambda c: c["lengths"]["query"].update({"65535": 1}), "26 query sketches, lengths 27"),
+        (longer, "0 train sketches of 65535 points, the manifest says 1"),
+        (lambda c: c["categories"].reverse(), "the categories are not in order"),
+        (lambda c: c["shards"]["train"].reverse(), "stands in the place of"),
+        (lambda c: c["shards"]["train"].append(c["shards"]["query"][0]), "stands in the place of"),
+        (lambda c: c["entropy_low"].__setitem__(0, 1.0), "entropy_low of 'cat' is above"),
+        (
+            lambda c: c["counts_by_category"].update(dog=c["counts_by_category"].pop("cat")),
+            "counts_by_category has other categories",
+        ),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_or_the_records(copy, change, message):
+    edit(copy, change)
+    assert message in "\n".join(findings(copy))
+
+
+# --- the manifest ---
+
+
+def without(name):
+    return lambda content: content.pop(name)
+
+
+def setting(name, value):
+    return lambda content: content.__setitem__(name, value)
+
+
+def of_shard(name, value):
+    return lambda content: content["shards"]["train"][0].__setitem__(name, value)
+
+
+BAD_MANIFESTS = {
+    **{
+        f"without {name}": (without(name), f"{name} is missing")
+        for name in ("categories", "counts")
+    },
+    **{f"no {name}": (without(name), f"{name} is missing") for name in ("shards", "lengths")},
+    "without splits": (lambda c: c["counts"].pop("query"), "counts is not an object with the"),
+    "strange field": (setting("colour", 3), "'colour' is no field"),
+    "strange split": (lambda c: c["shards"].update(test=[]), "shards is not an object with"),
+    "list for object": (setting("counts", []), "counts is not an object"),
+    "object for list": (setting("categories", {}), "categories is not a list"),
+    "no categories": (setting("categories", []), "categories is not a list of 1 to"),
+    "number for name": (setting("categories", ["cat", 5, "face"]), r"categories\[1\] is not text"),
+    "path for name": (setting("categories", ["a\n", "b", "c"]), r"categories\[0\] has a control"),
+    "long name": (setting("categories", ["a", "b" * 10_000, "c"]), r"\[1\] has 10,000 characters"),
+    "text for number": (lambda c: c["counts"].update(train="70"), r"counts\['train'\] is '70'"),
+    "fraction": (lambda c: c["counts"].update(train=1.5), "is 1.5, not a whole number"),
+    "true for number": (lambda c: c["counts"].update(train=True), "is True, not a whole number"),
+    "negative": (lambda c: c["counts"].update(train=-1), "is -1, not a whole number from 0"),
+    "huge": (lambda c: c["counts"].update(train=2**60), "is 1152921504606846976, not"),
+    "huge by category": (
+        lambda c: c["counts_by_category"]["cat"].update(train=2**63),
+        r"counts_by_category\['cat'\]\['train'\] is 9223372036854775808",
+    ),
+    "null scale": (setting("offset_scale", None), "offset_scale is a NoneType, not a number"),
+    "zero scale": (setting("offset_scale", 0), "offset_scale is 0, not a number above 0"),
+    "quantile": (setting("entropy_high", [0.1, 2, 0.3]), r"entropy_high\[1\] is 2, not"),
+    "few quantiles": (setting("entropy_high", [0.5]), "has 1 values for 3 categories"),
+    "length 0": (lambda c: c["lengths"]["train"].update({"0": 1}), "sketches of '0' points"),
+    "length x": (lambda c: c["lengths"]["train"].update({"x": 1}), "sketches of 'x' points"),
+    "long": (lambda c: c["lengths"]["train"].update({"65536": 1}), "sketches of '65536' points"),
+    "digits": (lambda c: c["lengths"]["train"].update({"9" * 9999: 1}), "sketches of '999"),
+    "shard's field": (lambda c: c["shards"]["train"][0].pop("bytes"), r"\['train'\]\[0\] is not"),
+    "shard is text": (lambda c: c["shards"].update(train=["a"]), r"\[0\] is not an object"),
+    "shard elsewhere": (of_shard("name", "../x.arrayrecord"), "has the name '../x.arrayrecord'"),
+    "absolute": (of_shard("name", "/etc/passwd"), "has the name '/etc/passwd', not a shard's"),
+    "no sha256": (of_shard("sha256", "0" * 63), "has the sha256"),
+    "no records": (of_shard("records", -3), r"records is -3, not"),
+    "null bytes": (of_shard("bytes", None), r"bytes is a NoneType, not"),
+    "settings": (setting("settings", 5), "settings is 5, not an object"),
+    "bad listed": (setting("bad_listed", [5]), "bad_listed is not a list of objects"),
+    "dropped": (setting("dropped", {"cat": 5}), r"dropped\['cat'\] is 5, not text"),
+    "version 99": (setting("version", 99), "is of version 99, this sketchjax reads version 1"),
+    "version 0": (setting("version", 0), "is of version 0, this"),
+    "version x": (setting("version", "1"), "is of version '1', this"),
+    "version list": (setting("version", [1]), "is of version a list, this"),
+    "version true": (setting("version", True), "version is True, not a whole number"),
+    "no version": (without("version"), "it states no version"),
+}
+
+
+@pytest.mark.parametrize("change, message", BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
+def test_a_damaged_manifest_is_refused_by_all(copy, change, message):
+    edit(copy, change)
+    for use in (Manifest.load, verify, check_shards, lambda folder: Shards(folder, "train")):
+        with pytest.raises(DataError, match=message) as refused:
+            use(copy)
+        assert "manifest.json" in str(refused.value)
+        assert len(str(refused.value)) < 5_000
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "cannot be read as a manifest"),
+        (b"[1, 2", "cannot be read as a manifest"),
+        (b"5", "states no version"),
+        (b"[]", "states no version"),
+        (b"\xff\xfe", "cannot be read as a manifest"),
+        (b"[" * 100_000, "cannot be read as a manifest"),
+        (b'{"version": 1}', "categories is missing"),
+        (b'{"a":' * 100_000, "cannot be read as a manifest"),
+        (b" " * (33 << 20), "more than 33,554,432 bytes"),
+    ],
+)
+def test_what_is_no_manifest_at_all(tmp_path, content, message):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        Manifest.load(tmp_path)
+
+
+def test_all_that_is_wrong_with_a_manifest_stands_together(copy):
+    def spoil(content):
+        content["counts"]["train"] = -1
+        content["offset_scale"] = "10"
+        content["lengths"]["train"] |= {str(70_000 + i): 1 for i in range(100)}
+        del content["entropy_low"]
+
+    edit(copy, spoil)
+    with pytest.raises(DataError) as refused:
+        Manifest.load(copy)
+    for part in ("counts['train'] is -1", "offset_scale is '10'", "entropy_low is missing"):
+        assert part in str(refused.value)
+    assert str(refused.value).count("\n") == 21
+    assert str(refused.value).endswith("and more")
+
+
+def test_an_unreadable_manifest(copy):
+    (copy / "manifest.json").unlink()
+    (copy / "manifest.json").mkdir()
+    with pytest.raises(DataError, match=r"manifest\.json cannot be read: Is a directory"):
+        Manifest.load(copy)
+
+
+# --- the command ---
+
+
+def test_the_command_exits_with_65_and_without_a_traceback(copy):
+    path = shard_of(copy, "train", 0)
+    command = [sys.executable, "-m", "sketchjax.cli", "verify", str(copy)]
+    sound = subprocess.run(command, capture_output=True, text=True)
+    assert sound.returncode == 0, sound.stderr
+    assert sound.stdout.startswith(f"{copy} is sound: 6 shards")
+    os.truncate(path, 1000)
+    broken = subprocess.run(command, capture_output=True, text=True)
+    assert broken.returncode == 65
+    assert f"{path.name} has 1000 bytes" in broken.stderr
+    assert "Traceback" not in broken.stderr
+    assert broken.stdout == ""

@@ -1,0 +1,332 @@
+"""A disk that is full, read-only or gone: a clear error, and the older checkpoint intact."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_run import CONFIG
+
+from sketchjax.config import default
+from sketchjax.errors import DiskError
+from sketchjax.train import checkpoint as checkpoint_module
+from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.workdir import alone, keep_config
+
+
+def tree(seed: int, size: int = 1000) -> dict:
+    """Numbers that do not compress."""
+    rng = np.random.default_rng(seed)
+    return {"step": jnp.int32(seed), "kernel": jnp.asarray(rng.normal(size=size), jnp.float32)}
+
+
+def save(folder: Path, step: int, **sizes) -> None:
+    with Checkpoints(folder, keep=2) as checkpoints:
+        checkpoints.save(step, tree(step, **sizes), Progress("cnn", step))
+
+
+def still_there(folder: Path, step: int) -> None:
+    """The checkpoint is the only one, is valid, and comes back bit for bit.
+
+    A thread of tensorstore's may write to a hidden folder after the save has failed; the next run
+    clears it away.
+    """
+    with Checkpoints(folder, keep=2) as checkpoints:
+        assert checkpoints.latest() == (step, Progress("cnn", step), [])
+        state = checkpoints.restore(step, jax.eval_shape(lambda: tree(0)))
+    jax.tree.map(np.testing.assert_array_equal, state, tree(step))
+    assert [path.name for path in folder.iterdir() if path.name[0] != "."] == [str(step)]
+
+
+# --- full ------------------------------------------------------------------------------------
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from test_disk import DiskError, save
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+folder = Path(sys.argv[1])
+save(folder, 1)
+# In the first file of all, in orbax's own, in tensorstore's.
+for limit in (0, 10, 100, 300, 3000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    try:
+        save(folder, 2)
+        told = "no error"
+    except DiskError as error:
+        told = f"{error.exit_code} {error}"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    print(told, flush=True)
+"""
+
+
+def test_a_limit_of_file_sizes(tmp_path):
+    """In a process of its own: the limit holds for all that it writes."""
+    folder = tmp_path / "checkpoints"
+    process = subprocess.run(
+        [sys.executable, "-c", FILL, str(folder), str(Path(__file__).parent), *sys.path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    lines = process.stdout.splitlines()
+    # Not a line of orbax's, tensorstore's or asyncio's own.
+    assert len(lines) == 5, process.stdout
+    for line in lines:
+        assert line.startswith(f"74 checkpoint 2 cannot be saved in {folder} (File too large")
+        assert line.endswith("allow larger files (ulimit -f), then run the same command again")
+    assert process.returncode == 0
+    still_there(folder, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 512 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(folder)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small disk: needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk(small_disk):
+    folder = small_disk / "checkpoints"
+    save(folder, 1)
+    for size in (100_000, 200_000):  # 400 kB, and as much with what is there
+        with pytest.raises(DiskError, match=r"No space left on device.*make room") as caught:
+            save(folder, 2, size=size * 2)
+        assert caught.value.exit_code == 74
+        still_there(folder, 1)
+    save(folder, 2)  # what was begun takes no room
+
+
+def test_a_read_only_disk(small_disk):
+    folder = small_disk / "run" / "checkpoints"
+    save(folder, 1)
+    with Checkpoints(folder, keep=2) as checkpoints:
+        subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+        checkpoints.save(2, tree(2), Progress("cnn", 2))
+        with pytest.raises(DiskError, match=r"Read-only file system.*make it writable"):
+            checkpoints.wait()
+        assert checkpoints.latest()[0] == 1
+    with pytest.raises(DiskError, match="Read-only"):
+        keep_config(default(), folder.parent)
+    with pytest.raises(DiskError, match="Read-only"), alone(folder.parent):
+        pass
+    with pytest.raises(DiskError, match="Read-only"):
+        Checkpoints(small_disk / "new", keep=2)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    still_there(folder, 1)
+
+
+WRITES = [
+    (Path, "write_bytes"),
+    (os, "fsync"),
+    (os, "replace"),
+    (checkpoint_module, "save_arrays"),
+    (checkpoint_module, "seal"),
+    (checkpoint_module, "sync_folder"),
+]
+
+
+@pytest.mark.parametrize("where, name", WRITES, ids=lambda part: getattr(part, "__name__", part))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
+def test_every_write_of_a_checkpoint_may_fail(tmp_path, monkeypatch, where, name, number):
+    """Root writes anywhere, so the refusal is put in the way of each write in turn."""
+    folder = tmp_path / "checkpoints"
+    save(folder, 1)
+    refused = []
+
+    def refuse(*_, **__):
+        refused.append(number)
+        raise OSError(number, os.strerror(number), "some file")
+
+    with monkeypatch.context() as patched, Checkpoints(folder, keep=2) as checkpoints:
+        patched.setattr(where, name, refuse)
+        checkpoints.save(2, tree(2), Progress("cnn", 2))
+        with pytest.raises(DiskError) as caught:
+            checkpoints.wait()
+    assert refused
+    assert not (folder / ".2.partial").exists()  # no room is taken by what failed
+    told = str(caught.value)
+    assert f"checkpoint 2 cannot be saved in {folder}" in told
+    assert os.strerror(number) in told
+    assert "run the same command again" in told
+    with Checkpoints(folder, keep=2) as checkpoints:
+        # A name that was given, and only then not brought to the disk, stands.
+        assert checkpoints.latest()[0] == (2 if name == "sync_folder" else 1)
+        assert checkpoints.restore(1, jax.eval_shape(lambda: tree(0)))
+
+
+def test_what_went_wrong_with_a_save_is_told_by_the_next(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(checkpoint_module, "seal", refuse)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(1, tree(1), Progress())
+        with pytest.raises(DiskError, match="checkpoint 1 "):
+            checkpoints.save(2, tree(2), Progress())
+    # By the end, when no other follows.
+    with pytest.raises(DiskError, match="checkpoint 3 "), Checkpoints(tmp_path, keep=2) as last:
+        last.save(3, tree(3), Progress())
+
+
+# --- gone, or another's ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", ["before", "while arrays are written", "before its name"])
+@pytest.mark.parametrize("then", ["nothing", "a new folder"])
+def test_a_workdir_that_vanishes(tmp_path, monkeypatch, moment, then):
+    """orbax makes the folders that it misses: what it left must not pass for a checkpoint."""
+    folder = tmp_path / "run" / "checkpoints"
+    save(folder, 1)
+    arrays, seal = checkpoint_module.save_arrays, checkpoint_module.seal
+
+    def vanish():
+        shutil.rmtree(tmp_path / "run")
+        if then == "a new folder":
+            folder.mkdir(parents=True)
+
+    def save_arrays(*arguments):
+        if moment == "while arrays are written":
+            vanish()
+        arrays(*arguments)
+
+    def seal_and_vanish(*arguments):
+        seal(*arguments)
+        if moment == "before its name":
+            vanish()
+
+    monkeypatch.setattr(checkpoint_module, "save_arrays", save_arrays)
+    monkeypatch.setattr(checkpoint_module, "seal", seal_and_vanish)
+    with Checkpoints(folder, keep=2) as checkpoints:
+        if moment == "before":
+            vanish()
+        checkpoints.save(2, tree(2), Progress("cnn", 2))
+        with pytest.raises(DiskError, match="checkpoint 2 cannot be saved") as caught:
+            checkpoints.wait()
+    assert caught.value.exit_code == 74
+    with Checkpoints(folder, keep=2) as checkpoints:
+        assert checkpoints.steps() == []
+
+
+def test_a_half_made_checkpoint_that_vanishes_is_never_made_whole(tmp_path, monkeypatch):
+    """Of all its files, those that orbax writes after that would be left, and be sealed."""
+    arrays = checkpoint_module.save_arrays
+
+    def save_arrays(folder, state):
+        shutil.rmtree(folder.parent)
+        arrays(folder, state)
+
+    save(tmp_path, 1)
+    monkeypatch.setattr(checkpoint_module, "save_arrays", save_arrays)
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(2, tree(2), Progress("cnn", 2))
+        with pytest.raises(DiskError, match="checkpoint 2 cannot be saved"):
+            checkpoints.wait()
+    still_there(tmp_path, 1)
+
+
+def test_another_runs_folder_is_never_written_to(tmp_path):
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder, keep=2) as first:
+        first.save(1, tree(1), Progress("cnn", 1))
+        first.wait()
+        os.replace(folder, tmp_path / "moved")
+        save(folder, 7)
+        first.save(8, tree(8), Progress("cnn", 8))
+        with pytest.raises(DiskError, match="another folder has taken its place"):
+            first.wait()
+    still_there(folder, 7)
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    for path in (tmp_path / "checkpoints", tmp_path / "checkpoints" / "within"):
+        with pytest.raises(DiskError, match=r"cannot be used.*see what lies in its place"):
+            Checkpoints(path, keep=2)
+
+
+def test_where_nothing_can_be_made(tmp_path):
+    """/proc takes no folders, from root neither."""
+    for path in (Path("/proc/sketchjax"), Path("/dev/null/sketchjax")):
+        with pytest.raises(DiskError) as caught:
+            keep_config(default(), path)
+        assert str(path.parent) in str(caught.value)
+        with pytest.raises(DiskError), alone(path):
+            pass
+        with pytest.raises(DiskError):
+            Checkpoints(path, keep=2)
+
+
+# --- what reaches the user -------------------------------------------------------------------
+
+RUN = """
+import os, sys
+from sketchjax import main
+import sketchjax.experiment
+
+def run(*_):
+    raise OSError(28, os.strerror(28), "WORKDIR/metrics.jsonl")
+
+sketchjax.experiment.run = run
+main.keep_compiled = lambda: None
+sys.argv = ["main", *sys.argv[1:]]
+main.main()
+"""
+
+
+def test_any_refusal_of_the_disk_ends_the_command_in_one_line(tmp_path):
+    """Wherever in the run it comes up, as in the lines that it measures."""
+    process = subprocess.run(
+        [sys.executable, "-c", RUN, f"--config={CONFIG}", f"--workdir={tmp_path}"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert process.returncode == 74, process.stderr
+    assert process.stderr == (
+        "DiskError: the run cannot go on (No space left on device: WORKDIR/metrics.jsonl); "
+        "make room, then run the same command again\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "number, remedy",
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EFBIG, "ulimit -f"),
+        (errno.EACCES, "make it writable"),
+        (errno.ENOENT, "see what removed it"),
+        (errno.ENOTDIR, "see what lies in its place"),
+        (errno.EMFILE, "ulimit -n"),
+        (errno.EIO, "see that the disk is sound"),
+    ],
+)
+def test_each_refusal_has_its_remedy(number, remedy):
+    told = str(DiskError.of("it failed", OSError(number, os.strerror(number), "a/file")))
+    assert told.startswith(f"it failed ({os.strerror(number)}: a/file); ")
+    assert remedy in told
+    assert "\n" not in told
+
+
+def test_a_refusal_without_a_number_or_a_file():
+    assert "(no reason)" in str(DiskError.of("it failed", OSError("no reason")))
+    assert "(OSError)" in str(DiskError.of("it failed", OSError()))

@@ -1,0 +1,127 @@
+"""One run in two processes: the same as in one, stopped together, and lost together."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from tiny_run import (
+    CONFIG,
+    command,
+    finish,
+    free_port,
+    quick_compilation,
+    same_figures,
+    same_weights,
+    stages_told,
+    wait_for,
+    whole_run,
+)
+
+# Three of the five stages: two processes compile each of them twice.
+STAGES = ("--config.stages.cnn.epochs=0", "--config.stages.center.epochs=0")
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    with quick_compilation(tmp_path_factory) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, environment) -> Path:
+    """The workdir of a run in one process with four devices."""
+    return whole_run(tmp_path_factory, environment)
+
+
+class Pair:
+    """Two processes of two devices each that train in one workdir."""
+
+    def __init__(self, workdir: Path, data: Path, environment):
+        self.workdir, self._data = workdir, data
+        self._environment = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+
+    def __enter__(self) -> "Pair":
+        port = free_port()
+        self.processes = []
+        for number in range(2):
+            flags = [f"--config={CONFIG}", f"--workdir={self.workdir}"]
+            flags += [f"--config.data.dir={self._data}", f"--coordinator=localhost:{port}"]
+            flags += ["--processes=2", f"--process={number}", *STAGES]
+            with self.log(number).open("ab") as log:
+                self.processes.append(
+                    subprocess.Popen(command(*flags), stdout=log, stderr=log, env=self._environment)
+                )
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def log(self, number: int) -> Path:
+        return self.workdir.with_name(f"{self.workdir.name}.{number}.log")
+
+    def said(self) -> str:
+        return self.log(0).read_text() + self.log(1).read_text()
+
+    def end(self, timeout: float = 300) -> list[int]:
+        return [finish(process, timeout) for process in self.processes]
+
+    def wait_for(self, **line) -> None:
+        wait_for(lambda: stages_told(self.workdir, **line), self.processes[0])
+
+
+@pytest.fixture(scope="module")
+def calm(one, environment, tmp_path_factory) -> Path:
+    """The workdir of a run in two processes that nothing happened to."""
+    workdir = tmp_path_factory.mktemp("calm") / "run"
+    with Pair(workdir, one / "data", environment) as pair:
+        assert pair.end() == [0, 0], pair.said()
+    return workdir
+
+
+def first_line(workdir: Path, stage: str) -> dict:
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return next(line for line in map(orjson.loads, lines) if line["stage"] == stage)
+
+
+def test_two_processes_train_as_one_does(calm, one):
+    """The same sketches and masks in the first four steps, of a stage that begins alike in both.
+
+    Sums over the devices have another order: their rounding, carried through three updates.
+    """
+    ours, theirs = first_line(calm, "rnn"), first_line(one, "rnn")
+    assert ours["accuracy"] == theirs["accuracy"]
+    assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (calm, one)]
+    for name in ("train", "gallery", "queries", "classes", "bits", "device"):
+        assert results[0][name] == results[1][name]
+
+
+def test_stopped_and_lost_together_they_end_in_the_same_bits(calm, one, environment, tmp_path):
+    """A signal to one of them; then process 1 is lost, then process 0, to which the other talks."""
+    workdir = tmp_path / "run"
+    with Pair(workdir, one / "data", environment) as pair:
+        pair.wait_for(stage="rnn")
+        pair.processes[1].send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert pair.end() == [75, 75], pair.said()
+        assert time.monotonic() - began < 30
+    for lost, stage in ((1, "joint"), (0, "full")):
+        with Pair(workdir, one / "data", environment) as pair:
+            pair.wait_for(stage=stage)
+            pair.processes[lost].kill()
+            began = time.monotonic()
+            assert finish(pair.processes[1 - lost], timeout=120) != 0, pair.said()
+            assert time.monotonic() - began < 60
+        assert not (workdir / "results.json").exists()
+    with Pair(workdir, one / "data", environment) as pair:
+        assert pair.end() == [0, 0], pair.said()
+    for stage in ("rnn", "joint", "full"):
+        same_weights(workdir, calm, stage)
+    same_figures(
+        *(orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, calm))
+    )

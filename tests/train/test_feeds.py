@@ -1,0 +1,134 @@
+"""The two feeds of training: the same batches, wherever the sketches lie."""
+
+from contextlib import nullcontext
+
+import jax
+import numpy as np
+import pytest
+
+from sketchjax.config import default
+from sketchjax.data import synthetic
+from sketchjax.data.conversion.convert import convert
+from sketchjax.data.feed import Order
+from sketchjax.data.shards import Shards
+from sketchjax.errors import NotFiniteError
+from sketchjax.train import feeds, stages
+from sketchjax.train.feed import ResidentFeed, StreamFeed
+from sketchjax.train.step import Minibatch
+
+POINTS = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    home = tmp_path_factory.mktemp("data")
+    synthetic.write(home / "in", per_category=60, seed=3, categories=["cat", "clock", "face"])
+    convert([home / "in"], home / "out", shards=3, workers=1, progress=False)
+    return home / "out"
+
+
+def silent(name, total):
+    return nullcontext(lambda count: None)
+
+
+def both(folder, position):
+    order = Order(len(Shards(folder, "train")), 8, 3, (4,))
+    held = feeds.read_resident(folder, silent)
+    return (
+        StreamFeed(folder, order, points=POINTS, workers=0, position=position),
+        ResidentFeed(held, order, points=POINTS, position=position),
+    )
+
+
+@pytest.mark.parametrize("position", [0, 5, 23])
+def test_both_feeds_give_the_same_batches(folder, position):
+    """Over the end of an epoch (5 blocks), on four devices."""
+    stream, resident = both(folder, position)
+    load = jax.jit(resident.load)
+    for blocks in (2, 3):
+        wanted, items = stream.take(blocks), resident.take(blocks)
+        assert wanted.points.shape == (4, blocks, 3, 2, POINTS, 3)
+        for at in np.ndindex(4, blocks, 3):
+            found = load(resident.held, jax.tree.map(lambda leaf, at=at: leaf[at], items))
+            for name in Minibatch._fields:
+                np.testing.assert_array_equal(
+                    getattr(found, name), getattr(wanted, name)[at], err_msg=name
+                )
+        assert stream.position == resident.position
+
+
+def test_a_resident_split_is_the_split(folder):
+    held = feeds.read_resident(folder, silent)
+    with Shards(folder, "train") as shards:
+        records = shards.read(np.arange(len(shards)))
+    np.testing.assert_array_equal(held.points, records.points)
+    np.testing.assert_array_equal(held.offset, records.offsets)
+    np.testing.assert_array_equal(held.label, records.labels)
+
+
+def test_reading_in_parts_changes_nothing(folder, monkeypatch):
+    whole = feeds.read_resident(folder, silent)
+    monkeypatch.setattr(feeds, "_READ", 7)
+    for a, b in zip(whole, feeds.read_resident(folder, silent), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_auto_takes_what_fits_and_says_so(folder, monkeypatch):
+    needed = 3 * len(feeds.read_resident(folder, silent).points) + 8 * len(Shards(folder, "train"))
+    for free, kind, chosen in (
+        (4 * needed, "auto", "resident"),
+        (4 * needed - 1, "auto", "stream"),
+        (needed, "resident", "resident"),
+        (needed - 1, "resident", "stream"),
+        (10 * needed, "stream", "stream"),
+    ):
+        monkeypatch.setattr(feeds, "free_memory", lambda free=free: free)
+        found, line = feeds.choose(kind, folder)
+        assert found == chosen
+        assert line.startswith(f"feed: {chosen}, ")
+        assert ("do not fit" in line) == (kind != "stream" and chosen == "stream")
+        assert "kB of strokes" in line
+
+
+def test_free_memory_is_a_share_of_the_machines():
+    with open("/proc/meminfo") as file:
+        total = int(file.readline().split()[1]) * 1024
+    assert 1e8 < feeds.free_memory() * jax.local_device_count() <= total
+
+
+class Voice:
+    task = staticmethod(silent)
+
+
+def run_feeds(folder, tmp_path, kind="auto"):
+    config = default()
+    config.data.points, config.data.feed = POINTS, kind
+    config.train.batch_size, config.train.inner_steps = 8, 3
+    return feeds.Feeds(config, folder, tmp_path, Voice()), stages.plan(config, 5)
+
+
+def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):
+    run, plan = run_feeds(folder, tmp_path)
+    orders = [
+        tuple(run.of(stage, position=0, detour=detour).order.indices(0).ravel())
+        for stage in plan
+        for detour in (0, 1)
+    ]
+    assert len(set(orders)) == 10
+
+
+def test_the_sketches_of_a_bad_batch_are_named(folder, tmp_path):
+    run, _ = run_feeds(folder, tmp_path, "stream")
+    error = NotFiniteError("stage cnn, step 3: bad")
+    assert run.with_sketches(error) is error
+    error.records = np.array([5, 0, 7, 9])
+    told = str(run.with_sketches(error))
+    with Shards(folder, "train") as shards:
+        records = shards.read(error.records)
+        names = [shards.manifest.categories[label] for label in records.labels]
+    assert told.startswith("stage cnn, step 3: bad; its sketches: ")
+    assert f"{records.key_ids[0]} ({names[0]})" in told
+    lines = (tmp_path / "not_finite.csv").read_text().splitlines()
+    assert lines[0] == "key_id,category,record"
+    assert lines[3] == f"{records.key_ids[2]},{names[2]},7"
+    assert len(lines) == 5

@@ -1,0 +1,224 @@
+"""A workdir belongs to one config: which fields may change between two calls, one by one."""
+
+import orjson
+import pytest
+
+from sketchjax.config import default, flat, validate
+from sketchjax.errors import ConfigError, DiskError
+from sketchjax.train.workdir import FREE_FIELDS, alone, changes, check_config, keep_config
+
+# Another value for each field that is neither a weight of a loss nor a size of a split.
+OTHER = {
+    "name": "another title",
+    "seed": 7,
+    "debug": True,
+    "data.dir": "elsewhere",
+    "data.source": "drawings",
+    "data.split_file": "splits.csv",
+    "data.categories": ("cat", "sun"),
+    "data.recognized_only": True,
+    "data.max_per_category": 50,
+    "data.on_bad": "skip",
+    "data.shards": 4,
+    "data.feed": "stream",
+    "data.points": 96,
+    "data.synthetic_per_category": 40,
+    "drawing.size": 112,
+    "drawing.stroke_width": 2.0,
+    "augmentation.drop_stroke": 0.5,
+    "augmentation.jitter": 1.0,
+    "augmentation.stroke_shift": 0.5,
+    "augmentation.deform": 0.5,
+    "augmentation.flip": 0.5,
+    "augmentation.scale": 0.5,
+    "augmentation.anisotropy": 0.5,
+    "augmentation.shear": 0.5,
+    "augmentation.rotation": 0.5,
+    "augmentation.shift": 0.5,
+    "model.bits": 32,
+    "model.dtype": "bfloat16",
+    "model.fusion_features": 64,
+    "model.cnn.width": 0.5,
+    "model.cnn.stem_stride": 2,
+    "model.cnn.dense_features": 64,
+    "model.cnn.batch_norm": False,
+    "model.cnn.dropout": 0.25,
+    "model.rnn.hidden": 64,
+    "model.rnn.layers": 1,
+    "model.rnn.dropout": 0.25,
+    "model.rnn.implementation": "fused",
+    "train.batch_size": 128,
+    "train.inner_steps": 4,
+    "train.outer_steps": 2,
+    "train.weight_decay": 0.5,
+    "train.clip_norm": 0.5,
+    "train.max_skipped": 3,
+    "train.rollback_factor": 3.0,
+    "train.checkpoint_seconds": 10.0,
+    "train.keep_checkpoints": 9,
+    "train.workers": 2,
+    "train.pretrained": "runs/other",
+    "profile.steps": "10:12",
+    "evaluation.batch_size": 256,
+    "evaluation.precision_at": (50,),
+    "evaluation.after_stages": ("full",),
+    "evaluation.retrieved": 12,
+    "evaluation.queries_shown": 2,
+}
+for stage in ("cnn", "rnn", "joint", "center", "full"):
+    OTHER |= {
+        f"stages.{stage}.epochs": 3,
+        f"stages.{stage}.learning_rate": 0.1,
+        f"stages.{stage}.schedule": "steps",
+        f"stages.{stage}.warmup_epochs": 2.0,
+        f"stages.{stage}.losses.cross_entropy": 0.5,
+    }
+OTHER |= {
+    "stages.center.losses.center": 0.5,
+    "stages.full.losses.center": 0.5,
+    "stages.full.losses.quantization": 0.5,
+    "data.splits.train": 90,
+    "data.splits.validation": 90,
+    "data.splits.gallery": 90,
+    "data.splits.query": 90,
+}
+# Where a run was measured, told or read from changes no figure of it.
+MAY_CHANGE = {
+    "name", "debug", "data.feed", "train.checkpoint_seconds", "train.keep_checkpoints",
+    "train.max_skipped", "train.workers", "profile.steps", "evaluation.queries_shown",
+    "evaluation.retrieved",
+}  # fmt: skip
+
+
+def test_the_table_has_every_field():
+    """A new field is refused until somebody decides otherwise, and has a row here."""
+    assert set(OTHER) == set(flat(default()))
+    assert set(FREE_FIELDS) == MAY_CHANGE
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("kept")
+    keep_config(default(), workdir)
+    return workdir
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_each_field_is_refused_by_name_or_may_change(kept, field):
+    config = default()
+    before = flat(config)[field]
+    config.update_from_flattened_dict({field: OTHER[field]})
+    validate(config)
+    assert flat(config)[field] == OTHER[field] != before
+    content = (kept / "config.json").read_bytes()
+    if field in MAY_CHANGE:
+        keep_config(config, kept)
+    else:
+        with pytest.raises(ConfigError) as caught:
+            keep_config(config, kept)
+        heading, line = caught.value.problems
+        plain = [list(v) if type(v) is tuple else v for v in (before, OTHER[field])]
+        assert line == f"{field}: before {plain[0]!r}, now {plain[1]!r}"
+        assert str(kept) in heading
+        assert "give it its own again" in heading
+        assert "another --workdir" in heading
+        assert caught.value.exit_code == 64
+    assert (kept / "config.json").read_bytes() == content
+
+
+def test_all_that_differ_are_told(kept):
+    config = default()
+    for field, value in OTHER.items():
+        config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError) as caught:
+        check_config(config, kept)
+    named = [line.split(":")[0] for line in caught.value.problems[1:]]
+    assert named == sorted(set(OTHER) - MAY_CHANGE)
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 8])
+def test_the_number_of_devices_may_change_where_batches_divide(kept, devices):
+    """No field knows it, and a checkpoint has no device axis (`test_checkpoint`)."""
+    validate(default(), devices=devices)
+    keep_config(default(), kept)
+
+
+def test_a_number_of_devices_that_cannot_be_is_told_with_what_can(kept):
+    with pytest.raises(ConfigError, match=r"train\.batch_size=256 does not divide over 3 devices"):
+        validate(default(), devices=3)
+
+
+def test_the_same_values_in_other_types_are_the_same(kept):
+    config = default()
+    config.train.clip_norm = 1
+    with config.ignore_type():
+        config.evaluation.precision_at = [100, 200]
+    keep_config(config, kept)
+
+
+def rewrite(workdir, change):
+    path = workdir / "config.json"
+    fields = orjson.loads(path.read_bytes())
+    change(fields)
+    path.write_bytes(orjson.dumps(fields))
+
+
+def test_a_field_that_the_project_has_gained_counts_as_its_default(tmp_path):
+    keep_config(default(), tmp_path)
+    rewrite(tmp_path, lambda fields: [fields.pop(n) for n in ("model.rnn.layers", "data.feed")])
+    keep_config(default(), tmp_path)
+    config = default()
+    config.model.rnn.layers = 3
+    with pytest.raises(ConfigError, match=r"model\.rnn\.layers: before 2, now 3"):
+        keep_config(config, tmp_path)
+
+
+def test_a_field_that_the_project_has_lost_is_told(tmp_path):
+    keep_config(default(), tmp_path)
+    rewrite(tmp_path, lambda fields: fields.update({"model.moons": 2}))
+    with pytest.raises(ConfigError, match=r"model\.moons: before 2, now not there"):
+        keep_config(default(), tmp_path)
+
+
+@pytest.mark.parametrize("field", ["data.splits.validation", "stages.full.losses.center"])
+def test_a_split_or_loss_that_is_missing_is_not_its_default(tmp_path, field):
+    """Their names are free: one that is not given has no sketches, or no weight."""
+    section, name = field.rsplit(".", 1)
+    config = default()
+    inner = config
+    for part in section.split("."):
+        inner = inner[part]
+    value = inner[name]
+    del inner[name]
+    validate(config)
+    keep_config(config, tmp_path)
+    keep_config(config, tmp_path)
+    with pytest.raises(ConfigError, match=f"{field}: before not there, now {value}"):
+        keep_config(default(), tmp_path)
+    assert changes(flat(default()), flat(config))[-1] == f"{field}: before {value}, now not there"
+
+
+@pytest.mark.parametrize("content", [b"", b"[1", b"3", b"null", b"[3]", b"\xff", b'"text"'])
+def test_a_config_that_cannot_be_read(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"config\.json cannot be read as a config"):
+        check_config(default(), tmp_path)
+
+
+def test_looking_writes_nothing(tmp_path):
+    check_config(default(), tmp_path / "none")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    for use in (check_config, keep_config):
+        with pytest.raises(ConfigError, match="it is a file; give a folder"):
+            use(default(), tmp_path / "file")
+    with pytest.raises(ConfigError, match="it is a file"), alone(tmp_path / "file"):
+        pass
+    within = tmp_path / "file" / "within"
+    with pytest.raises(DiskError, match="Not a directory"):
+        keep_config(default(), within)
+    with pytest.raises(DiskError, match="Not a directory"), alone(within):
+        pass
