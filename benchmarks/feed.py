@@ -81,7 +81,7 @@ def data_folder(scratch: Path) -> Path:
     else:
         source = scratch / "doodles"
         synthetic.write(source, per_category=300, seed=0)
-    convert([source], scratch / "data", splits={"train": 0.9, "gallery": 0.1})
+    convert([source], scratch / "data", splits={"train": 0.9, "gallery": 0.09, "query": 0.01})
     return scratch / "data"
 
 

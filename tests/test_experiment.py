@@ -166,6 +166,34 @@ def test_stopped_in_every_stage_it_ends_in_the_same_bits(whole, config, tmp_path
     )
 
 
+def test_after_a_spike_of_the_loss_it_goes_back_and_on_with_another_order(
+    whole, config, tmp_path, monkeypatch, capsys
+):
+    """Any rise is a spike here; stopped and going on, it takes the same detours."""
+    monkeypatch.setattr("sketchjax.train.spike.LEAST", 1)
+    config.train.rollback_factor = 1.00001
+    for stage in STAGES[3:]:
+        config.stages[stage].epochs = 0
+    experiment.run(config, tmp_path / "calm")
+    told = capsys.readouterr().out
+    spikes = told.count("is a spike; going back to the last checkpoint")
+    assert spikes > 0
+    assert told.count("a median of") == spikes
+    assert (tmp_path / "calm" / "weights" / "joint.safetensors").read_bytes() != (
+        whole / "weights" / "joint.safetensors"
+    ).read_bytes()
+    for stage in STAGES[:3]:
+        with pytest.raises(Stopped):
+            experiment.run(
+                config,
+                tmp_path / "stopped",
+                StopAt(tmp_path / "stopped", stage, lambda line: "loss" in line),
+            )
+    experiment.run(config, tmp_path / "stopped")
+    for stage in STAGES[:3]:
+        same_weights(tmp_path / "stopped", tmp_path / "calm", stage)
+
+
 def same_lines(first: list[dict], second: list[dict]) -> None:
     """The same lines in the same order, but for the clock."""
 

@@ -86,7 +86,8 @@ def test_processes_that_read_ahead_end_and_go_on(whole, environment, tmp_path):
     """A stream with a worker process gives the batches of the data that the devices hold."""
     workdir = tmp_path / "run"
     for stage in ("cnn", "rnn"):
-        process = start(workdir, environment, "--config.train.workers=1")
+        feed = ("--config.data.feed=stream", "--config.train.workers=1")
+        process = start(workdir, environment, *feed)
         try:
             wait_for(lambda stage=stage: stages_told(workdir, stage=stage), process)
             process.send_signal(signal.SIGTERM)

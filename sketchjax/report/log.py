@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -26,7 +27,7 @@ class RunLog:
         self._writers = Writers(workdir, active=active)
         self._bars = TrainingProgress(active=active)
 
-    def __enter__(self) -> RunLog:
+    def __enter__(self) -> Self:
         self._bars.__enter__()
         return self
 

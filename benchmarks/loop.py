@@ -1,0 +1,122 @@
+"""What stands around the compiled step: input, metrics, logging, checkpoints.
+
+    python -m benchmarks.loop [--sizes sample|paper] [--dispatches 12] [--folder DATA_FOLDER]
+        [--json FILE]
+
+`input_resident` and `input_stream` are the seconds of a dispatch of the joint stage that takes its
+sketches from the feed, over those of the same dispatch on a constant block, in turn, median.
+`outside_dispatches` is the share of a real training's wall time, from its second dispatch to
+its last, in which no dispatch is on its way; it logs as always and saves a checkpoint every 10 s, where
+a run does every 300 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import jax
+
+from benchmarks import workload
+from benchmarks.feed import data_folder
+from benchmarks.record import parser, report
+from benchmarks.train_step import input_ratio
+from sketchjax import experiment
+from sketchjax.config import Config
+from sketchjax.errors import Stopped
+from sketchjax.report.log import RunLog
+from sketchjax.train.checkpoint import Checkpoints
+from sketchjax.train.feeds import Feeds
+from sketchjax.train.state import start
+
+STAGE = "joint"
+
+
+class TimedLog(RunLog):
+    """Also notes when each dispatch was told of, and how long it took."""
+
+    def __init__(self, workdir: Path):
+        super().__init__(workdir)
+        self.told: list[tuple[float, float]] = []
+
+    def dispatch(self, stage, before, logged, seconds) -> None:
+        super().dispatch(stage, before, logged, seconds)
+        self.told.append((time.perf_counter(), logged.seconds))
+
+
+def input_figures(sizes: str, folder: Path, rounds: int, workdir: Path) -> dict[str, float]:
+    """Real input over a constant block, for both feeds."""
+    work, found = workload.make_workload(sizes, "float32", 0, folder), {}
+    for kind in ("resident", "stream"):
+        work.config.data.feed = kind
+        training = workload.make_training(work, STAGE)
+        with RunLog(workdir) as log:
+            feed = Feeds(work.config, folder, workdir, log).of(training.stage, position=0, detour=0)
+        training = training._replace(load=feed.load)
+        centers = jax.numpy.zeros((work.classes, work.config.model.bits))
+        state = start(work.network, training.optimizer, training.stage, work.variables, centers)
+        stage = workload.compile_dispatch(
+            training, feed.held, state, feed.take(1), jax.local_devices()
+        )
+        found[f"input_{kind}"] = input_ratio(stage, lambda feed=feed: feed.take(1), rounds)
+        feed.close()
+    return found
+
+
+def outside_dispatches(sizes: str, folder: Path, dispatches: int, workdir: Path) -> float:
+    """Share of the wall time of a training in which the devices have nothing to do."""
+    config = one_stage(sizes, folder)
+    with Checkpoints(workdir / "checkpoints", keep=2) as checkpoints, TimedLog(workdir) as log:
+
+        def enough() -> bool:
+            return len(log.told) >= dispatches - 1
+
+        this = experiment.assemble(
+            config, workdir, folder, checkpoints, log, enough, time.monotonic()
+        )
+        with suppress(Stopped):
+            for _ in this.trainer.stages():
+                pass
+    # The first line of a run is slow to tell: it compiles its learning rate.
+    told = log.told[1:]
+    return 1 - sum(seconds for _, seconds in told[1:]) / (told[-1][0] - told[0][0])
+
+
+def one_stage(sizes: str, folder: Path) -> Config:
+    """The config of these sizes with the joint stage alone, a block a dispatch."""
+    config = workload.load_config(sizes, "float32")
+    config.data.dir = str(folder)
+    config.train.outer_steps, config.train.checkpoint_seconds = 1, 10.0
+    for stage in config.stages.values():
+        stage.epochs = 0
+    config.stages[STAGE].epochs = 1
+    return config
+
+
+def main() -> None:
+    """Measure, print, and write the figures."""
+    arguments = _flags().parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        folder = arguments.folder or data_folder(scratch)
+        figures = input_figures(arguments.sizes, folder, arguments.rounds, scratch / "input")
+        figures["outside_dispatches"] = outside_dispatches(
+            arguments.sizes, folder, arguments.dispatches, scratch / "run"
+        )
+    report("loop", {"sizes": arguments.sizes, **figures}, arguments.json)
+
+
+def _flags() -> argparse.ArgumentParser:
+    flags = parser(__doc__)
+    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
+    flags.add_argument("--rounds", type=int, default=5)
+    flags.add_argument("--dispatches", type=int, default=12)
+    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
+    return flags
+
+
+if __name__ == "__main__":
+    main()
