@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.report.progress import TrainingProgress
@@ -26,6 +27,7 @@ class RunLog:
     def __init__(self, workdir: Path, *, active: bool = True):
         self._writers = Writers(workdir, active=active)
         self._bars = TrainingProgress(active=active)
+        self._rates = np.zeros(0)
 
     def __enter__(self) -> Self:
         self._bars.__enter__()
@@ -49,6 +51,9 @@ class RunLog:
 
     def begin(self, stage: Stage, done: int) -> None:
         """A stage begins, or goes on after `done` of its steps."""
+        # All at once: a computation asked for later would wait for the dispatch on its way.
+        rates = learning_rate(stage)(jnp.arange(stage.steps))
+        self._rates = np.broadcast_to(np.asarray(rates), (stage.steps,))
         epochs = stage.blocks / stage.blocks_per_epoch
         self._bars.stage(stage.name, epochs=epochs, steps=stage.steps, done=done)
 
@@ -60,7 +65,7 @@ class RunLog:
             "stage_step": step,
             "epoch": step / stage.steps_per_epoch,
             # Of the last step done: after the last of all, a cosine would show 0.
-            "learning_rate": float(np.asarray(learning_rate(stage)(step - 1))),
+            "learning_rate": float(self._rates[step - 1]),
             "sketches_per_second": speed,
             "seconds": seconds,
         }
