@@ -5,8 +5,8 @@
 
 `input_resident` and `input_stream` are the seconds of a dispatch of the joint stage that takes its
 sketches from the feed, over those of the same dispatch on a constant block, in turn, median.
-`outside_dispatches` is the share of a real training's wall time, from its second dispatch to
-its last, in which no dispatch is on its way; it logs as always and saves a checkpoint every 10 s, where
+`outside_dispatches` is the share of a real training's wall time, from its second dispatch to its
+last, in which no dispatch is on its way; it logs as always and saves a checkpoint every 10 s, where
 a run does every 300 s.
 """
 

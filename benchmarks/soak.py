@@ -164,7 +164,9 @@ def main() -> None:
     """Soak, print, and write the figures; exit 1 when a run ended in something else."""
     arguments = _flags().parse_args()
     with tempfile.TemporaryDirectory() as name:
-        figures = soak(arguments.folder or Path(name), arguments.kills, arguments.seed)
+        folder = arguments.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = soak(folder, arguments.kills, arguments.seed)
     report("soak", figures, arguments.json)
     sys.exit(figures["runs"] != figures["runs_bit_for_bit_the_same"])
 
