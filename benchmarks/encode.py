@@ -117,7 +117,7 @@ def against_torch(
     work: workload.Workload, encode: Callable[[], None], sketches: int, rounds: int
 ) -> dict[str, Any]:
     """PyTorch's forward pass of one batch, in turn with our encoding."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     from benchmarks import torch_step
     from benchmarks.torch_peer import make_model, precision

@@ -145,8 +145,8 @@ def torch_runner(
     hidden: int, sequence: np.ndarray, lengths: np.ndarray, *, packed: bool
 ) -> Callable[[], Any]:
     """torch.nn.GRU as its users write it."""
-    import torch
-    from torch.nn.utils.rnn import pack_padded_sequence
+    import torch  # pyright: ignore[reportMissingImports]
+    from torch.nn.utils.rnn import pack_padded_sequence  # pyright: ignore[reportMissingImports]
 
     layers = torch.nn.GRU(WIDTH, hidden, LAYERS, batch_first=True, bidirectional=True)
     inputs, counts = torch.from_numpy(sequence), torch.from_numpy(lengths.astype(np.int64))

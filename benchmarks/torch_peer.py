@@ -12,10 +12,10 @@ from typing import Any, cast
 
 import jax
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence
+import torch  # pyright: ignore[reportMissingImports]
+import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
+from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
+from torch.nn.utils.rnn import pack_padded_sequence  # pyright: ignore[reportMissingImports]
 
 from sketchjax.config import Config
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import torch  # pyright: ignore[reportMissingImports]
+import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
+from torch import Tensor  # pyright: ignore[reportMissingImports]
 
 from benchmarks.timing import median_seconds
 from benchmarks.torch_peer import TwoBranch, device, from_flax, make_model, precision

@@ -97,7 +97,7 @@ def check_peer(work: workload.Workload, figures: dict[str, Any]) -> list[dict]:
 
     batches = torch_step.prepared(work)
     if "peer_difference" not in figures:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         differences = torch_step.same_function(work, batches[0])
         assert differences["logits"] < LOGITS_WITHIN, f"peer is another function: {differences}"
