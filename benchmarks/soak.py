@@ -105,10 +105,15 @@ def moments(run: Run) -> dict[str, Callable[[], bool]]:
     }
 
 
-def next_moment(chance: random.Random, last: str) -> str:
-    """One that is still to come after the last: the same again, a later one, or one of any time."""
-    place = ORDER.index(last) if last in ORDER else 0
-    return chance.choice([*ORDER[place : place + 3], *ANY_TIME])
+def next_moment(chance: random.Random, last: str, killed: Counter[str]) -> str:
+    """One that is still to come after the last: the same again, a later one, or one of any time.
+
+    Of these, one in which there were the fewest kills so far.
+    """
+    place = ORDER.index(last)
+    coming = [*ORDER[place : place + 3], *ANY_TIME]
+    fewest = min(killed[name] for name in coming)
+    return chance.choice([name for name in coming if killed[name] == fewest])
 
 
 def strike(run: Run, name: str, delay: float) -> bool:
@@ -141,7 +146,7 @@ def soak(folder: Path, kills: int, seed: int) -> dict:
         run, runs = Run(folder / f"run{runs}"), runs + 1
         over, last = False, ORDER[0]
         while not over and killed.total() < kills:
-            name = next_moment(chance, last)
+            name = next_moment(chance, last, killed)
             last = name if name in ORDER else last
             # Some at once, some in the middle of what began at the moment.
             if strike(run, name, chance.choice([0.0, 0.05, 0.3, 1.0]) * chance.random()):

@@ -11,10 +11,12 @@ def write_whole(path: Path, content: bytes) -> None:
     """Put a file in place whole or not at all: temporary file, fsync, rename, fsync of the folder.
 
     A reader, or a run killed at any moment, meets the old content or the new, never a part; folders
-    on the way are made. Raises OSError where the disk refuses, and leaves the old file as it was.
+    on the way are made. Two processes at once must not write one file.
+    Raises OSError where the disk refuses, and leaves the old file as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # One name for all: what a kill leaves of a file goes when the file is written again.
+    temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
             file.write(content)
