@@ -49,7 +49,16 @@ def compile_for(step: Callable, *arguments: Any) -> tuple[Callable, Any]:
 
 def place(tree: Any, shardings: Any) -> Any:
     """Put a WHOLE argument, the same in every process, where a compiled step wants it."""
-    return jax.device_put(tree, shardings)
+    if jax.process_count() == 1:
+        return jax.device_put(tree, shardings)
+
+    def put(leaf: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+        if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+            return leaf
+        # From the host: what lies on a device of this process cannot be sent to another's.
+        return jax.device_put(np.asarray(leaf), sharding)
+
+    return jax.tree.map(put, tree, shardings)
 
 
 def place_split(tree: Any, shardings: Any) -> Any:
