@@ -1,4 +1,4 @@
-"""Settings that hold for every test: a CPU with four virtual devices, strict shapes, real data."""
+"""Settings that hold for every test: a CPU with four virtual devices, and real data."""
 
 import os
 from pathlib import Path
