@@ -26,7 +26,7 @@ from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
 from sketchjax.data.feed import Order, scan_feed, train_feed
 from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import HEADER
+from sketchjax.data.record import HEADER
 
 
 def decode(element: bytes, points: int) -> dict[str, np.ndarray]:

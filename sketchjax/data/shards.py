@@ -17,7 +17,6 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sketchjax.data.manifest import Manifest, Shard, listed
-from sketchjax.data.record import HEADER as HEADER
 from sketchjax.data.record import Records, WrongRecordError, decode, sound, wrong_records
 from sketchjax.data.splits import SPLITS
 from sketchjax.errors import DataError
