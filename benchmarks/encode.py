@@ -95,7 +95,7 @@ def bare_pass(work: workload.Workload, steps: int) -> Callable[[], None]:
     """The forward pass alone, as often, on one batch that lies on the devices."""
 
     def forward(variables, points, length):
-        output = work.network.apply(variables, points, length, "both")
+        output = work.network.apply(variables, points, length, "whole")
         return output.features, output.logits.argmax(-1)
 
     devices = jax.local_device_count()
@@ -130,7 +130,7 @@ def against_torch(
     def forward() -> None:
         for _ in range(repeats):
             with precision(work.config.model.dtype):
-                torch_step.run_model(model, batch, "both")[1].argmax(-1).cpu()
+                torch_step.run_model(model, batch, "whole")[1].argmax(-1).cpu()
 
     times = in_turn(encode, forward, rounds)
     seen = repeats * len(batch["label"])

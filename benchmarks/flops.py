@@ -68,7 +68,7 @@ def layers(config: Config, classes: int, length: float) -> list[Layer]:
 PARTS = {
     "cnn": ("cnn", "cnn_head"),
     "rnn": ("rnn", "rnn_head"),
-    "both": ("cnn", "rnn", "both_head"),
+    "whole": ("cnn", "rnn", "both_head"),
 }
 
 
@@ -84,7 +84,7 @@ def training_flops(config: Config, classes: int, length: float, stage: str) -> f
 
     `full` has one forward pass more, for the codes.
     """
-    branch = stage if stage in ("cnn", "rnn") else "both"
+    branch = stage if stage in ("cnn", "rnn") else "whole"
     own = [layer for layer in layers(config, classes, length) if layer.part in PARTS[branch]]
     work = sum(layer.forward * (2 if layer.first else 3) for layer in own)
     return work + (forward_flops(config, classes, length, branch) if stage == "full" else 0)

@@ -18,7 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import jax
+import numpy as np
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
@@ -26,11 +26,12 @@ from benchmarks.record import parser, report
 from benchmarks.train_step import input_ratio
 from sketchjax import experiment
 from sketchjax.config import Config
+from sketchjax.data.manifest import Manifest
 from sketchjax.errors import Stopped
 from sketchjax.report.log import RunLog
 from sketchjax.train.checkpoint import Checkpoints
 from sketchjax.train.feeds import Feeds
-from sketchjax.train.state import start
+from sketchjax.train.split import TrainingSplit
 
 STAGE = "joint"
 
@@ -54,10 +55,12 @@ def input_figures(sizes: str, folder: Path, rounds: int, workdir: Path) -> dict[
         work.config.data.feed = kind
         training = workload.make_training(work, STAGE)
         with RunLog(workdir) as log:
-            feed = Feeds(work.config, folder, workdir, log).of(training.stage, position=0, detour=0)
+            manifest = Manifest.load(folder)
+            split = TrainingSplit(folder, manifest, np.zeros(len(manifest.categories), bool))
+            feeds = Feeds(work.config, folder, split, workdir, log)
+            feed = feeds.of(training.stage, position=0, detour=0)
         training = training._replace(load=feed.load)
-        centers = jax.numpy.zeros((work.classes, work.config.model.bits))
-        state = start(work.network, training.optimizer, training.stage, work.variables, centers)
+        state = workload.make_state(work, training)
         stage = workload.compile_dispatch(
             training, feed.held, state, feed.take(1), jax.local_devices()
         )

@@ -29,7 +29,7 @@ def prepared(workload: Workload) -> list[dict[str, Any]]:
     batches = []
     for points, length, label in zip(*workload.batch[:3], strict=True):
         order = np.argsort(-np.asarray(length), kind="stable")
-        raster, sequence, _ = draw(points[order], length[order], "both")
+        raster, sequence, _ = draw(points[order], length[order], "whole")
         assert raster is not None, "both branches draw"
         batches.append(
             {
@@ -99,7 +99,7 @@ class Peer:
     def _codes(self, batch: dict[str, Tensor]) -> Tensor:
         self.model.eval()
         with precision(self.dtype):
-            features, _ = run_model(self.model, batch, "both")
+            features, _ = run_model(self.model, batch, "whole")
         assert features is not None, "both branches have code features"
         return (features > 0.5).float()
 
@@ -149,7 +149,7 @@ def same_function(workload: Workload, batch: dict[str, Any]) -> dict[str, float]
     with exact_matmuls():
         logits = max(
             float(np.abs(ours - theirs).max())
-            for ours, theirs in (_logits(workload, batch, name) for name in ("cnn", "rnn", "both"))
+            for ours, theirs in (_logits(workload, batch, name) for name in ("cnn", "rnn", "whole"))
         )
         ours, theirs = _joint_gradients(workload, batch)
     norms = {name: float(np.linalg.norm(value)) for name, value in ours.items()}
@@ -177,7 +177,7 @@ def _logits(workload: Workload, batch: dict[str, Any], branch: str):
 def _joint_gradients(workload: Workload, batch: dict[str, Any]):
     model, weights = _reference(workload), make_training(workload, "joint").stage.losses
     raster = jnp.asarray(batch["raster"].astype(np.float32) / 255)
-    params = {name: workload.variables["params"][name] for name in PARTS["both"]
+    params = {name: workload.variables["params"][name] for name in PARTS["whole"]
               if name in workload.variables["params"]}  # fmt: skip
 
     @jax.jit
@@ -186,7 +186,7 @@ def _joint_gradients(workload: Workload, batch: dict[str, Any]):
             variables = workload.variables | {"params": params}
             inputs = (raster, jnp.asarray(batch["sequence"]), jnp.asarray(batch["length"]))
             output, _ = model.apply(
-                variables, *inputs, branch="both", train=True, mutable=["batch_stats"]
+                variables, *inputs, branch="whole", train=True, mutable=["batch_stats"]
             )
             output = cast(Any, output)
             seen = LossInputs(
@@ -206,7 +206,7 @@ def _joint_gradients(workload: Workload, batch: dict[str, Any]):
     peer.rnn.gru.dropout = 0.0
     placed = on_device(batch)
     placed["sequence"] = placed["sequence"].double()
-    logits = run_model(peer, placed, "both")[1]
+    logits = run_model(peer, placed, "whole")[1]
     F.cross_entropy(logits, placed["label"]).backward()
     theirs = {
         name: value.grad.cpu().numpy()

@@ -140,11 +140,17 @@ class CompiledStage:
         return np.asarray(metrics["loss"]).ravel()
 
 
+def make_state(workload: Workload, training: Training) -> State:
+    """The first state of a stage, with class centres of any kind."""
+    centers = jax.random.uniform(jax.random.key(1), (workload.classes, workload.network.model.bits))
+    memories = {"center": {"centers": centers}} if "center" in training.stage.losses else {}
+    return start(training.optimizer, training.stage, workload.variables, memories)
+
+
 def compile_stage(workload: Workload, stage: str, devices: int = 1) -> CompiledStage:
     """The one place that knows how the trainer wraps a step: `pmap` of a dispatch."""
     training = make_training(workload, stage)
-    centers = jax.random.uniform(jax.random.key(1), (workload.classes, workload.network.model.bits))
-    state = start(workload.network, training.optimizer, training.stage, workload.variables, centers)
+    state = make_state(workload, training)
     one_block = jax.tree.map(lambda array: np.asarray(array)[None], workload.batch)  # m = 1
     blocks = parallel.split(one_block, devices, axis=2)
     return compile_dispatch(training, (), state, blocks, jax.local_devices()[:devices])

@@ -9,7 +9,7 @@ one, as they do not depend on the bits:
     python -m sketchjax.main --config configs/quickdraw55.py:16 --workdir runs/quickdraw55-16 \
         --config.train.pretrained=runs/quickdraw55-64
 
-Time and expected figures: docs/results.md.
+Time and expected figures: docs/runs.md.
 """
 
 import os

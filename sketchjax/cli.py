@@ -223,6 +223,30 @@ def report(
     print(rebuild(workdir))
 
 
+@app.command()
+def study(
+    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a study.")],
+    markdown: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write it as Markdown, with pictures beside it."),
+    ] = None,
+) -> None:
+    """Print how far a study is and what it found, and make its report anew."""
+    from rich.console import Console
+
+    from sketchjax.report.study.markdown import write_markdown
+    from sketchjax.report.study.material import load_study
+    from sketchjax.report.study.page import rebuild_study
+    from sketchjax.report.study.progress import progress_table
+
+    material = load_study(workdir / "report" / "material.json")
+    print(rebuild_study(workdir))
+    Console(soft_wrap=True, highlight=False).print(progress_table(material.runs))
+    if markdown is not None:
+        write_markdown(markdown, material)
+        print(markdown)
+
+
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
     debug = "--debug" in sys.argv

@@ -8,13 +8,11 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from sketchjax.config_rules import STAGE_LOSSES, broken_rules, is_number, shown
+from sketchjax.config_rules import STAGES, broken_rules, is_number, shown
 from sketchjax.errors import ConfigError
 
 # A ConfigDict; its own annotations say that any field may be of any type, which helps nobody.
 Config: TypeAlias = Any
-
-STAGES = tuple(STAGE_LOSSES)
 
 
 def default() -> Config:
@@ -31,6 +29,13 @@ def default() -> Config:
     data.split_file = ""  # CSV of key_id,split; empty: the sizes below
     data.splits = {"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}
     data.categories = ()  # empty: all
+    # Categories kept out of training, to score codes of what was never seen: by name, or so many
+    # drawn by the seed. Scores are then of their queries against their gallery.
+    data.unseen = ()
+    data.unseen_count = 0
+    # Text file of word vectors (GloVe, word2vec) for losses that need them; empty: of the names'
+    # spelling, which knows no meaning.
+    data.word_vectors = ""
     data.recognized_only = False
     data.max_per_category = 0  # 0: no limit
     data.on_bad = "stop"  # or `skip`: leave bad records out and count them
@@ -60,9 +65,13 @@ def default() -> Config:
 
     config.model = model = ConfigDict(type_safe=False)
     model.bits = 64
+    model.branches = "both"  # or `cnn` or `rnn` alone
     model.dtype = "float32"  # of the computation; parameters are float32 always
     model.fusion_features = 0  # 0: the raw concatenation of both branches
+    # Above 0: no hash layer, but a rectified layer of so many features, for recognition alone.
+    model.recognition_features = 0
     model.cnn = {
+        "encoder": "alexnet",  # or `sketch_a_net`, `resnet50`
         "width": 1.0,
         "stem_stride": 4,
         "dense_features": 0,  # 0: 4096 times the width
@@ -73,6 +82,8 @@ def default() -> Config:
 
     config.train = train = ConfigDict(type_safe=False)
     train.batch_size = 256  # over all devices
+    # Above 0: batches of so many classes with as many sketches each; 0: drawn from all alike.
+    train.classes_per_batch = 0
     train.inner_steps = 8  # k: steps with the codes fixed, a block of k batches
     train.outer_steps = 4  # m: blocks in one dispatch
     train.weight_decay = 1e-4
@@ -82,7 +93,9 @@ def default() -> Config:
     train.checkpoint_seconds = 300.0
     train.keep_checkpoints = 2
     train.workers = 0  # processes that read ahead
-    train.pretrained = ""  # workdir of a finished run whose CNN and RNN branches to take
+    # Workdirs of runs whose trained branches to take, or their files of weights (.safetensors), for
+    # all that those hold; commas between. Stages of single branches are then left out.
+    train.pretrained = ""
 
     # Weights of the losses by stage (SketchMate, section 4.1).
     alone = {"cross_entropy": 1.0}

@@ -4,16 +4,19 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-# What the objective of a stage can see: a branch alone has no code features, and class centres and
-# fixed codes come with the last stages.
-STAGE_LOSSES = {
-    "cnn": ("cross_entropy",),
-    "rnn": ("cross_entropy",),
-    "joint": ("cross_entropy",),
-    "center": ("cross_entropy", "center"),
-    "full": ("cross_entropy", "center", "quantization"),
-}
+STAGES = ("cnn", "rnn", "joint", "center", "full")
 HASHING_STAGES = ("joint", "center", "full")
+# A branch alone has no code features: of the losses it can have the first.
+LOSSES = (
+    "cross_entropy",
+    "center",
+    "quantization",
+    "common_center",
+    "contrastive",
+    "semantic",
+)
+# The least side of a picture that an encoder can read, as strides of its stem and pixels.
+SMALLEST_PICTURE = {"alexnet": (14, 7), "sketch_a_net": (22, 15), "resnet50": (0, 1)}
 SPLITS = ("train", "validation", "gallery", "query")
 
 
@@ -35,10 +38,9 @@ def broken_rules(fields: dict[str, Any], devices: int) -> list[str]:
                 problems += [f"{name}={shown(sound.pop(name))}; {remedy}"]
     problems.sort()
     problems += _of_picture(sound) + _of_batches(sound, devices) + _of_data(sound)
-    for stage in STAGE_LOSSES:
+    for stage in STAGES:
         problems += _of_losses(sound, stage)
-    if not any(sound.get(f"stages.{stage}.epochs", 1) for stage in HASHING_STAGES):
-        problems.append("no stage trains the hash layer; give stages.joint.epochs at least 1")
+    problems += _of_model(sound) + _of_classes(sound)
     return problems
 
 
@@ -90,7 +92,7 @@ def _at_most(most: float) -> tuple[Callable[[Any], bool], str]:
 
 
 def _each_stage(*names: str) -> str:
-    return " ".join(f"stages.{stage}.{name}" for stage in STAGE_LOSSES for name in names)
+    return " ".join(f"stages.{stage}.{name}" for stage in STAGES for name in names)
 
 
 # Names of fields, what they must be, and what to do about it.
@@ -99,6 +101,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("model.bits", lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually"),
     ("model.dtype", *_one_of("float32", "bfloat16")),
     ("model.rnn.implementation", *_one_of("linen", "fused")),
+    ("model.branches", *_one_of("both", "cnn", "rnn")),
+    ("model.cnn.encoder", *_one_of(*SMALLEST_PICTURE)),
     # With less, the first convolution has no channel left.
     ("model.cnn.width", *_at_least(0.01)),
     ("data.on_bad", *_one_of("stop", "skip")),
@@ -115,8 +119,16 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "take 0 for never, or how many times its median the loss may be, such as 3",
     ),
     ("data.shards", lambda v: 1 <= v <= 99_999, "take 1 to 99999"),
-    ("data.categories", lambda v: all(type(name) is str for name in v), "give names as text"),
-    ("data.categories", lambda v: len({*v}) == len(v) and "" not in v, "give each name once"),
+    (
+        "data.categories data.unseen",
+        lambda v: all(type(name) is str for name in v),
+        "give names as text",
+    ),
+    (
+        "data.categories data.unseen",
+        lambda v: len({*v}) == len(v) and "" not in v,
+        "give each name once",
+    ),
     ("drawing.stroke_width", lambda v: v > 0, "take 1 to 2 pixels at a size of 224"),
     (_each_stage("schedule"), *_one_of("cosine", "steps", "constant")),
     (_each_stage("learning_rate"), lambda v: v > 0, "take 0.001, say"),
@@ -129,10 +141,10 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     (
         "augmentation.jitter augmentation.stroke_shift augmentation.deform augmentation.scale "
         "augmentation.anisotropy augmentation.shear augmentation.rotation augmentation.shift "
-        "data.max_per_category data.synthetic_per_category "
-        "model.fusion_features model.cnn.dense_features "
+        "data.max_per_category data.synthetic_per_category data.unseen_count "
+        "model.fusion_features model.recognition_features model.cnn.dense_features "
         "train.weight_decay train.clip_norm train.checkpoint_seconds train.workers "
-        + _each_stage("epochs", "warmup_epochs"),
+        "train.classes_per_batch " + _each_stage("epochs", "warmup_epochs"),
         *_at_least(0),
     ),
     (
@@ -144,7 +156,11 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ),
     # Far above what is of use, and far below what ends a machine.
     ("model.bits drawing.size", *_at_most(4096)),
-    ("model.rnn.hidden model.fusion_features model.cnn.dense_features", *_at_most(65_536)),
+    (
+        "model.rnn.hidden model.fusion_features model.recognition_features "
+        "model.cnn.dense_features data.unseen_count train.classes_per_batch",
+        *_at_most(65_536),
+    ),
     ("model.rnn.layers model.cnn.width", *_at_most(64)),
     ("data.points", *_at_most(65_535)),
     ("data.synthetic_per_category", *_at_most(10_000_000)),
@@ -178,12 +194,14 @@ def _of_picture(fields: dict[str, Any]) -> list[str]:
     size, stride = fields.get("drawing.size"), fields.get("model.cnn.stem_stride")
     width = fields.get("drawing.stroke_width")
     problems = []
-    # Three poolings make 1 pixel of 15, and the first convolution 15 of 14 strides and 7.
-    if size is not None and stride is not None and size < 14 * stride + 7:
-        problems.append(
-            f"drawing.size={size} leaves nothing after the last pooling with "
-            f"model.cnn.stem_stride={stride}; try a size of {14 * stride + 7} or more"
-        )
+    encoder = fields.get("model.cnn.encoder")
+    if None not in (size, stride, encoder) and fields.get("model.branches") != "rnn":
+        smallest = SMALLEST_PICTURE[encoder][0] * stride + SMALLEST_PICTURE[encoder][1]
+        if size < smallest:
+            problems.append(
+                f"drawing.size={size} leaves nothing after the last pooling with "
+                f"model.cnn.stem_stride={stride}; try a size of {smallest} or more"
+            )
     if size is not None and width is not None and width > size / 4:
         problems.append(
             f"drawing.stroke_width={width!r} is more than a quarter of drawing.size={size}; "
@@ -199,6 +217,58 @@ def _of_batches(fields: dict[str, Any], devices: int) -> list[str]:
         for name in ("train.batch_size", "evaluation.batch_size")
         if fields.get(name, devices) % devices
     ]
+
+
+def _of_model(fields: dict[str, Any]) -> list[str]:
+    """What a model and its stages must be to one another."""
+    epochs = {stage: fields.get(f"stages.{stage}.epochs", 1) for stage in STAGES}
+    branches, problems = fields.get("model.branches", "both"), []
+    trained = [
+        stage
+        for stage in STAGES
+        if epochs[stage]
+        and (
+            stage in HASHING_STAGES
+            or (branches in ("both", stage) and not fields.get("train.pretrained"))
+        )
+    ]
+    if not trained:
+        problems.append("no stage trains anything; give stages.joint.epochs at least 1")
+    elif branches == "both" and trained[-1] not in HASHING_STAGES:
+        problems.append(
+            "no stage trains the hash layer; give stages.joint.epochs at least 1, or "
+            "model.branches=cnn or rnn to recognise with that branch alone"
+        )
+    if fields.get("model.recognition_features"):
+        wrong = [
+            f"stages.{stage}.losses.{loss}"
+            for stage in HASHING_STAGES
+            for loss in ("quantization", "contrastive", "semantic")
+            if epochs[stage] and fields.get(f"stages.{stage}.losses", {}).get(loss)
+        ]
+        if wrong:
+            problems.append(
+                f"{', '.join(wrong)}: codes have no place in a network that recognises; set it "
+                "to 0, or model.recognition_features to 0"
+            )
+    return problems
+
+
+def _of_classes(fields: dict[str, Any]) -> list[str]:
+    problems = []
+    chosen, batch = fields.get("train.classes_per_batch", 0), fields.get("train.batch_size", 0)
+    if chosen and batch % chosen:
+        problems.append(
+            f"train.batch_size={batch} does not divide over train.classes_per_batch={chosen}; "
+            f"try {max(1, batch // chosen) * chosen}"
+        )
+    unseen, all_names = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    if unseen and fields.get("data.unseen_count"):
+        problems.append("data.unseen names categories, data.unseen_count draws them; use one")
+    missing = [name for name in unseen if all_names and name not in all_names]
+    if missing:
+        problems.append(f"data.unseen={shown(missing)} are not among data.categories")
+    return problems
 
 
 def _of_data(fields: dict[str, Any]) -> list[str]:
@@ -241,14 +311,15 @@ def _of_splits(splits: dict[str, Any]) -> list[str]:
 
 
 def _of_losses(fields: dict[str, Any], stage: str) -> list[str]:
-    path, known = f"stages.{stage}.losses", STAGE_LOSSES[stage]
+    path = f"stages.{stage}.losses"
+    known = LOSSES if stage in HASHING_STAGES else LOSSES[:1]
     weights = fields.get(path)
     if weights is None:
         return []
     problems = []
     for name, weight in weights.items():
-        if name not in STAGE_LOSSES["full"]:
-            choices = ", ".join(STAGE_LOSSES["full"])
+        if name not in LOSSES:
+            choices = ", ".join(LOSSES)
             problems.append(f"{path}.{name}={shown(weight)} is no loss; there are {choices}")
         elif not is_number(weight) or weight < 0:
             problems.append(f"{path}.{name}={shown(weight)}; give a weight of at least 0")

@@ -1,10 +1,8 @@
 """One run, read from top to bottom: data, stages, codes, scores, report."""
 
-import io
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +11,24 @@ import numpy as np
 
 from sketchjax import parallel
 from sketchjax.config import Config, validate
-from sketchjax.data.feed import Order
-from sketchjax.data.manifest import NAME
+from sketchjax.data.manifest import NAME, Manifest
+from sketchjax.data.unseen import unseen_categories
+from sketchjax.data.word_vectors import read_word_vectors, spelling_vectors
 from sketchjax.errors import Stopped
-from sketchjax.files import sha256, write_whole
+from sketchjax.evaluation import Run, evaluate_stage, finish
+from sketchjax.files import sha256
 from sketchjax.models import network as networks
 from sketchjax.models.weights import save_weights
-from sketchjax.ops.hamming import pack_codes
 from sketchjax.report.announcement import announcement
-from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.log import RunLog
-from sketchjax.report.page import write_report
-from sketchjax.report.results import collect_results, radius_curve
-from sketchjax.report.writers import read_metrics, read_results, write_results
-from sketchjax.retrieval import metrics
-from sketchjax.retrieval.encode import Encoded, binarize
+from sketchjax.report.writers import read_results
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.data import await_data, check_data, prepare_data
+from sketchjax.train.data import await_data, check_categories, check_data, prepare_data
 from sketchjax.train.feeds import Feeds
 from sketchjax.train.run import Trainer
+from sketchjax.train.split import TrainingSplit
 from sketchjax.train.workdir import alone, check_config, keep_config
 
 
@@ -67,7 +62,7 @@ def run(
             plan, passes = this.trainer.plan, this.passes
             if left:
                 log.note(left)
-            log.note(announcement(config, passes.manifest, passes.network, plan))
+            log.note(announcement(config, this.trainer.feeds.split, passes.network, plan))
             log.note(this.trainer.feeds.choice[1])
             variables = {}
             for stage, current in this.trainer.stages():
@@ -76,20 +71,6 @@ def run(
                 if first:
                     save_weights(workdir / "weights" / f"{stage.name}.safetensors", variables)
             return finish(this, variables)
-
-
-# --- 1. the parts ----------------------------------------------------------------------------
-
-
-@dataclass
-class Run:
-    """What the parts of a run share. passes: over the data folder; trainer: of all stages."""
-
-    config: Config
-    workdir: Path
-    passes: Passes
-    trainer: Trainer
-    log: RunLog
 
 
 def assemble(
@@ -103,6 +84,10 @@ def assemble(
 ) -> Run:
     """The network of a config, the plan of its stages, and their trainer, for a data folder."""
     manifest = check_data(folder)
+    check_categories(config, manifest)
+    data = config.data
+    unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
+    split = TrainingSplit(folder, manifest, unseen)
     network = networks.build(
         config,
         classes=len(manifest.categories),
@@ -123,119 +108,33 @@ def assemble(
         task=log.task,
         check=check,
     )
-    order = Order(
-        manifest.counts["train"], config.train.batch_size, config.train.inner_steps, key=()
-    )
+    feeds = Feeds(config, folder, split, workdir, log)
+    plan = stages.plan(config, feeds.order().blocks_per_epoch)
     trainer = Trainer(
         config=config,
-        feeds=Feeds(config, folder, workdir, log),
+        feeds=feeds,
         workdir=workdir,
         network=network,
-        plan=stages.plan(config, order.blocks_per_epoch),
+        plan=plan,
         passes=passes,
         checkpoints=checkpoints,
         log=log,
         should_stop=should_stop,
         progress=Progress(data=sha256(folder / NAME)),
         started=started,
+        word_vectors=word_vectors(config, manifest, plan, log),
     )
     return Run(config, workdir, passes, trainer, log)
 
 
-def evaluate_stage(this: Run, stage: stages.Stage, variables: dict) -> None:
-    """Validation accuracy after every stage, and the retrieval's scores where asked for.
-
-    Those of the last stage are the run's own: `finish` takes them.
-    """
-    values: dict[str, float] = {}
-    if this.passes.manifest.counts.get("validation"):
-        encoded = this.passes.encode(variables, "validation", stage.row.branch)
-        values["validation_accuracy"] = metrics.accuracy(encoded.predictions, encoded.labels)
-    if stage.name in this.config.evaluation.after_stages and stage is not this.trainer.plan[-1]:
-        gallery = this.passes.encode(variables, "gallery")
-        query = this.passes.encode(variables, "query")
-        values |= stage_scores(score(this, gallery, query), gallery)
-    this.trainer.progress.scores[stage.name] = values
-    this.log.scores(stage, this.trainer.steps_before(stage), values)
-
-
-# --- 2. codes, scores, report ----------------------------------------------------------------
-
-
-def score(this: Run, gallery: Encoded, query: Encoded) -> metrics.Scores:
-    """Exact scores of the query codes against the gallery's."""
-    return metrics.evaluate(
-        pack_codes(binarize(query.features)),
-        query.labels,
-        pack_codes(binarize(gallery.features)),
-        gallery.labels,
-        bits=this.config.model.bits,
-        precision_at=sorted({100, 200, *this.config.evaluation.precision_at}),
-    )
-
-
-def stage_scores(scores: metrics.Scores, gallery: Encoded) -> dict[str, float]:
-    """What is told of the codes after a stage."""
-    values = {
-        name: value
-        for name, value in scores.as_dict().items()
-        if name.startswith(("map", "precision_at", "d1", "d2"))
-    }
-    return values | {"accuracy_gallery": metrics.accuracy(gallery.predictions, gallery.labels)}
-
-
-def finish(this: Run, variables: dict) -> dict[str, Any]:
-    """Codes of gallery and query, their scores, the report, and last of all results.json.
-
-    A workdir with results.json is a run that came to its end.
-    """
-    gallery = this.passes.encode(variables, "gallery")
-    query = this.passes.encode(variables, "query")
-    scores, last = score(this, gallery, query), this.trainer.plan[-1]
-    values = stage_scores(scores, gallery)
-    this.trainer.progress.scores[last.name] |= values
-    this.trainer.progress.seconds_total = this.trainer.seconds_total()
-    this.log.scores(last, this.trainer.steps_before(last), values)
-    results = collect_results(
-        this.config, this.passes.manifest, scores, gallery, query, this.trainer.progress
-    )
-    if jax.process_index() == 0:
-        leave(this, scores, gallery, query, results)
-    return results
-
-
-def leave(
-    this: Run, scores: metrics.Scores, gallery: Encoded, query: Encoded, results: dict[str, Any]
-) -> None:
-    """What a run leaves in its workdir: codes, report, and last of all results.json."""
-    codes = {}
-    for split, encoded in (("gallery", gallery), ("query", query)):
-        codes[split] = pack_codes(binarize(encoded.features))
-        save_array(this.workdir / "codes" / f"{split}.npy", codes[split])
-        save_array(this.workdir / "codes" / f"{split}_labels.npy", encoded.labels)
-    write_report(
-        this.workdir,
-        results=results,
-        metrics=read_metrics(this.workdir),
-        curve=radius_curve(scores.curve),
-        entropy_example=entropy_example(this.passes.folder),
-        retrievals=example_retrievals(
-            this.passes.folder,
-            codes,
-            scores,
-            gallery,
-            query,
-            queries=this.config.evaluation.queries_shown,
-            retrieved=this.config.evaluation.retrieved,
-        ),
-        title=this.config.name,
-        measured_on="queries against the gallery",
-    )
-    write_results(this.workdir, results)
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file whole or not at all."""
-    content = io.BytesIO()
-    np.save(content, array)
-    write_whole(path, content.getvalue())
+def word_vectors(
+    config: Config, manifest: Manifest, plan: list[stages.Stage], log: RunLog
+) -> np.ndarray | None:
+    """The word vector of each category f[l e], where the objective of a stage needs them."""
+    if not any("semantic" in stage.losses for stage in plan):
+        return None
+    path = config.data.word_vectors
+    if path:
+        return read_word_vectors(Path(path), manifest.categories)
+    log.note("word vectors: none given in data.word_vectors; those of the names' spelling are used")
+    return spelling_vectors(manifest.categories)

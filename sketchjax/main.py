@@ -1,7 +1,8 @@
 """Train, evaluate and report: python -m sketchjax.main --config FILE[:ARG] --workdir DIR.
 
-Run again with the same flags, it goes on where it was stopped; when it is done, it prints the
-result. Any field of the config can be given as --config.SECTION.FIELD=VALUE.
+FILE is the config of one run, or of a study: a set of runs that share what can be shared, and a
+report over all of them. Run again with the same flags, it goes on where it was stopped; when it is
+done, it prints the result. Any field of the config can be given as --config.SECTION.FIELD=VALUE.
 """
 
 import hashlib
@@ -21,8 +22,9 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 from rich.console import Console
 
-from sketchjax.config import validate, wrong_text
+from sketchjax.config import validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
+from sketchjax.study.config import is_study, validate_study, wrong_study_text
 
 # jax is imported when the flags are right: an answer to a wrong one takes no seconds, and the
 # processes that read data ahead import this module without it.
@@ -53,7 +55,7 @@ def _parse(arguments: list[str]) -> list[str]:
     rest: list[str] = []
     try:
         rest = _read_flags(right)
-        validate(_CONFIG.value)
+        (validate_study if is_study(_CONFIG.value) else validate)(_CONFIG.value)
     except ConfigError as error:
         problems += error.problems
     except (Exception, SystemExit) as error:
@@ -96,11 +98,11 @@ def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
             right.append(argument)
             continue
         negated, path, text = match.groups()
-        is_switch = text is None and wrong_text(path, "true") is None
+        is_switch = text is None and wrong_study_text(path, "true") is None
         parts = [argument]
         if text is None and not negated and not is_switch:
             parts.append(text := next(left, ""))
-        problem = wrong_text(path, "true" if text is None else text)
+        problem = wrong_study_text(path, "true" if text is None else text)
         if problem:
             problems.append(problem)
         else:
@@ -146,11 +148,14 @@ def _run(_: list[str]) -> None:
         parallel.join(str(_COORDINATOR.value), _PROCESSES.value, _PROCESS.value)
     should_stop = stop_on_signals()
     from sketchjax import experiment
+    from sketchjax.study.run import run_study
 
     keep_compiled()
     workdir = Path(str(_WORKDIR.value))
     try:
         with on_disk("the run cannot go on"):
+            if is_study(_CONFIG.value):
+                sys.exit(run_study(_CONFIG.value, workdir, should_stop).exit_code)
             results = experiment.run(_CONFIG.value, workdir, should_stop)
     except SketchjaxError as error:
         _fail(error)
@@ -228,13 +233,19 @@ def stop_on_signals() -> Callable[[], bool]:
 def show(results: dict, workdir: Path) -> None:
     """Print the main figures and where the report is."""
     out = Console(soft_wrap=True, highlight=False)
+    parts, hashes = [], results["bits"] is not None
+    if hashes:
+        parts += [
+            f"MAP {results['map']:.4f} (between {results['map_worst']:.4f} and "
+            f"{results['map_best']:.4f} over orders of ties)",
+            f"precision@200 {results['precision_at_200']:.4f}",
+        ]
+    if results["accuracy"] is not None:
+        parts.append(f"accuracy {results['accuracy']:.4f}")
+    out.print("  ".join(parts))
+    what = f"{results['bits']} bits" if hashes else "recognition"
     out.print(
-        f"MAP {results['map']:.4f} (between {results['map_worst']:.4f} and "
-        f"{results['map_best']:.4f} over orders of ties)  "
-        f"precision@200 {results['precision_at_200']:.4f}  accuracy {results['accuracy']:.4f}"
-    )
-    out.print(
-        f"{results['bits']} bits, {results['classes']} classes, {results['train']:,} training "
+        f"{what}, {results['classes']} classes, {results['train']:,} training "
         f"sketches, {results['queries']:,} queries against {results['gallery']:,}"
     )
     out.print(f"report: {workdir / 'report' / 'index.html'}")

@@ -23,6 +23,11 @@ def average(tree: Any) -> Any:
     return lax.pmean(tree, AXIS)
 
 
+def joined(part: jax.Array) -> jax.Array:
+    """The arrays f[b ...] of all devices of all processes as one, inside `over_devices`."""
+    return lax.all_gather(part, AXIS, tiled=True)
+
+
 def over_devices(
     step: Callable, *, inputs: tuple, outputs: Any, devices: Sequence[Any] | None = None
 ) -> Callable:

@@ -10,6 +10,20 @@ os.environ["XLA_FLAGS"] = (
 ).strip()
 
 import pytest
+from tiny_run import quick_compilation, whole_run
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """What other processes need to compile as quickly as this one does."""
+    with quick_compilation(tmp_path_factory) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, environment) -> Path:
+    """The workdir of a tiny run that was never stopped, in one process with four devices."""
+    return whole_run(tmp_path_factory, environment)
 
 
 @pytest.fixture(scope="session")

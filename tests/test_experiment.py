@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from tiny_run import quick_compilation, same_figures, same_weights, tiny_config, whole_run
+from tiny_run import same_figures, same_weights, tiny_config
 
 from sketchjax import experiment
 from sketchjax.data.manifest import Manifest
@@ -17,18 +17,6 @@ from sketchjax.report.writers import RESULT_KEYS
 from sketchjax.train.workdir import alone
 
 STAGES = ("cnn", "rnn", "joint", "center", "full")
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    with quick_compilation(tmp_path_factory) as environment:
-        yield environment
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, environment) -> Path:
-    """The workdir of a run that was never stopped."""
-    return whole_run(tmp_path_factory, environment)
 
 
 @pytest.fixture

@@ -6,33 +6,18 @@ import time
 from pathlib import Path
 
 import orjson
-import pytest
 from tiny_run import (
     CONFIG,
     command,
     finish,
     output,
-    quick_compilation,
     run_command,
     same_figures,
     same_weights,
     stages_told,
     start,
     wait_for,
-    whole_run,
 )
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    with quick_compilation(tmp_path_factory) as environment:
-        yield environment
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, environment) -> Path:
-    """The workdir of a run that was never stopped."""
-    return whole_run(tmp_path_factory, environment)
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:

@@ -7,7 +7,6 @@ handles one record at a time takes 50 to 170.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +14,9 @@ import grain
 import numpy as np
 from absl import flags
 
-from sketchjax.data.permutation import permute, round_keys
+from sketchjax.data.order import Order
 from sketchjax.data.shards import Records, Shards
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError
 
 _ENDLESS = 2**62  # blocks; grain wants a length
 
@@ -45,44 +44,6 @@ class Scan(NamedTuple):
     batch: Batch
     entropy: np.ndarray
     mask: np.ndarray
-
-
-@dataclass(frozen=True)
-class Order:
-    """Which sketches of a training split stand where, in the batches of all epochs.
-
-    size: sketches of the split; batch: sketches of a step, over all processes; inner_steps: steps
-    of a block. An epoch is a permutation keyed by `key` and its number, dealt out in batches: no
-    sketch comes twice within it, and what does not fill a last block is left out.
-    """
-
-    size: int
-    batch: int
-    inner_steps: int
-    key: tuple[int, ...]
-
-    def __post_init__(self) -> None:
-        if self.size < self.batch * self.inner_steps:
-            raise DataError(
-                f"there are {self.size} training sketches, less than one block of "
-                f"{self.inner_steps} batches of {self.batch}; choose smaller batches or fewer steps"
-            )
-
-    @property
-    def blocks_per_epoch(self) -> int:
-        """Whole blocks of an epoch."""
-        return self.size // (self.batch * self.inner_steps)
-
-    def of_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first place of each batch in the shuffled split, i32[k], and the keys u32[r]."""
-        epoch, within = divmod(block, self.blocks_per_epoch)
-        first = (within * self.inner_steps + np.arange(self.inner_steps)) * self.batch
-        return first.astype(np.int32), round_keys(*self.key, epoch)
-
-    def indices(self, block: int) -> np.ndarray:
-        """The records of a block's batches, i64[k b], an axis for each."""
-        first, keys = self.of_block(block)
-        return permute(first[:, None] + np.arange(self.batch), self.size, keys)
 
 
 def train_feed(

@@ -1,6 +1,7 @@
 """Quantisation loss (SketchMate, eq. 3)."""
 
 import jax
+import jax.numpy as jnp
 
 
 def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
@@ -12,3 +13,8 @@ def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
     if features.shape != codes.shape:
         raise ValueError(f"features {features.shape} and codes {codes.shape} differ in shape")
     return ((features - codes) ** 2).sum(-1).mean()
+
+
+def nearest_codes(features: jax.Array) -> jax.Array:
+    """The codes nearest to features f[n d] in (0, 1) (eq. 1): f32[n d] of 0 and 1."""
+    return (features > 0.5).astype(jnp.float32)

@@ -1,77 +1,11 @@
 """The CNN branch: AlexNet without local response normalisation (Krizhevsky et al. 2012)."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sketchjax.ops.convolution import conv2d, max_pool
-from sketchjax.ops.dropout import dropout
-
-
-class Conv(nn.Module):
-    """A convolution with bias, or followed by batch normalisation instead of it."""
-
-    features: int
-    size: int
-    stride: int = 1
-    padding: int = 0
-    batch_norm: bool = True
-    axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """f[b h w c] -> f[b h' w' features], before the rectifier."""
-        shape = (self.size, self.size, images.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.he_normal(), shape)
-        images = conv2d(
-            images.astype(self.dtype),
-            kernel.astype(self.dtype),
-            stride=self.stride,
-            padding=self.padding,
-        )
-        if self.batch_norm:
-            return batch_norm(self.axis_name, self.dtype, train)(images)
-        return images + self.param("bias", nn.initializers.zeros, (self.features,)).astype(
-            self.dtype
-        )
-
-
-def batch_norm(axis_name: str | None, dtype: jnp.dtype, train: bool) -> Callable:
-    """Batch normalisation with statistics over all devices of `axis_name`."""
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=0.9,
-        dtype=dtype,
-        axis_name=axis_name if train else None,
-        name="norm",
-    )
-
-
-class Dense(nn.Module):
-    """A dense layer, its batch normalisation, rectifier and dropout."""
-
-    features: int
-    dropout: float
-    batch_norm: bool
-    axis_name: str | None = None
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, features: jax.Array, train: bool, keys: jax.Array | None) -> jax.Array:
-        """f[b c] -> f[b features]."""
-        features = nn.Dense(
-            self.features,
-            use_bias=not self.batch_norm,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=self.dtype,
-            name="dense",
-        )(features)
-        if self.batch_norm:
-            features = batch_norm(self.axis_name, self.dtype, train)(features)
-        return dropout(nn.relu(features), self.dropout, keys if train else None)
+from sketchjax.models.layers import Conv, Dense
+from sketchjax.ops.convolution import max_pool
 
 
 class AlexNet(nn.Module):
@@ -90,6 +24,11 @@ class AlexNet(nn.Module):
     dropout: float = 0.5
     axis_name: str | None = None
     dtype: jnp.dtype = jnp.float32
+
+    @staticmethod
+    def smallest_size(stem_stride: int) -> int:
+        """Least s, in pixels: the first convolution leaves 15 places of it, three poolings 1."""
+        return 14 * stem_stride + 7
 
     def setup(self):
         def conv(features: int, size: int, padding: int, stride: int = 1) -> Conv:

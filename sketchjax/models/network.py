@@ -9,9 +9,14 @@ import jax.numpy as jnp
 from sketchjax.config import Config
 from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.bigru import BiGRU
+from sketchjax.models.resnet import ResNet50
+from sketchjax.models.sketch_a_net import SketchANet
 from sketchjax.models.two_branch import Output, TwoBranch
 from sketchjax.ops.augment import augment
 from sketchjax.ops.draw import bounding_center, rasterize, sequence
+
+# What reads the picture, by the name that `model.cnn.encoder` takes.
+ENCODERS = {"alexnet": AlexNet, "sketch_a_net": SketchANet, "resnet50": ResNet50}
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,11 @@ class Network:
         inputs = self.inputs(points, length, branch)
         return cast(Output, self.model.apply(variables, *inputs, branch=branch))
 
+    def fusion_layer(self, variables: dict, points: jax.Array, length: jax.Array) -> jax.Array:
+        """What the hash layer reads, f32[b f], of points u8[b t 3] and length i[b]."""
+        inputs = self.inputs(points, length, "whole")
+        return cast(jax.Array, self.model.apply(variables, *inputs, method="fusion_layer"))
+
     def apply_in_training(
         self,
         variables: dict,
@@ -73,11 +83,11 @@ class Network:
         center: f[b 2], what stands in the middle of the raster; by default the drawing's own.
         """
         raster = steps = None
-        if branch != "rnn":
+        if branch != "rnn" and self.model.cnn is not None:
             raster = rasterize(
                 points, length, size=self.size, stroke_width=self.stroke_width, center=center
             )
-        if branch != "cnn":
+        if branch != "cnn" and self.model.rnn is not None:
             steps = sequence(points, length, scale=self.offset_scale)
         return raster, steps, length
 
@@ -86,24 +96,27 @@ def build(config: Config, *, classes: int, offset_scale: float, axis_name: str |
     """The network of a config; axis_name: the devices' axis for batch normalisation."""
     model = config.model
     dtype = jnp.dtype(model.dtype)
-    cnn = AlexNet(
-        width=model.cnn.width,
-        stem_stride=model.cnn.stem_stride,
-        dense_features=model.cnn.dense_features or None,
-        batch_norm=model.cnn.batch_norm,
-        dropout=model.cnn.dropout,
-        axis_name=axis_name,
-        dtype=dtype,
-    )
-    rnn = BiGRU(
-        hidden=model.rnn.hidden,
-        layers=model.rnn.layers,
-        dropout=model.rnn.dropout,
-        implementation=model.rnn.implementation,
-        dtype=dtype,
-    )
+    cnn = rnn = None
+    if model.branches != "rnn":
+        cnn = ENCODERS[model.cnn.encoder](
+            width=model.cnn.width,
+            stem_stride=model.cnn.stem_stride,
+            dense_features=model.cnn.dense_features or None,
+            batch_norm=model.cnn.batch_norm,
+            dropout=model.cnn.dropout,
+            axis_name=axis_name,
+            dtype=dtype,
+        )
+    if model.branches != "cnn":
+        rnn = BiGRU(
+            hidden=model.rnn.hidden,
+            layers=model.rnn.layers,
+            dropout=model.rnn.dropout,
+            implementation=model.rnn.implementation,
+            dtype=dtype,
+        )
     return Network(
-        TwoBranch(model.bits, classes, cnn, rnn, model.fusion_features),
+        TwoBranch(model.bits, classes, cnn, rnn, model.fusion_features, model.recognition_features),
         size=config.drawing.size,
         stroke_width=config.drawing.stroke_width,
         offset_scale=offset_scale,

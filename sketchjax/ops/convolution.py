@@ -4,9 +4,13 @@ On a GPU both are XLA's own. On a CPU, XLA's gradient of a convolution is slow, 
 `lax.scan` 150 times slower still (5x5, 48 to 128 channels, 16x16, batch 64: 19 s a step); its
 forward pass is fast in both. So there the gradient of the pictures is a forward pass too, with the
 kernel turned round, and that of the kernel is matmuls of shifted slices. Tried and slower, in a
-whole training step of the network (64 px, batch 64, two cores, 375 sketches/s as it is): all slices
+whole training step of AlexNet (64 px, batch 64, two cores, 375 sketches/s as it is): all slices
 side by side times one matmul, forward and backward, 300; that below 5x5 alone, 330; XLA's own
 gradient of the pooling, as of any slice with steps, 40 ms of 190.
+
+Two kinds of convolution, of a ResNet at small sizes above all, are one matmul on a CPU: those of
+1x1 (two thirds of XLA's time), and those whose kernel is larger than the picture, for which XLA's
+way breaks down (3x3, 256 to 256 channels, 2x2, batch 64, forward and backward: 128 ms, so 4.6).
 """
 
 from functools import partial
@@ -29,7 +33,43 @@ def conv2d(images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: in
     """
     if jax.default_backend() != "cpu":
         return _native(images, kernel, stride, padding)
+    (height, width), (rows, columns) = images.shape[1:3], kernel.shape[:2]
+    if rows == columns == 1 and not padding:
+        return pointwise(images, kernel, stride)
+    if height < rows and width < columns and padding < min(rows, columns):
+        return between_places(images, kernel, stride, padding)
     return conv2d_on_cpu(images, kernel, stride, padding)
+
+
+def pointwise(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
+    """`conv2d` with a kernel of 1x1, as one matmul of all places."""
+    images = images[:, ::stride, ::stride]
+    flat = images.reshape(-1, images.shape[-1]) @ kernel[0, 0]
+    return flat.reshape(*images.shape[:3], -1)
+
+
+def between_places(
+    images: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0
+) -> jax.Array:
+    """`conv2d` as a dense layer from all places of the picture to all of the result.
+
+    padding: less than the kernel's sides.
+    """
+    height, width, channels = images.shape[1:]
+    rows, columns = (
+        (size + 2 * padding - own) // stride + 1
+        for size, own in zip((height, width), kernel.shape[:2], strict=True)
+    )
+    # For each place of the result: what of the kernel lies on the picture, zeros elsewhere.
+    wide = jnp.pad(kernel, ((height, height), (width, width), (0, 0), (0, 0)))
+    to_each = [
+        wide[top : top + height, left : left + width]
+        for top in range(height + padding, height + padding - stride * rows, -stride)
+        for left in range(width + padding, width + padding - stride * columns, -stride)
+    ]
+    matrix = jnp.stack(to_each, 3).reshape(height * width * channels, -1)
+    flat = images.reshape(len(images), -1) @ matrix
+    return flat.reshape(-1, rows, columns, kernel.shape[-1])
 
 
 def _native(images: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -94,8 +134,14 @@ def _kernel_gradient(images, gradient, shape, stride, padding):
     return jnp.stack(products).reshape(shape)
 
 
-def max_pool(images: jax.Array, *, window: int = 3, stride: int = 2) -> jax.Array:
-    """Largest value of each window, no padding: f[b h w c] -> f[b h' w' c]."""
+def max_pool(images: jax.Array, *, window: int = 3, stride: int = 2, padding: int = 0) -> jax.Array:
+    """Largest value of each window: f[b h w c] -> f[b h' w' c].
+
+    padding: places on all four sides that are never the largest; less than the window.
+    """
+    if padding:
+        sides = (padding, padding)
+        images = jnp.pad(images, ((0, 0), sides, sides, (0, 0)), constant_values=-jnp.inf)
     if jax.default_backend() != "cpu":
         return lax.reduce_window(
             images,

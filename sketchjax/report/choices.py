@@ -14,6 +14,7 @@ from sketchjax.report.paper import FULL
 
 # What SketchMate leaves open, and the fields that answer it here; a section means all its fields.
 OPEN_QUESTIONS = (
+    ("what reads the picture", ("model.cnn.encoder", "model.branches")),
     ("AlexNet: width, stride of the first layer, units of the dense layers",
      ("model.cnn.width", "model.cnn.stem_stride", "model.cnn.dense_features")),
     ("AlexNet: batch normalisation", ("model.cnn.batch_norm",)),
@@ -23,7 +24,9 @@ OPEN_QUESTIONS = (
     ("size of the picture and width of its strokes, in pixels",
      ("drawing.size", "drawing.stroke_width")),
     ("changes to training sketches", ("augmentation",)),
-    ("batch size", ("train.batch_size",)),
+    ("batch size, and classes of a balanced batch (0: drawn from all alike)",
+     ("train.batch_size", "train.classes_per_batch")),
+    ("trained parts that the run began with", ("train.pretrained",)),
     ("iterations with the codes fixed, in stage 5", ("train.inner_steps",)),
     ("which epochs belong to which stage",
      tuple(f"stages.{stage}.epochs" for stage in STAGES)),
@@ -34,10 +37,11 @@ OPEN_QUESTIONS = (
     ("number format of the computation", ("model.dtype",)),
     ("random seed", ("seed",)),
 )  # fmt: skip
-SYMBOLS = {"cross_entropy": "CEL", "center": "SCL", "quantization": "QL"}
+SYMBOLS = {"cross_entropy": "CEL", "common_center": "CL", "center": "SCL", "quantization": "QL"}
 # Rows of the paper's table 1 by the losses that trained them.
 PAPER_ROWS = {
     frozenset({"cross_entropy"}): "Our+CEL",
+    frozenset({"cross_entropy", "common_center"}): "Our+CEL+CL",
     frozenset({"cross_entropy", "center"}): "Our+CEL+SCL",
     frozenset({"cross_entropy", "center", "quantization"}): FULL,
 }
@@ -81,7 +85,7 @@ def config_stages(config: Mapping[str, Any]) -> list[Stage]:
     given = config.get("stages") or {}
     for name in STAGES:
         stage = given.get(name) or {}
-        if not stage.get("epochs"):
+        if not stage.get("epochs") or _left_out(config, name):
             continue
         losses = stage.get("losses") or {}
         # A ConfigDict sorts its keys: back to the paper's order, then whatever it does not know.
@@ -89,6 +93,14 @@ def config_stages(config: Mapping[str, Any]) -> list[Stage]:
         row = None if name in SINGLE_BRANCHES else PAPER_ROWS.get(frozenset(weights))
         stages.append(Stage(name, _objective(weights), float(stage["epochs"]), paper_row=row))
     return stages
+
+
+def _left_out(config: Mapping[str, Any], stage: str) -> bool:
+    """Whether a branch is not trained alone: the model has none, or it comes trained."""
+    if stage not in SINGLE_BRANCHES:
+        return False
+    branches = (config.get("model") or {}).get("branches", "both")
+    return branches not in ("both", stage) or bool((config.get("train") or {}).get("pretrained"))
 
 
 def _objective(weights: Mapping[str, float]) -> str:

@@ -56,13 +56,29 @@ def example_retrievals(
     ranked = scores.query[np.argsort(-scores.average_precision, kind="stable")]
     steps = np.linspace(0.1, 0.95, queries) * (len(ranked) - 1)
     chosen = ranked[np.unique(steps.astype(int))]
+    indices = {"gallery": gallery.index, "query": query.index}
+    return retrievals_of(folder, codes, indices, chosen, retrieved)
+
+
+def retrievals_of(
+    folder: Path,
+    codes: dict[str, np.ndarray],
+    indices: dict[str, np.ndarray],
+    chosen: np.ndarray,
+    retrieved: int,
+) -> list[Retrieval]:
+    """The nearest gallery sketches of chosen queries.
+
+    codes: packed u8[n d/8], and indices: i[n], the record of each in its split, of `gallery` and
+    `query`; chosen: i[q], places in the codes of `query`; retrieved: results of each.
+    """
     distances, places = search(codes["query"][chosen], codes["gallery"], retrieved)
     names = Manifest.load(folder).categories
     retrievals = []
     with Shards(folder, "query") as asked, Shards(folder, "gallery") as items:
-        own = asked.read(query.index[chosen])
+        own = asked.read(indices["query"][chosen])
         for row, label in enumerate(own.labels):
-            found = items.read(gallery.index[places[row]])
+            found = items.read(indices["gallery"][places[row]])
             neighbours = [
                 Neighbour(
                     _points(found, place),

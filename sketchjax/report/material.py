@@ -144,7 +144,7 @@ def fill_stages(
 
 def save_material(path: Path, material: Material) -> None:
     """Write the material as JSON, whole or not at all; arrays become lists, NaN null."""
-    write_whole(path, orjson.dumps(material, option=JSON_OPTIONS, default=_plain) + b"\n")
+    write_whole(path, orjson.dumps(material, option=JSON_OPTIONS, default=plain_arrays) + b"\n")
 
 
 def load_material(path: Path) -> Material:
@@ -171,8 +171,8 @@ def _material(values: Mapping[str, Any]) -> Material:
             dict(values)
             | {
                 "curve": curve and PrecisionRecall(*_floats(curve, "recall", "precision")),
-                "entropy_example": example and _entropy_example(example),
-                "retrievals": [_retrieval(retrieval) for retrieval in values["retrievals"]],
+                "entropy_example": example and read_entropy_example(example),
+                "retrievals": [read_retrieval(retrieval) for retrieval in values["retrievals"]],
                 "stages": [Stage(**stage) for stage in values["stages"]],
                 "open_choices": [OpenChoice(**choice) for choice in values["open_choices"]],
             }
@@ -180,14 +180,14 @@ def _material(values: Mapping[str, Any]) -> Material:
     )
 
 
-def _entropy_example(values: dict[str, Any]) -> EntropyExample:
+def read_entropy_example(values: dict[str, Any]) -> EntropyExample:
     read: dict[str, Any] = {"entropies": np.asarray(values["entropies"], np.float64)}
     for part in ("low_tail", "middle", "high_tail"):
         read[part] = [_points(points) for points in values[part]]
     return EntropyExample(**(values | read))
 
 
-def _retrieval(values: Mapping[str, Any]) -> Retrieval:
+def read_retrieval(values: Mapping[str, Any]) -> Retrieval:
     results = [
         Neighbour(**(result | {"points": _points(result["points"])}))
         for result in values["results"]
@@ -203,7 +203,7 @@ def _floats(values: Mapping[str, Any], *names: str) -> list[np.ndarray]:
     return [np.asarray(values[name], np.float64) for name in names]
 
 
-def _plain(value: Any) -> Any:
+def plain_arrays(value: Any) -> Any:
     """What orjson cannot write by itself: arrays that are not C-contiguous, ml_collections."""
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value)

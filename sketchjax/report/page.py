@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from sketchjax.errors import DataError
@@ -30,9 +30,8 @@ from sketchjax.report.material import (
     save_material,
 )
 from sketchjax.report.svg import path_data, view_box
+from sketchjax.report.template import environment
 from sketchjax.report.writers import JSON_OPTIONS, read_metrics, read_results
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(
@@ -150,7 +149,7 @@ def _write_tables(
     distances = tables.distance_table(results)
     made = [tables.result_table(results), *([distances] if distances else [])]
     if material.stages:
-        made.append(tables.stage_table(material.stages, int(results["bits"]), material.measured_on))
+        made.append(tables.stage_table(material.stages, results["bits"], material.measured_on))
         made.append(tables.speed_table(material.stages))
     if material.retrievals:
         made.append(tables.retrieval_table(material.retrievals))
@@ -184,7 +183,7 @@ def _bounds(results: Mapping[str, Any]) -> list[tuple[int, float, float | None]]
     ks = sorted(
         int(key.removeprefix(prefix))
         for key in results
-        if key.startswith(prefix) and key.removeprefix(prefix).isdigit()
+        if key.startswith(prefix) and key.removeprefix(prefix).isdigit() and results["bits"]
     )
     return [(k, results[f"{prefix}{k}"], tables.precision_bound(results, k)) for k in ks]
 
@@ -210,13 +209,7 @@ def _verdict(rank: int, result: Neighbour) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = tables.shown
-    environment.globals.update(sketch=_sketch, verdict=_verdict)
-    return environment
+    own = environment()
+    own.filters["shown"] = tables.shown
+    own.globals.update(sketch=_sketch, verdict=_verdict)
+    return own

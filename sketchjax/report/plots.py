@@ -49,17 +49,25 @@ def write_figure(folder: Path, name: str, draw: Callable[[Theme], Figure | None]
     """
     paths = []
     for theme in THEMES:
-        with mpl.rc_context(cast(Any, _style(theme))):
-            figure = draw(theme)
-            if figure is None:
-                return []
-            FigureCanvasAgg(figure)
-            content = io.BytesIO()
-            figure.savefig(content, format="png", dpi=150)
+        content = figure_png(draw, theme)
+        if content is None:
+            return []
         path = folder / (f"{name}.png" if theme is LIGHT else f"{name}-{theme.name}.png")
-        write_whole(path, content.getvalue())
+        write_whole(path, content)
         paths.append(path)
     return paths
+
+
+def figure_png(draw: Callable[[Theme], Figure | None], theme: Theme) -> bytes | None:
+    """A figure in one theme as the bytes of a PNG at 150 dpi; None where there is nothing."""
+    with mpl.rc_context(cast(Any, _style(theme))):
+        figure = draw(theme)
+        if figure is None:
+            return None
+        FigureCanvasAgg(figure)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=150)
+    return content.getvalue()
 
 
 def stage_colour(index: int) -> str:
@@ -151,7 +159,12 @@ def stage_speed(stages: Sequence[Stage], theme: Theme) -> Figure | None:
 def entropy_histogram(example: EntropyExample, theme: Theme) -> Figure:
     """How many training sketches of a category have which entropy, with both thresholds drawn."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
-    axes = figure.subplots()
+    draw_entropy(figure.subplots(), example, theme)
+    return figure
+
+
+def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
+    """The histogram of `entropy_histogram` into axes."""
     entropies = np.asarray(example.entropies, np.float64)
     bins = int(np.clip(2 * len(entropies) ** 0.5, 8, 60))
     # At least 0.01 bits wide, or a class of one sketch would have an axis of nothing.
@@ -181,7 +194,6 @@ def entropy_histogram(example: EntropyExample, theme: Theme) -> Figure:
                       ha="center", va="top", color=theme.accent)  # fmt: skip
     axes.set(ylim=(0, top), xlabel="image entropy (bits)", ylabel="training sketches")
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    return figure
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:

@@ -4,39 +4,52 @@ from importlib.metadata import version
 from typing import Any
 
 import jax
+import numpy as np
 
 from sketchjax import __version__
 from sketchjax.config import Config
-from sketchjax.data.manifest import Manifest
 from sketchjax.report.material import PrecisionRecall
-from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.metrics import Curve, Scores, accuracy
+from sketchjax.retrieval.class_distances import ClassDistances
+from sketchjax.retrieval.metrics import Curve, Scores
 from sketchjax.train.checkpoint import Progress
+from sketchjax.train.split import TrainingSplit
 
 
 def collect_results(
     config: Config,
-    manifest: Manifest,
-    scores: Scores,
-    gallery: Encoded,
-    query: Encoded,
+    split: TrainingSplit,
     progress: Progress,
+    *,
+    scores: Scores | None,
+    distances: ClassDistances | None,
+    accuracy: float | None,
+    accuracy_query: float | None,
+    sizes: dict[str, int],
 ) -> dict[str, Any]:
     """Everything that results.json holds; a score that does not exist is None.
 
-    accuracy: of the classifier on the gallery, as in the paper; seconds_total: of all calls of the
-    run, from the data to the scores; sketches_per_second: of training, without compilation.
+    split: of training; scores: of the codes; distances: of the gallery's features; accuracy: of
+    the classifier on the gallery, as in the paper; sizes: of gallery and queries.
+    classes: those that are ranked; unseen: those of them kept out of training, by name; d1, d2: in
+    bits, feature_d1, feature_d2: of features (table 4); seconds_total: of all calls of the run,
+    from the data to the scores; sketches_per_second: of training, without compilation.
     """
-    numbers = scores.as_dict()
-    wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
+    numbers = {} if scores is None else scores.as_dict()
+    if distances is not None:
+        names = ("d1", "d2", "d1_over_d2")
+        numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
+    wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
+    manifest, unseen = split.manifest, split.unseen
     return (
         dict.fromkeys(name for name in wanted if name not in numbers)
+        | sizes
         | numbers
         | {
-            "accuracy": accuracy(gallery.predictions, gallery.labels),
-            "accuracy_query": accuracy(query.predictions, query.labels),
-            "classes": len(manifest.categories),
-            "train": manifest.counts["train"],
+            "accuracy": accuracy,
+            "accuracy_query": accuracy_query,
+            "classes": int(unseen.sum()) or len(manifest.categories),
+            "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
+            "train": split.size,
             "cut_to_points": manifest.longer_than(config.data.points, "train"),
             "seconds_total": progress.seconds_total,
             "sketches_per_second": {

@@ -41,7 +41,10 @@ def result_table(results: Mapping[str, Any]) -> Table:
     """This run's scores above the paper's table 1 at the same number of bits.
 
     At a number of bits that the paper does not have, its full model stands at each that it has.
+    What recognises without codes stands beside table 6.
     """
+    if results["bits"] is None:
+        return _recognition_table(results)
     bits = int(results["bits"])
     rows: list[tuple[Cell, ...]] = [_scored("this run", bits, results, results)]
     if bits in paper_bits():
@@ -55,6 +58,18 @@ def result_table(results: Mapping[str, Any]) -> Table:
         rows.append(_scored(model, each, paper.scores(each, model), PAPER_DATA))
     columns = ("model", "bits", "MAP", "P@200", "accuracy", "classes", "training", "gallery")
     return Table("results", caption, columns, tuple(rows), ours=(0,))
+
+
+def _recognition_table(results: Mapping[str, Any]) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        ("this run", results["accuracy"], *(results[name] for name in ("classes", "train")))
+    ]
+    rows += [
+        (row["model"], row["accuracy"], PAPER_DATA["classes"], PAPER_DATA["train"])
+        for row in paper.rows("6")
+    ]
+    columns = ("model", "accuracy", "classes", "training")
+    return Table("results", "This run beside table 6 of the paper.", columns, tuple(rows), (0,))
 
 
 def distance_table(results: Mapping[str, Any]) -> Table | None:
@@ -83,8 +98,17 @@ def _scored(
     return (model, bits, *measured, sizes["classes"], sizes["train"], sizes["gallery"])
 
 
-def stage_table(stages: Sequence[Stage], bits: int, measured_on: str) -> Table:
-    """What each stage reached, beside the paper's row that was trained with the same objective."""
+def stage_table(stages: Sequence[Stage], bits: int | None, measured_on: str) -> Table:
+    """What each stage reached, beside the paper's row that was trained with the same objective.
+
+    bits: None where there are no codes to score.
+    """
+    if bits is None:
+        recognised = tuple(
+            (stage.name, stage.objective, stage.validation_accuracy) for stage in stages
+        )
+        columns = ("after stage", "objective", "validation accuracy")
+        return Table("stages", "What each stage reached.", columns, recognised)
     rows = []
     for stage in stages:
         row = stage.paper_row
@@ -137,9 +161,9 @@ def paper_bits() -> list[int]:
     return sorted(row["bits"] for row in paper.rows("1", model=paper.FULL))
 
 
-def paper_value(row: str | None, metric: str, bits: int) -> float | None:
+def paper_value(row: str | None, metric: str, bits: int | None) -> float | None:
     """The paper's number for a row of its table 1, or None where it has none."""
-    return paper.scores(bits, row).get(metric) if row else None
+    return paper.scores(bits, row).get(metric) if row and bits else None
 
 
 def size_note(results: Mapping[str, Any]) -> str:
@@ -147,6 +171,12 @@ def size_note(results: Mapping[str, Any]) -> str:
     keys = ("classes", "train", "gallery", "queries")
     if all(results[key] == PAPER_DATA[key] for key in keys):
         return "This run has the data sizes of the paper, so the numbers stand side by side."
+    if results["bits"] is None:
+        return (
+            f"These numbers do not compare one to one. The paper tells {PAPER_DATA['classes']} "
+            f"classes apart after {PAPER_DATA['train']:,} training sketches, this run "
+            f"{results['classes']:,} after {results['train']:,}."
+        )
     return (
         f"These numbers do not compare one to one. The paper tells {PAPER_DATA['classes']} classes "
         f"apart after {PAPER_DATA['train']:,} training sketches and ranks "

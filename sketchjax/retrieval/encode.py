@@ -25,7 +25,7 @@ class Encoded:
 class Encoder:
     """The compiled forward pass of a network; one for each choice of branches."""
 
-    def __init__(self, network: Network, branch: str = "both"):
+    def __init__(self, network: Network, branch: str = "whole"):
         def forward(variables, points, length):
             output = network.apply(variables, points, length, branch)
             features = output.features

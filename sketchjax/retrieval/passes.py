@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import jax
@@ -36,7 +36,7 @@ class Passes:
     encoders: dict[str, Encoder] = field(default_factory=dict)
 
     def stream(
-        self, variables: dict, split: str, branch: str = "both", *, name: str = ""
+        self, variables: dict, split: str, branch: str = "whole", *, name: str = ""
     ) -> Iterator[tuple[Encoded, np.ndarray]]:
         """One pass in order, part by part: what the network makes of it, and entropies f[n].
 
@@ -66,6 +66,12 @@ class Passes:
                 advance(len(part.labels))
                 yield part, entropies[number]
 
-    def encode(self, variables: dict, split: str, branch: str = "both") -> Encoded:
-        """Features and predictions of a whole split."""
-        return concatenate(part for part, _ in self.stream(variables, split, branch))
+    def encode(
+        self, variables: dict, split: str, branch: str = "whole", *, features: bool = True
+    ) -> Encoded:
+        """Predictions of a whole split, and its features where they are wanted."""
+        width = None if features else 0
+        return concatenate(
+            replace(part, features=part.features[:, :width])
+            for part, _ in self.stream(variables, split, branch)
+        )

@@ -7,7 +7,7 @@ from sketchjax.config import Config
 from sketchjax.data.conversion.convert import convert
 from sketchjax.data.manifest import NAME, Manifest
 from sketchjax.data.shards import check_shards
-from sketchjax.errors import DataError
+from sketchjax.errors import ConfigError, DataError
 
 
 def prepare_data(config: Config, workdir: Path) -> Path:
@@ -42,6 +42,18 @@ def await_data(config: Config, workdir: Path) -> Path:
     while not (folder / NAME).exists():
         time.sleep(0.2)
     return folder
+
+
+def check_categories(config: Config, manifest: Manifest) -> None:
+    """Raise ConfigError where `data.categories` asks for some that the data folder lacks."""
+    lacking = [name for name in config.data.categories if name not in manifest.categories]
+    if lacking:
+        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if lacking[5:] else "")
+        raise ConfigError(
+            f"data.categories: the data has no {shown}; it has "
+            f"{', '.join(manifest.categories[:8])}, ... (a folder that was converted without them "
+            "has to be converted again)"
+        )
 
 
 def draw_synthetic(config: Config, workdir: Path) -> Path:

@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
-from sketchjax.data.feed import Batch, Order, train_feed
+from sketchjax.data.feed import Batch, train_feed
+from sketchjax.data.order import BalancedOrder, Order
 from sketchjax.ops import resident
 from sketchjax.ops.resident import Resident
 from sketchjax.train.step import Minibatch
@@ -78,18 +79,32 @@ class Places(NamedTuple):
     keys: Any
 
 
+class Picked(NamedTuple):
+    """Batches by the places of their sketches among those that the devices hold: index i32[b];
+    place: i32[b], in the batch.
+    """
+
+    index: Any  # pyright: ignore[reportIncompatibleMethodOverride]
+    place: Any
+
+
 class ResidentFeed:
     """Batches that the devices pick themselves from data that they hold: the host sends numbers."""
 
     def __init__(self, held: Resident, order: Order, *, points: int, position: int):
         self.order, self.held, self.position, self._points = order, held, position, points
 
-    def load(self, held: Resident, item: Places) -> Minibatch:
-        index = resident.permute(item.first + item.place, self.order.size, item.keys)
+    def load(self, held: Resident, item: Places | Picked) -> Minibatch:
+        if isinstance(item, Picked):
+            index = item.index
+        else:
+            index = resident.permute(item.first + item.place, self.order.size, item.keys)
         points, length, label = resident.take(held, index, self._points)
         return Minibatch(points, length, label, item.place)
 
-    def take(self, blocks: int) -> Places:
+    def take(self, blocks: int) -> Places | Picked:
+        if isinstance(self.order, BalancedOrder):
+            return self._pick(blocks)
         first, keys = zip(
             *(self.order.of_block(self.position + number) for number in range(blocks)), strict=True
         )
@@ -102,6 +117,14 @@ class ResidentFeed:
             np.broadcast_to(np.stack(first), shape),
             np.broadcast_to(np.stack(keys)[:, None], (*shape, len(keys[0]))),
         )
+
+    def _pick(self, blocks: int) -> Picked:
+        """Where an order is no plain shuffle the host computes it: 4 bytes a sketch."""
+        place = own_places(self.order)
+        picked = np.stack([self.order.places(self.position + n) for n in range(blocks)])
+        self.position += blocks
+        index = np.moveaxis(picked[:, :, place], 2, 0).astype(np.int32)
+        return Picked(index, np.broadcast_to(place[:, None, None], index.shape))
 
     def close(self) -> None:
         pass

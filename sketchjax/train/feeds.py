@@ -14,12 +14,13 @@ import numpy as np
 from rich.filesize import decimal
 
 from sketchjax.config import Config
-from sketchjax.data.feed import Order
+from sketchjax.data.order import Order
 from sketchjax.data.shards import Shards
 from sketchjax.errors import NotFiniteError
 from sketchjax.files import write_whole
 from sketchjax.ops.resident import Resident
 from sketchjax.train.feed import Feed, ResidentFeed, StreamFeed
+from sketchjax.train.split import TrainingSplit
 from sketchjax.train.stages import Stage
 
 # Share of what is free that `auto` lets the data take; training needs the rest.
@@ -35,10 +36,13 @@ class Voice(Protocol):
 
 @dataclass
 class Feeds:
-    """The feeds of a run. folder: of the data; workdir: of the run, for what went wrong."""
+    """The feeds of a run. folder: of the data; split: what of it takes part; workdir: of the run,
+    for what went wrong.
+    """
 
     config: Config
     folder: Path
+    split: TrainingSplit
     workdir: Path
     log: Voice
 
@@ -46,16 +50,19 @@ class Feeds:
         """The feed of a stage, from this block on; each stage and each detour has its own order."""
         data, settings = self.config.data, self.config.train
         key = (self.config.seed, stage.number, detour)
-        order = Order(self._size, settings.batch_size, settings.inner_steps, key)
+        order = self.order(key)
         if self._resident is not None:
             return ResidentFeed(self._resident, order, points=data.points, position=position)
         return StreamFeed(
             self.folder, order, points=data.points, workers=settings.workers, position=position
         )
 
-    @cached_property
-    def _size(self) -> int:
-        return len(Shards(self.folder, "train"))
+    def order(self, key: tuple[int, ...] = ()) -> Order:
+        """The order of a key, and of the config's batches."""
+        settings = self.config.train
+        return self.split.order(
+            settings.batch_size, settings.inner_steps, key, classes=settings.classes_per_batch
+        )
 
     @cached_property
     def choice(self) -> tuple[str, str]:
@@ -66,7 +73,9 @@ class Feeds:
     def _resident(self) -> Resident | None:
         """The training split, where the devices are to hold it; read once for all stages."""
         kind, _ = self.choice
-        return read_resident(self.folder, self.log.task) if kind == "resident" else None
+        if kind != "resident":
+            return None
+        return read_resident(self.folder, self.log.task, self.split.records)
 
     def with_sketches(self, error: NotFiniteError) -> NotFiniteError:
         """The error with the sketches of its batch: some in its message, all in a file."""
@@ -115,19 +124,27 @@ def free_memory() -> int:
 
 
 def read_resident(
-    folder: Path, task: Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+    folder: Path,
+    task: Callable[[str, int], AbstractContextManager[Callable[[int], None]]],
+    wanted: np.ndarray | None = None,
 ) -> Resident:
-    """The whole training split in the host's memory, ready to be sent to the devices."""
+    """The training split in the host's memory, ready to be sent to the devices.
+
+    wanted: i64[n], the records to take; None: all.
+    """
     with Shards(folder, "train") as shards:
+        if wanted is None:
+            wanted = np.arange(len(shards))
         lengths = shards.manifest.lengths["train"]
         points = np.empty((sum(t * number for t, number in lengths.items()), 3), np.uint8)
-        offset, label = np.zeros(len(shards) + 1, np.int32), np.empty(len(shards), np.int32)
-        with task("reading sketches", len(shards)) as advance:
-            for first in range(0, len(shards), _READ):
-                records = shards.read(np.arange(first, min(first + _READ, len(shards))))
+        offset, label = np.zeros(len(wanted) + 1, np.int32), np.empty(len(wanted), np.int32)
+        with task("reading sketches", len(wanted)) as advance:
+            for first in range(0, len(wanted), _READ):
+                records = shards.read(wanted[first : first + _READ])
                 end, start = first + len(records.labels), offset[first]
                 offset[first + 1 : end + 1] = start + records.offsets[1:]
                 points[start : offset[end]] = records.points
                 label[first:end] = records.labels
                 advance(end - first)
+    points = points[: offset[-1]]
     return Resident(points, offset, label)  # pyright: ignore[reportArgumentType]

@@ -5,24 +5,23 @@ dispatches: every `train.checkpoint_seconds`, when a stop is asked for, and at t
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.config import Config
 from sketchjax.errors import DataError, NotFiniteError, Stopped
+from sketchjax.losses import Setup, begin_memory, blank_memory
+from sketchjax.losses.loss import Memory, TrainingPart
 from sketchjax.models.network import Network
 from sketchjax.parallel import average, gather, own_copy
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
-from sketchjax.train.centers import class_centers
 from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.feeds import Feeds
 from sketchjax.train.loop import Logged, check_state, run_stage
@@ -51,7 +50,8 @@ class Trainer:
     feeds: of its stages; workdir: of the run; passes: over the data, for the class centres; plan:
     the stages to run;
     should_stop: whether a stop was asked for; progress: where the run is, with the sha256 of its
-    data; started: `time.monotonic()` when this call of the run began.
+    data; started: `time.monotonic()` when this call of the run began; word_vectors: f[l e], where
+    a loss needs them.
     """
 
     config: Config
@@ -65,6 +65,7 @@ class Trainer:
     should_stop: Callable[[], bool]
     progress: Progress
     started: float
+    word_vectors: np.ndarray | None = None
     earlier_seconds: float = 0.0
 
     def stages(self) -> Iterator[tuple[Stage, State]]:
@@ -112,10 +113,14 @@ class Trainer:
             )
         self.progress, self.earlier_seconds = progress, progress.seconds_total
         number = [stage.name for stage in self.plan].index(progress.stage)
-        like = jax.eval_shape(
-            partial(self._start, self.plan[number]), variable_shapes(self.network, self.config)
-        )
-        return number, self.checkpoints.restore(step, like)
+        stage = self.plan[number]
+
+        def like(variables: dict) -> State:
+            memories = blank_memory(stage.losses, self._setup(stage, variables))
+            return start(self._optimizer(stage), stage, variables, memories)
+
+        shapes = jax.eval_shape(like, variable_shapes(self.network, self.config))
+        return number, self.checkpoints.restore(step, shapes)
 
     def _latest(self) -> tuple[int, Progress, list[str]] | None:
         """The newest checkpoint; process 0 sets damaged ones aside before the others look."""
@@ -124,29 +129,36 @@ class Trainer:
         return latest if jax.process_index() == 0 else self.checkpoints.latest()
 
     def _first_state(self) -> State:
-        variables = first_variables(self.network, self.config)
-        return self._with_centers(self.plan[0], self._start(self.plan[0], variables))
+        return self._start(self.plan[0], first_variables(self.network, self.config), {})
 
     def _next_state(self, stage: Stage, before: State) -> State:
-        """Stage's first state from the last one before; centres stay once they are computed."""
-        current = self._start(stage, before.variables)
-        earlier = [other for other in self.plan if other.number < stage.number]
-        if any(other.row.centers for other in earlier):
-            return current.replace(centers=before.centers)
-        return self._with_centers(stage, current)
+        """Stage's first state from the last one before."""
+        return self._start(stage, before.variables, before.memories)
 
-    def _with_centers(self, stage: Stage, current: State) -> State:
-        """The state with the class centres of its own features, where the stage needs them."""
-        if not stage.row.centers:
-            return current
-        manifest = self.passes.manifest
-        parts = self.passes.stream(current.variables, "train", name="centres")
-        low, high = np.asarray(manifest.entropy_low), np.asarray(manifest.entropy_high)
-        centers = class_centers(parts, low, high, self.config.model.bits)
-        return current.replace(centers=jnp.asarray(centers))
+    def _start(self, stage: Stage, variables: dict, earlier: Mapping[str, Memory]) -> State:
+        """earlier: what losses of the stage before remembered: class centres stay as they are."""
+        memories = begin_memory(stage.losses, self._setup(stage, variables), earlier)
+        return start(self._optimizer(stage), stage, variables, memories)
 
-    def _start(self, stage: Stage, variables: dict) -> State:
-        return start(self.network, self._optimizer(stage), stage, variables)
+    def _setup(self, stage: Stage, variables: dict) -> Setup:
+        """What the losses of a stage may look at before it."""
+        manifest, unseen = self.passes.manifest, self.feeds.split.unseen
+
+        def train() -> Iterator[TrainingPart]:
+            for part, entropy in self.passes.stream(variables, "train", name="centres"):
+                kept = ~unseen[part.labels]
+                yield TrainingPart(part.features[kept], part.labels[kept], entropy[kept])
+
+        return Setup(
+            classes=self.network.model.classes,
+            width=self.network.model.width,
+            entropy_low=np.asarray(manifest.entropy_low),
+            entropy_high=np.asarray(manifest.entropy_high),
+            in_training=~unseen,
+            block_share=1 / stage.blocks_per_epoch,
+            word_vectors=self.word_vectors,
+            train=train,
+        )
 
     def _optimizer(self, stage: Stage):
         settings = self.config.train

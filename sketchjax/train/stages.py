@@ -10,24 +10,21 @@ from sketchjax.config import Config
 
 @dataclass(frozen=True)
 class Row:
-    """What makes a stage: its branch, and what its objective needs.
+    """What makes a stage: its name, and what it trains: `cnn`, `rnn` or the `whole` network.
 
-    branch: `cnn`, `rnn` or `both`; centers: class centres of the state before it are computed
-    first; alternate: fix the codes of a block, update the parameters, recompute the codes.
+    What else its objective needs, such as class centres or fixed codes, its losses know.
     """
 
     name: str
     branch: str
-    centers: bool = False
-    alternate: bool = False
 
 
 ROWS = (
     Row("cnn", "cnn"),
     Row("rnn", "rnn"),
-    Row("joint", "both"),
-    Row("center", "both", centers=True),
-    Row("full", "both", centers=True, alternate=True),
+    Row("joint", "whole"),
+    Row("center", "whole"),
+    Row("full", "whole"),
 )
 
 
@@ -69,8 +66,7 @@ def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
     stages = []
     for number, row in enumerate(ROWS):
         settings = config.stages[row.name]
-        pretrained = bool(config.train.pretrained) and row.branch != "both"
-        if settings.epochs == 0 or pretrained:
+        if settings.epochs == 0 or not _has_to_train(config, row.branch):
             continue
         dispatches = -(-settings.epochs * blocks_per_epoch // config.train.outer_steps)
         stages.append(
@@ -89,6 +85,13 @@ def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
             )
         )
     return stages
+
+
+def _has_to_train(config: Config, branch: str) -> bool:
+    """Whether the model has this branch, and a pretrained one does not take its place."""
+    if branch == "whole":
+        return True
+    return config.model.branches in ("both", branch) and not config.train.pretrained
 
 
 def learning_rate(stage: Stage) -> optax.Schedule:

@@ -1,11 +1,13 @@
 """What training changes, and what a checkpoint holds."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from sketchjax.models.network import Network
+from sketchjax.losses.loss import Memory
 from sketchjax.models.two_branch import PARTS
 from sketchjax.train.stages import Stage
 
@@ -13,7 +15,8 @@ from sketchjax.train.stages import Stage
 class State(struct.PyTreeNode):
     """step: i32[], steps done in this stage; skipped: i32[], how many of the last of them in a row
     left all else as it was, as their loss or gradient was not finite; params, batch_stats: of all
-    parts of the model; optimizer: its state for the parts that the stage trains; centers: f32[l d].
+    parts of the model; optimizer: its state for the parts that the stage trains; memories: what
+    losses remember, by their names.
     """
 
     step: jax.Array
@@ -21,7 +24,7 @@ class State(struct.PyTreeNode):
     params: dict
     batch_stats: dict
     optimizer: optax.OptState
-    centers: jax.Array
+    memories: dict[str, Memory]
 
     @property
     def variables(self) -> dict:
@@ -35,11 +38,12 @@ def trained_parts(params: dict, branch: str) -> dict:
 
 
 def start(
-    network: Network, optimizer: optax.GradientTransformation, stage: Stage, variables: dict,
-    centers: jax.Array | None = None,
-) -> State:  # fmt: skip
+    optimizer: optax.GradientTransformation,
+    stage: Stage,
+    variables: dict,
+    memories: Mapping[str, Memory],
+) -> State:
     """The state at the first step of a stage, from the variables that the stage before left."""
-    model = network.model
     params = variables["params"]
     return State(
         step=jnp.zeros((), jnp.int32),
@@ -47,5 +51,5 @@ def start(
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         optimizer=optimizer.init(trained_parts(params, stage.row.branch)),
-        centers=jnp.zeros((model.classes, model.bits)) if centers is None else centers,
+        memories=jax.tree.map(jnp.asarray, dict(memories)),
     )

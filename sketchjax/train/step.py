@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from sketchjax.losses import LossInputs, objective
+from sketchjax import parallel
+from sketchjax.losses import LOSSES, LossInputs, moved, objective, recoded
 from sketchjax.models.network import Network
 from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, trained_parts
@@ -37,7 +38,8 @@ def as_given(held: Any, item: Minibatch) -> Minibatch:
 class Training(NamedTuple):
     """What is fixed during a stage. average: the mean over devices; seed: of the run.
 
-    load: from what the devices hold and an item of the feed, the batch (`train.feed.Feed.load`).
+    load: from what the devices hold and an item of the feed, the batch (`train.feed.Feed.load`);
+    join: an array f[b ...] of all devices from each one's part.
     """
 
     network: Network
@@ -46,6 +48,7 @@ class Training(NamedTuple):
     average: Callable
     seed: int
     load: Callable[[Any, Any], Minibatch] = as_given
+    join: Callable = parallel.joined
 
 
 def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
@@ -55,21 +58,43 @@ def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Ar
     return jax.vmap(jax.random.fold_in, (None, 0))(key, place)
 
 
-def code_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
-    """The codes of a batch with the parameters fixed (eq. 1): f32[b d] of 0 and 1."""
-    output = training.network.apply(state.variables, batch.points, batch.length, "both")
-    assert output.features is not None, "both branches have code features"
-    return (output.features > 0.5).astype(jnp.float32)
+def features_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
+    """The features f[b d] of a batch with the parameters fixed, without noise."""
+    output = training.network.apply(state.variables, batch.points, batch.length, "whole")
+    assert output.features is not None, "the whole network has features"
+    return output.features
+
+
+def code_step(
+    training: Training, held: Any, state: State, block: Any
+) -> tuple[dict[str, jax.Array], State]:
+    """The codes of a block with the parameters fixed, f[k b d] by the name of their loss.
+
+    Also the state with what the losses remember of them.
+    """
+    names = [name for name in training.stage.losses if LOSSES[name].codes is not None]
+    if not names:
+        return {}, state
+
+    def look(item: Any) -> tuple[jax.Array, jax.Array]:
+        batch = training.load(held, item)
+        return features_step(training, state, batch), batch.label
+
+    features, labels = lax.map(look, block)
+    flat = features.reshape(-1, features.shape[-1])
+    codes, memories = recoded(names, flat, labels.ravel(), state.memories, training.average)
+    codes = {name: each.reshape(features.shape) for name, each in codes.items()}
+    return codes, state.replace(memories=memories)
 
 
 def theta_step(
-    training: Training, state: State, batch: Minibatch, codes: jax.Array | None
+    training: Training, state: State, batch: Minibatch, codes: dict[str, jax.Array]
 ) -> tuple[State, dict[str, jax.Array]]:
     """One update of the parameters with the codes fixed; metrics are means over all devices.
 
     Where the loss or the gradient is not finite the step leaves all as it was, and is counted.
     """
-    branch = training.stage.row.branch
+    branch, losses = training.stage.row.branch, training.stage.losses
     keys = sketch_keys(training, state.step, batch.place)
 
     def loss_of(parts: dict):
@@ -77,19 +102,25 @@ def theta_step(
         output, batch_stats = training.network.apply_in_training(
             variables, batch.points, batch.length, branch, keys
         )
-        seen = LossInputs(output.logits, batch.label, output.features, codes, state.centers)
-        loss, terms = objective(training.stage.losses, seen)
+        seen = LossInputs(output.logits, batch.label, output.features, output.activations)
+        own_codes = codes
+        if any(LOSSES[name].whole_batch for name in losses):
+            # The average over devices of their gradients is then that of the joined batch.
+            seen, own_codes = jax.tree.map(training.join, (seen, codes))
+        loss, terms = objective(losses, seen, state.memories, own_codes)
+        memories = moved(seen, state.memories)
         accuracy = (output.logits.argmax(-1) == batch.label).mean()
-        return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats)
+        return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats, memories)
 
     parts = trained_parts(state.params, branch)
-    gradients, (metrics, batch_stats) = jax.grad(loss_of, has_aux=True)(parts)
+    gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
     gradients, metrics = training.average((gradients, metrics))
     updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
     after = state.replace(
         params=state.params | cast(dict, optax.apply_updates(parts, updates)),
         batch_stats=state.batch_stats | batch_stats,
         optimizer=optimizer,
+        memories=memories,
     )
     sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
     after = jax.tree.map(partial(jnp.where, sound), after, state)
@@ -102,9 +133,7 @@ def outer_iteration(
     training: Training, held: Any, state: State, block: Any
 ) -> tuple[State, dict[str, jax.Array]]:
     """A block of k items [k ...]: its codes once, then k steps with them; metrics f[k]."""
-    codes = None
-    if training.stage.row.alternate:
-        codes = lax.map(lambda item: code_step(training, state, training.load(held, item)), block)
+    codes, state = code_step(training, held, state, block)
 
     def step(state: State, now):
         item, codes = now

@@ -47,7 +47,7 @@ def native_convolution(images, kernel, *, stride=1, padding=0):
 
 @pytest.mark.parametrize("branch", ("cnn", "rnn"))
 def test_forward_count_is_xlas(monkeypatch, branch):
-    monkeypatch.setattr("sketchjax.models.alexnet.conv2d", native_convolution)
+    monkeypatch.setattr("sketchjax.models.layers.conv2d", native_convolution)
     config = workload.load_config("sample", "float32")
     counted = flops.forward_flops(config, 55, 1.0, branch)
     assert counted == pytest.approx(xla_flops(config, 55, branch), rel=WITHIN)
@@ -82,4 +82,4 @@ def test_full_stage_has_one_forward_pass_more():
     more = flops.training_flops(config, 55, 40.0, "full") - flops.training_flops(
         config, 55, 40.0, "joint"
     )
-    assert more == flops.forward_flops(config, 55, 40.0, "both")
+    assert more == flops.forward_flops(config, 55, 40.0, "whole")

@@ -44,7 +44,7 @@ def test_check_sees_other_weights(work):
     other = torch_step.make_model(work.config, work.classes, variables).eval()
     placed = torch_step.on_device(batch)
     with torch.no_grad():
-        one, two = (torch_step.run_model(m, placed, "both")[1] for m in (model, other))
+        one, two = (torch_step.run_model(m, placed, "whole")[1] for m in (model, other))
     assert np.abs((one - two).numpy()).max() > 1e-3
 
 

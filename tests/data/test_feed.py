@@ -8,7 +8,8 @@ import pytest
 
 from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import Batch, Order, scan_feed, train_feed
+from sketchjax.data.feed import Batch, scan_feed, train_feed
+from sketchjax.data.order import Order
 from sketchjax.data.shards import Shards
 from sketchjax.errors import ConfigError, DataError
 

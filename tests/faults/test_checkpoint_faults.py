@@ -31,7 +31,7 @@ def make_state(seed: int) -> State:
         params=params,
         batch_stats={"cnn": {"mean": jnp.asarray(rng.normal(size=5), jnp.float32)}},
         optimizer=optax.adam(0.1).init(params),
-        centers=jnp.asarray(rng.normal(size=(2, 8)), jnp.float32),
+        memories={"center": {"centers": jnp.asarray(rng.normal(size=(2, 8)), jnp.float32)}},
     )
 
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.config import default
-from sketchjax.models.network import build
+from sketchjax.config_rules import broken_rules
+from sketchjax.models.network import ENCODERS, build
 from sketchjax.ops.draw import rasterize, sequence
 
 POINTS, CLASSES, SCALE = 6, 3, 20.0
@@ -87,6 +88,8 @@ def training(branch, **fields):
 class Spy:
     """In the model's place: remembers what it was given."""
 
+    cnn = rnn = True  # it has both branches
+
     def apply(self, variables, raster, sequence, length, *, keys, **_):
         self.raster, self.sequence, self.length, self.keys = raster, sequence, length, keys
         return None, {}
@@ -121,6 +124,50 @@ def test_a_config_builds_what_it_says():
     assert published.dense_features is None  # 0 in the config: as the width says
 
 
+def test_a_config_builds_the_branches_that_it_names():
+    alone = build(tiny(**{"model.branches": "cnn"}), classes=7, offset_scale=1.0, axis_name=None)
+    assert alone.model.rnn is None
+    assert alone.model.cnn is not None
+    fields = {"model.branches": "rnn", "model.recognition_features": 9}
+    alone = build(tiny(**fields), classes=7, offset_scale=1.0, axis_name=None)
+    assert alone.model.cnn is None
+    assert alone.model.rnn is not None
+    assert (alone.model.width, network().model.width) == (9, 8)
+    shapes = jax.eval_shape(lambda key: alone.initialise(key, POINTS), jax.random.key(0))
+    assert set(shapes["params"]) == {"rnn", "rnn_classifier", "recognition", "classifier"}
+
+
+def test_every_encoder_that_a_config_may_name_can_be_built():
+    (told,) = broken_rules({"model.cnn.encoder": "nosuch"}, 1)
+    assert told.split("choose one of ")[1].split(", ") == list(ENCODERS)
+    for name, encoder in ENCODERS.items():
+        fields = {"model.cnn.encoder": name, "drawing.size": 64}
+        built = build(tiny(**fields), classes=7, offset_scale=1.0, axis_name=None)
+        assert type(built.model.cnn) is encoder
+
+
+def test_the_fusion_layer_reads_the_drawing():
+    """The hash layer of it, in numpy, gives the features."""
+    points, length = sketches()
+    kept = variables()
+    read = jax.jit(network().fusion_layer)(kept, points, length)
+    hash_layer = kept["params"]["hash"]
+    features = 1 / (1 + np.exp(-(np.asarray(read) @ hash_layer["kernel"] + hash_layer["bias"])))
+    np.testing.assert_allclose(evaluating("whole")(points, length).features, features, atol=1e-5)
+
+
+def test_a_branch_that_a_network_lacks_is_not_drawn():
+    points, length = sketches()
+    alone = build(tiny(**{"model.branches": "rnn"}), classes=7, offset_scale=SCALE, axis_name=None)
+    raster, steps, _ = alone.inputs(points, length, "whole")
+    assert raster is None
+    np.testing.assert_array_equal(steps, sequence(points, length, scale=SCALE))
+    alone = build(tiny(**{"model.branches": "cnn"}), classes=7, offset_scale=SCALE, axis_name=None)
+    raster, steps, _ = alone.inputs(points, length, "whole")
+    assert steps is None
+    np.testing.assert_array_equal(raster, rasterize(points, length, size=40, stroke_width=1.5))
+
+
 def test_all_parts_are_made_at_once():
     shapes = jax.eval_shape(lambda key: network().initialise(key, POINTS), jax.random.key(0))
     assert set(shapes["params"]) == {
@@ -132,7 +179,7 @@ def test_all_parts_are_made_at_once():
 
 def test_each_branch_is_drawn_what_it_reads():
     points, length = sketches()
-    raster, steps, same = network().inputs(points, length, "both")
+    raster, steps, same = network().inputs(points, length, "whole")
     np.testing.assert_array_equal(raster, rasterize(points, length, size=40, stroke_width=1.5))
     np.testing.assert_array_equal(steps, sequence(points, length, scale=SCALE))
     np.testing.assert_array_equal(same, length)
@@ -142,13 +189,13 @@ def test_each_branch_is_drawn_what_it_reads():
 
 def test_evaluation_is_deterministic_and_of_each_sketch_alone():
     points, length = sketches()
-    output = evaluating("both")(points, length)
-    again = evaluating("both")(points, length)
+    output = evaluating("whole")(points, length)
+    again = evaluating("whole")(points, length)
     np.testing.assert_array_equal(output.logits, again.logits)
     assert output.features.shape == (4, 8)
     assert output.logits.shape == (4, CLASSES)
     order = np.array([2, 0, 3, 1])
-    turned = evaluating("both")(points[order], length[order])
+    turned = evaluating("whole")(points[order], length[order])
     np.testing.assert_allclose(turned.features, output.features[order], atol=1e-6)
     assert 0 < np.min(output.features) < np.max(output.features) < 1
 
@@ -205,7 +252,7 @@ def test_a_shift_is_seen_in_training():
     spy = Spy()
     shifting = replace(network(**only_shift | {"augmentation.shift": 0.2}), model=spy)
     points, length = sketches()
-    shifting.apply_in_training({}, points, length, "both", keys())
+    shifting.apply_in_training({}, points, length, "whole", keys())
     still = rasterize(points, length, size=40, stroke_width=1.5)
     assert np.abs(middle(spy.raster) - middle(still)).max() > 1.0
     # The sequence knows no place: a shift is nothing to it.

@@ -12,28 +12,14 @@ from tiny_run import (
     command,
     finish,
     free_port,
-    quick_compilation,
     same_figures,
     same_weights,
     stages_told,
     wait_for,
-    whole_run,
 )
 
 # Three of the five stages: two processes compile each of them twice.
 STAGES = ("--config.stages.cnn.epochs=0", "--config.stages.center.epochs=0")
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory):
-    with quick_compilation(tmp_path_factory) as environment:
-        yield environment
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory, environment) -> Path:
-    """The workdir of a run in one process with four devices."""
-    return whole_run(tmp_path_factory, environment)
 
 
 class Pair:
@@ -75,10 +61,10 @@ class Pair:
 
 
 @pytest.fixture(scope="module")
-def calm(one, environment, tmp_path_factory) -> Path:
+def calm(whole, environment, tmp_path_factory) -> Path:
     """The workdir of a run in two processes that nothing happened to."""
     workdir = tmp_path_factory.mktemp("calm") / "run"
-    with Pair(workdir, one / "data", environment) as pair:
+    with Pair(workdir, whole / "data", environment) as pair:
         assert pair.end() == [0, 0], pair.said()
     return workdir
 
@@ -88,37 +74,37 @@ def first_line(workdir: Path, stage: str) -> dict:
     return next(line for line in map(orjson.loads, lines) if line["stage"] == stage)
 
 
-def test_two_processes_train_as_one_does(calm, one):
+def test_two_processes_train_as_one_does(calm, whole):
     """The same sketches and masks in the first four steps, of a stage that begins alike in both.
 
     Sums over the devices have another order: their rounding, carried through three updates.
     """
-    ours, theirs = first_line(calm, "rnn"), first_line(one, "rnn")
+    ours, theirs = first_line(calm, "rnn"), first_line(whole, "rnn")
     assert ours["accuracy"] == theirs["accuracy"]
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
-    results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (calm, one)]
+    results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (calm, whole)]
     for name in ("train", "gallery", "queries", "classes", "bits", "device"):
         assert results[0][name] == results[1][name]
 
 
-def test_stopped_and_lost_together_they_end_in_the_same_bits(calm, one, environment, tmp_path):
+def test_stopped_and_lost_together_they_end_in_the_same_bits(calm, whole, environment, tmp_path):
     """A signal to one of them; then process 1 is lost, then process 0, to which the other talks."""
     workdir = tmp_path / "run"
-    with Pair(workdir, one / "data", environment) as pair:
+    with Pair(workdir, whole / "data", environment) as pair:
         pair.wait_for(stage="rnn")
         pair.processes[1].send_signal(signal.SIGTERM)
         began = time.monotonic()
         assert pair.end() == [75, 75], pair.said()
         assert time.monotonic() - began < 30
     for lost, stage in ((1, "joint"), (0, "full")):
-        with Pair(workdir, one / "data", environment) as pair:
+        with Pair(workdir, whole / "data", environment) as pair:
             pair.wait_for(stage=stage)
             pair.processes[lost].kill()
             began = time.monotonic()
             assert finish(pair.processes[1 - lost], timeout=120) != 0, pair.said()
             assert time.monotonic() - began < 60
         assert not (workdir / "results.json").exists()
-    with Pair(workdir, one / "data", environment) as pair:
+    with Pair(workdir, whole / "data", environment) as pair:
         assert pair.end() == [0, 0], pair.said()
     for stage in ("rnn", "joint", "full"):
         same_weights(workdir, calm, stage)

@@ -12,10 +12,12 @@ from jax import lax
 
 from sketchjax.ops.convolution import (
     LAYOUT,
+    between_places,
     conv2d,
     conv2d_on_cpu,
     max_pool,
     max_pool_as_slices,
+    pointwise,
 )
 
 # Each example compiles: shrinking a failing one would take minutes.
@@ -106,6 +108,53 @@ def test_convolution_and_gradients_are_those_of_xla(seed, stride, padding, sides
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+# Kernel, picture, stride, padding, and the way that a CPU takes for them.
+ONE_MATMUL = [
+    ((1, 1), (5, 4), 1, 0, pointwise),
+    ((1, 1), (5, 4), 2, 0, pointwise),
+    ((1, 1), (4, 7), 3, 0, pointwise),
+    ((3, 3), (2, 2), 1, 1, between_places),
+    ((3, 3), (1, 2), 1, 1, between_places),
+    ((3, 3), (2, 1), 2, 1, between_places),
+    ((5, 4), (3, 3), 1, 2, between_places),
+    ((7, 7), (5, 5), 2, 3, between_places),
+]
+
+
+@pytest.mark.parametrize("kernel_sides, sides, stride, padding, way", ONE_MATMUL)
+def test_convolutions_that_are_one_matmul(kernel_sides, sides, stride, padding, way):
+    random = np.random.default_rng(6)
+    images = random.normal(size=(2, *sides, 2)).astype(np.float32)
+    kernel = random.normal(size=(*kernel_sides, 2, 3)).astype(np.float32)
+    expected = loop_conv(images, kernel, stride, padding)
+    ours = conv2d(images, kernel, stride=stride, padding=padding)
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-5)
+    taken, general = (
+        str(jax.make_jaxpr(lambda *a, f=f: f(*a, stride=stride, padding=padding))(images, kernel))
+        for f in (conv2d, lambda *a, **k: conv2d_on_cpu(*a, **k))
+    )
+    assert "conv_general_dilated" not in taken
+    assert "conv_general_dilated" in general
+    gradient = random.normal(size=expected.shape).astype(np.float32)
+    arguments = (stride,) if way is pointwise else (stride, padding)
+    _, pull = jax.vjp(lambda *a: way(*a, *arguments), images, kernel)
+    _, pull_theirs = jax.vjp(lambda *a: native_conv(*a, stride, padding), images, kernel)
+    for a, b in zip(pull(gradient), pull_theirs(gradient), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_more_padding_than_kernel_is_still_its_definition():
+    images, kernel = np.ones((1, 1, 1, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
+    for padding in (2, 3):
+        expected = loop_conv(images, kernel, 1, padding)
+        np.testing.assert_array_equal(conv2d(images, kernel, padding=padding), expected)
+    images, kernel = images[:, :, :1], np.ones((1, 1, 1, 1), np.float32)
+    np.testing.assert_array_equal(
+        conv2d(images, kernel, padding=1), loop_conv(images, kernel, 1, 1)
+    )
+
+
 def test_the_published_stem_at_its_size():
     images = np.random.default_rng(1).random((1, 224, 224, 1), np.float32)
     kernel = np.random.default_rng(2).normal(size=(11, 11, 1, 4)).astype(np.float32)
@@ -175,6 +224,19 @@ def test_pooling_by_hand():
     assert max_pool(-images)[0, :, :, 0].tolist() == [[0, -2], [-10, -12]]
     # A side of 6 leaves its last row and column out: windows start at 0 and 2 alone.
     assert max_pool(np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)))).shape == (1, 2, 2, 1)
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_padded_pooling_takes_no_value_from_outside(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    images = -np.arange(1, 26, dtype=np.float32).reshape(1, 5, 5, 1)  # zeros would be larger
+    assert max_pool(images, padding=1)[0, :, :, 0].tolist() == [
+        [-1, -2, -4], [-6, -7, -9], [-16, -17, -19],
+    ]  # fmt: skip
+    gradient = jax.grad(lambda x: max_pool(x, padding=1).sum())(images)
+    wanted = np.zeros(25)
+    wanted[[0, 1, 3, 5, 6, 8, 15, 16, 18]] = 1
+    np.testing.assert_array_equal(gradient.ravel(), wanted)
 
 
 def test_of_equal_values_the_first_has_the_gradient():

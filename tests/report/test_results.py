@@ -1,25 +1,30 @@
 """The object of results.json: whole whatever the scores lack, and readable by the report."""
 
+from pathlib import Path
+
 import numpy as np
-import pytest
 
 from sketchjax.config import default
 from sketchjax.data.manifest import Manifest
 from sketchjax.report.results import collect_results, radius_curve
 from sketchjax.report.writers import RESULT_KEYS, read_results, write_results
 from sketchjax.retrieval import metrics
-from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.class_distances import ClassDistances
 from sketchjax.retrieval.histograms import Histograms
 from sketchjax.train.checkpoint import Progress
+from sketchjax.train.split import TrainingSplit
+
+PROGRESS = Progress(
+    seconds_total=12.5, seconds={"cnn": 2.0, "full": 4.0}, sketches={"cnn": 64, "full": 32}
+)
 
 
-@pytest.fixture
-def manifest() -> Manifest:
+def split_without(*unseen: str) -> TrainingSplit:
     """Of three categories; 7 of the 20 training sketches are longer than 128 points."""
-    return Manifest(
+    manifest = Manifest(
         categories=["cat", "clock", "sun"],
         counts={"train": 20, "validation": 0, "gallery": 4, "query": 2},
-        counts_by_category={},
+        counts_by_category={"cat": {"train": 9}, "clock": {"train": 8}, "sun": {"train": 3}},
         offset_scale=10.0,
         entropy_low=[0.0] * 3,
         entropy_high=[1.0] * 3,
@@ -27,41 +32,70 @@ def manifest() -> Manifest:
         shards={},
         settings={},
     )
+    return TrainingSplit(Path(), manifest, np.isin(manifest.categories, unseen))
 
 
-def encoded(labels, predictions) -> Encoded:
-    labels = np.asarray(labels, np.int32)
-    predictions = np.asarray(predictions, np.int32)
-    return Encoded(np.zeros((len(labels), 8)), predictions, labels, np.arange(len(labels)))
+def written(tmp_path, results) -> dict:
+    """The results as they can be read again."""
+    assert set(results) >= set(RESULT_KEYS)
+    write_results(tmp_path, results)
+    read = read_results(tmp_path)
+    assert read is not None
+    return read
 
 
-def test_scores_that_do_not_exist_are_null_and_nothing_crashes(manifest, tmp_path):
+def test_scores_that_do_not_exist_are_null_and_nothing_crashes(tmp_path):
     """One class alone has no d2, and this backend no stable order: both are NaN in the scores."""
     counts = Histograms(
         all=np.array([[1, 0, 1, 0, 0, 0, 0, 2, 0]] * 2),
         relevant=np.array([[1, 0, 1, 0, 0, 0, 0, 2, 0]] * 2),
         stable_average_precision=None,
     )
-    query, gallery = encoded([1, 1], [1, 2]), encoded([1, 1, 1, 1], [1, 1, 1, 0])
-    scores = metrics.scores(counts, query.labels)
+    scores = metrics.scores(counts, np.array([1, 1], np.int32))
     assert np.isnan(scores.map_stable)
     assert np.isnan(scores.d1_over_d2)
-    progress = Progress(
-        seconds_total=12.5, seconds={"cnn": 2.0, "full": 4.0}, sketches={"cnn": 64, "full": 32}
+    results = collect_results(
+        default(),
+        split_without(),
+        PROGRESS,
+        scores=scores,
+        distances=ClassDistances(1.5, 3.0, 0.5, float("nan")),
+        accuracy=0.75,
+        accuracy_query=None,
+        sizes={"gallery": 4, "queries": 2},
     )
-    results = collect_results(default(), manifest, scores, gallery, query, progress)
-    assert set(results) >= set(RESULT_KEYS)
-    write_results(tmp_path, results)
-    read = read_results(tmp_path)
-    assert read is not None
+    read = written(tmp_path, results)
     assert read["map_stable"] is None
     assert read["map"] == read["precision_at_200"] == 1.0
-    assert read["accuracy"] == 0.75
-    assert read["accuracy_query"] == 0.5
+    assert (read["accuracy"], read["accuracy_query"]) == (0.75, None)
+    assert [read[f"feature_{name}"] for name in ("d1", "d2", "d1_over_d2")] == [1.5, 3.0, 0.5]
+    assert (read["train"], read["unseen"], read["bits"]) == (20, [], 8)
     assert (read["queries"], read["gallery"], read["classes"]) == (2, 4, 3)
     assert read["cut_to_points"] == 7
     assert read["seconds_total"] == 12.5
     assert read["sketches_per_second"] == {"cnn": 32.0, "full": 8.0}
+
+
+def test_what_recognises_has_no_score_of_codes(tmp_path):
+    read = written(
+        tmp_path,
+        collect_results(
+            default(),
+            split_without("clock"),
+            PROGRESS,
+            scores=None,
+            distances=None,
+            accuracy=0.75,
+            accuracy_query=0.5,
+            sizes={"gallery": 4, "queries": 2},
+        ),
+    )
+    for name in ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits"):
+        assert read[name] is None
+    assert not [name for name in read if name.startswith("feature_")]
+    assert (read["accuracy"], read["accuracy_query"]) == (0.75, 0.5)
+    # The classes that are ranked, and the sketches that were trained with.
+    assert (read["classes"], read["unseen"], read["train"]) == (1, ["clock"], 12)
 
 
 def test_the_curve_has_a_point_for_each_hamming_radius():

@@ -77,7 +77,7 @@ def expected(branch):
     return output.features, np.asarray(output.logits).argmax(-1)
 
 
-def encode(devices, monkeypatch, branch="both", filler=COUNT - 1):
+def encode(devices, monkeypatch, branch="whole", filler=COUNT - 1):
     monkeypatch.setattr(jax, "local_device_count", lambda: devices)
     encoder = Encoder(network(), branch)
     return list(encoder.stream(variables(), batches(filler)))
@@ -94,7 +94,7 @@ def test_features_and_predictions_of_the_whole_network_on_four_devices(monkeypat
     parts = encode(4, monkeypatch)
     assert [len(part.labels) for part in parts] == [16] * 6 + [7]
     whole = concatenate(parts)
-    features, predictions = expected("both")
+    features, predictions = expected("whole")
     assert len(np.unique(predictions)) > 2
     assert len(np.unique(binarize(np.asarray(features)), axis=0)) > 20
     np.testing.assert_array_equal(whole.predictions, predictions)

@@ -6,7 +6,7 @@ import pytest
 
 from sketchjax.errors import DataError
 from sketchjax.ops.hamming import pack_codes
-from sketchjax.retrieval.index import search
+from sketchjax.retrieval.index import PART, search
 
 
 @pytest.mark.parametrize("bits, k", [(16, 36), (64, 1), (72, 36), (256, 500), (8, 900)])
@@ -20,6 +20,54 @@ def test_search_is_faiss_and_a_stable_sort(bits, k):
     np.testing.assert_array_equal(distances, index.search(pack_codes(q), min(k, 700))[0])
     sorted_places = np.argsort((q[:, None] != n[None]).sum(2), axis=1, kind="stable")
     np.testing.assert_array_equal(places, sorted_places[:, :k])
+
+
+def brute(queries, gallery, k):
+    """Distances by unpacked bits, places by a stable sort."""
+    distances = np.unpackbits(queries[:, None] ^ gallery[None], axis=2).sum(2, dtype=np.int32)
+    places = np.argsort(distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(distances, places, axis=1), places
+
+
+@pytest.mark.parametrize("width", (1, 2, 3, 4, 6, 8, 9, 16))
+@pytest.mark.parametrize("size", (PART - 1, PART, 3 * PART + 1))
+def test_parts_of_the_gallery_are_one_ranking(width, size):
+    """Many ties, which go over the borders of parts; up to the whole ranking."""
+    rng = np.random.default_rng(width)
+    gallery = rng.integers(0, 2, (size, width), np.uint8)
+    gallery[-1] = 255  # far from all: the last of the ranking
+    queries = gallery[[0, size // 2]]
+    for k in (1, 200, size):
+        for found, wanted in zip(
+            search(queries, gallery, k), brute(queries, gallery, k), strict=True
+        ):
+            np.testing.assert_array_equal(found, wanted)
+
+
+def test_blocks_of_queries_are_as_one(monkeypatch):
+    rng = np.random.default_rng(0)
+    queries, gallery = (
+        rng.integers(0, 256, (7, 2), np.uint8),
+        rng.integers(0, 256, (99, 2), np.uint8),
+    )
+    monkeypatch.setattr("sketchjax.retrieval.index.MOST_COUNTS", 3 * 17)
+    for found, wanted in zip(search(queries, gallery, 9), brute(queries, gallery, 9), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("how", ("strided", "fortran", "read-only", "unaligned"))
+def test_codes_may_lie_in_memory_as_they_like(how):
+    rng = np.random.default_rng(0)
+    whole = rng.integers(0, 256, (200, 8), np.uint8)
+    gallery = {
+        "strided": whole[::2, ::-2],
+        "fortran": np.asfortranarray(whole),
+        "read-only": np.frombuffer(whole.tobytes(), np.uint8).reshape(200, 8),
+        "unaligned": np.frombuffer(bytearray(1601), np.uint8)[1:].reshape(200, 8),
+    }[how]
+    queries = gallery[:3].copy()
+    for found, wanted in zip(search(queries, gallery, 9), brute(queries, gallery, 9), strict=True):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_what_cannot_be_searched_is_refused():

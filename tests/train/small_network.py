@@ -1,6 +1,7 @@
 """A network that compiles in a second, for what has to hold of any network in a stage."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,15 @@ import numpy as np
 import optax
 
 from sketchjax import parallel
+from sketchjax.losses.factorization import first_factors
+from sketchjax.losses.loss import Setup
+from sketchjax.losses.quantization import nearest_codes
 from sketchjax.models.two_branch import Output
+from sketchjax.parallel import SPLIT, WHOLE, over_devices
 from sketchjax.train import stages
+from sketchjax.train.loop import compile_dispatch
 from sketchjax.train.state import State, start
-from sketchjax.train.step import Minibatch, Training
+from sketchjax.train.step import Minibatch, Training, features_step, theta_step
 
 CLASSES, BITS, POINTS, HIDDEN = 3, 8, 6, 5
 
@@ -22,6 +28,7 @@ class Model:
 
     classes: int = CLASSES
     bits: int = BITS
+    width: int = BITS
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,10 @@ class SmallNetwork:
         if branch == "rnn":
             return Output(None, strokes @ params["rnn_classifier"]["kernel"]), mean
         joined = jnp.concatenate([picture, strokes], axis=1)
-        features = jax.nn.sigmoid(joined @ params["hash"]["kernel"])
-        return Output(features, features @ params["classifier"]["kernel"]), mean
+        activations = joined @ params["hash"]["kernel"]
+        features = jax.nn.sigmoid(activations)
+        logits = features @ params["classifier"]["kernel"]
+        return Output(features, logits, activations), mean
 
 
 LOSSES = {
@@ -91,13 +100,15 @@ LOSSES = {
 }
 
 
-def small_stage(name: str, *, blocks: int = 4, inner_steps: int = 3, rate: float = 0.02):
-    """A stage of that row; an epoch is two blocks."""
+def small_stage(
+    name: str, *, blocks: int = 4, inner_steps: int = 3, rate: float = 0.02, losses=None
+):
+    """A stage of that row; an epoch is two blocks. losses: others than its own."""
     number = [row.name for row in stages.ROWS].index(name)
     return stages.Stage(
         row=stages.ROWS[number],
         number=number,
-        losses=LOSSES[name],
+        losses=losses or LOSSES[name],
         learning_rate=rate,
         schedule="cosine",
         blocks=blocks,
@@ -116,8 +127,32 @@ def small_training(stage, optimizer: optax.GradientTransformation | None = None)
 def small_state(training: Training) -> State:
     """The first state of a stage, with centres of any kind."""
     variables = training.network.initialise(jax.random.key(1))
-    centers = jax.random.uniform(jax.random.key(2), (CLASSES, BITS))
-    return start(training.network, training.optimizer, training.stage, variables, centers)
+    return start(training.optimizer, training.stage, variables, small_memories(training.stage))
+
+
+def small_memories(stage) -> dict:
+    """What the losses of a stage remember: centres of any kind, factors as they begin."""
+    names = {"center", "common_center"} & set(stage.losses)
+    memories = {
+        name: {"centers": jax.random.uniform(jax.random.key(2), (CLASSES, BITS))} for name in names
+    }
+    if "semantic" in stage.losses:
+        memories["semantic"] = first_factors(small_setup(stage))
+    return memories
+
+
+def small_setup(stage) -> Setup:
+    """What the losses of a stage may look at before it."""
+    return Setup(
+        classes=CLASSES,
+        width=BITS,
+        entropy_low=np.zeros(CLASSES),
+        entropy_high=np.ones(CLASSES),
+        in_training=np.ones(CLASSES, bool),
+        block_share=1 / stage.blocks_per_epoch,
+        word_vectors=np.random.default_rng(3).normal(size=(CLASSES, 4)),
+        train=lambda: iter(()),
+    )
 
 
 def random_blocks(devices: int, m: int, k: int, batch: int, seed: int = 0) -> Minibatch:
@@ -130,3 +165,55 @@ def random_blocks(devices: int, m: int, k: int, batch: int, seed: int = 0) -> Mi
         np.broadcast_to(np.arange(batch, dtype=np.int32), (m, k, batch)),
     )
     return Minibatch(*parallel.split(whole, devices, axis=2))
+
+
+class PlainLoop:
+    """Lines 6 to 10 of Algorithm 1, one call of the devices after the other."""
+
+    def __init__(self, training):
+        self.alternate = "quantization" in training.stage.losses
+        self.step = over_devices(
+            partial(theta_step, training), inputs=(WHOLE, SPLIT, SPLIT), outputs=(WHOLE, WHOLE)
+        )
+
+        def code(state, batch):
+            return nearest_codes(features_step(training, state, batch))
+
+        self.code = over_devices(code, inputs=(WHOLE, SPLIT), outputs=SPLIT)
+
+    def run(self, state, blocks, codes_of="block"):
+        """blocks: [devices m k b ...]. codes_of: the state that gives a batch's codes, of the
+        `block`'s start, of the `step` itself or of the `run`'s start.  Also returns all codes.
+        """
+        first, metrics, all_codes = state, [], []
+        m, k = blocks.label.shape[1:3]
+        for outer in range(m):
+            at_block = state
+            for i in range(k):
+                batch = jax.tree.map(lambda leaf, outer=outer, i=i: leaf[:, outer, i], blocks)
+                fixed = {"block": at_block, "run": first, "step": state}[codes_of]
+                codes = np.asarray(self.code(fixed, batch)) if self.alternate else None
+                given = {"quantization": codes} if self.alternate else {}
+                # On few cores two averaging calls on the way at once lock each other up.
+                state, values = jax.block_until_ready(self.step(state, batch, given))
+                metrics.append(values)
+                all_codes.append(codes)
+        return state, jax.tree.map(lambda *each: np.stack(each).reshape(m, k), *metrics), all_codes
+
+
+def assert_same_bits(first, second):
+    for (path, a), b in zip(
+        jax.tree_util.tree_flatten_with_path(first)[0], jax.tree.leaves(second), strict=True
+    ):
+        np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
+
+
+def differs(first, second) -> bool:
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
+    return any(not np.array_equal(a, b) for a, b in pairs)
+
+
+def run_dispatch(training, state, blocks, devices=None):
+    return jax.block_until_ready(
+        compile_dispatch(training, (), state, blocks, devices)(state, blocks)
+    )

@@ -32,7 +32,13 @@ def make_state(seed: int, features: int = 3) -> State:
         params=params,
         batch_stats={"cnn": {"mean": jnp.asarray(rng.normal(size=5), jnp.float32)}},
         optimizer=optimizer.init(params),
-        centers=jnp.asarray(rng.normal(size=(2, 8)), jnp.float32),
+        memories={
+            "center": {"centers": jnp.asarray(rng.normal(size=(2, 8)), jnp.float32)},
+            "semantic": {
+                "gram": jnp.asarray(rng.normal(size=(8, 8)), jnp.float32),
+                "share": jnp.float32(0.125 * seed),
+            },
+        },
     )
 
 
@@ -186,7 +192,11 @@ def test_a_state_of_four_devices_comes_back_on_one(tmp_path):
     [
         (lambda: make_state(0, features=4), r"hash.*float32\[4, 3\] there, float32\[4, 4\] here"),
         (lambda: make_state(0).replace(params={}), r"hash.*float32\[4, 3\] there, nothing here"),
-        (lambda: make_state(0).replace(centers=jnp.zeros((2, 8), jnp.int32)), "centers"),
+        (
+            lambda: make_state(0).replace(memories={"center": {"centers": jnp.zeros((2, 9))}}),
+            r"memories.*center.*centers",
+        ),
+        (lambda: make_state(0).replace(memories={}), "semantic.*gram"),
         (lambda: make_state(0).replace(optimizer=optax.EmptyState()), "optimizer"),
     ],
 )
@@ -260,5 +270,5 @@ def test_a_kill_at_any_moment_leaves_a_valid_one(tmp_path):
             assert damaged == []
             assert progress == progress_of(step)
             state = checkpoints.restore(step, shapes)
-        np.testing.assert_array_equal(state.centers, make_state(step).centers)
+        jax.tree.map(np.testing.assert_array_equal, state.memories, make_state(step).memories)
         last = step

@@ -9,11 +9,12 @@ import pytest
 from sketchjax.config import default
 from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import Order
+from sketchjax.data.manifest import Manifest
 from sketchjax.data.shards import Shards
 from sketchjax.errors import NotFiniteError
 from sketchjax.train import feeds, stages
 from sketchjax.train.feed import ResidentFeed, StreamFeed
+from sketchjax.train.split import TrainingSplit
 from sketchjax.train.step import Minibatch
 
 POINTS = 24
@@ -31,20 +32,30 @@ def silent(name, total):
     return nullcontext(lambda count: None)
 
 
-def both(folder, position):
-    order = Order(len(Shards(folder, "train")), 8, 3, (4,))
-    held = feeds.read_resident(folder, silent)
+def split_of(folder, *unseen) -> TrainingSplit:
+    manifest = Manifest.load(folder)
+    return TrainingSplit(folder, manifest, np.isin(manifest.categories, unseen))
+
+
+def both(folder, position, unseen=(), classes=0):
+    """A stream and a resident feed of one order: batches of 8, blocks of 3 of them."""
+    split = split_of(folder, *unseen)
+    order = split.order(8, 3, (4,), classes=classes)
+    held = feeds.read_resident(folder, silent, split.records)
     return (
         StreamFeed(folder, order, points=POINTS, workers=0, position=position),
         ResidentFeed(held, order, points=POINTS, position=position),
     )
 
 
-@pytest.mark.parametrize("position", [0, 5, 23])
-def test_both_feeds_give_the_same_batches(folder, position):
+@pytest.mark.parametrize(
+    "position, unseen, classes",
+    [(0, (), 0), (5, (), 0), (23, (), 0), (3, ("clock",), 0), (3, (), 2), (23, ("cat",), 2)],
+)
+def test_both_feeds_give_the_same_batches(folder, position, unseen, classes):
     """Over the end of an epoch (5 blocks), on four devices."""
-    stream, resident = both(folder, position)
-    load = jax.jit(resident.load)
+    stream, resident = both(folder, position, unseen, classes)
+    load, labels = jax.jit(resident.load), set()
     for blocks in (2, 3):
         wanted, items = stream.take(blocks), resident.take(blocks)
         assert wanted.points.shape == (4, blocks, 3, 2, POINTS, 3)
@@ -55,6 +66,25 @@ def test_both_feeds_give_the_same_batches(folder, position):
                     getattr(found, name), getattr(wanted, name)[at], err_msg=name
                 )
         assert stream.position == resident.position
+        # Devices, blocks, steps, sketches: what stands in each batch.
+        for batch in np.moveaxis(wanted.label, 0, 2).reshape(blocks * 3, 8):
+            labels |= set(batch.tolist())
+            if classes:
+                assert np.unique(batch, return_counts=True)[1].tolist() == [4, 4]
+    categories = Manifest.load(folder).categories
+    assert {categories[label] for label in labels} == set(categories) - set(unseen)
+
+
+def test_only_what_takes_part_is_held(folder):
+    split = split_of(folder, "clock")
+    held = feeds.read_resident(folder, silent, split.records)
+    with Shards(folder, "train") as shards:
+        records = shards.read(np.arange(len(shards)))
+    kept = [n for n in range(len(records.labels)) if records.labels[n] != 1]
+    assert held.label.tolist() == records.labels[kept].tolist()
+    wanted = [records.points[records.offsets[n] : records.offsets[n + 1]] for n in kept]
+    np.testing.assert_array_equal(held.points, np.concatenate(wanted))
+    assert np.diff(held.offset).tolist() == [len(points) for points in wanted]
 
 
 def test_a_resident_split_is_the_split(folder):
@@ -100,11 +130,13 @@ class Voice:
     task = staticmethod(silent)
 
 
-def run_feeds(folder, tmp_path, kind="auto"):
+def run_feeds(folder, tmp_path, kind="auto", unseen=(), classes=0):
     config = default()
     config.data.points, config.data.feed = POINTS, kind
     config.train.batch_size, config.train.inner_steps = 8, 3
-    return feeds.Feeds(config, folder, tmp_path, Voice()), stages.plan(config, 5)
+    config.train.classes_per_batch = classes
+    split = split_of(folder, *unseen)
+    return feeds.Feeds(config, folder, split, tmp_path, Voice()), stages.plan(config, 5)
 
 
 def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):
@@ -115,6 +147,21 @@ def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):
         for detour in (0, 1)
     ]
     assert len(set(orders)) == 10
+
+
+@pytest.mark.parametrize("kind", ["stream", "resident"])
+def test_a_stage_trains_with_balanced_batches_of_what_takes_part(folder, tmp_path, kind):
+    run, plan = run_feeds(folder, tmp_path, kind, unseen=("face",), classes=2)
+    feed = run.of(plan[0], position=0, detour=0)
+    assert isinstance(feed, StreamFeed if kind == "stream" else ResidentFeed)
+    with Shards(folder, "train") as shards:
+        labels = shards.read(feed.order.indices(2).ravel()).labels.reshape(3, 8)
+    for batch in labels:
+        assert np.unique(batch, return_counts=True)[1].tolist() == [4, 4]
+    assert set(labels.ravel().tolist()) == {0, 1}
+    assert run.order().blocks_per_epoch == run.split.size // 24
+    if kind == "resident":
+        assert len(feed.held.label) == run.split.size
 
 
 def test_the_sketches_of_a_bad_batch_are_named(folder, tmp_path):

@@ -7,8 +7,8 @@ import numpy as np
 import optax
 import pytest
 
+from sketchjax import config_rules
 from sketchjax.config import default
-from sketchjax.config_rules import STAGE_LOSSES
 from sketchjax.losses import LOSSES
 from sketchjax.models.two_branch import BRANCHES
 from sketchjax.train.stages import ROWS, Row, Stage, learning_rate, optimizer, plan
@@ -38,26 +38,31 @@ def config_of(epochs, **fields):
 
 
 def test_the_rows_are_algorithm_1():
-    assert [(row.name, row.branch, row.centers, row.alternate) for row in ROWS] == [
-        ("cnn", "cnn", False, False),
-        ("rnn", "rnn", False, False),
-        ("joint", "both", False, False),
-        ("center", "both", True, False),
-        ("full", "both", True, True),
+    assert [(row.name, row.branch) for row in ROWS] == [
+        ("cnn", "cnn"),
+        ("rnn", "rnn"),
+        ("joint", "whole"),
+        ("center", "whole"),
+        ("full", "whole"),
     ]
     assert {row.branch for row in ROWS} == set(BRANCHES)
 
 
-def test_the_losses_a_config_may_ask_for_are_those_a_stage_can_give():
-    for row in ROWS:
-        possible = {"cross_entropy"}
-        if row.centers:
-            possible |= {"center"}
-        if row.alternate:
-            possible |= {"quantization"}
-        assert set(STAGE_LOSSES[row.name]) == possible
-        assert set(default().stages[row.name].losses) == possible
-    assert set(STAGE_LOSSES["full"]) == set(LOSSES)
+def test_the_losses_by_default_are_those_of_algorithm_1():
+    weights = {row.name: default().stages[row.name].losses.to_dict() for row in ROWS}
+    assert weights == {
+        "cnn": {"cross_entropy": 1.0},
+        "rnn": {"cross_entropy": 1.0},
+        "joint": {"cross_entropy": 1.0},
+        "center": {"cross_entropy": 1.0, "center": 0.01},
+        "full": {"cross_entropy": 1.0, "center": 0.01, "quantization": 0.0001},
+    }
+
+
+def test_the_losses_a_config_may_ask_for_are_those_that_there_are():
+    assert set(config_rules.LOSSES) == set(LOSSES)
+    assert tuple(row.name for row in ROWS) == config_rules.STAGES
+    assert tuple(row.name for row in ROWS if row.branch == "whole") == config_rules.HASHING_STAGES
 
 
 @pytest.mark.parametrize(
@@ -102,6 +107,15 @@ def test_pretrained_branches_are_not_trained_again():
     config = config_of((2, 2, 1, 1, 1), **{"train.pretrained": "runs/other"})
     assert [one.name for one in plan(config, 10)] == ["joint", "center", "full"]
     assert [one.name for one in plan(config_of((2, 2, 1, 1, 1)), 10)] == [row.name for row in ROWS]
+
+
+@pytest.mark.parametrize("branches, left_out", [("cnn", "rnn"), ("rnn", "cnn")])
+def test_a_branch_that_the_model_lacks_has_no_stage(branches, left_out):
+    config = config_of((2, 2, 1, 0, 1), **{"model.branches": branches})
+    wanted = [name for name in ("cnn", "rnn", "joint", "full") if name != left_out]
+    assert [one.name for one in plan(config, 10)] == wanted
+    config.train.pretrained = "runs/other"
+    assert [one.name for one in plan(config, 10)] == ["joint", "full"]
 
 
 def test_cosine_rises_for_the_warm_up_then_falls_to_nothing():

@@ -6,68 +6,34 @@ import jax
 import numpy as np
 import optax
 import pytest
-from small_network import random_blocks, small_stage, small_state, small_training
+from small_network import (
+    PlainLoop,
+    assert_same_bits,
+    differs,
+    random_blocks,
+    run_dispatch,
+    small_stage,
+    small_state,
+    small_training,
+)
 from tiny_run import quick_compilation, tiny_config
 
 from sketchjax import parallel
 from sketchjax.data import synthetic
 from sketchjax.models import network as networks
-from sketchjax.parallel import SPLIT, WHOLE, over_devices
 from sketchjax.train import stages
 from sketchjax.train.loop import compile_dispatch
 from sketchjax.train.pretrained import first_variables
 from sketchjax.train.state import start
-from sketchjax.train.step import Minibatch, Training, code_step, sketch_keys, theta_step
+from sketchjax.train.step import (
+    Minibatch,
+    Training,
+    code_step,
+    sketch_keys,
+)
 
 STAGES = ("cnn", "rnn", "joint", "center", "full")
 CLASSES = 4
-
-
-class PlainLoop:
-    """Lines 6 to 10 of Algorithm 1, one call of the devices after the other."""
-
-    def __init__(self, training):
-        self.alternate = training.stage.row.alternate
-        self.step = over_devices(
-            partial(theta_step, training), inputs=(WHOLE, SPLIT, SPLIT), outputs=(WHOLE, WHOLE)
-        )
-        self.code = over_devices(partial(code_step, training), inputs=(WHOLE, SPLIT), outputs=SPLIT)
-
-    def run(self, state, blocks, codes_of="block"):
-        """blocks: [devices m k b ...]. codes_of: the state that gives a batch's codes, of the
-        `block`'s start, of the `step` itself or of the `run`'s start.  Also returns all codes.
-        """
-        first, metrics, all_codes = state, [], []
-        m, k = blocks.label.shape[1:3]
-        for outer in range(m):
-            at_block = state
-            for i in range(k):
-                batch = jax.tree.map(lambda leaf, outer=outer, i=i: leaf[:, outer, i], blocks)
-                fixed = {"block": at_block, "run": first, "step": state}[codes_of]
-                codes = np.asarray(self.code(fixed, batch)) if self.alternate else None
-                # On few cores two averaging calls on the way at once lock each other up.
-                state, values = jax.block_until_ready(self.step(state, batch, codes))
-                metrics.append(values)
-                all_codes.append(codes)
-        return state, jax.tree.map(lambda *each: np.stack(each).reshape(m, k), *metrics), all_codes
-
-
-def assert_same_bits(first, second):
-    for (path, a), b in zip(
-        jax.tree_util.tree_flatten_with_path(first)[0], jax.tree.leaves(second), strict=True
-    ):
-        np.testing.assert_array_equal(a, b, err_msg=jax.tree_util.keystr(path))
-
-
-def differs(first, second) -> bool:
-    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True)
-    return any(not np.array_equal(a, b) for a, b in pairs)
-
-
-def run_dispatch(training, state, blocks, devices=None):
-    return jax.block_until_ready(
-        compile_dispatch(training, (), state, blocks, devices)(state, blocks)
-    )
 
 
 # --- a small network: all five rows ----------------------------------------------------------
@@ -94,12 +60,12 @@ def test_a_stage_changes_the_parts_of_its_branch_alone(name):
     trained = {
         "cnn": {"cnn", "cnn_classifier"},
         "rnn": {"rnn", "rnn_classifier"},
-        "both": {"cnn", "rnn", "hash", "classifier"},
+        "whole": {"cnn", "rnn", "hash", "classifier"},
     }[branch]
     changed = {part for part in state.params if differs(state.params[part], after.params[part])}
     assert changed == trained
     assert differs(state.batch_stats, after.batch_stats) == (branch != "rnn")
-    assert_same_bits(state.centers, after.centers)
+    assert_same_bits(state.memories, after.memories)
 
 
 def test_codes_are_fixed_in_a_block_and_made_anew_for_the_next():
@@ -120,8 +86,12 @@ def test_codes_are_zeros_and_ones_of_the_features():
     training = small_training(small_stage("full"))
     state, blocks = small_state(training), random_blocks(1, m=1, k=1, batch=8)
     batch = jax.tree.map(lambda leaf: leaf[0, 0, 0], blocks)
-    codes = np.asarray(code_step(training, state, batch))
-    features = training.network.apply(state.variables, batch.points, batch.length, "both").features
+    block = jax.tree.map(lambda leaf: leaf[0, 0], blocks)
+    codes, after = code_step(training, (), state, block)
+    assert list(codes) == ["quantization"]
+    assert_same_bits(after, state)
+    codes = np.asarray(codes["quantization"][0])
+    features = training.network.apply(state.variables, batch.points, batch.length, "whole").features
     np.testing.assert_array_equal(codes, (np.asarray(features) > 0.5).astype(np.float32))
     assert 0 < codes.mean() < 1
 
@@ -133,13 +103,13 @@ def test_the_loss_of_the_last_stage_is_equation_5_in_numpy():
     quiet = Training(Quiet(training.network), *training[1:])
     _, metrics = run_dispatch(quiet, state, blocks)
     whole = jax.tree.map(lambda leaf: leaf.reshape(8, *leaf.shape[4:]), blocks)
-    output = training.network.apply(state.variables, whole.points, whole.length, "both")
+    output = training.network.apply(state.variables, whole.points, whole.length, "whole")
     features, logits = np.asarray(output.features, np.float64), np.asarray(output.logits, float)
-    codes = features > 0.5
+    codes, centers = features > 0.5, np.asarray(state.memories["center"]["centers"])
     chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     wanted = {
         "cross_entropy": -np.log(chance[np.arange(8), whole.label]).mean(),
-        "center": ((features - np.asarray(state.centers)[whole.label]) ** 2).sum(1).mean(),
+        "center": ((features - centers[whole.label]) ** 2).sum(1).mean(),
         "quantization": ((features - codes) ** 2).sum(1).mean(),
         "accuracy": (logits.argmax(1) == whole.label).mean(),
     }
@@ -251,7 +221,8 @@ def tiny_training(tiny, name, optimizer=None):
     )
     training = Training(network, stage, optimizer, parallel.average, config.seed)
     centers = jax.random.uniform(jax.random.key(3), (CLASSES, config.model.bits))
-    return training, start(network, optimizer, stage, variables, centers)
+    memories = {"center": {"centers": centers}} if "center" in stage.losses else {}
+    return training, start(optimizer, stage, variables, memories)
 
 
 def test_the_scan_is_a_plain_loop_bit_for_bit_with_both_branches_as_they_are(tiny):

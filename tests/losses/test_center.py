@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 
 from sketchjax.errors import DataError
-from sketchjax.retrieval.encode import Encoded
-from sketchjax.train.centers import class_centers
+from sketchjax.losses.center import class_centers, first_centers
+from sketchjax.losses.loss import Setup, TrainingPart
 
 
-def encoded(features, labels):
-    features, labels = np.asarray(features, np.float32), np.asarray(labels, np.int32)
-    return Encoded(features, labels, labels, np.arange(len(labels), dtype=np.int32))
+def part(features, labels, entropy):
+    return TrainingPart(
+        np.asarray(features, np.float32),
+        np.asarray(labels, np.int32),
+        np.asarray(entropy, np.float32),
+    )
 
 
 def test_by_hand_with_noise_left_out():
     low, high = np.array([0.2, 0.1]), np.array([0.4, 0.9])
     features = [[0.0, 1.0], [1.0, 0.5], [0.5, 0.5], [0.25, 0.75]]
-    parts = [(encoded(features, [0, 0, 0, 1]), np.array([0.3, 0.35, 0.5, 0.5], np.float32))]
+    parts = [part(features, [0, 0, 0, 1], [0.3, 0.35, 0.5, 0.5])]
     centers = class_centers(parts, low, high, 2)
     # The third sketch is scribbled for its class, though it would not be for the other one.
     assert centers.tolist() == [[0.5, 0.75], [0.25, 0.75]]
@@ -25,9 +28,10 @@ def test_by_hand_with_noise_left_out():
 
 def test_the_bounds_are_inclusive():
     low, high = np.array([0.25]), np.array([0.5])
-    entropy = np.array([0.25, 0.5, np.nextafter(0.25, 0), np.nextafter(0.5, 1)])
-    features = [[1.0], [3.0], [100.0], [100.0]]
-    assert class_centers([(encoded(features, [0] * 4), entropy)], low, high, 1).tolist() == [[2.0]]
+    one, half = np.float32(0.25), np.float32(0.5)
+    entropy = [one, half, np.nextafter(one, np.float32(0)), np.nextafter(half, np.float32(1))]
+    parts = [part([[1.0], [3.0], [100.0], [100.0]], [0] * 4, entropy)]
+    assert class_centers(parts, low, high, 1).tolist() == [[2.0]]
 
 
 def test_a_stream_in_any_order_against_a_loop():
@@ -48,8 +52,8 @@ def test_a_stream_in_any_order_against_a_loop():
     order = random.permutation(count)
     for places in (np.arange(count), order):
         parts = (
-            (encoded(features[part], labels[part]), entropy[part])
-            for part in np.array_split(places, [7, 7, 150])
+            part(features[own], labels[own], entropy[own])
+            for own in np.array_split(places, [7, 7, 150])
         )
         centers = class_centers(parts, low, high, bits)
         np.testing.assert_allclose(centers, expected, rtol=1e-6)
@@ -58,13 +62,36 @@ def test_a_stream_in_any_order_against_a_loop():
 def test_many_small_numbers_are_summed_in_float64():
     count = 200_000
     features = np.full((count, 1), 0.1, np.float32)
-    parts = [(encoded(features, np.zeros(count)), np.full(count, 0.5))]
+    parts = [part(features, np.zeros(count), np.full(count, 0.5))]
     center = class_centers(parts, np.array([0.0]), np.array([1.0]), 1)
     assert center[0, 0] == np.float32(0.1)
 
 
 def test_a_category_without_a_sketch_is_an_error_that_names_it():
     low, high = np.array([0.2, 0.2, 0.2]), np.array([0.4, 0.4, 0.4])
-    parts = [(encoded([[1.0], [0.0]], [0, 2]), np.array([0.3, 0.5]))]
+    parts = [part([[1.0], [0.0]], [0, 2], [0.3, 0.5])]
     with pytest.raises(DataError, match=r"labels \[1, 2\].*at least 3"):
         class_centers(parts, low, high, 1)
+
+
+def setup(parts, in_training) -> Setup:
+    classes = len(in_training)
+    return Setup(
+        classes=classes,
+        width=2,
+        entropy_low=np.full(classes, 0.2),
+        entropy_high=np.full(classes, 0.4),
+        in_training=np.array(in_training),
+        block_share=0.5,
+        word_vectors=None,
+        train=lambda: iter(parts),
+    )
+
+
+def test_a_category_kept_out_of_training_needs_no_sketch():
+    parts = [part([[1.0, 0.5], [0.0, 0.5]], [0, 2], [0.3, 0.3])]
+    memory = first_centers(setup(parts, [True, False, True]))
+    assert list(memory) == ["centers"]
+    assert memory["centers"].tolist() == [[1.0, 0.5], [0.0, 0.0], [0.0, 0.5]]
+    with pytest.raises(DataError, match=r"labels \[1\]"):
+        first_centers(setup(parts, [True, True, True]))

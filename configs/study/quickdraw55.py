@@ -1,0 +1,92 @@
+"""Every table of the paper on QuickDraw-55, real drawings of 55 categories, at small sizes.
+
+    export SKETCHJAX_DATA=FOLDER   # holds quickdraw/*.ndjson.gz and splits/quickdraw55.csv
+    python -m sketchjax.main --config configs/study/quickdraw55.py --workdir runs/study
+    sketchjax study runs/study --markdown docs/results.md
+
+40 px, 16 and 64 bits, one seed: sized for two CPU cores. With a GPU, the paper's sizes, four
+lengths and three seeds:
+
+    python -m sketchjax.main --config configs/study/quickdraw55.py:gpu --workdir runs/study-gpu
+
+Time and figures: docs/results.md.
+"""
+
+import os
+
+from sketchjax.config import default
+from sketchjax.errors import ConfigError
+from sketchjax.study.config import default_study
+
+
+def get_config(argument: str = "cpu"):
+    """`cpu` or `gpu`: the sizes of the machine."""
+    if argument not in ("cpu", "gpu"):
+        raise ConfigError(f"configs/study/quickdraw55.py:{argument}: give :cpu or :gpu")
+    study = default_study()
+    study.name = "QuickDraw-55: the tables of SketchMate"
+    study.base = default()
+    study.unseen_count = 10
+    study.query = "cat"
+    study.commands = (
+        "export SKETCHJAX_DATA=FOLDER",
+        "python -m sketchjax.main --config configs/study/quickdraw55.py --workdir runs/study",
+        "sketchjax study runs/study --markdown docs/results.md",
+    )
+    fit_data(study.base)
+    if argument == "cpu":
+        fit_two_cores(study)
+    else:
+        fit_gpu(study)
+    return study
+
+
+def fit_data(config):
+    """29,662 training sketches: a hundredth of the paper's, so augmentation and heavier losses."""
+    data = os.environ.get("SKETCHJAX_DATA", "")
+    config.data.source = os.path.join(data, "quickdraw") if data else ""
+    config.data.split_file = os.path.join(data, "splits", "quickdraw55.csv") if data else ""
+    config.augmentation.drop_stroke = 0.08
+    config.augmentation.stroke_shift = 0.02
+    config.augmentation.deform = 0.03
+    config.augmentation.flip = 0.3
+    config.augmentation.anisotropy = 0.15
+    config.model.rnn.implementation = "fused"
+    config.train.inner_steps = 8
+    config.train.outer_steps = 4
+    config.stages.center.losses.center = 0.1
+    config.stages.full.losses.center = 0.1
+    config.stages.full.losses.quantization = 0.01
+
+
+def fit_two_cores(study):
+    """Sizes and epochs that two CPU cores train in less than three hours in all."""
+    study.bits = (16, 64)
+    config = study.base
+    config.data.points = 64
+    config.drawing.size = 40
+    config.model.cnn.width = 0.375
+    config.model.cnn.stem_stride = 2
+    config.model.cnn.dense_features = 512
+    config.model.cnn.dropout = 0.3
+    config.model.rnn.hidden = 96
+    config.model.rnn.dropout = 0.1
+    config.train.batch_size = 64
+    for stage, epochs, rate in (
+        ("cnn", 5, 1e-3),
+        ("rnn", 5, 2e-3),
+        ("joint", 2, 1e-3),
+        ("center", 1, 5e-4),
+        ("full", 1, 3e-4),
+    ):
+        config.stages[stage].epochs = epochs
+        config.stages[stage].learning_rate = rate
+        config.stages[stage].warmup_epochs = 0.2
+    study.sketch_a_net = {"width": 0.5, "stem_stride": 1, "dense_features": 512}
+    study.resnet50 = {"width": 0.25, "stem_stride": 2}
+
+
+def fit_gpu(study):
+    """The paper's sizes, lengths and epochs, and three seeds."""
+    study.seeds = (0, 1, 2)
+    study.base.model.dtype = "bfloat16"

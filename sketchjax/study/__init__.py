@@ -1,0 +1,1 @@
+"""A study: the runs, measurements and report that reproduce the tables of SketchMate."""

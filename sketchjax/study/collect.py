@@ -1,0 +1,289 @@
+"""What a study has found so far, as the material of its report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sketchjax.report.examples import entropy_example, retrievals_of
+from sketchjax.report.material import PrecisionRecall, load_material
+from sketchjax.report.results import device_name
+from sketchjax.report.study.material import Comparison, RunState, StudyMaterial, StudyRow
+from sketchjax.report.tables import duration
+from sketchjax.report.writers import read_results
+from sketchjax.retrieval import metrics
+from sketchjax.study.measure import (
+    KINDS,
+    SHALLOW_NAMES,
+    cost_name,
+    measured,
+    measurements,
+    shallow_name,
+)
+from sketchjax.study.plan import Key, all_methods, run_folder, table_methods
+
+if TYPE_CHECKING:
+    from sketchjax.study.run import Study
+
+# The metric of a table's rows, and the key of results.json that holds it.
+METRICS = {
+    "1": {name: name for name in ("map", "precision_at_200", "map_best", "map_worst")},
+    "4": {
+        "d1": "feature_d1",
+        "d2": "feature_d2",
+        "d1_over_d2": "feature_d1_over_d2",
+        "map": "map",
+    },
+    "6": {"accuracy": "accuracy"},
+    "zero-shot": {"map": "map", "precision_at_200": "precision_at_200"},
+}
+COMPARED = ("full", "dlbhc", "dsh_sketch")  # of figure 6
+_TOP = 36
+
+
+def collect(study: Study) -> StudyMaterial:
+    """The study as it stands: rows, curves, examples and the state of its runs."""
+    config = study.config
+    rows = [row for table in config.tables for row in table_rows(study, table)]
+    return StudyMaterial(
+        title=config.name,
+        tables=list(config.tables),
+        rows=rows,
+        facts=facts(study),
+        curves=list(curves(study)) if "1" in config.tables else [],
+        entropy=entropy_example(study.folder),
+        comparisons=list(comparisons(study)) if "1" in config.tables else [],
+        notes=notes(study),
+        runs=run_states(study),
+        commands=list(config.commands),
+    )
+
+
+def table_rows(study: Study, table: str) -> list[StudyRow]:
+    """The rows of a table in the paper's order, at every length."""
+    if table == "2":
+        return list(_shallow_rows(study))
+    if table == "5":
+        return list(_cost_rows(study))
+    return list(_run_rows(study, table))
+
+
+def _run_rows(study: Study, table: str) -> Iterator[StudyRow]:
+    methods, zero_shot = all_methods(study.config), table == "zero-shot"
+    lengths = (study.config.zero_shot_bits,) if zero_shot else study.config.bits
+    for name in table_methods(study.config, table):
+        method = methods[name]
+        for bits in lengths if method.by_bits else (None,):
+            keys = [Key(name, bits, seed, zero_shot) for seed in study.config.seeds]
+            found = [read_results(run_folder(study.workdir, key.name)) for key in keys]
+            ended = [results for results in found if results is not None]
+            failed = [study.failures[key.name] for key in keys if key.name in study.failures]
+            yield StudyRow(
+                table=table,
+                model=method.label,
+                values={
+                    metric: [results[key] for results in ended]
+                    for metric, key in METRICS[table].items()
+                },
+                bits=bits,
+                paper_model=method.paper,
+                failed="; ".join(failed),
+                missing=not ended,
+            )
+
+
+def _shallow_rows(study: Study) -> Iterator[StudyRow]:
+    for kind in KINDS:
+        names = [shallow_name(kind, seed) for seed in study.config.seeds]
+        found = [values for name in names if (values := measured(study.workdir, name))]
+        failed = [study.failures[name] for name in names if name in study.failures]
+        for method, label in SHALLOW_NAMES.items():
+            for bits in study.config.bits:
+                values = [
+                    entry["map"]
+                    for entries in found
+                    for entry in entries
+                    if (entry["method"], entry["bits"]) == (method, bits)
+                ]
+                yield StudyRow(
+                    table="2",
+                    model=label,
+                    values={"map": values},
+                    bits=bits,
+                    features=kind,
+                    paper_model=label,
+                    failed="; ".join(failed),
+                    missing=not values,
+                )
+
+
+def _cost_rows(study: Study) -> Iterator[StudyRow]:
+    for gallery in study.config.galleries:
+        name = cost_name(gallery)
+        entries = {entry["bits"]: entry for entry in measured(study.workdir, name) or []}
+        for bits in study.config.bits:
+            entry = entries.get(bits, {})
+            keys = ("seconds_per_query", "memory_mb")
+            yield StudyRow(
+                table="5",
+                model=f"{gallery:,} codes",
+                values={key: [entry[key]] for key in keys if key in entry},
+                bits=bits,
+                failed=study.failures.get(name, ""),
+                missing=not entry,
+                gallery=gallery,
+                note=entry.get("note", ""),
+            )
+
+
+def curves(study: Study) -> Iterator[tuple[int, str, PrecisionRecall]]:
+    """The precision-recall curves of table 1's methods, of the first seed (figure 5)."""
+    methods = all_methods(study.config)
+    for bits in study.config.bits:
+        for name in table_methods(study.config, "1"):
+            folder = run_folder(study.workdir, Key(name, bits, study.config.seeds[0]).name)
+            if read_results(folder) is None:
+                continue
+            curve = load_material(folder / "report" / "material.json").curve
+            if curve is not None:
+                yield bits, methods[name].label, curve
+
+
+def comparisons(study: Study) -> Iterator[Comparison]:
+    """What several methods find for one query at the longest codes (figure 6).
+
+    The query is the one of its category that our full model ranks at the median: no choice of ours.
+    """
+    bits, seed = max(study.config.bits), study.config.seeds[0]
+    codes = {
+        name: _codes(run_folder(study.workdir, Key(name, bits, seed).name)) for name in COMPARED
+    }
+    if any(found is None for found in codes.values()):
+        return
+    label = study.manifest.categories.index(study.config.query)
+    chosen = np.array([_median_query(codes["full"], label, bits)])
+    methods, found = all_methods(study.config), []
+    for name in COMPARED:
+        own = codes[name]
+        parts = [{split: own[split, part] for split in ("gallery", "query")} for part in (0, 2)]
+        retrieval = retrievals_of(study.folder, parts[0], parts[1], chosen, _TOP)[0]
+        found.append((methods[name].label, retrieval))
+    yield Comparison(study.config.query, bits, found)
+
+
+def _codes(folder: Path) -> Any:
+    """Codes, labels and records of gallery and query by (split, 0 to 2); None where not ended."""
+    if read_results(folder) is None:
+        return None
+    return {
+        (split, part): np.load(folder / "codes" / f"{split}{suffix}.npy")
+        for split in ("gallery", "query")
+        for part, suffix in enumerate(("", "_labels", "_index"))
+    }
+
+
+def _median_query(codes: Any, label: int, bits: int) -> int:
+    """The query of a category with the median average precision."""
+    own = np.flatnonzero(codes["query", 1] == label)
+    scores = metrics.evaluate(
+        codes["query", 0][own],
+        codes["query", 1][own],
+        codes["gallery", 0],
+        codes["gallery", 1],
+        bits=bits,
+    )
+    ranked = scores.query[np.argsort(scores.average_precision, kind="stable")]
+    return int(own[ranked[len(ranked) // 2]])
+
+
+def facts(study: Study) -> dict[str, str]:
+    """What the figures were measured with."""
+    counts, base = study.manifest.counts, study.config.base
+    return {
+        "classes": f"{len(study.manifest.categories):,}",
+        "train": f"{counts['train']:,}",
+        "gallery": f"{counts['gallery']:,}",
+        "queries": f"{counts['query']:,}",
+        "picture": f"{base.drawing.size} px",
+        "epochs by stage": ", ".join(
+            f"{name} {base.stages[name].epochs:g}"
+            for name in ("cnn", "rnn", "joint", "center", "full")
+        ),
+        "seeds": ", ".join(map(str, study.config.seeds)),
+        "device": device_name(),
+        "time": duration(seconds_so_far(study.workdir)),
+    }
+
+
+def notes(study: Study) -> list[str]:
+    """What a reader has to know beside the figures."""
+    base, told = study.config.base, []
+    if any(run.method == "dsh_sketch" for run in study.runs):
+        told.append(
+            f"DSH-Sketch has the word vectors of {Path(base.data.word_vectors).name}."
+            if base.data.word_vectors
+            else "DSH-Sketch has no word vectors here but vectors of the class names' spelling, "
+            "which need no download and know no meaning; give a file in base.data.word_vectors."
+        )
+    if {"1", "4"} & {*study.config.tables}:
+        told.append(
+            "All rows of tables 1 and 4 begin from the same pretrained branches and train for the "
+            "same epochs at the same learning rates; Our+CEL goes on under cross entropy alone "
+            "where the others add their losses."
+        )
+        told.append(
+            "Scores are expectations over random orders inside ties of the Hamming distance, "
+            "computed in closed form over the full ranking."
+        )
+    if "4" in study.config.tables:
+        told.append("d1 and d2 are mean squared distances of the gallery's features in (0, 1).")
+    if "zero-shot" in study.config.tables:
+        run = Key("full", study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
+        results = read_results(run_folder(study.workdir, run.name))
+        if results is not None:
+            told.append(
+                "Zero-shot: queries and gallery are the sketches of "
+                f"{len(results['unseen'])} classes kept out of training: "
+                f"{', '.join(results['unseen'])}."
+            )
+    return told
+
+
+def run_states(study: Study) -> list[RunState]:
+    """The runs and measurements of a study, as far as they are."""
+    states = []
+    for run in study.runs:
+        folder = run_folder(study.workdir, run.name)
+        results = read_results(folder)
+        if results is not None:
+            states.append(RunState(run.name, run.label, "done", results["seconds_total"]))
+        elif run.name in study.failures:
+            states.append(RunState(run.name, run.label, "failed", why=study.failures[run.name]))
+        else:
+            begun = "begun" if (folder / "config.json").exists() else ""
+            states.append(RunState(run.name, run.label, "to do", why=begun))
+    left = {name for name, _, _ in measurements(study)}
+    for name in all_measurements(study):
+        state = "failed" if name in study.failures else "to do" if name in left else "done"
+        states.append(RunState(name, "measurement", state, why=study.failures.get(name, "")))
+    return states
+
+
+def all_measurements(study: Study) -> Sequence[str]:
+    """The names of all measurements, done or not."""
+    config, names = study.config, []
+    if "2" in config.tables:
+        names += [shallow_name(kind, seed) for seed in config.seeds for kind in KINDS]
+    if "5" in config.tables:
+        names += [cost_name(gallery) for gallery in config.galleries]
+    return names
+
+
+def seconds_so_far(workdir: Path) -> float:
+    """The time that the study has taken in all its calls."""
+    path = workdir / "seconds.json"
+    return float(json.loads(path.read_bytes())) if path.exists() else 0.0

@@ -1,0 +1,93 @@
+"""A small study as a user runs it: real runs, real shallow codes, its pages and its Markdown."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import CONFIG
+from tiny_run import quick_compilation
+
+from sketchjax import cli
+from sketchjax.models.weights import load_weights
+from sketchjax.report.writers import read_results
+from sketchjax.study import measure
+from sketchjax.study.features import SPLITS
+from sketchjax.study.run import run_study
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A study of one method of table 1 and of table 2 with two methods; its workdir."""
+    namespace: dict = {"__file__": str(CONFIG)}
+    exec(compile(CONFIG.read_text(), str(CONFIG), "exec"), namespace)
+    study = namespace["get_config"]()
+    study.tables, study.rows = ("1", "2"), ("dlbhc", "deep")
+    study.base.stages.center.epochs = study.base.stages.full.epochs = 0
+    workdir = tmp_path_factory.mktemp("study") / "w"
+    patch = pytest.MonkeyPatch()
+    chosen = {name: measure.SHALLOW[name] for name in ("lsh", "sdh")}
+    patch.setattr(measure, "SHALLOW", chosen)
+    with quick_compilation(tmp_path_factory):
+        finished = run_study(study, workdir)
+    patch.undo()
+    assert finished.failures == {}
+    return workdir
+
+
+def test_its_runs_share_the_branch_that_was_trained_once(done):
+    assert sorted(path.parent.name for path in done.glob("runs/*/results.json")) == [
+        "cnn",
+        "deep",
+        "dlbhc-16",
+        "rnn",
+    ]
+    branch = load_weights(done / "runs/cnn/weights/cnn.safetensors")["params"]
+    began = read_results(done / "runs/dlbhc-16")
+    assert began is not None
+    assert began["config"]["train"]["pretrained"].endswith("runs/cnn/weights/cnn.safetensors")
+    # The branch's own classifier is taken over and not trained on: bit for bit.
+    after = load_weights(done / "runs/dlbhc-16/weights/joint.safetensors")["params"]
+    for name, value in branch["cnn_classifier"].items():
+        np.testing.assert_array_equal(after["cnn_classifier"][name], value)
+
+
+def test_the_features_of_table_2_are_whole(done):
+    for kind, width in (("hog", 9 * (32 // 8) ** 2), ("deep", 256)):
+        for split, count in zip(SPLITS, (None, 25, 13), strict=True):
+            labels = np.load(done / "features" / kind / f"{split}_labels.npy")
+            size = (done / "features" / kind / f"{split}.f32").stat().st_size
+            assert size == 4 * width * len(labels)
+            assert count in (None, len(labels))
+    deep = np.fromfile(done / "features/deep/train.f32", np.float32).reshape(-1, 256)
+    assert deep.min() >= 0  # a rectified layer
+    assert deep.std() > 0
+
+
+def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, monkeypatch):
+    results = read_results(done / "runs/dlbhc-16")
+    assert results is not None
+    shallow = json.loads((done / "measured/shallow-deep.json").read_text())
+    wanted = [results["map"], results["precision_at_200"]]
+    wanted += [entry["map"] for entry in shallow]
+    page = (done / "report/index.html").read_text()
+    target = tmp_path / "results.md"
+    monkeypatch.setattr("sys.argv", ["sketchjax", "study", str(done), "--markdown", str(target)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code in (0, None)
+    told = capsys.readouterr().out
+    assert "dlbhc-16" in told
+    assert "done" in told
+    for value in wanted:
+        assert f"{value:.4f}" in page
+        assert f"{value:.4f}" in target.read_text()
+    for picture in (tmp_path / "images").glob("*.png"):
+        assert f"images/{picture.name}" in target.read_text()
+
+
+def test_the_verb_without_a_study_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sketchjax", "study", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 65
+    assert "run the study first" in capsys.readouterr().err
