@@ -1,7 +1,8 @@
 """ResNet-50 (He et al., CVPR 2016), a recogniser of table 6 of SketchMate.
 
-The first form, after which SketchMate's table is named: the stride stands in the first 1x1 of a
-stage. Moving it to the 3x3 ("v1.5") keeps the parameters and costs about 10 % more.
+The form of the paper, to which SketchMate's table refers: the stride stands in the first 1x1 of a
+stage. Moving it to the 3x3 ("v1.5") keeps the parameters and takes 6 % more products: 4.09 G for
+3.86 G, with three channels of 224 px and 1,000 classes.
 """
 
 import flax.linen as nn

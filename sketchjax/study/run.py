@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import orjson
 from rich.console import Console
 
@@ -116,6 +117,9 @@ def attempt(study: Study, name: str, needs: tuple[str, ...], work: Callable[[], 
         print(f"{name} failed: {told}", flush=True)
     else:
         path.unlink(missing_ok=True)
+    finally:
+        # Compiled programs of a run serve no other: thirty runs would keep gigabytes of them.
+        jax.clear_caches()
 
 
 def data_problems(study: Study) -> list[str]:

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from sketchjax.config import FREE_SECTIONS, default, flat, validate
 from sketchjax.config_rules import LOSSES
 from sketchjax.report import paper
+from sketchjax.study.config import validate_study
 from sketchjax.study.methods import METHODS, ROWS
 from sketchjax.study.plan import Key, plan_runs, run_problems
 
@@ -195,18 +196,21 @@ def test_a_workdir_of_another_study_is_told(tiny_study, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["paper", "table1", "table2", "table4", "table5", "table6",
-                                  "zero_shot", "quickdraw55"])  # fmt: skip
+                                  "zero_shot", "quickdraw55", "quickdraw55:gpu"])  # fmt: skip
 def test_the_studies_of_configs_can_be(name):
-    study = load(Path(__file__).parents[2] / "configs" / "study" / f"{name}.py")
+    file, _, argument = name.partition(":")
+    path = Path(__file__).parents[2] / "configs" / "study" / f"{file}.py"
+    study = load(path, *([argument] if argument else []))
+    validate_study(study)
     runs = plan_runs(study, Path("w"), FOLDER)
     assert not run_problems(study, runs, Path("w"))
     assert bool(runs) == (name != "table5")
 
 
-def load(path: Path):
+def load(path: Path, *arguments: str):
     namespace: dict = {}
     exec(compile(path.read_text(), str(path), "exec"), namespace)
-    return namespace["get_config"]()
+    return namespace["get_config"](*arguments)
 
 
 def test_the_document_on_adding_a_method_works(tiny_study, monkeypatch):
