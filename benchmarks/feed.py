@@ -25,8 +25,8 @@ from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.data import synthetic
 from sketchjax.data.conversion.convert import convert
 from sketchjax.data.feed import scan_feed, train_feed
-from sketchjax.data.order import Order
 from sketchjax.data.manifest import Manifest
+from sketchjax.data.order import Order
 from sketchjax.data.record import HEADER
 
 

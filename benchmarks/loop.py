@@ -18,6 +18,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from benchmarks import workload

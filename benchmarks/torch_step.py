@@ -85,7 +85,9 @@ class Peer:
         )
 
     def __call__(self) -> None:
-        codes = [self._codes(batch) for batch in self.batches] if self.stage.row.alternate else []
+        codes = []
+        if "quantization" in self.stage.losses:
+            codes = [self._codes(batch) for batch in self.batches]
         self.model.train()
         for number, batch in enumerate(self.batches):
             self.optimizer.zero_grad(set_to_none=True)
@@ -222,8 +224,9 @@ def _joint_gradients(workload: Workload, batch: dict[str, Any]):
 
 def _reference(workload: Workload) -> Any:
     """Our model in float32, on one device."""
-    cnn = workload.network.model.cnn.clone(dtype=jnp.float32, axis_name=None)
-    rnn = workload.network.model.rnn.clone(dtype=jnp.float32)
+    model: Any = workload.network.model
+    cnn = model.cnn.clone(dtype=jnp.float32, axis_name=None)
+    rnn = model.rnn.clone(dtype=jnp.float32)
     return workload.network.model.clone(cnn=cnn, rnn=rnn)
 
 

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from sketchjax.config_rules import STAGES, broken_rules, is_number, shown
+from sketchjax.config_relations import STAGES, is_number, shown
+from sketchjax.config_rules import broken_rules
 from sketchjax.errors import ConfigError
 
 # A ConfigDict; its own annotations say that any field may be of any type, which helps nobody.

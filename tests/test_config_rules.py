@@ -7,9 +7,9 @@ from config_fields import lines_of, problems_of, set_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchjax import config_rules
+from sketchjax import config_relations
 from sketchjax.config import STAGES, default, validate
-from sketchjax.config_rules import SPLITS
+from sketchjax.config_relations import SPLITS
 from sketchjax.data.splits import split_rule
 from sketchjax.losses import LOSSES
 from sketchjax.models.alexnet import AlexNet
@@ -76,7 +76,7 @@ def test_any_stage_with_codes_can_have_any_loss():
         config = default()
         config.stages[stage].losses = dict.fromkeys(LOSSES, 0.5)
         validate(config)
-    assert set(config_rules.LOSSES) == set(LOSSES)
+    assert set(config_relations.LOSSES) == set(LOSSES)
 
 
 def test_batches_of_classes_divide():

@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sketchjax.config import FREE_SECTIONS, Config, default, flat, wrong_text
-from sketchjax.config_rules import is_number, shown
+from sketchjax.config_relations import is_number, shown
 from sketchjax.errors import ConfigError
 from sketchjax.study.methods import METHODS
 

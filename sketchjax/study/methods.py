@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ml_collections import ConfigDict
 
 from sketchjax.config import Config
-from sketchjax.config_rules import HASHING_STAGES, STAGES
+from sketchjax.config_relations import HASHING_STAGES, STAGES
 
 
 @dataclass(frozen=True)
@@ -183,17 +183,23 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def own_method(label: str, changes: Config, begins: tuple[str, ...]) -> Method:
+def own_method(method: Config) -> Method:
     """A method of the study's own config, beside those of the paper.
 
-    changes: fields in their sections; an objective takes the place of the base's.
+    method: `label`; `changes` of the base, an objective takes the place of its own; `begins`: the
+    methods whose weights it takes, both branches where none are named; `trains`: its stages, those
+    of the whole network where none are named.
     """
 
-    def change(config: Config, now: Config = changes) -> None:
-        for name, value in now.items():
+    def apply(config: Config, changes: Config) -> None:
+        for name, value in changes.items():
             if isinstance(value, ConfigDict) and name != "losses":
-                change(config[name], value)
+                apply(config[name], value)
             else:
                 config[name] = copy.deepcopy(value)
 
-    return Method(label, None, change, begins)
+    def change(config: Config) -> None:
+        train_only(config, *method.get("trains", HASHING_STAGES))
+        apply(config, method.changes)
+
+    return Method(method.label, None, change, tuple(method.get("begins", ("cnn", "rnn"))))

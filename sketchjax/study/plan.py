@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sketchjax.config import Config, flat, validate
-from sketchjax.config_rules import shown
+from sketchjax.config_relations import shown
 from sketchjax.errors import ConfigError
 from sketchjax.study.methods import METHODS, ROWS, Method, own_method
 from sketchjax.train.workdir import check_config
@@ -61,10 +61,7 @@ def plan_runs(study: Config, workdir: Path, folder: Path) -> list[Planned]:
 
 def all_methods(study: Config) -> dict[str, Method]:
     """The paper's methods and the study's own."""
-    own = {
-        name: own_method(method.label, method.changes, tuple(method.get("begins", ("cnn", "rnn"))))
-        for name, method in study.methods.items()
-    }
+    own = {name: own_method(method) for name, method in study.methods.items()}
     return {**METHODS, **own}
 
 

@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from sketchjax.config import FREE_SECTIONS, default, flat, validate
-from sketchjax.config_rules import LOSSES
+from sketchjax.config_relations import LOSSES
 from sketchjax.report import paper
 from sketchjax.study.config import validate_study
 from sketchjax.study.methods import METHODS, ROWS
@@ -133,7 +133,6 @@ def test_zero_shot_runs_keep_their_classes_out_and_others_do_not(tiny_study):
 
 
 def test_all_runs_are_configs_that_can_be(tiny_study):
-    tiny_study.sketch_a_net.stem_stride = 2
     for run in planned(tiny_study).values():
         validate(run.config)
         for stage in trained(run):
@@ -151,16 +150,11 @@ def test_a_method_of_one_s_own_stands_beside_table_1(tiny_study):
     tiny_study.methods.mine = {
         "label": "Mine",
         "begins": ("joint",),
-        "changes": {
-            "stages": {
-                "cnn": {"epochs": 0},
-                "rnn": {"epochs": 0},
-                "joint": {"epochs": 0},
-                "full": own,
-            }
-        },
+        "trains": ("center", "full"),
+        "changes": {"stages": {"full": own}},
     }
     run = planned(tiny_study)["mine-16"]
+    assert trained(run) == ["center", "full"]
     assert losses(run, "full") == own["losses"]
     assert losses(run, "center") == dict(tiny_study.base.stages.center.losses)
     assert run.needs == ("joint-16",)
@@ -218,13 +212,13 @@ def test_the_document_on_adding_a_method_works(tiny_study, monkeypatch):
     text = (Path(__file__).parents[2] / "docs" / "adding-a-method.md").read_text()
     assert len(text.splitlines()) < 40
     loss, row, config = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    from sketchjax import config_rules, losses
+    from sketchjax import config_relations, losses
 
     namespace = {"Loss": losses.loss.Loss}
     exec(loss, namespace)
     rows = eval("{" + row + "}", namespace)
     monkeypatch.setattr(losses, "LOSSES", losses.LOSSES | rows)
-    monkeypatch.setattr(config_rules, "LOSSES", (*config_rules.LOSSES, *rows))
+    monkeypatch.setattr(config_relations, "LOSSES", (*config_relations.LOSSES, *rows))
     exec(config, {"study": tiny_study})
     run = planned(tiny_study)["balanced-16"]
     assert not run_problems(tiny_study, [run], Path("w"))

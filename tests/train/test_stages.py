@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from sketchjax import config_rules
+from sketchjax import config_relations
 from sketchjax.config import default
 from sketchjax.losses import LOSSES
 from sketchjax.models.two_branch import BRANCHES
@@ -60,9 +60,11 @@ def test_the_losses_by_default_are_those_of_algorithm_1():
 
 
 def test_the_losses_a_config_may_ask_for_are_those_that_there_are():
-    assert set(config_rules.LOSSES) == set(LOSSES)
-    assert tuple(row.name for row in ROWS) == config_rules.STAGES
-    assert tuple(row.name for row in ROWS if row.branch == "whole") == config_rules.HASHING_STAGES
+    assert set(config_relations.LOSSES) == set(LOSSES)
+    assert tuple(row.name for row in ROWS) == config_relations.STAGES
+    assert (
+        tuple(row.name for row in ROWS if row.branch == "whole") == config_relations.HASHING_STAGES
+    )
 
 
 @pytest.mark.parametrize(
