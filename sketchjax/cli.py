@@ -237,11 +237,13 @@ def study(
     from sketchjax.report.study.markdown import write_markdown
     from sketchjax.report.study.material import load_study
     from sketchjax.report.study.page import rebuild_study
-    from sketchjax.report.study.progress import progress_table
+    from sketchjax.report.study.terminal import progress_table, result_tables
 
     material = load_study(workdir / "report" / "material.json")
+    out = Console(highlight=False)
+    for table in (progress_table(material.runs), *result_tables(material)):
+        out.print(table)
     print(rebuild_study(workdir))
-    Console(soft_wrap=True, highlight=False).print(progress_table(material.runs))
     if markdown is not None:
         write_markdown(markdown, material)
         print(markdown)

@@ -5,42 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from sketchjax.report.examples import entropy_example, retrievals_of
 from sketchjax.report.material import PrecisionRecall, load_material
 from sketchjax.report.results import device_name
-from sketchjax.report.study.material import Comparison, RunState, StudyMaterial, StudyRow
+from sketchjax.report.study.material import Comparison, RunState, StudyMaterial
 from sketchjax.report.tables import duration
 from sketchjax.report.writers import read_results
 from sketchjax.retrieval import metrics
-from sketchjax.study.measure import (
-    KINDS,
-    SHALLOW_NAMES,
-    cost_name,
-    measured,
-    measurements,
-    shallow_name,
-)
+from sketchjax.study.measure import KINDS, cost_name, measurements, shallow_name
+from sketchjax.study.methods import DEEP_FEATURES
 from sketchjax.study.plan import Key, all_methods, run_folder, table_methods
+from sketchjax.study.rows import table_rows
+from sketchjax.study.state import Study
 
-if TYPE_CHECKING:
-    from sketchjax.study.run import Study
-
-# The metric of a table's rows, and the key of results.json that holds it.
-METRICS = {
-    "1": {name: name for name in ("map", "precision_at_200", "map_best", "map_worst")},
-    "4": {
-        "d1": "feature_d1",
-        "d2": "feature_d2",
-        "d1_over_d2": "feature_d1_over_d2",
-        "map": "map",
-    },
-    "6": {"accuracy": "accuracy"},
-    "zero-shot": {"map": "map", "precision_at_200": "precision_at_200"},
-}
 COMPARED = ("full", "dlbhc", "dsh_sketch")  # of figure 6
 _TOP = 36
 
@@ -61,83 +42,6 @@ def collect(study: Study) -> StudyMaterial:
         runs=run_states(study),
         commands=list(config.commands),
     )
-
-
-def table_rows(study: Study, table: str) -> list[StudyRow]:
-    """The rows of a table in the paper's order, at every length."""
-    if table == "2":
-        return list(_shallow_rows(study))
-    if table == "5":
-        return list(_cost_rows(study))
-    return list(_run_rows(study, table))
-
-
-def _run_rows(study: Study, table: str) -> Iterator[StudyRow]:
-    methods, zero_shot = all_methods(study.config), table == "zero-shot"
-    lengths = (study.config.zero_shot_bits,) if zero_shot else study.config.bits
-    for name in table_methods(study.config, table):
-        method = methods[name]
-        for bits in lengths if method.by_bits else (None,):
-            keys = [Key(name, bits, seed, zero_shot) for seed in study.config.seeds]
-            found = [read_results(run_folder(study.workdir, key.name)) for key in keys]
-            ended = [results for results in found if results is not None]
-            failed = [study.failures[key.name] for key in keys if key.name in study.failures]
-            yield StudyRow(
-                table=table,
-                model=method.label,
-                values={
-                    metric: [results[key] for results in ended]
-                    for metric, key in METRICS[table].items()
-                },
-                bits=bits,
-                paper_model=method.paper,
-                failed="; ".join(failed),
-                missing=not ended,
-            )
-
-
-def _shallow_rows(study: Study) -> Iterator[StudyRow]:
-    for kind in KINDS:
-        names = [shallow_name(kind, seed) for seed in study.config.seeds]
-        found = [values for name in names if (values := measured(study.workdir, name))]
-        failed = [study.failures[name] for name in names if name in study.failures]
-        for method, label in SHALLOW_NAMES.items():
-            for bits in study.config.bits:
-                values = [
-                    entry["map"]
-                    for entries in found
-                    for entry in entries
-                    if (entry["method"], entry["bits"]) == (method, bits)
-                ]
-                yield StudyRow(
-                    table="2",
-                    model=label,
-                    values={"map": values},
-                    bits=bits,
-                    features=kind,
-                    paper_model=label,
-                    failed="; ".join(failed),
-                    missing=not values,
-                )
-
-
-def _cost_rows(study: Study) -> Iterator[StudyRow]:
-    for gallery in study.config.galleries:
-        name = cost_name(gallery)
-        entries = {entry["bits"]: entry for entry in measured(study.workdir, name) or []}
-        for bits in study.config.bits:
-            entry = entries.get(bits, {})
-            keys = ("seconds_per_query", "memory_mb")
-            yield StudyRow(
-                table="5",
-                model=f"{gallery:,} codes",
-                values={key: [entry[key]] for key in keys if key in entry},
-                bits=bits,
-                failed=study.failures.get(name, ""),
-                missing=not entry,
-                gallery=gallery,
-                note=entry.get("note", ""),
-            )
 
 
 def curves(study: Study) -> Iterator[tuple[int, str, PrecisionRecall]]:
@@ -241,6 +145,18 @@ def notes(study: Study) -> list[str]:
         )
     if "4" in study.config.tables:
         told.append("d1 and d2 are mean squared distances of the gallery's features in (0, 1).")
+    if "6" in study.config.tables:
+        told.append(
+            "Table 6: single networks train for the epochs of stage 1 or 2; both branches begin "
+            "from two of them and train on for the epochs of stages 3 to 5, so a part of their "
+            "gain may be that of longer training. Accuracy is on the gallery, as in the paper."
+        )
+    if "2" in study.config.tables:
+        told.append(
+            f"Table 2: HOG of pictures of {study.config.hog_size} px; deep features are the "
+            f"{DEEP_FEATURES} of the fusion layer of a network trained with cross entropy, as "
+            "SketchMate describes. Every method sees the whole training split."
+        )
     if "zero-shot" in study.config.tables:
         run = Key("full", study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
         results = read_results(run_folder(study.workdir, run.name))

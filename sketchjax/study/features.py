@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,11 @@ def deep_features(config: Config, weights: Path, folder: Path, keep: Path) -> di
     return _kept(keep, blocks)
 
 
-def _kept(keep: Path, blocks) -> dict[str, Features]:
+# The features f32[b e] and labels i32[b] of a split, block by block.
+Blocks = Callable[[str], Iterable[tuple[np.ndarray, np.ndarray]]]
+
+
+def _kept(keep: Path, blocks: Blocks) -> dict[str, Features]:
     """Features by split from files beside the study; made by `blocks(split)` where missing."""
     found = {}
     for split in SPLITS:
@@ -75,8 +80,6 @@ def _kept(keep: Path, blocks) -> dict[str, Features]:
 
 def _write(path: Path, labels: Path, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Features as they come, then the labels: with them the features are whole."""
-    import io
-
     path.parent.mkdir(parents=True, exist_ok=True)
     all_labels = []
     with path.open("wb") as file:

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sketchjax.files import write_whole
 from sketchjax.ops.hamming import pack_codes
@@ -18,9 +18,7 @@ from sketchjax.retrieval.cost import bytes_needed, free_bytes, search_cost
 from sketchjax.shallow import SHALLOW
 from sketchjax.study.features import Features, deep_features, hog_features
 from sketchjax.study.plan import Key, last_weights, run_folder
-
-if TYPE_CHECKING:
-    from sketchjax.study.run import Study
+from sketchjax.study.state import Study
 
 # The paper's names, unsupervised and supervised as it has them.
 SHALLOW_NAMES = {

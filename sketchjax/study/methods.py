@@ -15,6 +15,9 @@ from ml_collections import ConfigDict
 from sketchjax.config import Config
 from sketchjax.config_relations import HASHING_STAGES, STAGES
 
+DEEP_FEATURES = 256  # of the fusion layer that table 2 hashes
+RECOGNITION_FEATURES = 2048  # of the layer in place of the hash layer (section 4.4)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -99,23 +102,27 @@ def variant(*, center: str = "", quantization: bool = False) -> Callable[[Config
 
 
 def recogniser(*stages: str, center: bool = False) -> Callable[[Config], None]:
-    """A layer of 2048 features in place of the hash layer (section 4.4)."""
+    """A layer of many features in place of the hash layer."""
 
     def change(config: Config) -> None:
-        config.model.recognition_features = 2048
+        config.model.recognition_features = RECOGNITION_FEATURES
         weight = config.stages.center.losses.center
         train_only(config, *stages)
         for stage in stages:
             own = {"cross_entropy": 1.0}
             # Distances are sums over the features: as many bits as the paper's longest code.
-            set_losses(config, stage, **own | ({"center": weight * 64 / 2048} if center else {}))
+            set_losses(
+                config,
+                stage,
+                **own | ({"center": weight * 64 / RECOGNITION_FEATURES} if center else {}),
+            )
 
     return change
 
 
 def deep_features(config: Config) -> None:
-    """A fusion layer of 256 features, which table 2 hashes."""
-    config.model.fusion_features = 256
+    """A fusion layer of few features, which table 2 hashes."""
+    config.model.fusion_features = DEEP_FEATURES
     train_only(config, "joint")
 
 

@@ -6,7 +6,6 @@ import json
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +15,23 @@ from rich.console import Console
 
 from sketchjax import experiment
 from sketchjax.config import Config, flat
-from sketchjax.data.manifest import Manifest
 from sketchjax.data.unseen import unseen_categories
 from sketchjax.data.word_vectors import read_word_vectors
 from sketchjax.errors import ConfigError, DiskError, SketchjaxError, Stopped
 from sketchjax.files import write_whole
 from sketchjax.report.study.material import save_study
 from sketchjax.report.study.page import write_study
-from sketchjax.report.study.progress import progress_table
+from sketchjax.report.study.terminal import progress_table
 from sketchjax.report.writers import read_results
 from sketchjax.study.collect import collect, run_states, seconds_so_far
 from sketchjax.study.config import validate_study
 from sketchjax.study.measure import measurements
-from sketchjax.study.plan import Planned, plan_runs, run_folder, run_problems
+from sketchjax.study.plan import plan_runs, run_folder, run_problems
+from sketchjax.study.state import Study
 from sketchjax.train.data import check_categories, check_data, prepare_data
 from sketchjax.train.workdir import alone
 
 FAILED = "failed.json"
-
-
-@dataclass
-class Study:
-    """A study under way. failures: what went wrong, by the name of a run or measurement."""
-
-    config: Config
-    workdir: Path
-    folder: Path
-    manifest: Manifest
-    runs: list[Planned]
-    failures: dict[str, str] = field(default_factory=dict)
-    exit_code: int = 0
 
 
 def run_study(

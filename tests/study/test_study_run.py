@@ -12,8 +12,8 @@ from sketchjax.errors import ConfigError, DataError, DiskError, NotFiniteError, 
 from sketchjax.report.writers import RESULT_KEYS
 from sketchjax.study import measure
 from sketchjax.study import run as study_run
-from sketchjax.study.collect import table_rows
 from sketchjax.study.plan import run_folder
+from sketchjax.study.rows import table_rows
 from sketchjax.study.run import run_study
 
 

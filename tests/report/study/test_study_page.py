@@ -17,7 +17,7 @@ from sketchjax.report.material import EntropyExample
 from sketchjax.report.study.markdown import write_markdown
 from sketchjax.report.study.material import StudyMaterial, StudyRow, load_study
 from sketchjax.report.study.page import rebuild_study, write_study
-from sketchjax.report.study.progress import progress_table
+from sketchjax.report.study.terminal import progress_table
 
 VOID = {"meta", "img", "source", "br"}
 DASH = "\N{EN DASH}"

@@ -1,0 +1,23 @@
+"""A study under way: what its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sketchjax.config import Config
+from sketchjax.data.manifest import Manifest
+from sketchjax.study.plan import Planned
+
+
+@dataclass
+class Study:
+    """A study under way. failures: what went wrong, by the name of a run or measurement."""
+
+    config: Config
+    workdir: Path
+    folder: Path
+    manifest: Manifest
+    runs: list[Planned]
+    failures: dict[str, str] = field(default_factory=dict)
+    exit_code: int = 0
