@@ -55,7 +55,12 @@ def _parse(arguments: list[str]) -> list[str]:
     rest: list[str] = []
     try:
         rest = _read_flags(right)
-        (validate_study if is_study(_CONFIG.value) else validate)(_CONFIG.value)
+        if is_study(_CONFIG.value):
+            validate_study(_CONFIG.value)
+            if _PROCESSES.value > 1:
+                raise ConfigError("a study is run by one process; leave out --processes")
+        else:
+            validate(_CONFIG.value)
     except ConfigError as error:
         problems += error.problems
     except (Exception, SystemExit) as error:

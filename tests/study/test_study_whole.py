@@ -72,12 +72,14 @@ def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, 
     page = (done / "report/index.html").read_text()
     target = tmp_path / "results.md"
     monkeypatch.setattr("sys.argv", ["sketchjax", "study", str(done), "--markdown", str(target)])
+    monkeypatch.setenv("COLUMNS", "160")
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code in (0, None)
     told = capsys.readouterr().out
     assert "dlbhc-16" in told
     assert "done" in told
+    assert f"{results['map']:.4f} / 0.5453" in told  # DLBHC at 16 bits in the paper's table 1
     for value in wanted:
         assert f"{value:.4f}" in page
         assert f"{value:.4f}" in target.read_text()
