@@ -17,7 +17,7 @@ from sketchjax.report.tables import duration
 from sketchjax.report.writers import read_results
 from sketchjax.retrieval import metrics
 from sketchjax.study.measure import KINDS, cost_name, measurements, shallow_name
-from sketchjax.study.methods import DEEP_FEATURES
+from sketchjax.study.methods import DEEP_FEATURES, ROWS
 from sketchjax.study.plan import Key, all_methods, run_folder, table_methods
 from sketchjax.study.rows import table_rows
 from sketchjax.study.state import Study
@@ -107,6 +107,14 @@ def _median_query(codes: Any, label: int, bits: int) -> int:
 def facts(study: Study) -> dict[str, str]:
     """What the figures were measured with."""
     counts, base = study.manifest.counts, study.config.base
+    zero_shot = zero_shot_results(study)
+    held_out = {}
+    if zero_shot is not None:
+        classes = f"{len(zero_shot['unseen'])} of {len(study.manifest.categories)} classes kept out"
+        held_out["zero-shot"] = (
+            f"{classes}, {zero_shot['train']:,} training sketches of the others, "
+            f"{zero_shot['gallery']:,} in the gallery"
+        )
     return {
         "classes": f"{len(study.manifest.categories):,}",
         "train": f"{counts['train']:,}",
@@ -120,7 +128,7 @@ def facts(study: Study) -> dict[str, str]:
         "seeds": ", ".join(map(str, study.config.seeds)),
         "device": device_name(),
         "time": duration(seconds_so_far(study.workdir)),
-    }
+    } | held_out
 
 
 def notes(study: Study) -> list[str]:
@@ -157,16 +165,25 @@ def notes(study: Study) -> list[str]:
             f"{DEEP_FEATURES} of the fusion layer of a network trained with cross entropy, as "
             "SketchMate describes. Every method sees the whole training split."
         )
-    if "zero-shot" in study.config.tables:
-        run = Key("full", study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
-        results = read_results(run_folder(study.workdir, run.name))
-        if results is not None:
-            told.append(
-                "Zero-shot: queries and gallery are the sketches of "
-                f"{len(results['unseen'])} classes kept out of training: "
-                f"{', '.join(results['unseen'])}."
-            )
+    told += study.config.notes
+    zero_shot = zero_shot_results(study)
+    if zero_shot is not None:
+        told.append(
+            "Zero-shot: queries and gallery are the sketches of "
+            f"{len(zero_shot['unseen'])} classes kept out of training: "
+            f"{', '.join(zero_shot['unseen'])}."
+        )
     return told
+
+
+def zero_shot_results(study: Study) -> dict[str, Any] | None:
+    """Of the first row of the zero-shot table that has ended, whose classes are those of all."""
+    for name in ROWS["zero-shot"]:
+        run = Key(name, study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
+        results = read_results(run_folder(study.workdir, run.name))
+        if results is not None and "zero-shot" in study.config.tables:
+            return results
+    return None
 
 
 def run_states(study: Study) -> list[RunState]:

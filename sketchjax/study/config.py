@@ -35,6 +35,7 @@ def default_study() -> Config:
     study.sketch_a_net = {"width": 1.0, "stem_stride": 3, "dense_features": 0}
     study.resnet50 = {"width": 1.0, "stem_stride": 2}
     study.commands = ()  # lines that the report shows as how it was made
+    study.notes = ()  # sentences that a reader of the report has to know
     # Methods of your own beside table 1, by name: a `label`, and `changes` of the base.
     study.methods = ConfigDict(type_safe=False)
     return study

@@ -27,7 +27,7 @@ TITLES = {
 }
 REMARKS = {
     "4": "d1 is the mean distance inside a class, d2 that between classes.",
-    "zero-shot": "The classes of this table took no part in training; the paper held out 20.",
+    "zero-shot": "The classes of this table took no part in training.",
 }
 
 
@@ -92,6 +92,10 @@ def caption(material: StudyMaterial, table: str) -> str:
             f"Ours: on {device}; paper: {PAPER_DATA['gallery']:,} codes on its own machine, and "
             "what its memory held is not told."
         )
+    if table == "zero-shot" and table in material.facts:
+        held_out = f"20 of {PAPER_DATA['classes']} classes kept out"
+        note = _tie_note([row for row in material.rows if row.table == table])
+        return f"Ours: {material.facts[table]}; paper: {held_out}. {REMARKS[table]} {note}".strip()
     words = {"classes": "classes", "train": "training sketches", "gallery": "in the gallery"}
     sizes = [
         f"{fact(material, key)} {word}" for key, word in words.items() if key in material.facts
