@@ -15,11 +15,21 @@ from pathlib import Path
 import jax
 
 CONFIG = Path(__file__).parent / "configs" / "tiny.py"
+STUDY = CONFIG.with_name("tiny_study.py")
 
 
 def tiny_config():
     """A fresh config of tests/configs/tiny.py."""
-    spec = importlib.util.spec_from_file_location("tiny_config", CONFIG)
+    return _load(CONFIG)
+
+
+def tiny_study_config():
+    """A fresh config of tests/configs/tiny_study.py."""
+    return _load(STUDY)
+
+
+def _load(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,9 +1,7 @@
 """A study's command line: refused in plain lines before jax is imported, or run."""
 
 import pytest
-from tiny_run import CONFIG
-
-STUDY = CONFIG.with_name("tiny_study.py")
+from tiny_run import STUDY
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import CONFIG
-from tiny_run import quick_compilation
+from tiny_run import quick_compilation, tiny_study_config
 
 from sketchjax import cli
 from sketchjax.models.weights import load_weights
@@ -18,9 +17,7 @@ from sketchjax.study.run import run_study
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """A study of one method of table 1 and of table 2 with two methods; its workdir."""
-    namespace: dict = {"__file__": str(CONFIG)}
-    exec(compile(CONFIG.read_text(), str(CONFIG), "exec"), namespace)
-    study = namespace["get_config"]()
+    study = tiny_study_config()
     study.tables, study.rows = ("1", "2"), ("dlbhc", "deep")
     study.base.stages.center.epochs = study.base.stages.full.epochs = 0
     workdir = tmp_path_factory.mktemp("study") / "w"
