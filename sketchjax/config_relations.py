@@ -120,6 +120,13 @@ def _of_classes(fields: dict[str, Any]) -> list[str]:
             f"train.batch_size={batch} does not divide over train.classes_per_batch={chosen}; "
             f"try {max(1, batch // chosen) * chosen}"
         )
+    pairs = [
+        f"stages.{stage}.losses.contrastive"
+        for stage in HASHING_STAGES
+        if fields.get(f"stages.{stage}.losses", {}).get("contrastive")
+    ]
+    if pairs and batch == 1:
+        problems.append(f"train.batch_size=1 has no pairs for {pairs[0]}; take 2 or more")
     unseen, all_names = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")

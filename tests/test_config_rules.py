@@ -89,6 +89,15 @@ def test_batches_of_classes_divide():
     ]
 
 
+def test_pairs_want_a_batch_of_two():
+    config = config_of(train__batch_size=1)
+    validate(config)
+    config.stages.center.losses = {"contrastive": 1.0}
+    assert problems_of(config) == [
+        "train.batch_size=1 has no pairs for stages.center.losses.contrastive; take 2 or more"
+    ]
+
+
 def test_categories_kept_out_are_named_or_drawn():
     names = {"data__categories": ("cat", "clock", "sun"), "data__unseen": ("cat", "sun")}
     validate(config_of(**names))
