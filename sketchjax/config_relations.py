@@ -20,6 +20,15 @@ LARGEST_FLOAT = 3.4028234e38
 LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
 
 
+def has_place(stage: str, branches: str, pretrained: str) -> bool:
+    """Whether a stage has anything to train: that of a branch only where the model has the branch
+    and it does not come trained.
+
+    branches, pretrained: `model.branches` and `train.pretrained` of the config.
+    """
+    return stage in HASHING_STAGES or (branches in ("both", stage) and not pretrained)
+
+
 def broken_relations(fields: dict[str, Any], devices: int) -> list[str]:
     """One line for each pair of fields, or more of them, that cannot be.
 
@@ -81,15 +90,8 @@ def _of_model(fields: dict[str, Any]) -> list[str]:
     """What a model and its stages must be to one another."""
     epochs = {stage: fields.get(f"stages.{stage}.epochs", 1) for stage in STAGES}
     branches, problems = fields.get("model.branches", "both"), []
-    trained = [
-        stage
-        for stage in STAGES
-        if epochs[stage]
-        and (
-            stage in HASHING_STAGES
-            or (branches in ("both", stage) and not fields.get("train.pretrained"))
-        )
-    ]
+    pretrained = fields.get("train.pretrained", "")
+    trained = [s for s in STAGES if epochs[s] and has_place(s, branches, pretrained)]
     if not trained:
         problems.append("no stage trains anything; give stages.joint.epochs at least 1")
     elif branches == "both" and trained[-1] not in HASHING_STAGES:

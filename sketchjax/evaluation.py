@@ -4,7 +4,6 @@ A network that hashes is scored by its codes, one that recognises by its accurac
 categories were kept out of training, codes are of their sketches and accuracy of the others.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import jax
 import numpy as np
 
 from sketchjax.config import Config
-from sketchjax.files import write_whole
+from sketchjax.files import write_array
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.log import RunLog
@@ -179,7 +178,7 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
                 ("_labels", encoded.labels),
                 ("_index", encoded.index),
             ):
-                save_array(this.workdir / "codes" / f"{split}{name}.npy", array)
+                write_array(this.workdir / "codes" / f"{split}{name}.npy", array)
         retrievals = example_retrievals(
             this.passes.folder,
             codes,
@@ -200,10 +199,3 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
         measured_on="queries against the gallery",
     )
     write_results(this.workdir, results)
-
-
-def save_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file whole or not at all."""
-    content = io.BytesIO()
-    np.save(content, array)
-    write_whole(path, content.getvalue())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from pathlib import Path
+
+import numpy as np
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -35,6 +38,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write a .npy file as `write_whole` does."""
+    content = io.BytesIO()
+    np.save(content, array)
+    write_whole(path, content.getvalue())
 
 
 def sha256(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -77,15 +78,11 @@ class BalancedOrder(Order):
                 "training sketches; take at most so many"
             )
 
-    @property
+    @cached_property
     def _own(self) -> list[np.ndarray]:
-        """Places of each class that has any, classes rising; computed once."""
-        found = self.__dict__.get("_places_by_class")
-        if found is None:
-            order = np.argsort(self.labels, kind="stable")
-            found = np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
-            self.__dict__["_places_by_class"] = found
-        return found
+        """Places of each class that has any, classes rising."""
+        order = np.argsort(self.labels, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
 
     def places(self, block: int) -> np.ndarray:
         """Which of the sketches that take part a block's batches hold, i64[k b]."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sketchjax.config import STAGES
+from sketchjax.config_relations import has_place
 from sketchjax.report.material import OpenChoice, Stage
 from sketchjax.report.paper import FULL
 
@@ -83,9 +84,11 @@ def config_stages(config: Mapping[str, Any]) -> list[Stage]:
     """
     stages = []
     given = config.get("stages") or {}
+    branches = (config.get("model") or {}).get("branches", "both")
+    pretrained = (config.get("train") or {}).get("pretrained", "")
     for name in STAGES:
         stage = given.get(name) or {}
-        if not stage.get("epochs") or _left_out(config, name):
+        if not stage.get("epochs") or not has_place(name, branches, pretrained):
             continue
         losses = stage.get("losses") or {}
         # A ConfigDict sorts its keys: back to the paper's order, then whatever it does not know.
@@ -93,14 +96,6 @@ def config_stages(config: Mapping[str, Any]) -> list[Stage]:
         row = None if name in SINGLE_BRANCHES else PAPER_ROWS.get(frozenset(weights))
         stages.append(Stage(name, _objective(weights), float(stage["epochs"]), paper_row=row))
     return stages
-
-
-def _left_out(config: Mapping[str, Any], stage: str) -> bool:
-    """Whether a branch is not trained alone: the model has none, or it comes trained."""
-    if stage not in SINGLE_BRANCHES:
-        return False
-    branches = (config.get("model") or {}).get("branches", "both")
-    return branches not in ("both", stage) or bool((config.get("train") or {}).get("pretrained"))
 
 
 def _objective(weights: Mapping[str, float]) -> str:

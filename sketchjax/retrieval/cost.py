@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import os
 import statistics
 import threading
 import time
@@ -145,14 +144,3 @@ def bytes_needed(gallery: int, bits: int) -> int:
     Of a ranking each item has a distance i32 and a place i64. Counts of a search: 16 MB and more.
     """
     return gallery * (2 * bits // 8 + 12) + (64 << 20)
-
-
-def free_bytes() -> int:
-    """Memory that programs may still take, in bytes."""
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) << 10
-    # Elsewhere all of it: what is free there, the system does not say.
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sketchjax.report.examples import entropy_example, retrievals_of
+from sketchjax.config_relations import STAGES
+from sketchjax.report.examples import retrievals_of
 from sketchjax.report.material import PrecisionRecall, load_material
 from sketchjax.report.results import device_name
 from sketchjax.report.study.material import Comparison, RunState, StudyMaterial
 from sketchjax.report.tables import duration
 from sketchjax.report.writers import read_results
 from sketchjax.retrieval import metrics
-from sketchjax.study.measure import KINDS, cost_name, measurements, shallow_name
+from sketchjax.study.measure import measured, measurements
 from sketchjax.study.methods import DEEP_FEATURES, ROWS
 from sketchjax.study.plan import Key, all_methods, run_folder, table_methods
 from sketchjax.study.rows import table_rows
@@ -36,7 +37,7 @@ def collect(study: Study) -> StudyMaterial:
         rows=rows,
         facts=facts(study),
         curves=list(curves(study)) if "1" in config.tables else [],
-        entropy=entropy_example(study.folder),
+        entropy=study.entropy,
         comparisons=list(comparisons(study)) if "1" in config.tables else [],
         notes=notes(study),
         runs=run_states(study),
@@ -121,10 +122,7 @@ def facts(study: Study) -> dict[str, str]:
         "gallery": f"{counts['gallery']:,}",
         "queries": f"{counts['query']:,}",
         "picture": f"{base.drawing.size} px",
-        "epochs by stage": ", ".join(
-            f"{name} {base.stages[name].epochs:g}"
-            for name in ("cnn", "rnn", "joint", "center", "full")
-        ),
+        "epochs by stage": ", ".join(f"{name} {base.stages[name].epochs:g}" for name in STAGES),
         "seeds": ", ".join(map(str, study.config.seeds)),
         "device": device_name(),
         "time": duration(seconds_so_far(study.workdir)),
@@ -199,21 +197,11 @@ def run_states(study: Study) -> list[RunState]:
         else:
             begun = "begun" if (folder / "config.json").exists() else ""
             states.append(RunState(run.name, run.label, "to do", why=begun))
-    left = {name for name, _, _ in measurements(study)}
-    for name in all_measurements(study):
-        state = "failed" if name in study.failures else "to do" if name in left else "done"
+    for name, _, _ in measurements(study):
+        done = measured(study.workdir, name) is not None
+        state = "failed" if name in study.failures else "done" if done else "to do"
         states.append(RunState(name, "measurement", state, why=study.failures.get(name, "")))
     return states
-
-
-def all_measurements(study: Study) -> Sequence[str]:
-    """The names of all measurements, done or not."""
-    config, names = study.config, []
-    if "2" in config.tables:
-        names += [shallow_name(kind, seed) for seed in config.seeds for kind in KINDS]
-    if "5" in config.tables:
-        names += [cost_name(gallery) for gallery in config.galleries]
-    return names
 
 
 def seconds_so_far(workdir: Path) -> float:

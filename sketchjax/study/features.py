@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from sketchjax import parallel
 from sketchjax.config import Config
 from sketchjax.data.feed import scan_feed
 from sketchjax.data.manifest import Manifest
-from sketchjax.files import write_whole
+from sketchjax.files import write_array
 from sketchjax.models import network as networks
 from sketchjax.models.weights import load_weights
 from sketchjax.shallow.hog import hog_of_split
@@ -86,6 +85,4 @@ def _write(path: Path, labels: Path, blocks: Iterable[tuple[np.ndarray, np.ndarr
         for features, own in blocks:
             file.write(np.ascontiguousarray(features, np.float32).tobytes())
             all_labels.append(own)
-    content = io.BytesIO()
-    np.save(content, np.concatenate(all_labels))
-    write_whole(labels, content.getvalue())
+    write_array(labels, np.concatenate(all_labels))

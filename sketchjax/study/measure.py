@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sketchjax.files import write_whole
+from sketchjax.memory import free_bytes
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval import metrics
-from sketchjax.retrieval.cost import bytes_needed, free_bytes, search_cost
+from sketchjax.retrieval.cost import bytes_needed, search_cost
 from sketchjax.shallow import SHALLOW
 from sketchjax.study.features import Features, deep_features, hog_features
 from sketchjax.study.plan import Key, last_weights, run_folder
@@ -37,20 +38,18 @@ Measurement = tuple[str, tuple[str, ...], Callable[[], Any]]
 
 
 def measurements(study: Study) -> Iterator[Measurement]:
-    """(name, runs that it needs, what to do) of all that is left to measure."""
+    """(name, runs that it needs, what to do) of all measurements, done or not."""
     tables = study.config.tables
     if "2" in tables:
         for seed in study.config.seeds:
             for kind in KINDS:
                 name = shallow_name(kind, seed)
                 needs = () if kind == "HOG" else (Key("deep", None, seed).name,)
-                if not measured(study.workdir, name):
-                    yield name, needs, lambda kind=kind, seed=seed: shallow(study, kind, seed)
+                yield name, needs, lambda kind=kind, seed=seed: shallow(study, kind, seed)
     if "5" in tables:
         for gallery in study.config.galleries:
             name = cost_name(gallery)
-            if not measured(study.workdir, name):
-                yield name, (), lambda gallery=gallery: cost(study, gallery)
+            yield name, (), lambda gallery=gallery: cost(study, gallery)
 
 
 def shallow_name(kind: str, seed: int) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sketchjax.config import Config, flat, validate
-from sketchjax.config_relations import shown
+from sketchjax.config_relations import STAGES, shown
 from sketchjax.errors import ConfigError
 from sketchjax.study.methods import METHODS, ROWS, Method, own_method
 from sketchjax.train.workdir import check_config
@@ -139,9 +139,7 @@ def run_config(
 
 def last_weights(workdir: Path, run: Planned) -> Path:
     """The file of weights that a run leaves when it ends."""
-    stages = [
-        name for name in ("cnn", "rnn", "joint", "center", "full") if run.config.stages[name].epochs
-    ]
+    stages = [name for name in STAGES if run.config.stages[name].epochs]
     return run_folder(workdir, run.name) / "weights" / f"{stages[-1]}.safetensors"
 
 

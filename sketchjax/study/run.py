@@ -25,7 +25,7 @@ from sketchjax.report.study.terminal import progress_table
 from sketchjax.report.writers import read_results
 from sketchjax.study.collect import collect, run_states, seconds_so_far
 from sketchjax.study.config import validate_study
-from sketchjax.study.measure import measurements
+from sketchjax.study.measure import measured, measurements
 from sketchjax.study.plan import plan_runs, run_folder, run_problems
 from sketchjax.study.state import Study
 from sketchjax.train.data import check_categories, check_data, prepare_data
@@ -70,6 +70,8 @@ def run_study(
                     # `sketchjax study` shows a study under way.
                     save_study(workdir / "report" / "material.json", collect(study))
             for name, needs, measure in measurements(study):
+                if measured(workdir, name) is not None:
+                    continue
                 attempt(study, name, needs, measure)
                 if should_stop():
                     raise Stopped("stopped between two measurements; run the same command again")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from sketchjax.config import Config
 from sketchjax.data.manifest import Manifest
+from sketchjax.report.examples import entropy_example
+from sketchjax.report.material import EntropyExample
 from sketchjax.study.plan import Planned
 
 
@@ -21,3 +24,8 @@ class Study:
     runs: list[Planned]
     failures: dict[str, str] = field(default_factory=dict)
     exit_code: int = 0
+
+    @cached_property
+    def entropy(self) -> EntropyExample:
+        """One category by image entropy (figure 4): of all training sketches, so read once."""
+        return entropy_example(self.folder)

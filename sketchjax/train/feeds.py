@@ -18,6 +18,7 @@ from sketchjax.data.order import Order
 from sketchjax.data.shards import Shards
 from sketchjax.errors import NotFiniteError
 from sketchjax.files import write_whole
+from sketchjax.memory import free_bytes
 from sketchjax.ops.resident import Resident
 from sketchjax.train.feed import Feed, ResidentFeed, StreamFeed
 from sketchjax.train.split import TrainingSplit
@@ -117,10 +118,7 @@ def free_memory() -> int:
     memory = device.memory_stats() if device.platform != "cpu" else None
     if memory and "bytes_limit" in memory:
         return memory["bytes_limit"] - memory["bytes_in_use"]
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024 // jax.local_device_count()
-    return 0
+    return free_bytes() // jax.local_device_count()
 
 
 def read_resident(

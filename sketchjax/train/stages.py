@@ -6,6 +6,7 @@ import jax
 import optax
 
 from sketchjax.config import Config
+from sketchjax.config_relations import has_place
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
     stages = []
     for number, row in enumerate(ROWS):
         settings = config.stages[row.name]
-        if settings.epochs == 0 or not _has_to_train(config, row.branch):
+        given = config.model.branches, config.train.pretrained
+        if settings.epochs == 0 or not has_place(row.name, *given):
             continue
         dispatches = -(-settings.epochs * blocks_per_epoch // config.train.outer_steps)
         stages.append(
@@ -85,13 +87,6 @@ def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
             )
         )
     return stages
-
-
-def _has_to_train(config: Config, branch: str) -> bool:
-    """Whether the model has this branch, and a pretrained one does not take its place."""
-    if branch == "whole":
-        return True
-    return config.model.branches in ("both", branch) and not config.train.pretrained
 
 
 def learning_rate(stage: Stage) -> optax.Schedule:

@@ -11,7 +11,8 @@ import pytest
 from flax import traverse_util
 from jax import lax
 
-from sketchjax.models.alexnet import AlexNet, Conv, Dense
+from sketchjax.models.alexnet import AlexNet
+from sketchjax.models.layers import Conv, Dense
 from sketchjax.parallel import AXIS, SPLIT, WHOLE, over_devices, split
 
 SIZE = 48

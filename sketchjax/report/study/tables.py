@@ -92,15 +92,14 @@ def caption(material: StudyMaterial, table: str) -> str:
             f"Ours: on {device}; paper: {PAPER_DATA['gallery']:,} codes on its own machine, and "
             "what its memory held is not told."
         )
-    if table == "zero-shot" and table in material.facts:
-        held_out = f"20 of {PAPER_DATA['classes']} classes kept out"
-        note = _tie_note([row for row in material.rows if row.table == table])
-        return f"Ours: {material.facts[table]}; paper: {held_out}. {REMARKS[table]} {note}".strip()
     words = {"classes": "classes", "train": "training sketches", "gallery": "in the gallery"}
     sizes = [
         f"{fact(material, key)} {word}" for key, word in words.items() if key in material.facts
     ]
     printed = [f"{PAPER_DATA[key]:,} {word}" for key, word in words.items()]
+    if table == "zero-shot" and table in material.facts:
+        sizes = [material.facts[table]]
+        printed = [f"20 of {PAPER_DATA['classes']} classes kept out"]
     parts = [
         f"Ours: {', '.join(sizes) or 'sizes not told'}; paper: {', '.join(printed)}.",
         REMARKS.get(table, ""),
