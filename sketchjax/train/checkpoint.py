@@ -8,6 +8,7 @@ at, and the one before it is taken.
 import os
 import re
 import shutil
+import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -24,7 +25,7 @@ from sketchjax.train.intact import check, seal
 
 PROGRESS = "progress.json"
 _NUMBER = re.compile(r"0|[1-9][0-9]*", re.ASCII)
-_HIDDEN = re.compile(r"\.([0-9]+)\.(partial|removed|replaced)", re.ASCII)
+_HIDDEN = re.compile(r"\.([0-9]+)\.(?:[0-9a-f]+\.)?(partial|removed|replaced)", re.ASCII)
 
 
 @dataclass
@@ -145,11 +146,11 @@ class Checkpoints:
             writing.result()
 
     def _write(self, step: int, state: Any, progress: bytes) -> None:
-        partial = self.folder.resolve() / f".{step}.partial"
+        # A name of its own: a thread of tensorstore's may still write to that of a failed attempt.
+        partial = self.folder.resolve() / f".{step}.{uuid.uuid4().hex}.partial"
         try:
             with on_disk(f"checkpoint {step} cannot be saved in {self.folder}"):
                 self._still_there()
-                shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
                 (partial / PROGRESS).write_bytes(progress)
                 save_arrays(partial / "state", state)

@@ -211,7 +211,7 @@ def test_another_model_is_an_error_that_names_the_arrays(tmp_path, like, message
 
 def test_half_made_ones_never_count_and_are_cleared_away(tmp_path):
     fill(tmp_path, [1, 2])
-    os.replace(tmp_path / "2", tmp_path / ".2.partial")
+    os.replace(tmp_path / "2", tmp_path / ".2.5eed.partial")
     (tmp_path / ".1.removed").mkdir()
     (tmp_path / ".1.replaced").mkdir()
     with Checkpoints(tmp_path, keep=5) as checkpoints:
