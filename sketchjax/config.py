@@ -89,6 +89,9 @@ def default() -> Config:
     train.outer_steps = 4  # m: blocks in one dispatch
     train.weight_decay = 1e-4
     train.clip_norm = 1.0
+    # Learning rate of what stands after the branches (the hash layer, the classifier) over the
+    # stage's: the branches come trained, it begins from nothing.
+    train.head_rate = 1.0
     train.max_skipped = 10  # so many steps in a row that are not finite end the run
     train.rollback_factor = 0.0  # go back where the loss is so many times its median; 0: never
     train.checkpoint_seconds = 300.0

@@ -105,6 +105,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("drawing.stroke_width", lambda v: v > 0, "take 1 to 2 pixels at a size of 224"),
     (_each_stage("schedule"), *_one_of("cosine", "steps", "constant")),
     (_each_stage("learning_rate"), lambda v: v > 0, "take 0.001, say"),
+    ("train.head_rate", lambda v: v > 0, "take 1 to 10"),
     (
         "model.cnn.dropout model.rnn.dropout augmentation.drop_stroke",
         lambda v: 0 <= v < 1,

@@ -86,6 +86,8 @@ BAD = [
     ("train.workers", -1, "at least 0"),
     ("stages.joint.epochs", -1, "at least 0"),
     ("stages.joint.learning_rate", 0.0, "0.001"),
+    ("train.head_rate", 0.0, "take 1 to 10"),
+    ("train.head_rate", -10.0, "take 1 to 10"),
     ("stages.joint.schedule", "linear", "cosine, steps, constant"),
     ("stages.joint.warmup_epochs", -0.5, "at least 0"),
     ("evaluation.batch_size", 0, "at least 1"),

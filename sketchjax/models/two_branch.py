@@ -10,11 +10,14 @@ from sketchjax.models.bigru import BiGRU
 
 BRANCHES = ("cnn", "rnn", "whole")
 
+# What stands after the branches.
+HEAD = ("fusion", "hash", "recognition", "classifier")
+
 # The parts of the parameters tree that each choice uses, as far as a network has them.
 PARTS = {
     "cnn": ("cnn", "cnn_classifier"),
     "rnn": ("rnn", "rnn_classifier"),
-    "whole": ("cnn", "rnn", "fusion", "hash", "recognition", "classifier"),
+    "whole": ("cnn", "rnn", *HEAD),
 }
 
 

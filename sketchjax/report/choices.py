@@ -34,6 +34,7 @@ OPEN_QUESTIONS = (
     ("learning rate and its course, by stage",
      tuple(f"stages.{stage}.{name}" for stage in STAGES
            for name in ("learning_rate", "schedule", "warmup_epochs"))),
+    ("learning rate of the hash layer and the classifier, over the stage's", ("train.head_rate",)),
     ("regularisation", ("train.weight_decay", "train.clip_norm")),
     ("number format of the computation", ("model.dtype",)),
     ("random seed", ("seed",)),

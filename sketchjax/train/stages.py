@@ -7,6 +7,7 @@ import optax
 
 from sketchjax.config import Config
 from sketchjax.config_relations import has_place
+from sketchjax.models.two_branch import HEAD
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,15 @@ ROWS = (
 class Stage:
     """A row with its schedule: `blocks` blocks of `inner_steps` steps in all.
 
-    number: its place in ROWS, which seeds its random numbers; losses: weights by name.
+    number: its place in ROWS, which seeds its random numbers; losses: weights by name; head_rate:
+    the learning rate of what stands after the branches over that of the rest.
     """
 
     row: Row
     number: int
     losses: dict[str, float]
     learning_rate: float
+    head_rate: float
     schedule: str
     blocks: int
     blocks_per_epoch: int
@@ -77,6 +80,7 @@ def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
                 number=number,
                 losses={name: weight for name, weight in settings.losses.items() if weight},
                 learning_rate=settings.learning_rate,
+                head_rate=config.train.head_rate,
                 schedule=settings.schedule,
                 blocks=int(dispatches) * config.train.outer_steps,
                 blocks_per_epoch=blocks_per_epoch,
@@ -114,7 +118,14 @@ def optimizer(stage: Stage, *, weight_decay: float, clip_norm: float):
         if weight_decay
         else optax.adam(learning_rate(stage))
     )
+    if stage.head_rate != 1:
+        parts.append(optax.masked(optax.scale(stage.head_rate), _head))
     return optax.chain(*parts)
+
+
+def _head(params):
+    """True for all of the parts that stand after the branches."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key in HEAD, params)
 
 
 def _kernels(params):

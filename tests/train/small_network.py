@@ -110,6 +110,7 @@ def small_stage(
         number=number,
         losses=losses or LOSSES[name],
         learning_rate=rate,
+        head_rate=1.0,
         schedule="cosine",
         blocks=blocks,
         blocks_per_epoch=2,

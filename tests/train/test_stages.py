@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -20,6 +21,7 @@ def stage(**fields) -> Stage:
         "number": 0,
         "losses": {"cross_entropy": 1.0},
         "learning_rate": 0.01,
+        "head_rate": 1.0,
         "schedule": "cosine",
         "blocks": 50,
         "blocks_per_epoch": 10,
@@ -88,6 +90,7 @@ def test_a_plan_holds_what_the_config_says():
         **{
             "train.inner_steps": 5,
             "train.outer_steps": 2,
+            "train.head_rate": 5.0,
             "stages.joint.learning_rate": 0.02,
             "stages.joint.schedule": "steps",
             "stages.joint.warmup_epochs": 0.5,
@@ -100,6 +103,7 @@ def test_a_plan_holds_what_the_config_says():
     assert [one.number for one in stages] == [0, 2, 4]
     joint = stages[1]
     assert (joint.learning_rate, joint.schedule, joint.blocks) == (0.02, "steps", 30)
+    assert joint.head_rate == 5
     assert (joint.inner_steps, joint.warmup_steps, joint.row) == (5, 25, ROWS[2])
     # A loss without a weight is not computed.
     assert stages[2].losses == {"cross_entropy": 1.0, "quantization": 0.0001}
@@ -212,6 +216,20 @@ def test_clipping_by_the_norm_of_all_gradients(clip_norm, scale):
     _, state = moved(optimizer(stage(), weight_decay=1e-4, clip_norm=clip_norm), filled(size))
     first_moment = optax.tree_utils.tree_get(state, "mu")
     np.testing.assert_allclose(first_moment["norm"]["bias"], 0.1 * size * scale, rtol=1e-5)
+
+
+def test_what_stands_after_the_branches_has_a_learning_rate_of_its_own():
+    """A first step of Adam under one sign is the learning rate, and decay is in proportion."""
+    settings = stage(schedule="constant", head_rate=10.0)
+    both = optimizer(settings, weight_decay=0.1, clip_norm=0.0)
+    parts = ("cnn", "rnn", "fusion", "hash", "recognition", "classifier")
+    params = {part: {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.ones(2)} for part in parts}
+    gradient = jax.tree.map(jnp.ones_like, params)
+    updates, _ = both.update(gradient, both.init(params), params)
+    for part in parts:
+        rate = 0.01 if part in ("cnn", "rnn") else 0.1
+        np.testing.assert_allclose(updates[part]["bias"], -rate, rtol=1e-5)
+        np.testing.assert_allclose(updates[part]["kernel"], -rate * (1 + 0.1 * 2), rtol=1e-5)
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 1e-6])
