@@ -106,6 +106,7 @@ def recogniser(*stages: str, center: bool = False) -> Callable[[Config], None]:
 
     def change(config: Config) -> None:
         config.model.recognition_features = RECOGNITION_FEATURES
+        config.train.head_rate = 1.0  # so many features learn fast enough
         weight = config.stages.center.losses.center
         train_only(config, *stages)
         for stage in stages:
