@@ -64,6 +64,12 @@ def _at_most(most: float) -> tuple[Callable[[Any], bool], str]:
     return lambda value: value <= most, f"take at most {most}"
 
 
+def _is_range(text: str) -> bool:
+    """Whether it is FIRST:END with at least one whole number from FIRST to END - 1."""
+    match = re.fullmatch(r"(\d{1,12}):(\d{1,12})", text, re.ASCII)
+    return match is not None and int(match[1]) < int(match[2])
+
+
 def _each_stage(*names: str) -> str:
     return " ".join(f"stages.{stage}.{name}" for stage in STAGES for name in names)
 
@@ -83,8 +89,8 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data.points", *_at_least(2)),
     (
         "profile.steps",
-        lambda v: re.fullmatch(r"|(\d{1,12}):(\d{1,12})", v) is not None,
-        "give FIRST:END, such as 10:13, or leave it empty",
+        lambda v: not v or _is_range(v),
+        "give FIRST:END, such as 10:13 for steps 10 to 12, or leave it empty",
     ),
     (
         "train.rollback_factor",

@@ -86,6 +86,10 @@ BAD = [
     ("train.workers", -1, "at least 0"),
     ("stages.joint.epochs", -1, "at least 0"),
     ("stages.joint.learning_rate", 0.0, "0.001"),
+    *(
+        ("profile.steps", steps, "FIRST:END, such as 10:13")
+        for steps in ("10", "10:", "a:b", "-1:3", "13:10", "13:13", "10:13:16", " 1:2", "٣:٩")
+    ),
     ("train.head_rate", 0.0, "take 1 to 10"),
     ("train.head_rate", -10.0, "take 1 to 10"),
     ("stages.joint.schedule", "linear", "cosine, steps, constant"),

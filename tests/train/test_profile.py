@@ -28,8 +28,6 @@ def calls(monkeypatch):
         ("90:99", 0, []),
         ("110:112", 100, [8]),
         ("10:13", 100, []),
-        ("14:13", 0, []),
-        ("13:13", 0, []),
     ],
 )
 def test_whole_dispatches_that_hold_the_steps_are_traced(calls, tmp_path, steps, before, traced):
