@@ -22,12 +22,12 @@ from sketchjax.data.formats.ndjson import read_ndjson
 from sketchjax.data.formats.records import KINDS, MOST_POINTS, BadRecord, Reporter, wrong_name
 from sketchjax.data.formats.stroke3 import read_arrays, read_stroke3
 from sketchjax.data.manifest import Manifest
-from sketchjax.data.manifest_rules import contradictions
 from sketchjax.data.record import decode, sound, wrong_records
 from sketchjax.data.shards import open_shard
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.split_file import split_rows
 from sketchjax.data.splits import SPLITS
+from sketchjax.data.verify import contradictions
 from sketchjax.errors import DataError
 
 _PATH = Path("any")

@@ -1,18 +1,14 @@
-"""What a manifest must be: field by field to be used at all, and with itself to be sound."""
+"""What each field of a manifest must be to be used at all."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sketchjax.data.formats.records import MOST_POINTS, wrong_name
 from sketchjax.data.splits import SPLITS
-
-if TYPE_CHECKING:
-    from sketchjax.data.manifest import Manifest
 
 SHARD_PATTERN = re.compile(rf"({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.arrayrecord")
 MOST_CATEGORIES = 2**16  # what the 16 bits of a record's label can name
@@ -36,37 +32,6 @@ def wrong_fields(content: Mapping[str, Any]) -> Iterator[str]:
     for name in _BY_CATEGORY:
         if len(content[name]) != number:
             yield f"{name} has {len(content[name])} values for {number} categories"
-
-
-def contradictions(manifest: Manifest) -> Iterator[str]:
-    """Where a manifest of right fields says two things of one."""
-    names = manifest.categories
-    if names != sorted(names):
-        yield "the categories are not in order"
-    yield from (f"category {shown(n)} stands twice" for n, k in Counter(names).items() if k > 1)
-    if manifest.counts_by_category.keys() != set(names):
-        yield "counts_by_category has other categories than `categories`"
-    for name, low, high in zip(names, manifest.entropy_low, manifest.entropy_high, strict=True):
-        if low > high:
-            yield f"entropy_low of {shown(name)} is above its entropy_high"
-    for split in SPLITS:
-        stated = manifest.counts[split]
-        for what, number in (
-            ("the shards", sum(shard.records for shard in manifest.shards[split])),
-            ("counts_by_category", sum(n[split] for n in manifest.counts_by_category.values())),
-            ("lengths", sum(manifest.lengths[split].values())),
-        ):
-            if number != stated:
-                yield f"counts has {stated} {split} sketches, {what} {number}"
-        yield from _misplaced(split, [shard.name for shard in manifest.shards[split]])
-
-
-def _misplaced(split: str, found: list[str]) -> Iterator[str]:
-    """Shards that are not where their names say."""
-    for number, name in enumerate(found):
-        wanted = f"{split}-{number:05d}-of-{len(found):05d}.arrayrecord"
-        if name != wanted:
-            yield f"{name} stands in the place of {wanted}"
 
 
 def shown(value: Any) -> str:

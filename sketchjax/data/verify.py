@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,10 +11,10 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sketchjax.data.manifest import Manifest, Shard
-from sketchjax.data.manifest_rules import contradictions
+from sketchjax.data.manifest_rules import shown
 from sketchjax.data.record import Records, WrongRecordError, decode, wrong_records
 from sketchjax.data.shards import open_shard
-from sketchjax.data.splits import keyed_hash
+from sketchjax.data.splits import SPLITS, keyed_hash
 from sketchjax.data.verify_totals import Totals
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
@@ -55,6 +56,37 @@ def verify(folder: str | Path, *, progress: Callable[[str], None] = lambda name:
             f"again:\n{findings}"
         )
     return manifest
+
+
+def contradictions(manifest: Manifest) -> Iterator[str]:
+    """Where a manifest of right fields says two things of one."""
+    names = manifest.categories
+    if names != sorted(names):
+        yield "the categories are not in order"
+    yield from (f"category {shown(n)} stands twice" for n, k in Counter(names).items() if k > 1)
+    if manifest.counts_by_category.keys() != set(names):
+        yield "counts_by_category has other categories than `categories`"
+    for name, low, high in zip(names, manifest.entropy_low, manifest.entropy_high, strict=True):
+        if low > high:
+            yield f"entropy_low of {shown(name)} is above its entropy_high"
+    for split in SPLITS:
+        stated = manifest.counts[split]
+        for what, number in (
+            ("the shards", sum(shard.records for shard in manifest.shards[split])),
+            ("counts_by_category", sum(n[split] for n in manifest.counts_by_category.values())),
+            ("lengths", sum(manifest.lengths[split].values())),
+        ):
+            if number != stated:
+                yield f"counts has {stated} {split} sketches, {what} {number}"
+        yield from _misplaced(split, [shard.name for shard in manifest.shards[split]])
+
+
+def _misplaced(split: str, found: list[str]) -> Iterator[str]:
+    """Shards that are not where their names say."""
+    for number, name in enumerate(found):
+        wanted = f"{split}-{number:05d}-of-{len(found):05d}.arrayrecord"
+        if name != wanted:
+            yield f"{name} stands in the place of {wanted}"
 
 
 class Findings:
