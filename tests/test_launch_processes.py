@@ -1,0 +1,143 @@
+"""launch/processes.sh: several processes as one, with a stand-in for Python."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "launch" / "processes.sh"
+
+# Notes its arguments, then does what `NUMBER.does` says: ends with a code, or waits for SIGTERM and
+# ends with 75, as a run does that has saved.
+STAND_IN = """#!/bin/bash
+here=$(dirname "$0")
+[[ $1 != -c ]] || { echo 12345; exit; }
+number=${@: -1}
+number=${number#--process=}
+echo "$*" > "$here/$number.asked"
+read -r does 2>/dev/null < "$here/$number.does" || does=0
+if [[ $does == wait ]]; then
+    trap 'echo saved > "$here/$number.saved"; exit 75' TERM
+    echo > "$here/$number.waits"
+    while :; do sleep 0.02; done
+fi
+# Not before the others wait.
+for other in $(grep -lsx wait "$here"/*.does); do
+    until [[ -e ${other%.does}.waits ]]; do sleep 0.02; done
+done
+exit "$does"
+"""
+
+
+class Launch:
+    """A folder with the stand-in, and the script started with it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        python = folder / "python"
+        python.write_text(STAND_IN)
+        python.chmod(0o755)
+        self.environment = {name: text for name, text in os.environ.items() if name != "PORT"}
+        self.environment["PYTHON"] = str(python)
+
+    def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Its exit code, and what it told."""
+        with self.started(*arguments, **environment) as process:
+            pass
+        assert process.stderr is not None
+        return process.returncode, process.stderr.read()
+
+    @contextmanager
+    def started(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
+        """The script while it runs, waited for at the end; nothing of it stays."""
+        process = subprocess.Popen(
+            ["bash", str(SCRIPT), *arguments],
+            env=self.environment | environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+            process.wait(timeout=20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def does(self, *each: object) -> None:
+        """What each process does, by its number."""
+        for number, what in enumerate(each):
+            (self.folder / f"{number}.does").write_text(f"{what}\n")
+
+    def numbers(self, ending: str) -> list[int]:
+        """Of the processes that left such a file."""
+        return sorted(int(path.stem) for path in self.folder.glob(f"*.{ending}"))
+
+
+@pytest.fixture
+def launch(tmp_path) -> Launch:
+    return Launch(tmp_path)
+
+
+def test_each_process_is_told_its_number_and_where_they_meet(launch):
+    assert launch.run("3", "--config", "a file.py", "--config.seed=2") == (0, "")
+    assert launch.numbers("asked") == [0, 1, 2]
+    for number in range(3):
+        assert (launch.folder / f"{number}.asked").read_text() == (
+            "-m sketchjax.main --config a file.py --config.seed=2 "
+            f"--coordinator=localhost:12345 --processes=3 --process={number}\n"
+        )
+
+
+def test_the_port_can_be_given(launch):
+    assert launch.run("1", "--workdir=w", PORT="4321")[0] == 0
+    assert "--coordinator=localhost:4321 " in (launch.folder / "0.asked").read_text()
+
+
+@pytest.mark.parametrize("arguments", [(), ("2",), ("0", "--workdir=w"), ("--workdir=w", "2")])
+def test_wrong_use_is_told_how_to_use_it(launch, arguments):
+    code, told = launch.run(*arguments)
+    assert code == 64
+    assert "launch/processes.sh COUNT --config FILE --workdir DIR" in told
+    assert "#" not in told
+    assert launch.numbers("asked") == []
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_when_one_fails_the_others_end_and_its_code_is_told(launch, failing):
+    does = ["wait"] * 3
+    does[failing] = "70"
+    launch.does(*does)
+    assert launch.run("3", "--workdir=w")[0] == 70
+    assert launch.numbers("saved") == [number for number in range(3) if number != failing]
+
+
+def test_a_signal_goes_to_all_and_they_save(launch):
+    launch.does("wait", "wait")
+    with launch.started("2", "--workdir=w") as process:
+        deadline = time.monotonic() + 60
+        while launch.numbers("waits") != [0, 1]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 75
+    assert launch.numbers("saved") == [0, 1]
+
+
+def test_one_that_has_saved_does_not_end_the_others(launch):
+    """They were told to stop as well, and are not to be told twice."""
+    launch.does("75", "75")
+    assert launch.run("2", "--workdir=w")[0] == 75
+    launch.does("75", "wait")
+    with launch.started("2", "--workdir=w") as process:
+        time.sleep(0.5)
+        assert process.poll() is None
+        assert launch.numbers("saved") == []
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 75
+    assert launch.numbers("saved") == [1]
