@@ -124,6 +124,20 @@ def test_competitors_train_one_branch_for_as_many_epochs(tiny_study):
         assert bool(run.config.train.classes_per_batch) == balanced
 
 
+def test_which_heads_learn_at_the_rate_of_the_study(tiny_study):
+    """2048 features need no such rate, and under it the codes of word vectors collapse."""
+    tiny_study.base.train.head_rate = 7.0
+    rates = {run.method: run.config.train.head_rate for run in planned(tiny_study).values()}
+    assert {name for name, rate in rates.items() if rate == 1} == {
+        "dsh_sketch",
+        "recognition_joint",
+        "recognition_cel",
+        "recognition_scl",
+    }
+    assert {*rates.values()} == {1, 7}
+    assert {"full", "cel", "dlbhc", "dsh_supervised", "deep"} <= rates.keys()
+
+
 def test_zero_shot_runs_keep_their_classes_out_and_others_do_not(tiny_study):
     for run in planned(tiny_study).values():
         assert tuple(run.config.data.unseen) == (("clock", "sun") if run.zero_shot else ())
