@@ -121,6 +121,7 @@ def default() -> Config:
 
     config.evaluation = {
         "batch_size": 512,
+        "queries": "query",  # the split that asks; `validation`: to choose settings by
         "precision_at": (100, 200),
         "after_stages": ("joint", "center", "full"),
         "retrieved": 36,  # sketches shown for each query of the report

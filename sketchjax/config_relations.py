@@ -143,11 +143,11 @@ def _of_data(fields: dict[str, Any]) -> list[str]:
     if fields.get("data.source") == "synthetic" and fields.get("data.synthetic_per_category") == 0:
         problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
     if "data.splits" in fields and not fields.get("data.split_file"):
-        problems += _of_splits(fields["data.splits"])
+        problems += _of_splits(fields["data.splits"], fields.get("evaluation.queries", "query"))
     return problems
 
 
-def _of_splits(splits: dict[str, Any]) -> list[str]:
+def _of_splits(splits: dict[str, Any], queries: str) -> list[str]:
     problems = []
     for name, share in splits.items():
         if name not in SPLITS:
@@ -169,7 +169,7 @@ def _of_splits(splits: dict[str, Any]) -> list[str]:
         problems.append(
             f"data.splits={shown(splits)} adds up to more than 1; take fractions of a whole"
         )
-    empty = [name for name in ("train", "gallery", "query") if not splits.get(name)]
+    empty = [name for name in ("train", "gallery", queries) if not splits.get(name)]
     if empty:
         problems.append(
             f"data.splits={shown(splits)} gives nothing to {', '.join(empty)}; each needs sketches"

@@ -13,6 +13,9 @@ from sketchjax.config_relations import (
     shown,
 )
 
+# The splits that can ask, in words. What settings are chosen by must not be what they are told by.
+QUERIES = {"query": "queries", "validation": "validation queries"}
+
 
 def broken_rules(fields: dict[str, Any], devices: int) -> list[str]:
     """One line for each field, or pair of fields, that cannot be.
@@ -87,6 +90,7 @@ _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("data.on_bad", *_one_of("stop", "skip")),
     ("data.feed", *_one_of("auto", "resident", "stream")),
     ("data.points", *_at_least(2)),
+    ("evaluation.queries", *_one_of(*QUERIES)),
     (
         "profile.steps",
         lambda v: not v or _is_range(v),

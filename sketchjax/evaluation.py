@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from sketchjax.config import Config
+from sketchjax.config_rules import QUERIES
 from sketchjax.files import write_array
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.report.examples import entropy_example, example_retrievals
@@ -93,7 +94,7 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
     hashes = stage.row.branch == "whole" and not this.config.model.recognition_features
     gallery, query = (
         this.passes.encode(variables, split, stage.row.branch, features=hashes)
-        for split in ("gallery", "query")
+        for split in ("gallery", this.config.evaluation.queries)
     )
     accuracies = [
         _accuracy(this, encoded) if _classifies(this, stage) else None
@@ -187,6 +188,7 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
             measured.query,
             queries=this.config.evaluation.queries_shown,
             retrieved=this.config.evaluation.retrieved,
+            asked=this.config.evaluation.queries,
         )
     write_report(
         this.workdir,
@@ -196,6 +198,6 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
         entropy_example=entropy_example(this.passes.folder),
         retrievals=retrievals,
         title=this.config.name,
-        measured_on="queries against the gallery",
+        measured_on=f"{QUERIES[this.config.evaluation.queries]} against the gallery",
     )
     write_results(this.workdir, results)

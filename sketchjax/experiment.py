@@ -83,7 +83,7 @@ def assemble(
     started: float,
 ) -> Run:
     """The network of a config, the plan of its stages, and their trainer, for a data folder."""
-    manifest = check_data(folder)
+    manifest = check_data(folder, config.evaluation.queries)
     check_categories(config, manifest)
     data = config.data
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)

@@ -95,6 +95,7 @@ BAD = [
     ("stages.joint.schedule", "linear", "cosine, steps, constant"),
     ("stages.joint.warmup_epochs", -0.5, "at least 0"),
     ("evaluation.batch_size", 0, "at least 1"),
+    ("evaluation.queries", "train", "one of query, validation"),
     ("evaluation.precision_at", (0, 200), "at least 1"),
     ("evaluation.precision_at", (1.5,), "at least 1"),
     ("evaluation.after_stages", ("cnn",), "have codes"),

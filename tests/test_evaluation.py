@@ -1,6 +1,7 @@
 """Short runs of every kind of network and objective: what each is scored by, and what it leaves."""
 
 import re
+import shutil
 from pathlib import Path
 
 import jax
@@ -117,6 +118,33 @@ def test_a_branch_alone_hashes_with_centres_that_move(data, tmp_path):
     total = line["cross_entropy"] + 0.1 * line["common_center"]
     assert line["loss"] == pytest.approx(total, rel=1e-4)
     stopped_and_gone_on(config, tmp_path / "one", tmp_path / "two")
+
+
+def test_validation_sketches_ask_where_settings_are_chosen(data, tmp_path, capsys):
+    """Nothing of the queries is looked at: the data may have none."""
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    content = orjson.loads((folder / "manifest.json").read_bytes())
+    for counts in (content["counts"], *content["counts_by_category"].values()):
+        counts["query"] = 0
+    content["shards"]["query"] = []
+    (folder / "manifest.json").write_bytes(orjson.dumps(content))
+    fields = {"model.branches": "rnn", "evaluation.queries": "validation"}
+    config = config_of(folder, "joint", {"cross_entropy": 1.0}, **fields)
+    run = tmp_path / "run"
+    experiment.run(config, run)
+    results = read(run)
+    with Shards(folder, "validation") as shards:
+        labels = shards.read(np.arange(len(shards))).labels
+    assert results["queries"] == len(labels)
+    np.testing.assert_array_equal(np.load(run / "codes" / "query_labels.npy"), labels)
+    is_map_of_the_codes(results, run)
+    said, _ = predictions(config, folder, run, "validation")
+    assert results["accuracy_query"] == pytest.approx(np.mean(said == labels), abs=1e-9)
+    assert results["accuracy_query"] == results["after_stages"]["joint"]["validation_accuracy"]
+    page = re.sub(r"\s+", " ", (run / "report" / "index.html").read_text())
+    assert "validation queries against the gallery" in page
+    assert f"{len(labels)} validation queries" in re.sub(r"<[^>]+>", "", page)
 
 
 def test_a_rectified_layer_recognises(data, tmp_path):

@@ -47,17 +47,19 @@ def example_retrievals(
     *,
     queries: int,
     retrieved: int,
+    asked: str,
 ) -> list[Retrieval]:
     """The nearest gallery sketches of a few queries, easy and hard ones.
 
     They stand at even steps of the ranking by average precision: no choice of ours.
-    codes: packed, of `gallery` and `query`; queries: how many; retrieved: results of each.
+    codes: packed, of `gallery` and `query`; queries: how many; retrieved: results of each;
+    asked: the split that `query` is.
     """
     ranked = scores.query[np.argsort(-scores.average_precision, kind="stable")]
     steps = np.linspace(0.1, 0.95, queries) * (len(ranked) - 1)
     chosen = ranked[np.unique(steps.astype(int))]
     indices = {"gallery": gallery.index, "query": query.index}
-    return retrievals_of(folder, codes, indices, chosen, retrieved)
+    return retrievals_of(folder, codes, indices, chosen, retrieved, asked)
 
 
 def retrievals_of(
@@ -66,17 +68,19 @@ def retrievals_of(
     indices: dict[str, np.ndarray],
     chosen: np.ndarray,
     retrieved: int,
+    asked: str,
 ) -> list[Retrieval]:
     """The nearest gallery sketches of chosen queries.
 
     codes: packed u8[n d/8], and indices: i[n], the record of each in its split, of `gallery` and
-    `query`; chosen: i[q], places in the codes of `query`; retrieved: results of each.
+    `query`; chosen: i[q], places in the codes of `query`; retrieved: results of each; asked: the
+    split that `query` is.
     """
     distances, places = search(codes["query"][chosen], codes["gallery"], retrieved)
     names = Manifest.load(folder).categories
     retrievals = []
-    with Shards(folder, "query") as asked, Shards(folder, "gallery") as items:
-        own = asked.read(indices["query"][chosen])
+    with Shards(folder, asked) as asking, Shards(folder, "gallery") as items:
+        own = asking.read(indices["query"][chosen])
         for row, label in enumerate(own.labels):
             found = items.read(indices["gallery"][places[row]])
             neighbours = [

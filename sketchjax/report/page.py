@@ -13,6 +13,7 @@ import orjson
 from jinja2 import Environment
 from markupsafe import Markup
 
+from sketchjax.config_rules import QUERIES
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
 from sketchjax.report import mosaic, paper, plots, tables
@@ -170,7 +171,8 @@ def _curve_table(curve: PrecisionRecall) -> tables.Table:
 def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The sizes of the run, for the lines under the headline."""
     counts = ("classes", "train", "gallery", "queries")
-    words = ("classes", "training sketches", "gallery sketches", "queries")
+    asking = results["config"].get("evaluation", {}).get("queries", "query")
+    words = ("classes", "training sketches", "gallery sketches", QUERIES[asking])
     facts = [(tables.shown(results[key]), word) for key, word in zip(counts, words, strict=True)]
     facts.append((tables.duration(results["seconds_total"]), "in all"))
     facts.append((str(results["device"]), "device"))

@@ -72,10 +72,11 @@ def comparisons(study: Study) -> Iterator[Comparison]:
     label = study.manifest.categories.index(study.config.query)
     chosen = np.array([_median_query(codes["full"], label, bits)])
     methods, found = all_methods(study.config), []
+    asked = study.config.base.evaluation.queries
     for name in COMPARED:
         own = codes[name]
         parts = [{split: own[split, part] for split in ("gallery", "query")} for part in (0, 2)]
-        retrieval = retrievals_of(study.folder, parts[0], parts[1], chosen, _TOP)[0]
+        retrieval = retrievals_of(study.folder, parts[0], parts[1], chosen, _TOP, asked)[0]
         found.append((methods[name].label, retrieval))
     yield Comparison(study.config.query, bits, found)
 
@@ -108,6 +109,7 @@ def _median_query(codes: Any, label: int, bits: int) -> int:
 def facts(study: Study) -> dict[str, str]:
     """What the figures were measured with."""
     counts, base = study.manifest.counts, study.config.base
+    asking = base.evaluation.queries
     zero_shot = zero_shot_results(study)
     held_out = {}
     if zero_shot is not None:
@@ -120,7 +122,7 @@ def facts(study: Study) -> dict[str, str]:
         "classes": f"{len(study.manifest.categories):,}",
         "train": f"{counts['train']:,}",
         "gallery": f"{counts['gallery']:,}",
-        "queries": f"{counts['query']:,}",
+        "queries": f"{counts[asking]:,}" + (" of validation" if asking != "query" else ""),
         "picture": f"{base.drawing.size} px",
         "epochs by stage": ", ".join(f"{name} {base.stages[name].epochs:g}" for name in STAGES),
         "seeds": ", ".join(map(str, study.config.seeds)),

@@ -18,8 +18,6 @@ from sketchjax.models import network as networks
 from sketchjax.models.weights import load_weights
 from sketchjax.shallow.hog import hog_of_split
 
-SPLITS = ("train", "gallery", "query")
-
 
 @dataclass(frozen=True)
 class Features:
@@ -30,9 +28,10 @@ class Features:
 
 
 def hog_features(study: Config, folder: Path, keep: Path) -> dict[str, Features]:
-    """HOG of all sketches, by split."""
+    """HOG of all sketches that train, are ranked or ask, by split."""
     return _kept(
         keep,
+        study.base,
         lambda split: hog_of_split(
             folder, split, points=study.base.data.points, size=study.hog_size
         ),
@@ -40,7 +39,7 @@ def hog_features(study: Config, folder: Path, keep: Path) -> dict[str, Features]
 
 
 def deep_features(config: Config, weights: Path, folder: Path, keep: Path) -> dict[str, Features]:
-    """What a trained model's hash layer reads of all sketches, by split."""
+    """What a trained model's hash layer reads of the same sketches, by split."""
     manifest = Manifest.load(folder)
     network = networks.build(
         config,
@@ -58,17 +57,17 @@ def deep_features(config: Config, weights: Path, folder: Path, keep: Path) -> di
             features = np.asarray(forward(variables, scan.batch.points, scan.batch.length))
             yield features[scan.mask], scan.batch.label[scan.mask]
 
-    return _kept(keep, blocks)
+    return _kept(keep, config, blocks)
 
 
 # The features f32[b e] and labels i32[b] of a split, block by block.
 Blocks = Callable[[str], Iterable[tuple[np.ndarray, np.ndarray]]]
 
 
-def _kept(keep: Path, blocks: Blocks) -> dict[str, Features]:
+def _kept(keep: Path, config: Config, blocks: Blocks) -> dict[str, Features]:
     """Features by split from files beside the study; made by `blocks(split)` where missing."""
     found = {}
-    for split in SPLITS:
+    for split in ("train", "gallery", config.evaluation.queries):
         path, labels = keep / f"{split}.f32", keep / f"{split}_labels.npy"
         if not labels.exists():
             _write(path, labels, blocks(split))

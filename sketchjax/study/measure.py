@@ -75,20 +75,17 @@ def _keep(workdir: Path, name: str, found: Any) -> None:
 def shallow(study: Study, kind: str, seed: int) -> None:
     """Fit every shallow method at every length and score its codes."""
     features, found = _features(study, kind, seed), []
+    train, gallery = features["train"], features["gallery"]
+    queries = features[study.config.base.evaluation.queries]
     for name in SHALLOW:
         for bits in study.config.bits:
             started = time.perf_counter()
-            train = features["train"]
             method = SHALLOW[name](bits, seed).fit(train.features, train.labels)
-            codes = {
-                split: pack_codes(method.encode(features[split].features))
-                for split in ("gallery", "query")
-            }
             scores = metrics.evaluate(
-                codes["query"],
-                features["query"].labels,
-                codes["gallery"],
-                features["gallery"].labels,
+                pack_codes(method.encode(queries.features)),
+                queries.labels,
+                pack_codes(method.encode(gallery.features)),
+                gallery.labels,
                 bits=bits,
             )
             seconds = time.perf_counter() - started

@@ -46,7 +46,7 @@ def run_study(
     out = Console(soft_wrap=True, highlight=False)
     with alone(workdir):
         folder = prepare_data(config.base, workdir)
-        manifest = check_data(folder)
+        manifest = check_data(folder, config.base.evaluation.queries)
         study = Study(config, workdir, folder, manifest, plan_runs(config, workdir, folder))
         problems = run_problems(config, study.runs, workdir) + data_problems(study)
         if problems:

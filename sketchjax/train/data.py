@@ -71,17 +71,17 @@ def draw_synthetic(config: Config, workdir: Path) -> Path:
     return folder
 
 
-def check_data(folder: Path) -> Manifest:
+def check_data(folder: Path, queries: str = "query") -> Manifest:
     """The folder's manifest, when a run can come to its end with it: known before any training.
 
-    Raises DataError naming the shards that are not what was written (0.3 s for QuickDraw-3.8M's
-    500 MB), or the splits and categories that lack sketches.
+    queries: the split that asks. Raises DataError naming the shards that are not what was written
+    (0.3 s for QuickDraw-3.8M's 500 MB), or the splits and categories that lack sketches.
     """
     manifest = check_shards(folder)
     by_category = manifest.counts_by_category
     problems = [
         f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"
-        for split in ("train", "gallery", "query")
+        for split in ("train", "gallery", queries)
         if not manifest.counts.get(split)
     ]
     # The middle 90 % of two sketches is none: such a class has no centre.
@@ -89,8 +89,8 @@ def check_data(folder: Path) -> Manifest:
     if few:
         shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
         problems.append(f"less than 3 training sketches of {shown}; leave those categories out")
-    if not any(counts.get("gallery") and counts.get("query") for counts in by_category.values()):
-        problems.append("no category with both gallery and query sketches: nothing to score")
+    if not any(counts.get("gallery") and counts.get(queries) for counts in by_category.values()):
+        problems.append(f"no category with both gallery and {queries} sketches: nothing to score")
     if problems:
         raise DataError(f"{folder} cannot be trained with: " + "; ".join(problems))
     return manifest

@@ -67,7 +67,14 @@ def test_retrievals_are_the_nearest_by_code_with_their_classes(folder, queries, 
         codes["query"], query.labels, codes["gallery"], gallery.labels, bits=16
     )
     found = example_retrievals(
-        folder, codes, scores, gallery, query, queries=queries, retrieved=retrieved
+        folder,
+        codes,
+        scores,
+        gallery,
+        query,
+        queries=queries,
+        retrieved=retrieved,
+        asked="query",
     )
     assert 1 <= len(found) <= queries
     queries_by_points = {points["query"][i].tobytes(): n for n, i in enumerate(query.index)}

@@ -7,11 +7,15 @@ import pytest
 from tiny_run import quick_compilation, tiny_study_config
 
 from sketchjax import cli
+from sketchjax.data.manifest import Manifest
 from sketchjax.models.weights import load_weights
+from sketchjax.ops.hamming import pack_codes
 from sketchjax.report.writers import read_results
-from sketchjax.study import measure
-from sketchjax.study.features import SPLITS
+from sketchjax.retrieval import metrics
+from sketchjax.shallow.hog import hog_of_split
+from sketchjax.study import collect, measure
 from sketchjax.study.run import run_study
+from sketchjax.study.state import Study
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def test_its_runs_share_the_branch_that_was_trained_once(done):
 
 def test_the_features_of_table_2_are_whole(done):
     for kind, width in (("hog", 3 * 3 * 4 * 9), ("deep", 256)):
-        for split, count in zip(SPLITS, (None, 25, 13), strict=True):
+        for split, count in (("train", None), ("gallery", 25), ("query", 13)):
             labels = np.load(done / "features" / kind / f"{split}_labels.npy")
             size = (done / "features" / kind / f"{split}.f32").stat().st_size
             assert size == 4 * width * len(labels)
@@ -58,6 +62,29 @@ def test_the_features_of_table_2_are_whole(done):
     deep = np.fromfile(done / "features/deep/train.f32", np.float32).reshape(-1, 256)
     assert deep.min() >= 0  # a rectified layer
     assert deep.std() > 0
+
+
+def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "SHALLOW", {"lsh": measure.SHALLOW["lsh"]})
+    config = tiny_study_config()
+    config.base.evaluation.queries = "validation"
+    manifest = Manifest.load(done / "data")
+    study = Study(config, tmp_path, done / "data", manifest, [])
+    measure.shallow(study, "HOG", 0)
+    (found,) = json.loads((tmp_path / "measured/shallow-hog.json").read_text())
+    features, labels = {}, {}
+    for split in ("train", "gallery", "validation"):
+        blocks = hog_of_split(done / "data", split, points=config.base.data.points, size=32)
+        features[split], labels[split] = map(np.concatenate, zip(*blocks, strict=True))
+    method = measure.SHALLOW["lsh"](16, 0).fit(features["train"], labels["train"])
+    codes = {split: pack_codes(method.encode(features[split])) for split in features}
+    scores = metrics.evaluate(
+        codes["validation"], labels["validation"], codes["gallery"], labels["gallery"], bits=16
+    )
+    assert found["map"] == scores.map
+    asking = manifest.counts["validation"]
+    assert asking not in (0, manifest.counts["query"])
+    assert collect.facts(study)["queries"] == f"{asking} of validation"
 
 
 def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, monkeypatch):
