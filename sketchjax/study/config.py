@@ -26,6 +26,8 @@ def default_study() -> Config:
     # Every run is this config with what its method changes.
     study.base = default()
     study.zero_shot_bits = 32
+    # train.head_rate of the runs of a length, as ((64, 2.0),); those not named have the base's.
+    study.head_rates = ()
     study.unseen = ()  # categories kept out of training for the zero-shot table; empty: drawn
     study.unseen_count = 20
     study.query = "dog"  # the category whose query figure 6 shows
@@ -83,6 +85,11 @@ def validate_study(config: Config) -> None:
             for value in values
             if type(value) is not int or value <= 0 or value % 8
         ]
+    problems += [
+        f"head_rates={shown(pair)}; give bits and a rate above 0, as in ((64, 2.0),)"
+        for pair in config.head_rates
+        if not _is_rate_of_length(pair)
+    ]
     if not config.bits or not config.seeds:
         problems.append("bits and seeds: give at least one of each")
     problems += [
@@ -116,6 +123,11 @@ def validate_study(config: Config) -> None:
     ]
     if problems:
         raise ConfigError(problems)
+
+
+def _is_rate_of_length(pair: Any) -> bool:
+    is_pair = isinstance(pair, tuple | list) and len(pair) == 2
+    return is_pair and type(pair[0]) is int and is_number(pair[1]) and pair[1] > 0
 
 
 def wrong_study_text(path: str, text: str) -> str | None:

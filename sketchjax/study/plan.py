@@ -124,6 +124,7 @@ def run_config(
     config.data.dir = str(folder)
     if key.bits:
         config.model.bits = key.bits
+        config.train.head_rate = dict(study.head_rates).get(key.bits, config.train.head_rate)
     if key.zero_shot:
         config.name += ", zero-shot"
         config.data.unseen = tuple(study.unseen)

@@ -138,6 +138,18 @@ def test_which_heads_learn_at_the_rate_of_the_study(tiny_study):
     assert {"full", "cel", "dlbhc", "dsh_supervised", "deep"} <= rates.keys()
 
 
+def test_a_length_may_have_a_rate_of_its_own(tiny_study):
+    tiny_study.bits, tiny_study.zero_shot_bits = (16, 64), 32
+    tiny_study.base.train.head_rate = 7.0
+    tiny_study.head_rates = ((64, 3.0), (32, 5.0), (128, 2.0))
+    rates = {
+        (run.method, run.bits): run.config.train.head_rate for run in planned(tiny_study).values()
+    }
+    assert [rates["full", bits] for bits in (16, 32, 64)] == [7, 5, 3]
+    assert rates["deep", None] == 7
+    assert {rates["dsh_sketch", bits] for bits in (16, 32, 64)} == {1}
+
+
 def test_zero_shot_runs_keep_their_classes_out_and_others_do_not(tiny_study):
     for run in planned(tiny_study).values():
         assert tuple(run.config.data.unseen) == (("clock", "sun") if run.zero_shot else ())
