@@ -145,7 +145,8 @@ def notes(study: Study) -> list[str]:
         told.append(
             "All rows of tables 1 and 4 begin from the same pretrained branches and train for the "
             "same epochs at the same learning rates; Our+CEL goes on under cross entropy alone "
-            "where the others add their losses."
+            "where the others add their losses. Only the hash layer of DSH-Sketch keeps the "
+            "branches' rate in any case."
         )
         told.append(
             "Scores are expectations over random orders inside ties of the Hamming distance, "
