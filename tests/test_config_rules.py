@@ -129,6 +129,15 @@ def test_what_may_be():
     validate(config)
 
 
+def test_the_split_that_asks_needs_sketches():
+    config = config_of(evaluation__queries="validation")
+    config.data.splits.query = 0
+    validate(config)
+    config.data.splits.validation = 0
+    (line,) = lines_of(config)
+    assert line.endswith("gives nothing to validation; each needs sketches")
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_the_smallest_picture_is_the_smallest_that_the_network_takes(stride):
     def takes(size):
