@@ -68,6 +68,7 @@ OTHER = {
     "train.pretrained": "runs/other",
     "profile.steps": "10:12",
     "evaluation.batch_size": 256,
+    "evaluation.queries": "validation",
     "evaluation.precision_at": (50,),
     "evaluation.after_stages": ("full",),
     "evaluation.retrieved": 12,
