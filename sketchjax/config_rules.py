@@ -13,7 +13,7 @@ from sketchjax.config_relations import (
     shown,
 )
 
-# The splits that can ask, in words. What settings are chosen by must not be what they are told by.
+# The splits that can ask, in words: settings can be chosen by others than tell what they are worth.
 QUERIES = {"query": "queries", "validation": "validation queries"}
 
 

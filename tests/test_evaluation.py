@@ -120,7 +120,7 @@ def test_a_branch_alone_hashes_with_centres_that_move(data, tmp_path):
     stopped_and_gone_on(config, tmp_path / "one", tmp_path / "two")
 
 
-def test_validation_sketches_ask_where_settings_are_chosen(data, tmp_path, capsys):
+def test_validation_sketches_ask_where_settings_are_chosen(data, tmp_path):
     """Nothing of the queries is looked at: the data may have none."""
     folder = tmp_path / "data"
     shutil.copytree(data, folder)

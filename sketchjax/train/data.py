@@ -71,7 +71,7 @@ def draw_synthetic(config: Config, workdir: Path) -> Path:
     return folder
 
 
-def check_data(folder: Path, queries: str = "query") -> Manifest:
+def check_data(folder: Path, queries: str) -> Manifest:
     """The folder's manifest, when a run can come to its end with it: known before any training.
 
     queries: the split that asks. Raises DataError naming the shards that are not what was written
