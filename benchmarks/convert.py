@@ -25,8 +25,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image, ImageDraw
 
 from benchmarks.record import parser, peak_memory_bytes, report
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.sources import doodles as synthetic
 
 _KEY_ID = re.compile(rb'("key_id": ?")(\d+)(")')
 

@@ -22,12 +22,12 @@ import grain
 import numpy as np
 
 from benchmarks.record import parser, peak_memory_bytes, report
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import scan_feed, train_feed
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.order import Order
-from sketchjax.data.record import HEADER
+from sketchjax.data.feed.order import Order
+from sketchjax.data.feed.streaming import scan_feed, train_feed
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.record import HEADER
+from sketchjax.data.sources import doodles as synthetic
 
 
 def decode(element: bytes, points: int) -> dict[str, np.ndarray]:

@@ -17,17 +17,17 @@ from typing import IO, cast
 import numpy as np
 import orjson
 
-from sketchjax.data.formats.binary import read_binary
-from sketchjax.data.formats.ndjson import read_ndjson
-from sketchjax.data.formats.records import KINDS, MOST_POINTS, BadRecord, Reporter, wrong_name
-from sketchjax.data.formats.stroke3 import read_arrays, read_stroke3
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.record import decode, sound, wrong_records
-from sketchjax.data.shards import open_shard
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.record import decode, sound, wrong_records
+from sketchjax.data.folder.shards import open_shard
+from sketchjax.data.folder.split_file import split_rows
+from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.folder.verify import contradictions
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.split_file import split_rows
-from sketchjax.data.splits import SPLITS
-from sketchjax.data.verify import contradictions
+from sketchjax.data.sources.binary import read_binary
+from sketchjax.data.sources.ndjson import read_ndjson
+from sketchjax.data.sources.records import KINDS, MOST_POINTS, BadRecord, Reporter, wrong_name
+from sketchjax.data.sources.stroke3 import read_arrays, read_stroke3
 from sketchjax.errors import DataError
 
 _PATH = Path("any")

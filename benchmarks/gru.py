@@ -78,7 +78,7 @@ def real_lengths(batch: int, points: int, seed: int) -> tuple[np.ndarray, str]:
     random = np.random.default_rng(seed)
     home = os.environ.get("SKETCHJAX_DATA")
     if home:
-        from sketchjax.data.formats import find, read
+        from sketchjax.data.sources import find, read
 
         files = find([Path(home) / "quickdraw"])
         chosen = [files[i] for i in random.permutation(len(files))[:32]]

@@ -25,11 +25,11 @@ from benchmarks import workload
 from benchmarks.feed import data_folder
 from benchmarks.record import parser, report
 from benchmarks.train_step import input_ratio
-from sketchjax import experiment
 from sketchjax.config import Config
-from sketchjax.data.manifest import Manifest
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.errors import Stopped
-from sketchjax.report.log import RunLog
+from sketchjax.run import experiment
+from sketchjax.run.log import RunLog
 from sketchjax.train.checkpoint import Checkpoints
 from sketchjax.train.feeds import Feeds
 from sketchjax.train.split import TrainingSplit

@@ -26,8 +26,8 @@ from rich.table import Table
 from benchmarks.record import format_figure, parser, write
 from benchmarks.timing import in_turn
 from sketchjax.memory import free_bytes
-from sketchjax.report import paper
-from sketchjax.retrieval.cost import bytes_needed, random_codes, search_cost
+from sketchjax.paper import numbers as paper
+from sketchjax.paper.cost import bytes_needed, random_codes, search_cost
 from sketchjax.retrieval.index import search
 
 PAPER_GALLERY = 345_000

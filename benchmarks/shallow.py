@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 
 from benchmarks.record import REPOSITORY, parser, peak_memory_bytes, report, write
-from sketchjax.shallow import SHALLOW
+from sketchjax.paper.shallow import SHALLOW
 
 BLOCK = 65_536  # rows written at a time
 

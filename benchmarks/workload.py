@@ -21,8 +21,8 @@ import numpy as np
 from benchmarks.record import REPOSITORY
 from sketchjax import parallel
 from sketchjax.config import Config
-from sketchjax.data.feed import pad
-from sketchjax.data.shards import Shards
+from sketchjax.data.feed.streaming import pad
+from sketchjax.data.folder.shards import Shards
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network
 from sketchjax.train import stages

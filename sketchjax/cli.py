@@ -139,7 +139,7 @@ def convert(
 
     The same sources and options give the same bytes. Stopped or killed, the same command goes on.
     """
-    from sketchjax.data.conversion.convert import convert as run
+    from sketchjax.data.folder.conversion.convert import convert as run
 
     sources, out = _sources(paths)
     shares = {"train": train, "validation": validation, "gallery": gallery, "query": query}
@@ -175,8 +175,8 @@ def download(
     ] = None,
 ) -> None:
     """Download QuickDraw from Google's public bucket. Broken off, the same command goes on."""
-    from sketchjax.data.download import BASE_URL
-    from sketchjax.data.download import download as run
+    from sketchjax.data.sources.download import BASE_URL
+    from sketchjax.data.sources.download import download as run
 
     paths = run(folder, _names(categories), form.value, base_url=mirror or BASE_URL)
     print(f"{folder}: {len(paths)} files")
@@ -192,7 +192,7 @@ def synthesize(
     categories: Categories = None,
 ) -> None:
     """Draw synthetic doodles as ordinary ndjson files, for use without data or network."""
-    from sketchjax.data.synthetic import write
+    from sketchjax.data.sources.doodles import write
 
     paths = write(folder, per_category=per_category, seed=seed, categories=_names(categories))
     print(f"{folder}: {len(paths)} files, {per_category:,} doodles each")
@@ -205,7 +205,7 @@ def verify(
     """Check every shard and every record of a data folder against its manifest."""
     from rich.console import Console
 
-    from sketchjax.data.verify import verify as run
+    from sketchjax.data.folder.verify import verify as run
 
     with Console(stderr=True).status("") as status:
         manifest = run(folder, progress=lambda name: status.update(f"checking {name}"))
@@ -234,10 +234,10 @@ def study(
     """Print how far a study is and what it found, and make its report anew."""
     from rich.console import Console
 
-    from sketchjax.report.study.markdown import write_markdown
-    from sketchjax.report.study.material import load_study
-    from sketchjax.report.study.page import rebuild_study
-    from sketchjax.report.study.terminal import progress_table, result_tables
+    from sketchjax.paper.report.markdown import write_markdown
+    from sketchjax.paper.report.material import load_study
+    from sketchjax.paper.report.page import rebuild_study
+    from sketchjax.paper.report.terminal import progress_table, result_tables
 
     material = load_study(workdir / "report" / "material.json")
     out = Console(highlight=False)

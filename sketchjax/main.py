@@ -24,7 +24,7 @@ from rich.console import Console
 
 from sketchjax.config import validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
-from sketchjax.study.config import is_study, validate_study, wrong_study_text
+from sketchjax.paper.study.config import is_study, validate_study, wrong_study_text
 
 # jax is imported when the flags are right: an answer to a wrong one takes no seconds, and the
 # processes that read data ahead import this module without it.
@@ -152,8 +152,8 @@ def _run(_: list[str]) -> None:
         # Before our handlers of signals: jax sets its own, which stops this process alone.
         parallel.join(str(_COORDINATOR.value), _PROCESSES.value, _PROCESS.value)
     should_stop = stop_on_signals()
-    from sketchjax import experiment
-    from sketchjax.study.run import run_study
+    from sketchjax.paper.study.run import run_study
+    from sketchjax.run import experiment
 
     keep_compiled()
     workdir = Path(str(_WORKDIR.value))

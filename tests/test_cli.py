@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from sketchjax import cli
-from sketchjax.data import download as downloading
-from sketchjax.data.conversion import convert as conversion
-from sketchjax.data.manifest import Manifest
+from sketchjax.data.folder.conversion import convert as conversion
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.sources import download as downloading
 
 
 @pytest.fixture(scope="module")

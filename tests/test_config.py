@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
 from sketchjax.config import STAGES, default, flat, validate, wrong_text
-from sketchjax.config_relations import SPLITS
-from sketchjax.data import splits as data_splits
+from sketchjax.config.relations import SPLITS
+from sketchjax.data.folder import splits as data_splits
 from sketchjax.models.network import build
 from sketchjax.ops.augment import augment
 from sketchjax.train.stages import ROWS

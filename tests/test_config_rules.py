@@ -7,10 +7,10 @@ from config_fields import lines_of, problems_of, set_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchjax import config_relations
 from sketchjax.config import STAGES, default, validate
-from sketchjax.config_relations import SPLITS
-from sketchjax.data.splits import split_rule
+from sketchjax.config import relations as config_relations
+from sketchjax.config.relations import SPLITS
+from sketchjax.data.folder.splits import split_rule
 from sketchjax.losses import LOSSES
 from sketchjax.models.alexnet import AlexNet
 

@@ -10,9 +10,9 @@ from typer.main import get_command
 
 from sketchjax import errors
 from sketchjax.cli import app
-from sketchjax.data.formats.records import KINDS
-from sketchjax.data.splits import Counts
-from sketchjax.data.synthetic import CATEGORIES
+from sketchjax.data.folder.splits import Counts
+from sketchjax.data.sources.doodles import CATEGORIES
+from sketchjax.data.sources.records import KINDS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])

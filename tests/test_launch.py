@@ -14,7 +14,7 @@ from threading import Thread
 
 import pytest
 
-from sketchjax.data import synthetic
+from sketchjax.data.sources import doodles as synthetic
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "launch" / "paper.sh"

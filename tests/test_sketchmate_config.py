@@ -10,9 +10,9 @@ import pytest
 
 from sketchjax import parallel
 from sketchjax.config import validate
-from sketchjax.data import synthetic
-from sketchjax.data.feed import Batch
-from sketchjax.data.order import Order
+from sketchjax.data.feed.order import Order
+from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
 from sketchjax.train import stages, state

@@ -7,9 +7,9 @@ FOLDER is a conversion of QuickDraw-3.8M (docs/data.md). The configs of single t
 file share its runs when they are given its workdir. Written for a GPU; never run to its end.
 """
 
-from sketchjax.study.config import TABLES, paper_study
+from sketchjax.paper.study.config import TABLES, paper_study
 
 
 def get_config():
-    """The paper's sizes; see `sketchjax.study.config` for the fields."""
+    """The paper's sizes; see `sketchjax.paper.study.config` for the fields."""
     return paper_study(*TABLES)

@@ -16,7 +16,7 @@ import os
 
 from sketchjax.config import default
 from sketchjax.errors import ConfigError
-from sketchjax.study.config import default_study
+from sketchjax.paper.study.config import default_study
 
 
 def get_config(argument: str = "cpu"):

@@ -7,11 +7,11 @@ Sketch-a-Net, ResNet-50, either branch, both with CEL and with CEL + SCL (2048 f
 FOLDER is a conversion of QuickDraw-3.8M (docs/data.md). Written for a GPU; never run to its end.
 """
 
-from sketchjax.study.config import paper_study
+from sketchjax.paper.study.config import paper_study
 
 
 def get_config():
-    """The paper's sizes; see `sketchjax.study.config` for the fields."""
+    """The paper's sizes; see `sketchjax.paper.study.config` for the fields."""
     study = paper_study("6")
     study.name = "Table 6: recognition"
     return study

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from sketchjax.data.permutation import domain_bits, shuffle
+from sketchjax.data.feed.permutation import domain_bits, shuffle
 
 
 class Resident(NamedTuple):

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sketchjax.config import STAGES
-from sketchjax.config_relations import has_place
+from sketchjax.config.relations import has_place
+from sketchjax.paper.numbers import FULL
 from sketchjax.report.material import OpenChoice, Stage
-from sketchjax.report.paper import FULL
 
 # What SketchMate leaves open, and the fields that answer it here; a section means all its fields.
 OPEN_QUESTIONS = (

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import Records, Shards
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Records, Shards
 from sketchjax.report.material import EntropyExample, Neighbour, Retrieval
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.index import search

@@ -15,7 +15,7 @@ import orjson
 
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
-from sketchjax.report.writers import JSON_OPTIONS
+from sketchjax.run.writers import JSON_OPTIONS
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import orjson
 from jinja2 import Environment
 from markupsafe import Markup
 
-from sketchjax.config_rules import QUERIES
+from sketchjax.config.rules import QUERIES
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
-from sketchjax.report import mosaic, paper, plots, tables
+from sketchjax.paper import numbers as paper
+from sketchjax.report import mosaic, plots, tables
 from sketchjax.report.choices import config_stages, leaves, open_choices
 from sketchjax.report.material import (
     EntropyExample,
@@ -32,7 +33,7 @@ from sketchjax.report.material import (
 )
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.report.template import environment
-from sketchjax.report.writers import JSON_OPTIONS, read_metrics, read_results
+from sketchjax.run.writers import JSON_OPTIONS, read_metrics, read_results
 
 
 def write_report(

@@ -1,6 +1,6 @@
 """The report's tables: plain rows, written as CSV in full precision and shown rounded.
 
-Other people's numbers come from `sketchjax.report.paper` and are marked as the paper's: they were
+Other people's numbers come from `sketchjax.paper.numbers` and are marked as the paper's: they were
 measured on far more data than most runs see, and each table says so.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sketchjax.files import write_whole
-from sketchjax.report import paper
+from sketchjax.paper import numbers as paper
 from sketchjax.report.material import Retrieval, Stage
 
 Cell = str | int | float | None

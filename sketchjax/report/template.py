@@ -9,10 +9,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def environment() -> Environment:
-    """What a page's template is taken from; a name that it lacks is an error, text is escaped."""
+def environment(*folders: Path) -> Environment:
+    """Loads templates from these folders, then from the report's own.
+
+    An undefined name in a template is an error, and text is escaped.
+    """
     return Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([*folders, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -8,8 +8,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from sketchjax.data.feed import scan_feed
-from sketchjax.data.manifest import Manifest
+from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models.network import Network
 from sketchjax.parallel import gather
 from sketchjax.retrieval.encode import Encoded, Encoder, concatenate

@@ -4,9 +4,9 @@ import time
 from pathlib import Path
 
 from sketchjax.config import Config
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.manifest import NAME, Manifest
-from sketchjax.data.shards import check_shards
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import NAME, Manifest
+from sketchjax.data.folder.shards import check_shards
 from sketchjax.errors import ConfigError, DataError
 
 
@@ -59,7 +59,7 @@ def check_categories(config: Config, manifest: Manifest) -> None:
 def draw_synthetic(config: Config, workdir: Path) -> Path:
     """Ordinary ndjson files of synthetic doodles, which then go the way of all drawings."""
     # Its programs are compiled when imported: nothing for runs on real drawings.
-    from sketchjax.data import synthetic
+    from sketchjax.data.sources import doodles as synthetic
 
     folder = workdir / "drawings"
     synthetic.write(

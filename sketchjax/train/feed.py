@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
-from sketchjax.data.feed import Batch, train_feed
-from sketchjax.data.order import BalancedOrder, Order
+from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.feed.streaming import Batch, train_feed
 from sketchjax.ops import resident
 from sketchjax.ops.resident import Resident
 from sketchjax.train.step import Minibatch

@@ -14,8 +14,8 @@ import numpy as np
 from rich.filesize import decimal
 
 from sketchjax.config import Config
-from sketchjax.data.order import Order
-from sketchjax.data.shards import Shards
+from sketchjax.data.feed.order import Order
+from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import NotFiniteError
 from sketchjax.files import write_whole
 from sketchjax.memory import free_bytes

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.order import BalancedOrder, Order
-from sketchjax.data.shards import Shards
+from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
 
 _READ = 65_536  # records read at once
 

@@ -6,7 +6,7 @@ import jax
 import optax
 
 from sketchjax.config import Config
-from sketchjax.config_relations import has_place
+from sketchjax.config.relations import has_place
 from sketchjax.models.two_branch import HEAD
 
 

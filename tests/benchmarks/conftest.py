@@ -8,8 +8,8 @@ import pytest
 # The benchmarks are no part of the installed package: they run from the repository root.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.sources import doodles as synthetic
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from benchmarks import search
-from sketchjax.retrieval.cost import SearchCost
+from sketchjax.paper.cost import SearchCost
 
 
 def figures_of(words: str, path) -> dict:

@@ -5,7 +5,7 @@ import orjson
 import pytest
 
 from benchmarks import shallow
-from sketchjax.shallow import SHALLOW
+from sketchjax.paper.shallow import SHALLOW
 
 
 def test_all_methods_are_timed_and_the_file_is_removed(tmp_path):

@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from sketchjax.study.config import default_study
+from sketchjax.paper.study.config import default_study
 
 
 def get_config():

@@ -14,12 +14,12 @@ import orjson
 import pytest
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.feed import scan_feed
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import Shards, check_shards
-from sketchjax.data.verify import verify
+from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards, check_shards
+from sketchjax.data.folder.verify import verify
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
 

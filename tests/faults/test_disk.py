@@ -303,12 +303,12 @@ def test_where_nothing_can_be_made(tmp_path):
 RUN = """
 import os, sys
 from sketchjax import main
-import sketchjax.experiment
+import sketchjax.run.experiment
 
 def run(*_):
     raise OSError(28, os.strerror(28), "WORKDIR/metrics.jsonl")
 
-sketchjax.experiment.run = run
+sketchjax.run.experiment.run = run
 main.keep_compiled = lambda: None
 sys.argv = ["main", *sys.argv[1:]]
 main.main()

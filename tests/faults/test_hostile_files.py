@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchjax.data import formats
-from sketchjax.data.conversion import pieces
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.fetch import _extent
-from sketchjax.data.formats.npy import load_arrays
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.splits import SplitFile
-from sketchjax.data.verify import verify
+from sketchjax.data import sources as formats
+from sketchjax.data.folder.conversion import pieces
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.splits import SplitFile
+from sketchjax.data.folder.verify import verify
+from sketchjax.data.sources.fetch import _extent
+from sketchjax.data.sources.npy import load_arrays
 from sketchjax.errors import DataError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +33,8 @@ CORPUS = Path(__file__).parent / "corpus"
 LIMITED = """
     import json, resource, sys, time
     from pathlib import Path
-    from sketchjax.data import formats, simplify
+    from sketchjax.data import simplify
+    from sketchjax.data import sources as formats
     from sketchjax.errors import DataError
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])

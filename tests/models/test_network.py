@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.config import default
-from sketchjax.config_rules import broken_rules
+from sketchjax.config.rules import broken_rules
 from sketchjax.models.network import ENCODERS, build
 from sketchjax.ops.draw import rasterize, sequence
 

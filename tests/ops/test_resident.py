@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from sketchjax.data import permutation
+from sketchjax.data.feed import permutation
 from sketchjax.ops.resident import Resident, permute, take
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sketchjax.config import STAGES, default, flat
-from sketchjax.report import paper
+from sketchjax.paper import numbers as paper
 from sketchjax.report.choices import OPEN_QUESTIONS, PAPER_ROWS, config_stages, leaves, open_choices
 
 

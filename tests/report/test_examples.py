@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import Shards
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.retrieval import metrics
 from sketchjax.retrieval.encode import Encoded

@@ -22,7 +22,7 @@ from sketchjax.report.material import (
     load_material,
 )
 from sketchjax.report.page import rebuild, write_report
-from sketchjax.report.writers import Writers, read_metrics, read_results, write_results
+from sketchjax.run.writers import Writers, read_metrics, read_results, write_results
 
 VOID = {"meta", "link", "img", "source", "br", "path", "hr"}
 STAGES = ("cnn", "rnn", "joint", "center", "full")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from sketchjax.config import default
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.shards import Shards
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import NotFiniteError
 from sketchjax.train import feeds, stages
 from sketchjax.train.feed import ResidentFeed, StreamFeed

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sketchjax.data import synthetic
-from sketchjax.data.conversion.convert import convert
-from sketchjax.data.manifest import Manifest
-from sketchjax.data.order import BalancedOrder, Order
-from sketchjax.data.shards import Shards
+from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.train import split as splits
 from sketchjax.train.split import TrainingSplit

@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from sketchjax import config_relations
 from sketchjax.config import default
+from sketchjax.config import relations as config_relations
 from sketchjax.losses import LOSSES
 from sketchjax.models.two_branch import BRANCHES
 from sketchjax.train.stages import ROWS, Row, Stage, learning_rate, optimizer, plan

@@ -19,7 +19,7 @@ from small_network import (
 from tiny_run import quick_compilation, tiny_config
 
 from sketchjax import parallel
-from sketchjax.data import synthetic
+from sketchjax.data.sources import doodles as synthetic
 from sketchjax.models import network as networks
 from sketchjax.train import stages
 from sketchjax.train.loop import compile_dispatch

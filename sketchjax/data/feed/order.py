@@ -1,0 +1,108 @@
+"""Which training sketches stand in which batch, computed from seeds alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from sketchjax.data.feed.permutation import permute, round_keys
+from sketchjax.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which sketches of a training split stand where, in the batches of all epochs.
+
+    size: sketches that take part; batch: sketches of a step, over all processes; inner_steps: steps
+    of a block. An epoch is a permutation keyed by `key` and its number, dealt out in batches: no
+    sketch comes twice within it, and what does not fill a last block is left out.
+    records: i64[size], the record of each; None: all records of the split.
+    """
+
+    size: int
+    batch: int
+    inner_steps: int
+    key: tuple[int, ...]
+    records: np.ndarray | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.size < self.batch * self.inner_steps:
+            raise DataError(
+                f"there are {self.size} training sketches, less than one block of "
+                f"{self.inner_steps} batches of {self.batch}; choose smaller batches or fewer steps"
+            )
+
+    @property
+    def blocks_per_epoch(self) -> int:
+        """Whole blocks of an epoch."""
+        return self.size // (self.batch * self.inner_steps)
+
+    def of_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first place of each batch in the shuffled split, i32[k], and the keys u32[r]."""
+        epoch, within = divmod(block, self.blocks_per_epoch)
+        first = (within * self.inner_steps + np.arange(self.inner_steps)) * self.batch
+        return first.astype(np.int32), round_keys(*self.key, epoch)
+
+    def places(self, block: int) -> np.ndarray:
+        """Which of the sketches that take part a block's batches hold, i64[k b]."""
+        first, keys = self.of_block(block)
+        return permute(first[:, None] + np.arange(self.batch), self.size, keys)
+
+    def indices(self, block: int) -> np.ndarray:
+        """The records of a block's batches, i64[k b], an axis for each."""
+        places = self.places(block)
+        return places if self.records is None else self.records[places]
+
+
+@dataclass(frozen=True)
+class BalancedOrder(Order):
+    """Batches of P classes with batch / P sketches of each, for losses that compare pairs.
+
+    labels: i[size], of the sketches that take part; classes: P.
+    A round shuffles the classes and deals them out P at a time; those left over wait for the next
+    round, and leave out the sketches that this one had for them. A class gives its sketches in a
+    shuffled order of its own, anew when they are used up: about such a turn a sketch may come twice
+    in a block. An epoch is as long as that of a plain order.
+    """
+
+    labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False)
+    classes: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.classes > len(self._own):
+            raise ConfigError(
+                f"train.classes_per_batch={self.classes}, but {len(self._own)} classes have "
+                "training sketches; take at most so many"
+            )
+
+    @cached_property
+    def _own(self) -> list[np.ndarray]:
+        """Places of each class that has any, classes rising."""
+        order = np.argsort(self.labels, kind="stable")
+        return np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
+
+    def places(self, block: int) -> np.ndarray:
+        """Which of the sketches that take part a block's batches hold, i64[k b]."""
+        first = block * self.inner_steps
+        return np.stack([self._batch(first + step) for step in range(self.inner_steps)])
+
+    def _batch(self, number: int) -> np.ndarray:
+        """The sketches of a batch by its number since the stage began, i64[b]."""
+        classes = len(self._own)
+        turn, part = divmod(number, classes // self.classes)
+        slots = np.arange(part * self.classes, (part + 1) * self.classes)
+        chosen = permute(slots, classes, round_keys(*self.key, 0, turn))
+        return np.concatenate([self._of_class(label, turn) for label in chosen.tolist()])
+
+    def _of_class(self, label: int, turn: int) -> np.ndarray:
+        """The sketches that a class gives in a round, i64[b / P]."""
+        own, each = self._own[label], self.batch // self.classes
+        again, place = np.divmod(turn * each + np.arange(each), len(own))
+        shuffled = [
+            permute(place[again == time], len(own), round_keys(*self.key, 1 + label, time))
+            for time in np.unique(again).tolist()
+        ]
+        return own[np.concatenate(shuffled)]

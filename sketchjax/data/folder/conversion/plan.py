@@ -1,0 +1,204 @@
+"""Between the two passes of a conversion: which sketch goes to which record of which shard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sketchjax.data.folder.conversion.pieces import Piece
+from sketchjax.data.folder.manifest_rules import MOST_CATEGORIES
+from sketchjax.data.folder.splits import (
+    LEFT_OUT,
+    SPLITS,
+    SplitFile,
+    SplitRule,
+    keyed_hash,
+    rank_within,
+)
+from sketchjax.errors import DataError
+
+# Where a record comes from (piece, start: its first point there) and what its header says.
+ROW = np.dtype(
+    [("piece", "<u4"), ("start", "<i8"), ("length", "<u2"), ("label", "<u2"), ("key_id", "<u8")]
+)
+
+_CAP_KEY = 1  # the cap's hash is not the split's: a cap must not favour the first split's band
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What decides which sketches of the pieces are used. See `convert.convert`."""
+
+    rule: SplitRule
+    seed: int
+    shards: int
+    min_per_category: int
+    max_per_category: int | None
+    categories: tuple[str, ...] | None
+    skip: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The records of all shards in their order.
+
+    rows: ROW[n]; edges: i64[4 · shards + 1], shard k of split s owns rows
+    edges[s · shards + k] to edges[s · shards + k + 1].
+    left_out: sketches by reason; dropped: categories, each with the reason.
+    """
+
+    categories: list[str]
+    rows: np.ndarray
+    edges: np.ndarray
+    shards: int
+    left_out: dict[str, int]
+    dropped: dict[str, str]
+
+    def shard_rows(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Split, file name and rows of every shard; a split without sketches has none."""
+        for number, split in enumerate(SPLITS):
+            first = number * self.shards
+            if self.edges[first] == self.edges[first + self.shards]:
+                continue
+            for shard in range(self.shards):
+                rows = self.rows[self.edges[first + shard] : self.edges[first + shard + 1]]
+                yield split, f"{split}-{shard:05d}-of-{self.shards:05d}.arrayrecord", rows
+
+    def split_rows(self, split: str) -> np.ndarray:
+        """The rows of one split."""
+        first = SPLITS.index(split) * self.shards
+        return self.rows[self.edges[first] : self.edges[first + self.shards]]
+
+
+def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
+    """Choose the sketches and put them in order: by split, shard, and keyed hash.
+
+    The order says nothing of files or categories: it is a shuffle already, and the same whatever
+    the order of the files. Raises DataError when a category has too few sketches (unless bad input
+    is skipped: then the category is dropped) or none is left.
+    """
+    names = sorted({name for piece in pieces for name in piece.categories})
+    rows = _gather(pieces, names)
+    left_out = Counter[str]()
+    for piece in pieces:
+        left_out.update(piece.left_out)
+    rows = _take(rows, ~_duplicates(rows["key_id"]), "duplicate key_id", left_out)
+    rows, small = _filter_categories(rows, names, selection, left_out)
+    hashes = keyed_hash(rows["key_id"], selection.seed)
+    split, shortages = selection.rule.assign(rows["key_id"], hashes, rows["label"], len(names))
+    if isinstance(selection.rule, SplitFile):
+        absent = len(selection.rule.key_ids) - int((split != LEFT_OUT).sum())
+        left_out["named in the split file but not found"] += absent
+    short = _missing(names, selection)
+    present = np.bincount(rows["label"], minlength=len(names)) > 0
+    for shortage in shortages:
+        if present[shortage.label]:
+            short[names[shortage.label]] = shortage.reason
+            split[rows["label"] == shortage.label] = LEFT_OUT
+    if short and not selection.skip:
+        raise DataError(_too_few(short, names, selection.rule.advice))
+    left_out["in no split"] += int((split == LEFT_OUT).sum())
+    return _order(rows, hashes, split, names, selection.shards, left_out, {**small, **short})
+
+
+def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
+    """All sketches of the pieces as rows, in the order of the files."""
+    labels = {name: label for label, name in enumerate(names)}
+    if len(names) > MOST_CATEGORIES:
+        raise DataError(f"{len(names):,} categories found; {MOST_CATEGORIES:,} can be at most")
+    indexes = [piece.index() for piece in pieces]
+    rows = np.empty(sum(map(len, indexes)), ROW)
+    end = 0
+    for number, (piece, index) in enumerate(zip(pieces, indexes, strict=True)):
+        part = rows[end : end + len(index)]
+        end += len(index)
+        part["piece"] = number
+        part["key_id"], part["length"] = index["key_id"], index["length"]
+        part["start"] = np.cumsum(index["length"], dtype=np.int64) - index["length"]
+        if len(index):
+            own = np.array([labels[name] for name in piece.categories], np.uint16)
+            part["label"] = own[index["category"]]
+    return rows
+
+
+def _duplicates(key_ids: np.ndarray) -> np.ndarray:
+    """Which sketches repeat the key_id of an earlier one: bool[n]."""
+    order = np.argsort(key_ids, kind="stable")
+    ordered = key_ids[order]
+    again = np.zeros(len(key_ids), bool)
+    again[order[1:]] = ordered[1:] == ordered[:-1]
+    return again
+
+
+def _take(rows: np.ndarray, keep: np.ndarray, reason: str, left_out: Counter[str]) -> np.ndarray:
+    left_out[reason] += len(keep) - int(keep.sum())
+    return rows if keep.all() else rows[keep]
+
+
+def _missing(names: list[str], selection: Selection) -> dict[str, str]:
+    absent = set(selection.categories or ()) - set(names)
+    return dict.fromkeys(sorted(absent), "no sketch of it in the sources")
+
+
+def _filter_categories(
+    rows: np.ndarray, names: list[str], selection: Selection, left_out: Counter[str]
+) -> tuple[np.ndarray, dict[str, str]]:
+    """Drop categories below the minimum and cap the others; returns rows, and what was dropped."""
+    minimum, cap = selection.min_per_category, selection.max_per_category
+    counts = np.bincount(rows["label"], minlength=len(names))
+    small = (counts < minimum) & (counts > 0)
+    rows = _take(rows, ~small[rows["label"]], "category below the minimum", left_out)
+    if cap is not None:
+        hashes = keyed_hash(rows["key_id"], (selection.seed, _CAP_KEY))
+        rows = _take(rows, rank_within(rows["label"], hashes) < cap, "above the cap", left_out)
+    return rows, {
+        names[label]: f"{counts[label]} sketches, the minimum asked is {minimum}"
+        for label in np.flatnonzero(small).tolist()
+    }
+
+
+def _too_few(short: dict[str, str], names: list[str], advice: str) -> str:
+    """The message that names the categories with too few sketches, ten at most."""
+    lines = [f"  - {name}: {reason}" for name, reason in list(short.items())[:10]]
+    if len(short) > 10:
+        lines.append(f"  - and {len(short) - 10} more")
+    heading = (
+        f"{len(short)} of {len({*names, *short})} categories have too few sketches "
+        "(`--on-bad skip` or `--min-per-category` leaves them out):"
+    )
+    return "\n".join([heading, *lines, advice])
+
+
+def _order(
+    rows: np.ndarray,
+    hashes: np.ndarray,
+    split: np.ndarray,
+    names: list[str],
+    shards: int,
+    left_out: Counter[str],
+    dropped: dict[str, str],
+) -> Plan:
+    """Put the chosen rows in order and renumber the labels over the categories that have any."""
+    chosen = np.flatnonzero(split != LEFT_OUT)
+    if not len(chosen):
+        raise DataError(
+            "no sketch is left to convert: of those read, "
+            + (", ".join(f"{n} {reason}" for reason, n in left_out.items() if n) or "there is none")
+        )
+    rows, hashes = rows[chosen], hashes[chosen]
+    group = split[chosen].astype(np.int64) * shards + (hashes % np.uint64(shards)).astype(np.int64)
+    rows = rows[np.lexsort((hashes, group))]
+    used = np.bincount(rows["label"], minlength=len(names)) > 0
+    rows["label"] = (np.cumsum(used) - 1)[rows["label"]]
+    sizes = np.bincount(group, minlength=len(SPLITS) * shards)
+    return Plan(
+        categories=[name for name, present in zip(names, used, strict=True) if present],
+        rows=rows,
+        edges=np.concatenate([[0], np.cumsum(sizes)]),
+        shards=shards,
+        left_out={reason: n for reason, n in sorted(left_out.items()) if n},
+        dropped=dict(sorted(dropped.items())),
+    )

@@ -1,0 +1,168 @@
+"""Reading the records of a data folder, at random or all in order.
+
+Records (`record`) stand in ArrayRecord files, one a chunk and uncompressed. Measured on one core,
+160 bytes a record: a random read costs 1.7 µs so, 2.4 µs with zstd, which saves nothing on records
+this short.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordReader
+
+from sketchjax.data.folder.manifest import Manifest, Shard, listed
+from sketchjax.data.folder.record import Records, WrongRecordError, decode, sound, wrong_records
+from sketchjax.data.folder.splits import SPLITS
+from sketchjax.errors import DataError
+from sketchjax.files import sha256
+
+WRITER_OPTIONS = "group_size:1,uncompressed"
+_RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
+
+
+class Shards:
+    """The records of one split of a data folder, by random access.
+
+    A record's index counts through the split's shards in the manifest's order. Files open when
+    first read, so a `Shards` travels to other processes by pickle at no cost.
+    Raises DataError when the folder has no manifest or a shard does not match it.
+    """
+
+    def __init__(self, folder: str | Path, split: str):
+        if split not in SPLITS:
+            raise DataError(f"{split!r} is not a split; the splits are {', '.join(SPLITS)}")
+        self.folder, self.split = Path(folder), split
+        self.manifest = Manifest.load(folder)
+        self._shards = self.manifest.shards.get(split, [])
+        for shard in self._shards:
+            _check_size(self.folder, shard)
+        self._edges = np.cumsum([0, *(shard.records for shard in self._shards)])
+        self._readers: dict[int, ArrayRecordReader] = {}
+
+    def __len__(self) -> int:
+        return int(self._edges[-1])
+
+    def read(self, indices: np.ndarray) -> Records:
+        """The records at `indices` i64[n] of the split, in that order, decoded.
+
+        Raises IndexError out of range, DataError when a shard cannot be read or a record is not
+        what it must be, naming the shard and the record's place in it.
+        """
+        indices = np.asarray(indices, np.int64)
+        blobs = self.read_bytes(indices)
+        classes = len(self.manifest.categories)
+        try:
+            records = decode(blobs)
+            if not sound(records, classes):
+                raise WrongRecordError(*next(iter(wrong_records(records, classes).items())))
+        except WrongRecordError as error:
+            where = self.place_of(int(indices[error.place]))
+            raise DataError(f"{where}: {error.reason}; {_MEND}") from error
+        return replace(records, index=indices)
+
+    def place_of(self, index: int) -> str:
+        """Where a record of the split stands, for people: its shard, and its number there."""
+        shard = int(np.searchsorted(self._edges, index, side="right")) - 1
+        within = index - int(self._edges[shard])
+        return f"{self.folder / self._shards[shard].name}, record {within}"
+
+    def read_bytes(self, indices: np.ndarray) -> list[bytes]:
+        """The same records as they stand in the file."""
+        if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
+            raise IndexError(f"records {indices.min()} to {indices.max()} of {len(self)} asked")
+        files = np.searchsorted(self._edges, indices, side="right") - 1
+        blobs: list[bytes] = [b""] * len(indices)
+        for number in np.unique(files).tolist():
+            places = np.flatnonzero(files == number)
+            found = self._read_shard(number, (indices[places] - self._edges[number]).tolist())
+            for place, blob in zip(places.tolist(), found, strict=True):
+                blobs[place] = blob
+        return blobs
+
+    def close(self) -> None:
+        """Close all files; the next read opens them again."""
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def __enter__(self) -> Shards:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_readers": {}}
+
+    def _read_shard(self, number: int, places: list[int]) -> list[bytes]:
+        shard = self._shards[number]
+        try:
+            reader = self._readers.get(number)
+            if reader is None:
+                reader = open_shard(self.folder / shard.name)
+                if reader.num_records() != shard.records:
+                    raise DataError(f"it has {reader.num_records()} records, not {shard.records}")
+                self._readers[number] = reader
+            return reader.read(places)
+        except (OSError, RuntimeError, ValueError, IndexError, DataError) as error:
+            self._readers.pop(number, None)  # once it has failed it fails for good, also to close
+            path = self.folder / shard.name
+            raise DataError(f"{path} cannot be read: {error}; {_MEND}") from error
+
+
+_MEND = "run `sketchjax verify` on the folder, or delete it and convert the drawings again"
+
+
+def open_shard(path: Path) -> ArrayRecordReader:
+    """A reader of one ArrayRecord file, set for random access."""
+    return ArrayRecordReader(str(path), _RANDOM_ACCESS)
+
+
+def check_shards(
+    folder: str | Path, *, progress: Callable[[str], None] = lambda name: None
+) -> Manifest:
+    """Check that every shard is there with the manifest's size and sha256; returns the manifest.
+
+    What a training does before its first step: 500 MB take 0.3 s (one core that knows sha256).
+    `verify` looks into the records too.
+    Raises DataError naming all shards that do not match. progress is called with each one's name.
+    """
+    folder, manifest = Path(folder), Manifest.load(folder)
+    shards = [shard for split in manifest.shards.values() for shard in split]
+    problems = []
+    # hashlib lets go of the interpreter: as many shards at once as there are cores.
+    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+        for shard, problem in zip(shards, pool.map(lambda shard: _mismatch(folder, shard), shards)):  # noqa: B905
+            progress(shard.name)
+            problems += problem
+    if problems:
+        raise DataError(f"{folder} does not match its manifest; {_MEND}:\n{listed(problems)}")
+    return manifest
+
+
+def _mismatch(folder: Path, shard: Shard) -> list[str]:
+    try:
+        _check_size(folder, shard)
+        if sha256(folder / shard.name) != shard.sha256:
+            return [f"{shard.name}: its sha256 is not the manifest's"]
+    except OSError as error:
+        return [f"{shard.name} cannot be read: {error.strerror}"]
+    except DataError as error:
+        return [str(error).removesuffix(f"; {_MEND}")]
+    return []
+
+
+def _check_size(folder: Path, shard: Shard) -> None:
+    path = folder / shard.name
+    if not path.is_file():
+        raise DataError(f"{path} is missing, the manifest names it; {_MEND}")
+    if path.stat().st_size != shard.bytes:
+        raise DataError(
+            f"{path} has {path.stat().st_size} bytes, the manifest says {shard.bytes}; {_MEND}"
+        )

@@ -1,0 +1,145 @@
+"""Synthetic doodles: 32 categories drawn by stroke programs, as ordinary QuickDraw files.
+
+They are there so that everything runs with no data and no network, and are made to need both
+branches of a model. See `pairs` for the categories that only order, or only shape, tells apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sketchjax.data.sketch import Sketches
+from sketchjax.data.sources import write_ndjson
+from sketchjax.data.sources.doodles import nature, noise, objects, pairs
+from sketchjax.data.sources.doodles.hand import Order, perform
+from sketchjax.data.sources.doodles.pen import Pen, Strokes
+from sketchjax.errors import ConfigError, DataError
+
+PROGRAMS: dict[str, tuple[Callable[[Pen], Strokes], Order]] = {
+    "face": (nature.face, Order.HABIT),
+    "clock": (objects.clock, Order.HABIT),
+    "apple": (nature.apple, Order.HABIT),
+    "cherry": (nature.cherry, Order.HABIT),
+    "cup": (objects.cup, Order.HABIT),
+    "bucket": (objects.bucket, Order.HABIT),
+    "sun": (nature.sun, Order.HABIT),
+    "flower": (nature.flower, Order.HABIT),
+    "moon": (nature.moon, Order.HABIT),
+    "banana": (nature.banana, Order.HABIT),
+    "pear": (nature.pear, Order.HABIT),
+    "light bulb": (objects.light_bulb, Order.HABIT),
+    "cat": (nature.cat, Order.HABIT),
+    "rabbit": (nature.rabbit, Order.HABIT),
+    "mushroom": (nature.mushroom, Order.HABIT),
+    "umbrella": (objects.umbrella, Order.HABIT),
+    "house": (objects.house, Order.HABIT),
+    "envelope": (objects.envelope, Order.HABIT),
+    "fish": (nature.fish, Order.HABIT),
+    "car": (objects.car, Order.HABIT),
+    "dotted circle": (pairs.dotted_circle, Order.ANY),
+    "dotted square": (pairs.dotted_square, Order.ANY),
+    "waffle": (pairs.waffle, Order.ANY),
+    "picture frame": (pairs.picture_frame, Order.ANY),
+    "target": (pairs.rings, Order.KEPT),
+    "ripple": (pairs.rings, Order.BACKWARDS),
+    "stairs up": (pairs.stairs, Order.KEPT),
+    "stairs down": (pairs.stairs, Order.BACKWARDS),
+    "ladder": (pairs.ladder, Order.KEPT),
+    "railway": (pairs.ladder, Order.BACKWARDS),
+    "sunrise": (pairs.low_sun, Order.KEPT),
+    "sunset": (pairs.low_sun, Order.BACKWARDS),
+}
+CATEGORIES: tuple[str, ...] = tuple(PROGRAMS)
+SCRIBBLES = 0.03  # share of a category's drawings in a file
+NEAR_EMPTY = 0.03
+
+
+def draw(category: str, rng: np.random.Generator) -> np.ndarray:
+    """One drawing of a category, never a noisy one: points u8[t 3] in simplified form, t ≤ 128.
+
+    Raises ConfigError when there is no such category.
+    """
+    program, order = _program(category)
+    return perform(program(Pen(rng)), rng, order)
+
+
+def draw_or_spoil(category: str, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
+    """One drawing as a game would collect it: points u8[t 3], and whether it was recognised.
+
+    3 in 100 are scribbles and 3 in 100 near-empty, neither of them recognised.
+    Raises ConfigError when there is no such category.
+    """
+    program, order = _program(category)
+    luck = rng.random()
+    drawing = program(Pen(rng))
+    if luck < SCRIBBLES:
+        return noise.scribble(drawing, rng), False
+    if luck < SCRIBBLES + NEAR_EMPTY:
+        return noise.near_empty(drawing, rng), False
+    return perform(drawing, rng, order), True
+
+
+def write(
+    folder: str | os.PathLike,
+    *,
+    per_category: int,
+    seed: int,
+    categories: Iterable[str] | None = None,
+) -> list[Path]:
+    """Write one simplified ndjson file a category, `NAME.ndjson`, and return the paths.
+
+    Each line is an object of `word`, `key_id`, `recognized` and `drawing`, as in Google's files.
+    A sketch depends on seed, category and its index alone: the same arguments give the same
+    bytes, and a larger `per_category` adds lines after them. A file appears whole or not at all.
+    Raises ConfigError when there is no such category or `per_category` is negative, and
+    DataError when the folder cannot be written.
+    """
+    if per_category < 0:
+        raise ConfigError(f"per_category={per_category} is negative; give 0 or more")
+    chosen = CATEGORIES if categories is None else tuple(categories)
+    for category in chosen:
+        _program(category)
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot write synthetic doodles there ({error})") from error
+    paths = [folder / f"{category}.ndjson" for category in chosen]
+    for path, category in zip(paths, chosen, strict=True):
+        write_ndjson(path, sketches(category, per_category, seed))
+    return paths
+
+
+def sketches(category: str, count: int, seed: int) -> Sketches:
+    """The first `count` sketches of a category, 6 in 100 spoilt, each from its own random numbers.
+
+    Raises ConfigError when there is no such category.
+    """
+    keys = [_key(seed, category, index) for index in range(count)]
+    drawn = [draw_or_spoil(category, np.random.Generator(np.random.PCG64(key))) for key in keys]
+    return Sketches(
+        points=np.concatenate([np.zeros((0, 3), np.uint8), *(points for points, _ in drawn)]),
+        offsets=np.cumsum([0, *(len(points) for points, _ in drawn)]),
+        categories=[category] * count,
+        # 16 digits, below 2^53, like Google's.
+        key_ids=np.array([10**15 + key % (8 * 10**15) for key in keys], np.uint64),
+        recognized=np.array([recognized for _, recognized in drawn], np.int8),
+        places=np.arange(1, count + 1),
+    )
+
+
+def _key(seed: int, category: str, index: int) -> int:
+    """128 bits that identify a sketch: they seed its random numbers and give its key_id."""
+    name = f"{seed}/{category}/{index}".encode()
+    return int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
+
+
+def _program(category: str) -> tuple[Callable[[Pen], Strokes], Order]:
+    if category not in PROGRAMS:
+        raise ConfigError(f"no synthetic category {category!r}; there are: {', '.join(CATEGORIES)}")
+    return PROGRAMS[category]

@@ -1,0 +1,135 @@
+"""Bytes in from plain or gzip files in bounded blocks, and out whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+from sketchjax.data.sources.records import Refused
+from sketchjax.errors import DataError
+
+BLOCK = 1 << 18  # 256 KiB: some 500 drawings; larger blocks read no faster
+_ALWAYS_FINE = 16 << 20  # bytes
+_MOST_GROWTH = 100
+_GZIP_MAGIC = b"\x1f\x8b\x08"  # with the method byte: a .bin may start with the first two by chance
+
+
+def head_of(path: Path, size: int = 64) -> bytes:
+    """The first bytes of a file, decompressed where it is gzip; b"" where nothing can be read."""
+    with opened(path) as file:
+        try:
+            return file.read(size)
+        except (EOFError, OSError, zlib.error):
+            return b""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a plain or gzip file to read, told apart by its first bytes.
+
+    Raises DataError where the file cannot be opened.
+    """
+    try:
+        raw = path.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"cannot open {path}: {error.strerror}; check the name and permissions"
+        ) from None
+    with raw:
+        try:
+            compressed = raw.read(3) == _GZIP_MAGIC
+            raw.seek(0)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from None
+        if compressed:
+            with gzip.GzipFile(fileobj=raw) as file:
+                yield cast(IO[bytes], file)
+        else:
+            yield raw
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Blocks of about 256 KiB until the end; everything before a damage is delivered first.
+
+    Raises Refused where a gzip stream breaks ("truncated", "unreadable") or swells ("too_large").
+    """
+    while True:
+        block, broken = _block(file)
+        if block:
+            yield block
+        if broken is not None:
+            raise broken
+        if not block:
+            return
+
+
+def swollen(before: int, after: int) -> bool:
+    """Whether a compressed stream grew as no drawings do, from bytes before to bytes after.
+
+    Drawings shrink to a third or a fifth; zeros to a thousandth, so that 10 MB of file are 10 GB.
+    """
+    return after > _ALWAYS_FINE and after > _MOST_GROWTH * before
+
+
+def _block(file: IO[bytes]) -> tuple[bytes, Refused | None]:
+    """Bytes up to about a block, and what is wrong after them.
+
+    gzip hands out some 8 KB at a time of what it cannot shrink: gathered here, for those who join
+    blocks to a long record.
+    """
+    # read1 hands out what one decompression gave, so nothing is lost when the next one fails.
+    read = getattr(file, "read1", file.read)
+    parts: list[bytes] = []
+    wanted = BLOCK
+    while wanted > 0:
+        try:
+            part = read(wanted)
+        except (EOFError, zlib.error, OSError) as error:  # BadGzipFile is an OSError
+            return b"".join(parts), _broken(error)
+        if not part:
+            break
+        parts.append(part)
+        wanted -= len(part)
+    raw = cast(IO[bytes], file.fileobj) if isinstance(file, gzip.GzipFile) else None
+    if raw is not None and swollen(raw.tell(), file.tell()):
+        reason = f"the gzip stream swells to more than {file.tell() >> 20} MB: no drawings do that"
+        return b"".join(parts), Refused("too_large", reason)
+    return b"".join(parts), None
+
+
+def _broken(error: Exception) -> Refused:
+    if isinstance(error, EOFError):
+        return Refused("truncated", "the gzip stream ends too early: the file is cut short")
+    if isinstance(error, gzip.BadGzipFile | zlib.error):
+        return Refused("unreadable", f"the gzip stream is damaged: {error}")
+    return Refused("unreadable", f"the disk gave an error: {getattr(error, 'strerror', error)}")
+
+
+@contextmanager
+def written(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to write under a temporary name; it takes its own name only when it is whole.
+
+    Compressed where the name ends in .gz, without time or name, so that equal content gives equal
+    bytes. Raises DataError where the folder cannot be written to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        raw = temporary.open("wb")
+    except OSError as error:
+        raise DataError(f"cannot write {path}: {error.strerror}; check the folder") from None
+    try:
+        with raw:
+            if path.suffix == ".gz":
+                with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+                    yield cast(IO[bytes], file)
+            else:
+                yield raw
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,117 @@
+"""WORKDIR/report of a study: index.html with its figures and tables, readable without network."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment
+
+from sketchjax.files import write_whole
+from sketchjax.paper import numbers as paper
+from sketchjax.paper.report import words
+from sketchjax.paper.report.claims import claims
+from sketchjax.paper.report.comparison import comparison_picture
+from sketchjax.paper.report.figures import entropy_figure, precision_recall_panels
+from sketchjax.paper.report.layout import Grid
+from sketchjax.paper.report.material import StudyMaterial, load_study, save_study
+from sketchjax.paper.report.scores import Score, shown
+from sketchjax.paper.report.tables import csv_table, grids
+from sketchjax.report import mosaic, plots
+from sketchjax.report.tables import Cell, Table, write_csv
+from sketchjax.report.template import environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def write_study(workdir: str | Path, material: StudyMaterial) -> Path:
+    """Write WORKDIR/report with its material.json; returns its index.html, which is written last.
+
+    The page has what there is: an unfinished study shows what is still to do.
+    """
+    folder = Path(workdir) / "report"
+    save_study(folder / "material.json", material)
+    return _write(folder, material)
+
+
+def rebuild_study(workdir: str | Path) -> Path:
+    """Make WORKDIR/report anew from its material.json; returns its index.html.
+
+    Raises DataError where there is none.
+    """
+    folder = Path(workdir) / "report"
+    return _write(folder, load_study(folder / "material.json"))
+
+
+def _write(folder: Path, material: StudyMaterial) -> Path:
+    for table in material.tables:
+        write_csv(folder, csv_table(material, table))
+    page = _environment().get_template("study.html.j2").render(
+        material=material,
+        facts=words.facts(material),
+        unfinished=words.unfinished(material),
+        source=paper.source(),
+        grids=grids(material),
+        claims=claims(material) if material.rows else [],
+        rule=words.RULE,
+        drawn=_write_figures(folder, material),
+        comparisons=_write_comparisons(folder, material),
+        false_positive=mosaic.FALSE_POSITIVE,
+    )  # fmt: skip
+    path = folder / "index.html"
+    write_whole(path, page.encode())
+    return path
+
+
+def _write_figures(folder: Path, material: StudyMaterial) -> set[str]:
+    """Draw figures 4 and 5 where there is material for them; returns their names."""
+    draws = {"precision_recall": partial(precision_recall_panels, material)}
+    if material.entropy is not None:
+        draws["entropy"] = partial(entropy_figure, material.entropy)
+    if material.curves:
+        write_csv(folder, _curve_table(material))
+    return {name for name, draw in draws.items() if plots.write_figure(folder, name, draw)}
+
+
+def _write_comparisons(folder: Path, material: StudyMaterial) -> list[tuple[str, str]]:
+    """Write a picture of figure 6 for each comparison; returns (name, what it shows)."""
+    written = []
+    for number, comparison in enumerate(material.comparisons, 1):
+        name = f"comparison-{number}"
+        for theme in plots.THEMES:
+            suffix = "" if theme is plots.LIGHT else f"-{theme.name}"
+            picture = comparison_picture(comparison, theme)
+            write_whole(folder / f"{name}{suffix}.png", mosaic.small_png(picture))
+        written.append((name, words.comparison_words(comparison)))
+    return written
+
+
+def _curve_table(material: StudyMaterial) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (bits, model, recall, precision)
+        for bits, model, curve in material.curves
+        for recall, precision in zip(
+            np.asarray(curve.recall).tolist(), np.asarray(curve.precision).tolist(), strict=True
+        )
+    ]
+    columns = ("bits", "model", "recall", "precision")
+    return Table("precision_recall", "Precision and recall.", columns, tuple(rows))
+
+
+def _starts(grid: Grid) -> set[int]:
+    """The columns with which a group of columns begins, but for the first."""
+    metrics = [column.metric for column in grid.columns]
+    return {place for place in range(1, len(metrics)) if metrics[place] != metrics[place - 1]}
+
+
+def _mean(score: Score, metric: str) -> str:
+    return shown(score.mean, metric)
+
+
+def _environment() -> Environment:
+    own = environment(TEMPLATES)
+    own.globals.update(
+        mean=_mean, value=shown, starts=_starts, verdict=words.verdict, time=words.time
+    )
+    return own

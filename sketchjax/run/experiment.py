@@ -1,0 +1,140 @@
+"""One run, read from top to bottom: data, stages, codes, scores, report."""
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from sketchjax import parallel
+from sketchjax.config import Config, validate
+from sketchjax.data.folder.manifest import NAME, Manifest
+from sketchjax.data.folder.unseen import unseen_categories
+from sketchjax.data.sources.word_vectors import read_word_vectors, spelling_vectors
+from sketchjax.errors import Stopped
+from sketchjax.files import sha256
+from sketchjax.models import network as networks
+from sketchjax.models.weights import save_weights
+from sketchjax.retrieval.passes import Passes
+from sketchjax.run.announcement import announcement
+from sketchjax.run.evaluation import Run, evaluate_stage, finish
+from sketchjax.run.log import RunLog
+from sketchjax.run.writers import read_results
+from sketchjax.train import stages
+from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.data import await_data, check_categories, check_data, prepare_data
+from sketchjax.train.feeds import Feeds
+from sketchjax.train.run import Trainer
+from sketchjax.train.split import TrainingSplit
+from sketchjax.train.workdir import alone, check_config, keep_config
+
+
+def run(
+    config: Config, workdir: Path, should_stop: Callable[[], bool] = lambda: False
+) -> dict[str, Any]:
+    """Train, encode, evaluate and report; go on where an earlier call of the same config ended.
+
+    Returns the results, as in WORKDIR/results.json.
+    Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
+    """
+    started = time.monotonic()
+    validate(config, devices=jax.device_count())
+    check_config(config, workdir)
+    finished = read_results(workdir)
+    if parallel.anywhere(finished is not None):
+        return finished or read_results(workdir) or {}
+    first = jax.process_index() == 0
+    with alone(workdir) if first else nullcontext() as left:
+        if first:
+            keep_config(config, workdir)
+        folder = prepare_data(config, workdir) if first else await_data(config, workdir)
+        keep = config.train.keep_checkpoints
+        with (
+            Checkpoints(workdir / "checkpoints", keep=keep, active=first) as checkpoints,
+            RunLog(workdir, active=first) as log,
+        ):
+            # All processes stop where one of them is asked to: none waits for another in vain.
+            asked = lambda: parallel.anywhere(should_stop())  # noqa: E731
+            this = assemble(config, workdir, folder, checkpoints, log, asked, started)
+            plan, passes = this.trainer.plan, this.passes
+            if left:
+                log.note(left)
+            log.note(announcement(config, this.trainer.feeds.split, passes.network, plan))
+            log.note(this.trainer.feeds.choice[1])
+            variables = {}
+            for stage, current in this.trainer.stages():
+                variables = current.variables
+                evaluate_stage(this, stage, variables)
+                if first:
+                    save_weights(workdir / "weights" / f"{stage.name}.safetensors", variables)
+            return finish(this, variables)
+
+
+def assemble(
+    config: Config,
+    workdir: Path,
+    folder: Path,
+    checkpoints: Checkpoints,
+    log: RunLog,
+    should_stop: Callable[[], bool],
+    started: float,
+) -> Run:
+    """The network of a config, the plan of its stages, and their trainer, for a data folder."""
+    manifest = check_data(folder, config.evaluation.queries)
+    check_categories(config, manifest)
+    data = config.data
+    unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
+    split = TrainingSplit(folder, manifest, unseen)
+    network = networks.build(
+        config,
+        classes=len(manifest.categories),
+        offset_scale=manifest.offset_scale,
+        axis_name=parallel.AXIS,
+    )
+
+    def check() -> None:
+        if should_stop():
+            raise Stopped("stopped between two saves; run the same command again to go on")
+
+    passes = Passes(
+        network,
+        folder,
+        manifest,
+        batch=config.evaluation.batch_size,
+        points=config.data.points,
+        task=log.task,
+        check=check,
+    )
+    feeds = Feeds(config, folder, split, workdir, log)
+    plan = stages.plan(config, feeds.order().blocks_per_epoch)
+    trainer = Trainer(
+        config=config,
+        feeds=feeds,
+        workdir=workdir,
+        network=network,
+        plan=plan,
+        passes=passes,
+        checkpoints=checkpoints,
+        log=log,
+        should_stop=should_stop,
+        progress=Progress(data=sha256(folder / NAME)),
+        started=started,
+        word_vectors=word_vectors(config, manifest, plan, log),
+    )
+    return Run(config, workdir, passes, trainer, log)
+
+
+def word_vectors(
+    config: Config, manifest: Manifest, plan: list[stages.Stage], log: RunLog
+) -> np.ndarray | None:
+    """The word vector of each category f[l e], where the objective of a stage needs them."""
+    if not any("semantic" in stage.losses for stage in plan):
+        return None
+    path = config.data.word_vectors
+    if path:
+        return read_word_vectors(Path(path), manifest.categories)
+    log.note("word vectors: none given in data.word_vectors; those of the names' spelling are used")
+    return spelling_vectors(manifest.categories)

@@ -1,0 +1,58 @@
+"""Categories kept out of training: by name, by draw, and what cannot be kept out."""
+
+import numpy as np
+import pytest
+
+from sketchjax.data.folder.unseen import unseen_categories
+from sketchjax.errors import ConfigError
+
+NAMES = tuple(f"category {number}" for number in range(40))
+
+
+def drawn(count, seed=0, names=NAMES):
+    return unseen_categories(names, (), count, seed)
+
+
+def test_none_by_default():
+    unseen = drawn(0)
+    assert (unseen.shape, unseen.dtype, unseen.any()) == ((40,), np.dtype(bool), np.False_)
+
+
+def test_by_name_in_any_order():
+    unseen = unseen_categories(("cat", "clock", "face", "sun"), ("sun", "cat"), 0, 3)
+    assert unseen.tolist() == [True, False, False, True]
+    # Names are whole names.
+    names = ("cat", "cat2", "face", "sun")
+    assert unseen_categories(names, ("sun", "cat"), 0, 0).tolist() == [1, 0, 0, 1]
+    assert not unseen_categories(("cat",), (), 0, 0).any()
+    with pytest.raises(ConfigError, match="keep out two or more"):
+        unseen_categories(names, ("cat",), 0, 0)
+
+
+@pytest.mark.parametrize("count", [2, 7, 38])
+def test_so_many_are_drawn_by_the_seed(count):
+    unseen = drawn(count, seed=5)
+    assert unseen.sum() == count
+    np.testing.assert_array_equal(drawn(count, seed=5), unseen)
+
+
+def test_the_draw_is_fair_and_grows_by_one():
+    draws = np.stack([drawn(10, seed) for seed in range(400)])
+    assert len({tuple(row) for row in draws.tolist()}) == 400
+    # Each of 40 in a quarter of 400 draws: 100, with a deviation of 8.7.
+    assert np.abs(draws.sum(0) - 100).max() < 4.5 * 8.7
+    for count in range(2, 6):
+        fewer, more = drawn(count, 9), drawn(count + 1, 9)
+        assert (more >= fewer).all()
+
+
+def test_what_the_data_lacks_is_named():
+    with pytest.raises(ConfigError, match=r"no category dog, moon; it has cat, clock, face"):
+        unseen_categories(("face", "cat", "clock"), ("dog", "cat", "moon"), 0, 0)
+
+
+@pytest.mark.parametrize("names, count", [((), 3), ((), 4), ((), 99), (("a", "b", "c"), 0)])
+def test_two_have_to_be_left_to_train_with(names, count):
+    with pytest.raises(ConfigError, match=r"leaves [01] of 4 categories to train with; keep out"):
+        unseen_categories(("a", "b", "c", "d"), names, count, 0)
+    assert unseen_categories(("a", "b", "c", "d"), names[:2], min(count, 2), 0).sum() == 2

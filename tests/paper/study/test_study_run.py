@@ -1,0 +1,269 @@
+"""A study's course: order, failures, stops, resumes, seeds. The runs themselves are stand-ins here;
+a real one stands in test_study_whole.py."""
+
+import json
+import statistics
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sketchjax.errors import ConfigError, DataError, DiskError, NotFiniteError, Stopped
+from sketchjax.paper.study import measure
+from sketchjax.paper.study import run as study_run
+from sketchjax.paper.study.plan import run_folder
+from sketchjax.paper.study.rows import table_rows
+from sketchjax.paper.study.run import run_study
+from sketchjax.run.writers import RESULT_KEYS
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A data folder of four categories, made once."""
+    from sketchjax.data.folder.conversion.convert import convert
+    from sketchjax.data.sources import doodles as synthetic
+
+    folder = tmp_path_factory.mktemp("study")
+    names = ["cat", "clock", "face", "sun"]
+    synthetic.write(folder / "drawings", per_category=12, seed=0, categories=names)
+    shares = {"train": 0.6, "validation": 0.1, "gallery": 0.2, "query": 0.1}
+    convert([folder / "drawings"], folder / "data", splits=shares, shards=1)
+    return folder / "data"
+
+
+@pytest.fixture
+def study(tiny_study, data):
+    tiny_study.base.data.dir = str(data)
+    tiny_study.base.data.source = ""
+    tiny_study.tables = ("6",)
+    tiny_study.rows = ("cnn", "rnn", "recognition_cel", "recognition_scl")
+    return tiny_study
+
+
+class Runs:
+    """In the place of experiment.run: keeps the order, leaves results, fails where told to."""
+
+    def __init__(self, monkeypatch):
+        self.done: list[str] = []
+        self.fails: dict[str, Exception] = {}
+        self.accuracy: dict[str, float] = {}
+        monkeypatch.setattr(study_run.experiment, "run", self)
+
+    def __call__(self, config, workdir: Path, should_stop):
+        name = str(workdir).split("/runs/")[1]
+        self.done.append(name)
+        if name in self.fails:
+            raise self.fails[name]
+        results = dict.fromkeys(RESULT_KEYS, 0) | {
+            "accuracy": self.accuracy.get(name, 0.5),
+            "seconds_total": 60.0,
+            "map": None,
+            "bits": None,
+        }
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "results.json").write_text(json.dumps(results))
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    return Runs(monkeypatch)
+
+
+ALL = ["rnn", "cnn", "recognition_joint", "recognition_cel", "recognition_scl"]
+
+
+def accuracies(done, model):
+    rows = [row for row in table_rows(done, "6") if row.model == model]
+    assert len(rows) == 1
+    return rows[0]
+
+
+def test_all_runs_are_done_once_and_never_again(study, runs, tmp_path):
+    done = run_study(study, tmp_path)
+    assert runs.done == ALL
+    assert done.exit_code == 0
+    assert (tmp_path / "report" / "index.html").exists()
+    runs.done.clear()
+    run_study(study, tmp_path)
+    assert runs.done == []
+
+
+def test_a_failure_stands_in_its_row_and_in_those_that_begin_from_it(study, runs, tmp_path):
+    runs.fails = {"rnn": NotFiniteError("stage rnn, step 7: the loss is not finite")}
+    done = run_study(study, tmp_path)
+    assert runs.done == ["rnn", "cnn"]
+    assert done.exit_code == NotFiniteError.exit_code
+    assert "step 7" in accuracies(done, "our RNN branch").failed
+    assert accuracies(done, "our CNN branch").values["accuracy"] == [0.5]
+    assert "begins from rnn" in done.failures["recognition_joint"]
+    assert "failed" in accuracies(done, "our RNN&CNN + CEL").failed
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "step 7" in page
+    told = json.loads((run_folder(tmp_path, "rnn") / study_run.FAILED).read_text())
+    assert "NotFiniteError" in told["traceback"]
+    # The next call tries it again, and what begins from it.
+    runs.fails, runs.done = {}, []
+    done = run_study(study, tmp_path)
+    assert runs.done == ["rnn", *ALL[2:]]
+    assert (done.exit_code, done.failures) == (0, {})
+    assert not (run_folder(tmp_path, "rnn") / study_run.FAILED).exists()
+
+
+def test_a_defect_of_ours_is_no_end_of_the_others(study, runs, tmp_path):
+    runs.fails = {"rnn": ZeroDivisionError("division by zero")}
+    done = run_study(study, tmp_path)
+    assert done.failures["rnn"] == "ZeroDivisionError: division by zero"
+    assert done.exit_code == 70
+    assert "cnn" in runs.done
+
+
+@pytest.mark.parametrize("error", [Stopped("stopped"), DiskError("full")])
+def test_a_stop_or_a_full_disk_ends_the_study_with_its_report(study, runs, tmp_path, error):
+    runs.fails = {"cnn": error}
+    with pytest.raises(type(error)):
+        run_study(study, tmp_path)
+    assert runs.done == ["rnn", "cnn"]
+    assert "to do" in (tmp_path / "report" / "index.html").read_text()
+    runs.fails, runs.done = {}, []
+    run_study(study, tmp_path)
+    assert runs.done == ALL[1:]
+
+
+def test_a_stop_between_two_runs(study, runs, tmp_path):
+    with pytest.raises(Stopped, match="between two runs"):
+        run_study(study, tmp_path, should_stop=lambda: bool(runs.done))
+    assert runs.done == ["rnn"]
+
+
+def test_seeds_are_runs_of_their_own_and_make_a_mean_and_a_deviation(study, runs, tmp_path):
+    study.seeds, study.rows = (0, 1, 2), ("cnn",)
+    values = {"cnn": 0.5, "seed1/cnn": 0.6, "seed2/cnn": 0.9}
+    runs.accuracy = values
+    done = run_study(study, tmp_path)
+    assert runs.done == list(values)
+    assert accuracies(done, "our CNN branch").values["accuracy"] == list(values.values())
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert f"{statistics.mean(values.values()):.4f}" in page
+    assert f"{statistics.stdev(values.values()):.4f}" in page
+
+
+def test_what_is_wrong_is_told_before_any_run_all_at_once(study, runs, tmp_path):
+    study.tables = ("1", "6", "zero-shot")
+    study.rows = ("cnn", "dlbhc", "dsh_sketch")
+    study.query, study.unseen = "unicorn", ("griffin",)
+    study.base.data.categories = ()
+    vectors = tmp_path / "vectors.txt"
+    vectors.write_text("cat 1 0\nclock 0 1\nface 1 1\n")
+    study.base.data.word_vectors = str(vectors)
+    study.base.train.batch_size = 0
+    with pytest.raises(ConfigError) as raised:
+        run_study(study, tmp_path / "w")
+    told = str(raised.value)
+    for part in ("unicorn", "griffin", "sun", "train.batch_size=0"):
+        assert part in told
+    assert raised.value.exit_code == 64
+    assert runs.done == []
+
+
+@pytest.mark.parametrize(
+    "field, value, told",
+    [
+        ("bits", (16, 20), "bits=20"),
+        ("bits", (16, 16), "twice"),
+        ("bits", (), "at least one"),
+        ("zero_shot_bits", 12, "zero_shot_bits=12"),
+        ("tables", ("3",), "choose of 1, 2, 4"),
+        ("seeds", (-1,), "seeds=-1"),
+        ("rows", ("nothing",), "rows has 'nothing'"),
+        ("galleries", (0,), "galleries=0"),
+        ("head_rates", (64, 2.0), "head_rates=64; give bits and a rate"),
+        ("head_rates", ((64, 0),), r"head_rates=\(64, 0\)"),
+        ("head_rates", (("64", 2.0),), r"head_rates=\('64', 2.0\)"),
+        ("bogus", 1, "bogus is no field"),
+        ("methods", {"mine": {"label": "Mine"}}, "give it a label and its changes"),
+    ],
+)
+def test_fields_that_cannot_be(study, runs, tmp_path, field, value, told):
+    study[field] = value
+    with pytest.raises(ConfigError, match=told):
+        run_study(study, tmp_path)
+    assert runs.done == []
+
+
+def test_a_method_of_one_s_own_names_fields_that_there_are(study, tmp_path):
+    study.methods.mine = {"label": "Mine", "changes": {"model": {"bots": 3}}}
+    with pytest.raises(ConfigError, match=r"methods.mine.changes.model.bots is no field"):
+        run_study(study, tmp_path)
+
+
+def test_categories_that_the_data_lacks(study, runs, tmp_path):
+    study.base.data.categories = ("cat", "griffin")
+    with pytest.raises(ConfigError, match="griffin"):
+        run_study(study, tmp_path)
+    assert runs.done == []
+
+
+# --- measurements ----------------------------------------------------------------------------
+
+
+def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, monkeypatch):
+    """Methods whose codes are the class in binary, or nothing: MAP 1, and that of one tie."""
+    fitted = []
+
+    class Perfect:
+        def __init__(self, bits, seed=0):
+            self.bits = bits
+
+        def fit(self, features, labels):
+            fitted.append((type(self).__name__, self.bits, len(features)))
+            return self
+
+        def encode(self, features):
+            # HOG of a class is not at hand: the class is where the features of `kept` say so.
+            return np.repeat(np.asarray(features)[:, :1] > 0, self.bits, axis=1)
+
+    class Blind(Perfect):
+        def encode(self, features):
+            return np.zeros((len(features), self.bits), bool)
+
+    rng = np.random.default_rng(0)
+    kept = {}
+    for split, count in (("train", 20), ("gallery", 12), ("query", 6)):
+        labels = np.arange(count) % 2
+        features = (labels[:, None] * 2 - 1) * np.ones((1, 3)) + 0 * rng.random((count, 3))
+        kept[split] = measure.Features(features.astype(np.float32), labels)
+    monkeypatch.setattr(measure, "SHALLOW", {"pca_itq": Perfect, "lsh": Blind})
+    monkeypatch.setattr(measure, "_features", lambda *_: kept)
+    study.tables, study.rows, study.bits = ("2",), (), (16, 24)
+    done = run_study(study, tmp_path)
+    rows = {(row.model, row.bits): row for row in table_rows(done, "2") if row.features == "HOG"}
+    for bits in (16, 24):
+        assert rows["PCA-ITQ", bits].values["map"] == [1.0]
+        # All twelve in one tie, six relevant: by PAPER's closed form, checked against orders below.
+        assert rows["LSH", bits].values["map"][0] == pytest.approx(one_tie(6, 12), abs=1e-9)
+    assert rows["SDH", 16].missing
+    fitted.clear()
+    run_study(study, tmp_path)
+    assert fitted == []
+
+
+def one_tie(relevant: int, count: int) -> float:
+    """Expected average precision of a random order: mean over places by the law of total chance."""
+    total = 0.0
+    for place in range(1, count + 1):
+        before = (place - 1) * (relevant - 1) / (count - 1)
+        total += relevant / count * (before + 1) / place
+    return total / relevant
+
+
+def test_a_measurement_that_fails_stands_in_its_rows(study, runs, tmp_path, monkeypatch):
+    def fail(*_):
+        raise DataError("no features today")
+
+    monkeypatch.setattr(measure, "_features", fail)
+    study.tables, study.rows = ("2", "5"), ()
+    done = run_study(study, tmp_path)
+    assert all("no features" in row.failed for row in table_rows(done, "2"))
+    cost = table_rows(done, "5")
+    assert [row.gallery for row in cost] == [1_000]
+    assert cost[0].values["seconds_per_query"][0] > 0
