@@ -1,0 +1,63 @@
+"""Batches of padded drawings, laid out from ragged records."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sketchjax.data.folder.shards import Records
+from sketchjax.data.inputs import Strokes
+
+
+class Batch(NamedTuple):
+    """b sketches, padded with zeros to t points.
+
+    inputs: the strokes; label: i32[b]; index: i32[b], each sketch's record in its split.
+    A sketch longer than t points is cut to its first t, and the last point kept ends a stroke.
+    """
+
+    inputs: Strokes
+    label: np.ndarray
+    index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride]
+
+
+class Scan(NamedTuple):
+    """One step of a pass in order.
+
+    entropy: f32[b], the image entropy of each sketch; key_id: u64[b]; mask: bool[b], False where a
+    sketch only fills up the last batch.
+    """
+
+    batch: Batch
+    entropy: np.ndarray
+    key_id: np.ndarray
+    mask: np.ndarray
+
+
+def pad(records: Records, points: int) -> Batch:
+    """Lay ragged records out as a `Batch` of t = points."""
+    padded, length = pad_points(records.points, records.offsets, points)
+    return Batch(Strokes.of(padded, length), records.labels, records.index.astype(np.int32))
+
+
+def pad_points(
+    ragged: np.ndarray, offsets: np.ndarray, points: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut ragged drawings to t = points and pad them with zeros.
+
+    ragged: u8[p 3]; offsets: i64[n + 1], drawing i owns ragged[offsets[i]:offsets[i + 1]].
+    Returns u8[n t 3] and lengths i32[n].
+    """
+    lengths = np.diff(offsets)
+    kept = np.minimum(lengths, points)
+    # bool[n t], row by row in the order of the ragged points.
+    filled = np.arange(points) < kept[:, None]
+    padded = np.zeros((len(lengths), points, 3), np.uint8)
+    if (lengths > points).any():
+        within = np.arange(len(ragged)) - np.repeat(offsets[:-1], lengths)
+        padded[filled] = ragged[within < points]
+        padded[np.arange(len(kept)), kept - 1, 2] = 1
+    else:
+        padded[filled] = ragged
+    return padded, kept.astype(np.int32)

@@ -1,0 +1,99 @@
+"""Fields of a config: a default, what may stand in its place, and what a report says of it.
+
+Every setting of the project is one such line: those of a run (`config.fields`), of an encoder
+(`models.table`), of a loss (`losses.table`). No jax here: a config is checked before jax loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST_FLOAT = 3.4028234e38
+LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
+
+
+@dataclass(frozen=True)
+class Field:
+    """One setting.
+
+    default: its value where a config says nothing, which also gives its type.
+    is_valid: whether a value of that type may be used; remedy: what to do where it may not.
+    resumable: whether it may change between two calls on one workdir, as no figure depends on it.
+    question: what a report lists it under; empty for a field that no report mentions.
+    """
+
+    default: Any
+    is_valid: Callable[[Any], bool] = lambda value: True
+    remedy: str = ""
+    resumable: bool = False
+    question: str = ""
+
+
+def whole(default: int, least: int = 0, most: int = LARGEST_INT, **more: Any) -> Field:
+    """A whole number from least to most."""
+    return Field(default, lambda v: least <= v <= most, _range_text(least, most), **more)
+
+
+def number(default: float, least: float = 0.0, most: float = LARGEST_FLOAT, **more: Any) -> Field:
+    """A number from least to most; whole numbers are numbers too."""
+    return Field(float(default), lambda v: least <= v <= most, _range_text(least, most), **more)
+
+
+def above(default: float, least: float, remedy: str, **more: Any) -> Field:
+    """A number greater than `least`."""
+    return Field(float(default), lambda v: v > least, remedy, **more)
+
+
+def share(default: float, **more: Any) -> Field:
+    """A probability of at least 0 and below 1."""
+    remedy = "must be a probability of at least 0, below 1"
+    return Field(float(default), lambda v: 0 <= v < 1, remedy, **more)
+
+
+def choice(default: str, *others: str, **more: Any) -> Field:
+    """One of a few words."""
+    words = (default, *others)
+    return Field(default, lambda v: v in words, f"choose one of {', '.join(words)}", **more)
+
+
+def text(default: str = "", **more: Any) -> Field:
+    """Any text."""
+    return Field(default, **more)
+
+
+def switch(default: bool, **more: Any) -> Field:
+    """True or False."""
+    return Field(default, **more)
+
+
+def names(**more: Any) -> Field:
+    """A tuple of different, non-empty texts; none by default."""
+
+    def is_valid(value: Any) -> bool:
+        return all(type(v) is str and v for v in value) and len({*value}) == len(value)
+
+    return Field((), is_valid, "give names as text, each once", **more)
+
+
+def _range_text(least: float, most: float) -> str:
+    if most in (LARGEST_INT, LARGEST_FLOAT):
+        return f"must be at least {least:g}"
+    return f"must be {least:g} to {most:,}" if isinstance(most, int) else (
+        f"must be {least:g} to {most:g}"
+    )
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a whole number or a float within float32; booleans are not numbers."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_FLOAT
+
+
+def one_line(value: Any) -> str:
+    """Any value in one short line."""
+    try:
+        line = " ".join(repr(value).split())
+    except Exception:  # whole numbers of more than 4300 digits, and what a class may do
+        line = f"a {type(value).__name__}"
+    return line if len(line) <= 80 else line[:77] + "..."
