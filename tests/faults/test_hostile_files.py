@@ -131,6 +131,8 @@ def test_npz_bombs(tmp_path):
             "more opcodes TUPLE1",
         ),
         "memos": (npy(f"({many},)", b"\x80\x02N" + b"\x94" * (8 << 20)), "more opcodes MEMOIZE"),
+        # Python's memo is an array as long as its largest index.
+        "memo": (npy("(1,)", b"\x80\x02Nr\xff\xff\xff\x7f."), "a memo index"),
         "marks": (npy(f"({many},)", b"\x80\x02" + b"(" * (8 << 20)), "more on the stack"),
         "shape": (npy("(999999999999,)", b"\x80\x02]."), "not a list of sketches"),
         "claim": (npy("(1000000,)", b"\x80\x02]."), "132 bytes for 1,000,000 arrays"),
@@ -234,6 +236,20 @@ def test_no_program_in_a_pickle_is_run(tmp_path):
     assert harmful >= 10, "most of the programs do nothing, so the test shows nothing"
 
 
+def test_a_shape_is_multiplied_only_where_it_is_of_numbers():
+    """Text times a number would be as long a text."""
+    inner = b"cnumpy\nndarray\n)R(K\x01" + b"C\x02abJ\xff\xff\xff\x7f\x86"
+    inner += b"cnumpy\ndtype\nU\x02i2\x85R\x89C\x04abcdtb"
+    with pytest.raises(ValueError, match="bytes that do not fit the shape"):
+        load_arrays(npy("(1,)", b"\x80\x02" + outer_of(inner)))
+
+
+def outer_of(inner: bytes) -> bytes:
+    """A pickle of an array of objects that holds one."""
+    start = b"cnumpy\nndarray\n)R(K\x01K\x01\x85cnumpy\ndtype\nU\x02O8\x85R\x89]("
+    return start + inner + b"etb."
+
+
 VALUES = [
     *(b"]", b")", b"N", b"\x88", b"\x89", b"K\x00", b"K\x03", b"J\xff\xff\xff\xff"),
     *(
@@ -273,7 +289,7 @@ def test_opcodes_in_any_order_give_arrays_or_an_error():
     assert whole < 60  # six bytes or three for one row of three, by chance
 
 
-def test_what_numpy_writes_is_read_whatever_the_protocol():
+def test_numpys_pickles_of_every_protocol_are_read():
     """The oracle is numpy: kinds of numbers, orders, empty arrays, one array several times."""
     rng = np.random.default_rng(0)
     made = [

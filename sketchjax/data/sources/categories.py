@@ -39,9 +39,12 @@ def all_categories() -> list[str]:
 
 
 def check_categories(names: Iterable[str]) -> list[str]:
-    """The names, sorted, each once. Raises DataError with the nearest name for an unknown one."""
+    """The names as QuickDraw spells them, sorted, each once.
+
+    Raises DataError with the nearest name for an unknown one.
+    """
     known = {name.lower(): name for name in all_categories()}
-    wanted = sorted(set(names))
+    wanted = sorted({canonical(name) for name in names})
     lines = []
     for name in wanted:
         if name not in known.values():
@@ -66,7 +69,7 @@ def canonical(name: str) -> str:
 
 
 def category_of_name(path: Path | str) -> str:
-    """The category that a file's name stands for.
+    """The category in the name of a file.
 
     `sketchrnn%2Fhot dog.full.npz`, `full_binary_hot_dog.bin` and `hot%20dog (1).ndjson` are all
     `hot dog`: prefixes of Google's four forms, percent-encoding, a browser's counter and the

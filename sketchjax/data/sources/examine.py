@@ -23,7 +23,7 @@ UNKNOWN = -1  # `recognized` of a sketch where it is not known
 # times as much of hostile JSON ("[],[],…"), 120 MB.
 LONGEST_DRAWING = 4 << 20
 _LONGEST_FIELD = 64 << 10  # of the others
-# The first records, which decide together how a file is read: so many, or so many bytes of them.
+# The first records decide together how a file is read: at most so many, and so many bytes.
 _LOOK_AT = 1_000
 _FEW = 64  # are enough where there is nothing to decide
 _LOOK_AT_BYTES = 1 << 20
@@ -34,7 +34,7 @@ _FLOAT = re.compile(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e\+\d+)", re.IGNORECASE)
 
 
 class Fields(msgspec.Struct, gc=False):
-    """The fields of a record that are read, as the text that stands for them; others are skipped.
+    """The fields of a record that are read, each as its JSON text; others are skipped.
 
     What a file keeps next to the strokes, such as a picture, thus takes no memory.
     """
@@ -192,7 +192,7 @@ def _word_of(word: Any, container: str, source: Source) -> str | None:
 
 
 def _value(field: msgspec.Raw, name: str, longest: int = _LONGEST_FIELD) -> Any:
-    """The value that the text of a field stands for; None where there is no such field."""
+    """The value of a field from its text; None where there is no such field."""
     text = bytes(field)
     if len(text) > longest:
         raise Refused("too_large", f"the field {name!r} is longer than {longest:,} bytes")

@@ -118,7 +118,7 @@ class Source:
     def category_of_file(self) -> str:
         """The category of every sketch of a file that has no words."""
         if self.category is None and not self.path.name.startswith(f"{self.name}."):
-            self.notes.add(f"the file's name stands for the category {self.name!r}")
+            self.notes.add(f"the file's name gives the category {self.name!r}")
         return self.category or self.name
 
     def category_of(self, word: str | None) -> str:

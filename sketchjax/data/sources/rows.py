@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,11 +46,13 @@ class RowForm:
 
     columns: 3, 4 or 5.
     from_corner: whether the first offset is the first point.
+    start_row: whether a row of zeros at the corner precedes it, which is no point.
     scaled: whether every sketch is scaled to the square, or only those that are larger.
     """
 
     columns: int = 3
     from_corner: bool = False
+    start_row: bool = False
     scaled: bool = True
 
 
@@ -76,16 +78,16 @@ def judge_rows(arrays: Sequence[np.ndarray]) -> tuple[RowForm, list[str]]:
     if not sketches:
         return RowForm(columns), []
     _check_pen(sketches)
-    from_corner = False
+    form = RowForm(columns)
     if columns != 4:
         _check_offsets(sketches)
-        from_corner = _starts_at_corner(sketches, notes)
-    sides = [_places_of(rows, columns, from_corner)[1].max() for rows in sketches]
+        form = _judge_start(sketches, form, notes)
+    sides = [_places_of(rows, form)[1].max() for rows in sketches]
     notes.append(
         f"sketches with a longer side of {min(sides):.4g} to {max(sides):.4g} are each scaled to "
         f"{SQUARE}"
     )
-    return RowForm(columns, from_corner), notes
+    return form, notes
 
 
 def points_of_rows(array: np.ndarray, form: RowForm) -> np.ndarray:
@@ -94,7 +96,7 @@ def points_of_rows(array: np.ndarray, form: RowForm) -> np.ndarray:
     Raises Refused where the rows are not a sketch.
     """
     rows = _rows_of(array, form.columns)
-    rows, places = _places_of(rows, form.columns, form.from_corner)
+    rows, places = _places_of(rows, form)
     side = places.max()
     if not np.isfinite(side):
         raise Refused("range", "the offsets add up to more than a number can hold")
@@ -128,7 +130,7 @@ def _rows_of(array: np.ndarray, columns: int) -> np.ndarray:
         padding = (rows == -1).all(axis=1) if columns == 4 else (pen[:, 2] == 1) | ~pen.any(axis=1)
         stop = int(padding.argmax()) if padding.any() else len(rows)
         if not padding[stop:].all():
-            raise Refused("unreadable", "the sketch goes on after its end")
+            raise Refused("unreadable", "the sketch continues after its end")
         rows, pen = rows[:stop], pen[:stop]
         if not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=1) == 1).all()):
             raise Refused("unreadable", "not exactly one pen column is 1 in each row")
@@ -138,12 +140,14 @@ def _rows_of(array: np.ndarray, columns: int) -> np.ndarray:
     return rows
 
 
-def _places_of(rows: np.ndarray, columns: int, from_corner: bool) -> tuple[np.ndarray, np.ndarray]:
+def _places_of(rows: np.ndarray, form: RowForm) -> tuple[np.ndarray, np.ndarray]:
     """The rows, one for each point, and the places f64[t 2] of the points, the least ones 0."""
-    if columns != 4 and not from_corner and rows[0, :2].any():
+    if form.start_row and len(rows) > 1 and not rows[0].any():
+        rows = rows[1:]
+    if form.columns != 4 and not form.from_corner and rows[0, :2].any():
         rows = np.concatenate([np.zeros((1, 3)), rows])
     with np.errstate(over="ignore", invalid="ignore"):
-        places = rows[:, :2] if columns == 4 else np.cumsum(rows[:, :2], axis=0)
+        places = rows[:, :2] if form.columns == 4 else np.cumsum(rows[:, :2], axis=0)
         return rows, places - places.min(axis=0)
 
 
@@ -175,11 +179,18 @@ def _check_offsets(sketches: Sequence[np.ndarray]) -> None:
         )
 
 
-def _starts_at_corner(sketches: Sequence[np.ndarray], notes: list[str]) -> bool:
-    """Whether the first offset is the first point: see the head of the file."""
+def _judge_start(sketches: Sequence[np.ndarray], form: RowForm, notes: list[str]) -> RowForm:
+    """Where the first offset starts: see the head of the file."""
+    blank = [rows for rows in sketches if not rows[0].any() and len(rows) > 1]
+    if len(blank) >= 0.9 * len(sketches):
+        stays, touches, roams, _ = np.mean([_signs_of_corner(rows[1:]) for rows in blank], axis=0)
+        if stays < 0.9 or max(touches, roams) < 0.5:
+            return form
+        notes.append("the first row is a row of zeros at the corner, the second the first point")
+        return replace(form, from_corner=True, start_row=True)
     signs = np.array([_signs_of_corner(rows) for rows in sketches if rows[0, :2].any()])
     if not len(signs):
-        return False
+        return form
     stays, *others = signs.mean(axis=0)
     corner = bool(stays >= 0.9 and max(others) >= 0.5)
     how = "the first point" if corner else "a step from a first point that has no row"
@@ -187,7 +198,7 @@ def _starts_at_corner(sketches: Sequence[np.ndarray], notes: list[str]) -> bool:
         f"the first row is read as {how}: {signs[:, 0].sum():,} of {len(signs):,} sketches never "
         "go left of or above their start"
     )
-    return corner
+    return replace(form, from_corner=corner)
 
 
 def _signs_of_corner(rows: np.ndarray) -> tuple[bool, bool, bool, bool]:

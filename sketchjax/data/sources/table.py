@@ -41,7 +41,10 @@ def _rows(file: IO[bytes], source: Source) -> Iterator[tuple[int, Fields | Refus
     try:
         names = [name.strip() for name in next(reader, [])]
         if "drawing" not in names:
-            raise DataError(f"{source.path} has no column 'drawing' in its first line")
+            raise DataError(
+                f"{source.path} has no column 'drawing' in its first line, by commas; "
+                "a table of drawings starts with the names of its columns"
+            )
         for row in reader:
             size = sum(map(len, row))
             if len(row) == len(names):

@@ -88,7 +88,7 @@ def test_words_in_several_spellings_are_one_category(tmp_path):
     assert len(reading.notes) == 4
 
 
-def test_the_name_of_a_file_is_noted_where_it_is_not_the_category(tmp_path):
+def test_a_file_name_with_another_spelling_is_noted(tmp_path):
     arrays = np.empty(1, object)
     arrays[0] = np.array([[0, 0, 0], [9, -3, 1]], np.int16)
     for name in ("sketchrnn%2Fhot_dog.npz", "hot dog.npz"):
@@ -96,7 +96,7 @@ def test_the_name_of_a_file_is_noted_where_it_is_not_the_category(tmp_path):
         (tmp_path / "x.npz").rename(tmp_path / name)
         reading = sources.read(tmp_path / name)
         assert next(reading).categories == ["hot dog"]
-        noted = "the file's name stands for the category 'hot dog'" in reading.notes
+        noted = "the file's name gives the category 'hot dog'" in reading.notes
         assert noted == (name != "hot dog.npz")
 
 

@@ -359,3 +359,7 @@ def test_expected_md5():
         headers["ETag"] = tag
         assert expected_md5(headers) == (digest.hexdigest() if tag == right else None)
     assert expected_md5(Message()) is None
+
+
+def test_categories_in_other_spellings():
+    assert check_categories(["Hot_Dog", "hot dog", "CAT"]) == ["cat", "hot dog"]

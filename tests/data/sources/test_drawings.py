@@ -181,7 +181,7 @@ def test_axes_of_any_length_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("start", [0, 1_488_366_345_000])
-def test_raw_strokes_of_two_points_are_known_by_their_times(tmp_path, start):
+def test_times_make_raw_strokes_of_two_points(tmp_path, start):
     raw = [[[100, 610], [300, 300], [start, start + 40]]]
     assert read(written(tmp_path / "cat.ndjson", [raw]))[0] == [[[[0, 255], [0, 0]]]]
 
@@ -194,7 +194,7 @@ def normalized(drawing, unit):
 
 
 @pytest.mark.parametrize("unit", [1 / 255, 0.5, 4.1, 1000.25])
-def test_every_drawing_of_a_file_with_fractions_is_scaled(tmp_path, unit):
+def test_every_drawing_with_fractions_in_its_file(tmp_path, unit):
     """Also one whose numbers happen to be whole."""
     made = [[[[0, 255, 17], [9, 0, 255]]] for _ in range(30)] + [[[[0, 255], [255, 0]]]]
     drawings = [normalized(drawing, unit) for drawing in made]
@@ -205,7 +205,7 @@ def test_every_drawing_of_a_file_with_fractions_is_scaled(tmp_path, unit):
     assert any("in units of their own" in note for note in notes)
 
 
-def test_corners_of_the_unit_square_are_not_points_next_to_each_other(tmp_path):
+def test_corners_of_the_unit_square_are_far_apart(tmp_path):
     corners = [[[0.0, 1.0], [0.0, 1.0]]]
     path = written(tmp_path / "cat.ndjson", [corners, [[[0.0, 0.5], [1.0, 0.0]]]])
     found, _ = read(path)
@@ -303,7 +303,7 @@ def test_kaggles_table_is_read_as_its_drawings(tmp_path, name):
     assert read(tmp_path / name)[0] == [DRAWING, DRAWING[:1]]
 
 
-def test_a_table_without_words_is_of_its_files_category(tmp_path):
+def test_a_table_without_words(tmp_path):
     path = table(tmp_path / "owl.csv", [(json.dumps(DRAWING),)], names=("drawing",))
     (part,) = sources.read(path)
     assert part.categories == ["owl"]

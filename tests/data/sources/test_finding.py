@@ -24,7 +24,7 @@ def names(paths, folder):
     return [path.relative_to(folder).as_posix() for path in paths]
 
 
-def test_what_a_folder_holds_besides_sketches_is_reported(tmp_path):
+def test_other_files_of_a_folder_are_reported(tmp_path):
     made(
         tmp_path,
         {
@@ -57,7 +57,7 @@ def test_what_a_folder_holds_besides_sketches_is_reported(tmp_path):
     assert find([tmp_path]) == found.paths
 
 
-def test_tables_of_a_folder_are_read_where_there_is_nothing_else(tmp_path):
+def test_tables_are_read_where_there_is_nothing_else(tmp_path):
     made(tmp_path, {"bird.csv": TABLE, "b/owl.CSV": TABLE, "splits.csv": "key_id,split\n1,train\n"})
     found = survey([tmp_path])
     assert names(found.paths, tmp_path) == ["b/owl.CSV", "bird.csv"]

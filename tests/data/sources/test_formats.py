@@ -347,7 +347,7 @@ def test_bin_records_may_lie_across_blocks(tmp_path):
     assert [(key, drawing) for _, key, _, _, drawing in read_all(path)[0]] == records
 
 
-def test_a_bin_record_may_be_longer_than_several_blocks(tmp_path):
+def test_a_bin_record_of_several_blocks(tmp_path):
     rng = np.random.default_rng(2)
     records = [(key, [[rng.integers(0, 256, 65_535).tolist() for _ in "xy"]]) for key in range(3)]
     path = tmp_path / "cat.bin.gz"  # gzip hands out some 8 KB at a time of what it cannot shrink
@@ -432,7 +432,7 @@ def save_arrays(path, *arrays, **options):
     np.savez(path, train=array, allow_pickle=True, **options)
 
 
-def test_first_offsets_from_the_corner_are_the_first_point(tmp_path):
+def test_first_offsets_from_the_corner(tmp_path):
     path = tmp_path / "cat.npz"
     first, second = [[40, 30, 0], [5, -30, 1]], [[7, 0, 0], [-7, 9, 0]]
     save_arrays(path, np.array(first, np.int16), np.array(second, np.int16))

@@ -76,7 +76,7 @@ def test_whole_numbers_on_another_canvas_are_scaled(tmp_path, square):
     assert_same(found, expected(scaled))
 
 
-def test_sketches_of_different_sizes_fill_the_square_each(tmp_path):
+def test_sketches_of_different_sizes_fill_the_square(tmp_path):
     rows = [
         np.array([[0, 0, 0], [10, -2, 0], [-10, 4, 1]]) * [size, size, 1] for size in (1, 20, 900)
     ]
@@ -106,7 +106,7 @@ def test_our_own_files_come_back_as_they_were(tmp_path):
 
 @pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
 @pytest.mark.parametrize("unit", [1, 1 / 3, 0.7])
-def test_the_first_row_from_the_corner_survives_rounding(tmp_path, kind, unit):
+def test_a_first_row_from_the_corner_with_rounding(tmp_path, kind, unit):
     made = drawings(20)
     if kind is np.int16:
         unit = 1
@@ -131,6 +131,16 @@ def test_the_first_row_from_the_first_point(tmp_path):
     found, notes = read(save(tmp_path / "cat.npz", rows))
     assert_same(found, expected(made))
     assert "read as a step from a first point that has no row" in notes[0]
+
+
+@pytest.mark.parametrize("columns", [3, 5])
+def test_a_row_of_zeros_before_the_first_point_is_no_point(tmp_path, columns):
+    made = drawings(20)
+    rows = [np.vstack([np.zeros((1, 3), int), from_corner(*one)]) for one in made]
+    rows = rows if columns == 3 else [to_five(one, 30) for one in rows]
+    found, notes = read(save(tmp_path / "cat.npz", rows))
+    assert_same(found, expected(made))
+    assert any("a row of zeros at the corner" in note for note in notes)
 
 
 def test_first_rows_of_zeros_need_no_decision(tmp_path):
@@ -176,7 +186,7 @@ def test_many_stray_pixels_decide_nothing(tmp_path):
 # --- the pen ---
 
 
-def test_a_pen_column_of_the_opposite_meaning_is_refused(tmp_path):
+def test_an_inverted_pen_column_is_refused(tmp_path):
     made = drawings(5)
     inverted = [np.column_stack([*from_corner(*one).T[:2], 1 - one[1]]) for one in made]
     with pytest.raises(DataError, match=r"cat\.npz: \d+% of the rows end a stroke.*opposite"):

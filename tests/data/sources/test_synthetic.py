@@ -82,7 +82,7 @@ def test_drawings_are_simplified_and_of_typical_length(category):
     assert min(lengths) >= 6
 
 
-def test_lengths_over_all_categories_are_typically_20_to_80():
+def test_typical_lengths_are_20_to_80():
     lengths = np.array([len(p) for name in CATEGORIES for p in drawings(name, 15)])
     assert np.mean((lengths >= 20) & (lengths <= 80)) > 0.75
 
@@ -162,7 +162,7 @@ def four_lines():
     return [np.array([(x, y) for y in (0.0, 30.0, 60.0, 90.0)]) for x in (0, 30, 60, 90)]
 
 
-def test_a_hand_forgets_repeats_and_overshoots_as_often_as_it_says():
+def test_how_often_a_hand_slips():
     rng = np.random.default_rng(0)
     drawn = [hand.slips(four_lines(), rng) for _ in range(4000)]
     # A share of 0.08 of 4,000 has a deviation of 0.004.
@@ -193,7 +193,7 @@ def test_how_often_orders_and_directions_occur(order, usual, turned):
     assert np.mean(upwards) == pytest.approx(turned, abs=0.03)
 
 
-def test_the_pen_sometimes_stays_down_but_not_where_order_decides():
+def test_where_the_pen_stays_down():
     rng = np.random.default_rng(0)
 
     def lifts(order):
@@ -283,7 +283,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert old.read_bytes() == before
 
 
-def test_files_are_read_back_by_the_reader_of_real_data(tmp_path):
+def test_files_are_read_by_the_reader_of_real_data(tmp_path):
     (path,) = write(tmp_path, per_category=30, seed=4, categories=["light bulb"])
     read = list(formats.read(path))
     made = synthetic.sketches("light bulb", 30, seed=4)
@@ -309,7 +309,7 @@ def test_mistakes_are_named(tmp_path):
         write(blocked, per_category=1, seed=0, categories=["cat"])
 
 
-def test_a_drawing_with_too_many_points_is_thinned_to_128():
+def test_long_drawings_are_thinned_to_128_points():
     rng = np.random.default_rng(0)
     wild = [rng.uniform(0, 100, (150, 2)), rng.uniform(0, 100, (90, 2))]
     points = hand.perform(wild, rng, hand.Order.KEPT)

@@ -126,7 +126,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         read_word_vectors(tmp_path, ["dog"])
 
 
-def test_all_quickdraw_names_are_found_from_plain_words(tmp_path):
+def test_plain_words_give_all_quickdraw_names(tmp_path):
     words = sorted({word for name in QUICKDRAW for word in name.lower().replace("-", " ").split()})
     random = np.random.default_rng(0)
     entries = [(word, random.normal(size=4).round(3)) for word in words]
@@ -161,7 +161,7 @@ def test_cosine_is_about_the_share_of_runs_in_common():
     assert found[0] @ found[1] == pytest.approx(wanted, abs=0.04)
 
 
-def test_spelling_vectors_of_all_names_differ_in_every_size():
+def test_spelling_vectors_differ_in_every_size():
     for dimensions in (20, 64):
         found = spelling_vectors(QUICKDRAW, dimensions)
         assert found.shape == (345, dimensions)
