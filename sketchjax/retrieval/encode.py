@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.feed.batch import Batch
 from sketchjax.models.network import Network
 from sketchjax.parallel import SPLIT, WHOLE, gather, over_devices, own_copy, split
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models.network import Network
 from sketchjax.parallel import gather

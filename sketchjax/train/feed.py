@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import BalancedOrder, Order
-from sketchjax.data.feed.streaming import Batch, train_feed
+from sketchjax.data.feed.streaming import train_feed
 from sketchjax.ops import resident
 from sketchjax.ops.resident import Resident
 from sketchjax.train.step import Minibatch

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from tiny_run import quick_compilation, same_figures, same_weights, tiny_config
 
-from sketchjax.data.feed.streaming import pad
+from sketchjax.data.feed.batch import pad
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import Stopped
