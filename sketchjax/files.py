@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+import orjson
+
+JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -51,3 +54,12 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safetensors_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file's bytes: its header of JSON comes first.
+
+    Raises ValueError when the header is not such JSON.
+    """
+    header = orjson.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__", {}) if isinstance(header, dict) else {}
