@@ -1,8 +1,8 @@
 """sketchjax: short binary codes of free-hand sketches, from stroke files to search.
 
-    model = sketchjax.load("runs/quickstart")
-    gallery = sketchjax.Codes.load("runs/quickstart/codes/gallery")
-    distances, places = gallery.nearest(model.encode(drawing), k=10)
+model = sketchjax.load("runs/quickstart")
+gallery = sketchjax.Codes.load("runs/quickstart/codes/gallery")
+distances, places = gallery.nearest(model.encode(drawing), k=10)
 """
 
 from __future__ import annotations

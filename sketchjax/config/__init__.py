@@ -11,7 +11,15 @@ from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
 
-from sketchjax.config.check import flat, known_fields, pattern, problems_of, wrong_text
+from sketchjax.config.check import (
+    as_literal,
+    flat,
+    known_fields,
+    pattern,
+    problems_of,
+    split_list,
+    wrong_text,
+)
 from sketchjax.config.fields import FIELDS, FREE, ranking_sides
 from sketchjax.config.rows import (
     StageRow,
@@ -32,6 +40,7 @@ __all__ = [
     "Config",
     "StageRow",
     "architecture",
+    "as_literal",
     "default",
     "encoder",
     "flat",
@@ -41,6 +50,7 @@ __all__ = [
     "rankings",
     "set_encoders",
     "set_stages",
+    "split_list",
     "stage",
     "stage_rows",
     "validate",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -186,6 +188,25 @@ def wrong_text(path: str, text: str) -> str | None:
     except ValueError:
         return f"{path}={one_line(text)}; give {_KINDS[type(usual)]}, such as {usual!r}"
     return None
+
+
+def as_literal(path: str, text: str) -> str:
+    """The text of a field that holds several values as a Python literal; other text as it is.
+
+    Names are given with commas, `cat,clock`, as on all command lines of the project, numbers too. A
+    name that has a comma itself is quoted as in CSV: `"salt, pepper",cat`.
+    """
+    usual = _usual(path.removeprefix("base."))
+    if not isinstance(usual, tuple) or text.lstrip()[:1] in ("(", "["):
+        return text
+    values = [value for value in split_list(text) if value]
+    return repr(tuple(int(v) if re.fullmatch(r"\d+", v) else v for v in values))
+
+
+def split_list(text: str) -> list[str]:
+    """Names from a text with commas between them, each without outer spaces, quoted as in CSV."""
+    rows = list(csv.reader([text], skipinitialspace=True))
+    return [name.strip() for name in rows[0]] if rows else []
 
 
 def _usual(path: str) -> Any:

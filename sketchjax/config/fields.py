@@ -98,9 +98,7 @@ FIELDS: dict[str, Field] = {
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
     ),
     # Of the computation; parameters are always float32.
-    "model.dtype": choice(
-        "float32", "bfloat16", question="number format of the computation"
-    ),
+    "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
     "model.encoders.*.kind": text(question="what reads the drawing"),
     "plan": names(),  # the stages to run, in order; rows of `stages`
     "stages.*.trains": names(),  # parts: encoders by name, `encoders` (all of them), `head`

@@ -38,9 +38,7 @@ def broken_relations(fields: Fields, devices: int) -> list[str]:
 def _branches(fields: Fields) -> list[str]:
     """The encoders that the network has, as far as their rows exist."""
     return [
-        name
-        for name in fields.get("model.branches", ())
-        if f"model.encoders.{name}.kind" in fields
+        name for name in fields.get("model.branches", ()) if f"model.encoders.{name}.kind" in fields
     ]
 
 
@@ -79,9 +77,7 @@ def _of_network(fields: Fields) -> list[str]:
         kind = fields.get(f"model.encoders.{name}.kind")
         if kind is not None and kind not in ENCODERS:
             choices = ", ".join(ENCODERS)
-            problems.append(
-                f"model.encoders.{name}.kind={one_line(kind)}; choose one of {choices}"
-            )
+            problems.append(f"model.encoders.{name}.kind={one_line(kind)}; choose one of {choices}")
         reserved = {HEAD, ALL_ENCODERS, FUSION, CLASSIFIER, *HEADS}
         if name in reserved or not name.isidentifier() or name.endswith(f"_{CLASSIFIER}"):
             problems.append(f"model.encoders.{name}: give the encoder another name")
@@ -104,9 +100,7 @@ def _of_network(fields: Fields) -> list[str]:
 
 
 def _rows(fields: Fields) -> list[str]:
-    return [
-        name for name in fields.get("plan", ()) if f"stages.{name}.output" in fields
-    ]
+    return [name for name in fields.get("plan", ()) if f"stages.{name}.output" in fields]
 
 
 def _runs(fields: Fields, stage: str) -> bool:
@@ -211,9 +205,7 @@ def _wrong_settings(
     for key, value in settings.items():
         name = f"{path}.{key}" if is_section else path
         if key not in known:
-            problems.append(
-                f"{name}={one_line(value)} is no setting; there are {', '.join(known)}"
-            )
+            problems.append(f"{name}={one_line(value)} is no setting; there are {', '.join(known)}")
         elif not is_number(value) or not known[key].is_valid(value):
             what = "give a weight of at least 0" if key == "weight" else known[key].remedy
             problems.append(f"{name}={one_line(value)}; {what}")

@@ -108,9 +108,7 @@ class Model:
 
     def _outputs(self, sketches: Sketches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features f32[b d] and logits f32[b l], batch by batch."""
-        points, length = pad_points(
-            sketches.points, sketches.offsets, self.architecture.points
-        )
+        points, length = pad_points(sketches.points, sketches.offsets, self.architecture.points)
         for first in range(0, len(length), _BATCH):
             some = slice(first, first + _BATCH)
             count = len(length[some])

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax
 
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD

@@ -107,7 +107,9 @@ def check_data(folder: Path, config: Config) -> Manifest:
         if counts.get("train", 0) < 3 and name not in kept_out
     ]
     if few:
-        problems.append(f"fewer than 3 training sketches of {_some(few)}; leave those categories out")
+        problems.append(
+            f"fewer than 3 training sketches of {_some(few)}; leave those categories out"
+        )
     problems += [
         f"no category has both {gallery} and {queries} sketches: nothing to score"
         for queries, gallery in pairs

@@ -59,9 +59,7 @@ class Supply:
     def order(self, row: StageRow, key: tuple[int, ...] = ()) -> Order:
         """The order of a stage's batches under a key."""
         settings = self.config.train
-        return self.split.order(
-            settings.batch_size, settings.inner_steps, key, classes=row.classes
-        )
+        return self.split.order(settings.batch_size, settings.inner_steps, key, classes=row.classes)
 
     @cached_property
     def choice(self) -> tuple[str, str]:

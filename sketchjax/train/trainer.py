@@ -218,7 +218,9 @@ class Trainer:
 
     def _go_back(self, spike: Spike) -> tuple[int, State]:
         """The newest checkpoint, to resume from with the sketches in another order."""
-        self.reporter.note(f"{spike}; going back to the last checkpoint, with another order of sketches")
+        self.reporter.note(
+            f"{spike}; going back to the last checkpoint, with another order of sketches"
+        )
         self.checkpoints.wait()
         name, detours, earlier = spike.stage, self.progress.detours, self.earlier_seconds
         self.progress.losses = []

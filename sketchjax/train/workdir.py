@@ -18,6 +18,7 @@ from sketchjax.files import write_whole
 
 LOCK = ".lock"
 
+
 def check_config(config: Config, workdir: Path) -> None:
     """Refuse another config than the one that WORKDIR/config.json keeps, if there is one.
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sketchjax import parallel
-from sketchjax.losses.semantic import first_factors, refactor
 from sketchjax.losses.loss import Setup
+from sketchjax.losses.semantic import first_factors, refactor
 from sketchjax.parallel import SPLIT, WHOLE, over_devices
 
 CLASSES, BITS, WORDS = 5, 8, 6
