@@ -69,7 +69,7 @@ def default() -> Config:
         if "*" in path:
             continue
         *sections, name = path.split(".")
-        section = config
+        section: Any = config
         for part in sections:
             if part not in section:
                 section[part] = ConfigDict(type_safe=False)

@@ -62,7 +62,7 @@ def known_fields(config: ConfigDict) -> dict[str, Field]:
         for row in _row_names(config, section):
             known[f"{section}.{row}.{name}"] = field
     for name in _row_names(config, "model.encoders"):
-        kind = config.model.encoders[name].get("kind")
+        kind = _section(config, f"model.encoders.{name}").get("kind")
         settings = ENCODERS[kind].settings if type(kind) is str and kind in ENCODERS else {}
         known |= {f"model.encoders.{name}.{key}": field for key, field in settings.items()}
     return known
@@ -71,7 +71,7 @@ def known_fields(config: ConfigDict) -> dict[str, Field]:
 def _row_names(config: ConfigDict, section: str) -> list[str]:
     """The names of a section's rows, stages in the order of the plan."""
     rows = _section(config, section)
-    plan = config.get("plan") if section == "stages" else ()
+    plan: Any = config.get("plan") if section == "stages" else ()
     first = [name for name in plan if name in rows] if type(plan) in (tuple, list) else []
     return [name for name in dict.fromkeys([*first, *rows]) if isinstance(rows[name], ConfigDict)]
 

@@ -190,5 +190,10 @@ def ranking_sides(row: Any) -> list[tuple[str, str]]:
         sides = [row["queries"], row["gallery"]]
     else:
         raise ValueError(row)
-    first, second = ((*side.split("/"),) for side in sides)
-    return [side if len(side) == 2 else ("sketch", *side) for side in (first, second)]
+    first, second = sides
+    return [_side(first), _side(second)]
+
+
+def _side(side: str) -> tuple[str, str]:
+    kind, slash, split = side.rpartition("/")
+    return (kind, split) if slash else ("sketch", split)

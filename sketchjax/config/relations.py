@@ -87,12 +87,12 @@ def _of_network(fields: Fields) -> list[str]:
         problems.append(
             f"model.branches=() names no encoder; there are {', '.join(dict.fromkeys(rows))}"
         )
-    for name in fields["model.branches"]:
-        if name not in rows:
-            problems.append(
-                f"model.branches names {one_line(name)}, no row of model.encoders; there are "
-                f"{', '.join(dict.fromkeys(rows)) or 'none'}"
-            )
+    there = ", ".join(dict.fromkeys(rows)) or "none"
+    problems += [
+        f"model.branches names {one_line(name)}, no row of model.encoders; there are {there}"
+        for name in fields["model.branches"]
+        if name not in rows
+    ]
     return problems
 
 
@@ -219,8 +219,8 @@ def _of_place(fields: Fields, path: str, name: str, output: str) -> list[str]:
         usable = [n for n, row in LOSSES.items() if row.reads == ("logits",)]
         if name not in usable:
             return [
-                f"{path}.{name}: a stage that reads one encoder has no {' or '.join(declared.reads)} "
-                f"of the head; it can have {', '.join(usable)}"
+                f"{path}.{name}: a stage that reads one encoder has no "
+                f"{' or '.join(declared.reads)} of the head; it can have {', '.join(usable)}"
             ]
     elif head not in declared.heads:
         return [

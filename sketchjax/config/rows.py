@@ -40,7 +40,7 @@ def stage(
     trains: the parts it changes: encoders by name, `encoders` for all of them, `head`. The
       classifier of its output is trained along.
     output: what its losses read: `head`, or an encoder's name for that encoder's own classifier.
-    losses: a weight, or {"weight": ..., SETTING: ...}, by the loss's name; cross entropy by default.
+    losses: by name a weight, or {"weight": ..., SETTING: ...}; by default cross entropy.
     settings: epochs, learning_rate, schedule, warmup_epochs, sampler; see `config.fields`.
     """
     row: dict[str, Any] = {}
@@ -138,7 +138,9 @@ def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     # By name: an objective is summed in this order, and a sum of floats depends on it.
     for name in sorted(losses):
         declared, given = LOSSES[name], losses[name]
-        own = dict(given) if isinstance(given, Mapping | ConfigDict) else {"weight": given}
+        own: dict[str, Any] = (
+            dict(given) if isinstance(given, Mapping | ConfigDict) else {"weight": given}
+        )
         usual = {"weight": WEIGHT.default}
         usual |= {key: field.default for key, field in declared.settings.items()}
         own = {key: float(value) for key, value in (usual | own).items()}

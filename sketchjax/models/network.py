@@ -107,7 +107,7 @@ class Layers(nn.Module):
 class Network:
     """The layers with what comes before them: augmentation and the views.
 
-    augmentation: the amounts that `ops.augment.augment` takes; none for a network that only encodes.
+    augmentation: the amounts that `ops.augment.augment` takes, for training.
     """
 
     architecture: Architecture

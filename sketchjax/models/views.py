@@ -17,7 +17,7 @@ from sketchjax.ops import draw
 
 @dataclass(frozen=True)
 class View:
-    """reads: the kind of inputs; make: (inputs, drawing) -> the arrays an encoder is called with."""
+    """reads: the kind of inputs; make: (inputs, drawing) -> the arrays an encoder gets."""
 
     reads: type
     make: Callable[..., tuple[jax.Array, ...]]

@@ -48,8 +48,8 @@ class Codes:
             rank = 2 if name == "packed" else 1
             if array.dtype != dtype or array.ndim != rank or len(array) != len(self.packed):
                 raise ValueError(
-                    f"{name} is {array.dtype}{list(array.shape)}; it must be {np.dtype(dtype)} with "
-                    f"{rank} axes, the first of {len(self.packed)}"
+                    f"{name} is {array.dtype}{list(array.shape)}; it must be {np.dtype(dtype)} "
+                    f"with {rank} axes, the first of {len(self.packed)}"
                 )
 
     def __len__(self) -> int:

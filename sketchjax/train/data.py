@@ -69,7 +69,7 @@ def check_categories(config: Config, manifest: Manifest) -> None:
 
 
 def draw_synthetic(config: Config, workdir: Path) -> Path:
-    """Write ordinary ndjson files of synthetic doodles, which are then converted as any drawings."""
+    """Write synthetic doodles as ordinary ndjson files, to be converted as any drawings are."""
     # Its programs are compiled when imported: no cost for runs on real drawings.
     from sketchjax.data.sources import doodles
 
@@ -108,7 +108,7 @@ def check_data(folder: Path, config: Config) -> Manifest:
     ]
     if few:
         problems.append(
-            f"fewer than 3 training sketches of {_some(few)}; leave those categories out"
+            f"fewer than 3 training sketches of {_some(few)}; leave these categories out"
         )
     problems += [
         f"no category has both {gallery} and {queries} sketches: nothing to score"

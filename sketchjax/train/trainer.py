@@ -219,7 +219,7 @@ class Trainer:
     def _go_back(self, spike: Spike) -> tuple[int, State]:
         """The newest checkpoint, to resume from with the sketches in another order."""
         self.reporter.note(
-            f"{spike}; going back to the last checkpoint, with another order of sketches"
+            f"{spike}; going back to the last checkpoint, with the sketches in another order"
         )
         self.checkpoints.wait()
         name, detours, earlier = spike.stage, self.progress.detours, self.earlier_seconds
