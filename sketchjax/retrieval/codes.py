@@ -21,6 +21,14 @@ _SUFFIX = ".safetensors"
 _ARRAYS = {"packed": np.uint8, "labels": np.int32, "key_ids": np.uint64, "places": np.int64}
 
 
+class _About(msgspec.Struct):
+    """What a file of codes says of them besides the arrays."""
+
+    split: str
+    categories: tuple[str, ...]
+    model: str
+
+
 @dataclass(frozen=True)
 class Codes:
     """The codes of n sketches.
@@ -92,7 +100,7 @@ class Codes:
         """
         path = _with_suffix(path)
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
-        about = {name: getattr(self, name) for name in ("split", "categories", "model")}
+        about = _About(self.split, self.categories, self.model)
         metadata = {"format": FORMAT, "codes": msgspec.json.encode(about).decode()}
         write_whole(path, save(arrays, metadata))
         return path
@@ -111,11 +119,9 @@ class Codes:
             metadata = safetensors_metadata(content)
             if metadata.get("format") != FORMAT:
                 raise DataError(f"{path} is a safetensors file, but it holds no codes")
-            about = msgspec.json.decode(metadata["codes"])
-            return cls(
-                **{name: arrays[name] for name in _ARRAYS},
-                **{key: tuple(v) if isinstance(v, list) else v for key, v in about.items()},
-            )
+            about = msgspec.json.decode(metadata["codes"], type=_About)
+            own = (arrays[name] for name in _ARRAYS)
+            return cls(*own, about.split, about.categories, about.model)
         except FileNotFoundError:
             raise DataError(f"there are no codes at {path}") from None
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
