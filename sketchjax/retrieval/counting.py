@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, parallel_chunksize, prange
+from numba import parallel_chunksize, prange
 
+from sketchjax.compiled import kernel, parallel_kernel
 from sketchjax.retrieval.popcount import distance, popcount, words
 
 # Four queries share each load of a gallery code and have a histogram each, so that neighbouring
@@ -74,7 +75,7 @@ def _groups(query_labels: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, 
     return indices, query_classes[indices[:, 0]]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel
 def _count_groups(
     queries: Any,
     gallery: Any,
@@ -132,7 +133,7 @@ def _count_groups(
             )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count_segment(codes: Any, gallery: Any, start: int, end: int, counts: Any) -> None:
     """Add gallery[start:end], u64[n w], to the counts i32[4 d+1] of four codes u64[4 w]."""
     if codes.shape[1] > 1:
@@ -151,7 +152,7 @@ def _count_segment(codes: Any, gallery: Any, start: int, end: int, counts: Any) 
         counts[3, popcount(fourth ^ word)] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stable_average_precision(
     counts: Any, own_counts: Any, distances: Any, places: Any, own_places: Any
 ) -> float:

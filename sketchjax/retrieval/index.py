@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sketchjax.compiled import kernel, parallel_kernel
 from sketchjax.retrieval.histograms import check_codes
 from sketchjax.retrieval.popcount import distance, popcount, words
 
@@ -57,7 +58,7 @@ def _units(codes: np.ndarray) -> np.ndarray:
     return units if units.flags.aligned else units.copy()
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel
 def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) -> None:
     """Fill distances i32[q k] and places i64[q k]; queries u[q w], gallery u[n w]."""
     size, results = gallery.shape[0], distances.shape[1]
@@ -83,7 +84,7 @@ def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) 
                     ranks[part, query, here] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(queries: Any, query: int, gallery: Any, start: int, end: int, counts: Any) -> None:
     """Add the distances from a query to gallery[start:end], u[n w], to its counts i32[d+1]."""
     if queries.shape[1] > 1:
@@ -96,7 +97,7 @@ def _count(queries: Any, query: int, gallery: Any, start: int, end: int, counts:
         counts[popcount(code ^ gallery[item, 0])] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rank(counts: Any, results: int) -> None:
     """Turn counts i32[parts q d+1] into the rank of the first such item of each part, in place.
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.errors import DataError
 from sketchjax.retrieval.class_distances import hamming_class_distances
 from sketchjax.retrieval.histograms import Backend, Histograms, histograms
@@ -223,7 +223,7 @@ def precision_recall_curve(
     return Curve(radius_precision, (found / total).mean(axis=0), recalls, precision)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _precision_at_recalls(n: Any, r: Any, recalls: Any) -> Any:
     """Mean over queries of the precision where each of the rising recalls is reached.
 
