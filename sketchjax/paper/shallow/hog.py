@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from sketchjax.data.feed.scan import scan_feed
+from sketchjax.data.inputs import Strokes
 from sketchjax.errors import ConfigError
 from sketchjax.ops.draw import rasterize
 
@@ -77,7 +78,8 @@ def hog_of_split(
     """
     for scan in scan_feed(folder, split, batch=batch, points=points):
         own = scan.mask
-        features = hog_features(scan.batch.points[own], scan.batch.length[own], **how)
+        strokes = scan.batch.inputs
+        features = hog_features(strokes.points[own], strokes.length[own], **how)
         yield features, scan.batch.label[own]
 
 
@@ -87,7 +89,8 @@ def _draw(points: np.ndarray, length: np.ndarray, size: int, stroke_width: float
     missing = BATCH - count
     points = np.pad(points, ((0, missing), (0, 0), (0, 0)))
     length = np.pad(length, (0, missing))
-    pictures = _rasterize(points, length, size=size, stroke_width=stroke_width)
+    strokes = Strokes.of(points, length)
+    pictures = _rasterize(strokes, size=size, stroke_width=stroke_width)
     return np.asarray(pictures)[:count, ..., 0]
 
 
