@@ -1,7 +1,8 @@
 """What the benchmarks of a step measure: sizes, real drawings, and a compiled stage.
 
 `sample` is configs/quickdraw55.py, `paper` is configs/sketchmate.py. SKETCHJAX_BENCH_TINY=1 shrinks
-both to a network that compiles in seconds, to check that a benchmark runs; its figures mean nothing.
+both to a network that compiles in seconds, to check that a benchmark runs; such figures mean
+nothing.
 """
 
 from __future__ import annotations
