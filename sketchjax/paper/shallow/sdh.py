@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import solve
 
+from sketchjax.compiled import kernel
 from sketchjax.paper.shallow.hasher import (
     Features,
     Hasher,
@@ -185,7 +185,7 @@ class _Sums(NamedTuple):
         return own if before is None else cls(*(a + b for a, b in zip(before, own, strict=True)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def descend(codes, wanted, between):
     """Update codes in place, one bit after another, each optimal given the others.
 
