@@ -15,7 +15,7 @@ from sketchjax.files import write_whole
 from sketchjax.memory import free_bytes
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.paper.cost import bytes_needed, search_cost
-from sketchjax.paper.shallow import SHALLOW
+from sketchjax.paper.shallow import HASHERS
 from sketchjax.paper.study.features import Features, deep_features, hog_features
 from sketchjax.paper.study.plan import Key, last_weights, run_folder
 from sketchjax.paper.study.state import Study
@@ -77,10 +77,10 @@ def shallow(study: Study, kind: str, seed: int) -> None:
     features, found = _features(study, kind, seed), []
     train, gallery = features["train"], features["gallery"]
     queries = features[study.config.base.evaluation.queries]
-    for name in SHALLOW:
+    for name in HASHERS:
         for bits in study.config.bits:
             started = time.perf_counter()
-            method = SHALLOW[name](bits, seed).fit(train.features, train.labels)
+            method = HASHERS[name](bits, seed).fit(train.features, train.labels)
             scores = metrics.evaluate(
                 pack_codes(method.encode(queries.features)),
                 queries.labels,

@@ -232,7 +232,7 @@ def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, mon
         labels = np.arange(count) % 2
         features = (labels[:, None] * 2 - 1) * np.ones((1, 3)) + 0 * rng.random((count, 3))
         kept[split] = measure.Features(features.astype(np.float32), labels)
-    monkeypatch.setattr(measure, "SHALLOW", {"pca_itq": Perfect, "lsh": Blind})
+    monkeypatch.setattr(measure, "HASHERS", {"pca_itq": Perfect, "lsh": Blind})
     monkeypatch.setattr(measure, "_features", lambda *_: kept)
     study.tables, study.rows, study.bits = ("2",), (), (16, 24)
     done = run_study(study, tmp_path)

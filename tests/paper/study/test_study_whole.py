@@ -26,8 +26,8 @@ def done(tmp_path_factory):
     study.base.stages.center.epochs = study.base.stages.full.epochs = 0
     workdir = tmp_path_factory.mktemp("study") / "w"
     patch = pytest.MonkeyPatch()
-    chosen = {name: measure.SHALLOW[name] for name in ("lsh", "sdh")}
-    patch.setattr(measure, "SHALLOW", chosen)
+    chosen = {name: measure.HASHERS[name] for name in ("lsh", "sdh")}
+    patch.setattr(measure, "HASHERS", chosen)
     with quick_compilation(tmp_path_factory):
         finished = run_study(study, workdir)
     patch.undo()
@@ -65,7 +65,7 @@ def test_the_features_of_table_2_are_whole(done):
 
 
 def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(measure, "SHALLOW", {"lsh": measure.SHALLOW["lsh"]})
+    monkeypatch.setattr(measure, "HASHERS", {"lsh": measure.HASHERS["lsh"]})
     config = tiny_study_config()
     config.base.evaluation.queries = "validation"
     manifest = Manifest.load(done / "data")
@@ -76,7 +76,7 @@ def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monke
     for split in ("train", "gallery", "validation"):
         blocks = hog_of_split(done / "data", split, points=config.base.data.points, size=32)
         features[split], labels[split] = map(np.concatenate, zip(*blocks, strict=True))
-    method = measure.SHALLOW["lsh"](16, 0).fit(features["train"], labels["train"])
+    method = measure.HASHERS["lsh"](16, 0).fit(features["train"], labels["train"])
     codes = {split: pack_codes(method.encode(features[split])) for split in features}
     scores = metrics.evaluate(
         codes["validation"], labels["validation"], codes["gallery"], labels["gallery"], bits=16
