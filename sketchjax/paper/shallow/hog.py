@@ -18,8 +18,7 @@ BATCH = 256  # sketches drawn at a time: 4 MiB at 64 px
 
 
 def hog_features(
-    points: np.ndarray,
-    length: np.ndarray,
+    strokes: Strokes,
     *,
     size: int = 64,
     stroke_width: float = 1.5,
@@ -29,8 +28,7 @@ def hog_features(
 ) -> np.ndarray:
     """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005) of b sketches, f32[b e].
 
-    points: u8[b t 3], columns x, y, end.
-    length: i[b].
+    strokes: b sketches, on the host.
     size: s, side of the picture in px.
     stroke_width: px.
     cell: side of a cell in px.
@@ -55,10 +53,11 @@ def hog_features(
     )
     blocks_across = size // cell - cells_per_block + 1
     width = blocks_across**2 * cells_per_block**2 * orientations
-    found = np.empty((len(points), width), np.float32)
-    for start in range(0, len(points), BATCH):
-        own = slice(start, start + BATCH)
-        pictures = _draw(points[own], length[own], size, stroke_width)
+    count = len(strokes.length)
+    found = np.empty((count, width), np.float32)
+    for start in range(0, count, BATCH):
+        part = Strokes(*(values[start : start + BATCH] for values in strokes))
+        pictures = _draw(part, size, stroke_width)
         for place, picture in enumerate(pictures, start):
             found[place] = describe(picture)
     return found
@@ -77,20 +76,17 @@ def hog_of_split(
     Raises DataError when the folder cannot be used.
     """
     for scan in scan_feed(folder, split, batch=batch, points=points):
-        own = scan.mask
-        strokes = scan.batch.inputs
-        features = hog_features(strokes.points[own], strokes.length[own], **how)
-        yield features, scan.batch.label[own]
+        own = Strokes(*(values[scan.mask] for values in scan.batch.inputs))
+        yield hog_features(own, **how), scan.batch.label[scan.mask]
 
 
-def _draw(points: np.ndarray, length: np.ndarray, size: int, stroke_width: float) -> np.ndarray:
+def _draw(strokes: Strokes, size: int, stroke_width: float) -> np.ndarray:
     """Pictures f32[b s s]; short batches are padded, so one compiled program draws all."""
-    count = len(points)
-    missing = BATCH - count
-    points = np.pad(points, ((0, missing), (0, 0), (0, 0)))
-    length = np.pad(length, (0, missing))
-    strokes = Strokes.of(points, length)
-    pictures = _rasterize(strokes, size=size, stroke_width=stroke_width)
+    count = len(strokes.length)
+    padded = (
+        np.pad(values, [(0, BATCH - count)] + [(0, 0)] * (values.ndim - 1)) for values in strokes
+    )
+    pictures = _rasterize(Strokes(*padded), size=size, stroke_width=stroke_width)
     return np.asarray(pictures)[:count, ..., 0]
 
 
