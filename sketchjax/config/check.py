@@ -6,7 +6,7 @@ import ast
 import csv
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -25,7 +25,7 @@ _KINDS = {
     tuple: "a tuple",
     dict: "a section of fields",
 }
-_DEEPEST = 8  # no field lies deeper; a section that holds itself ends here
+_DEEPEST = 5  # no field lies deeper; a section that holds itself ends here
 
 
 class Section(dict[str, Any]):
@@ -90,8 +90,8 @@ def problems_of(config: ConfigDict, devices: int) -> list[str]:
     for section, order in ROWS.items():
         if (gap := _first_gap(held, section)) is not None:
             missing[gap] = None
-        # The rules about rows would only repeat that these are no rows.
-        if not _are_rows(_at(held, section), fields.get(order, ())):
+        # The rules about rows would only repeat what is wrong with these.
+        if not _are_rows(held, section, fields):
             fields.pop(order, None)
     problems += [f"{path} is missing; start from sketchjax.config.default()" for path in missing]
     return sorted(problems) + broken_relations(fields, devices)
@@ -134,10 +134,16 @@ def _at(held: Section, path: str) -> Any:
     return found
 
 
-def _are_rows(rows: Any, order: Iterable[str]) -> bool:
-    """Whether it is a section, and each of its rows that the order names is one."""
+def _are_rows(held: Section, section: str, fields: Mapping[str, Any]) -> bool:
+    """Whether it is a section, and each row that its order names has a valid field.
+
+    fields: those that are valid.
+    """
+    rows = _at(held, section)
     return isinstance(rows, Section) and all(
-        isinstance(rows[name], Section) for name in order if name in rows
+        any(path.startswith(f"{section}.{name}.") for path in fields)
+        for name in fields.get(ROWS[section], ())
+        if name in rows
     )
 
 

@@ -323,7 +323,7 @@ def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
         ]
     categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
     trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
-    if categories and classes > trained:
+    if classes and categories and classes > trained:
         return [
             f"{path}.classes={classes}, but data.categories has {max(0, trained)} for training; "
             "ask for at most that many"
