@@ -128,13 +128,13 @@ def ranking_table(results: Mapping[str, Any]) -> Table | None:
         "map_best": "best order",
         "map_stable": "stable sort",
         **{f"{PRECISION}{k}": f"P@{k}" for k in sorted({k for r in rankings for k in ranks(r)})},
-        "queries_count": "number of queries",
-        "gallery_count": "size of gallery",
+        "queries_count": "query count",
+        "gallery_count": "gallery size",
     }
     rows = tuple(tuple(ranking.get(key) for key in columns) for ranking in rankings)
     caption = (
-        "Every ranking of this run; the scores above are of the first. MAP is the expected value "
-        "over all orders inside ties, between those of the worst and of the best order."
+        "Every ranking of this run; the scores above are those of the first. MAP is the expected "
+        "value over all orders within ties; the worst and the best order are its bounds."
     )
     return Table("rankings", caption, tuple(columns.values()), rows)
 

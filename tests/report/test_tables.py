@@ -148,7 +148,7 @@ def test_several_rankings_are_one_table():
     ]
     assert [row["P@50"] for row in found] == [None, 0.25]
     assert "P@200" not in table.columns, "no ranking has it"
-    assert (found[0]["number of queries"], found[1]["size of gallery"]) == (30, 900)
+    assert (found[0]["query count"], found[1]["gallery size"]) == (30, 900)
 
 
 def test_csv_keeps_full_precision_and_quotes_what_needs_it():
