@@ -27,7 +27,7 @@ from benchmarks.feed import data_folder
 from benchmarks.record import parser, peak_memory_bytes, report
 from benchmarks.timing import in_turn
 from sketchjax import parallel
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.retrieval.encode import Encoder
 

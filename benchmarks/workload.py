@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.record import REPOSITORY
 from sketchjax import parallel
 from sketchjax.config import Config
-from sketchjax.data.feed.streaming import pad
+from sketchjax.data.feed.batch import pad
 from sketchjax.data.folder.shards import Shards
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network

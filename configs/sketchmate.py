@@ -40,13 +40,13 @@ def get_config(argument: str = "64"):
     config.drawing.stroke_width = 1.5
     config.model.bits = int(bits)
     config.model.dtype = "bfloat16"
-    config.model.cnn.width = 1.0
-    config.model.cnn.stem_stride = 4
-    config.model.cnn.batch_norm = True
-    config.model.cnn.dropout = 0.5
-    config.model.rnn.hidden = 512
-    config.model.rnn.layers = 2
-    config.model.rnn.implementation = "fused"
+    config.model.encoders.cnn.width = 1.0
+    config.model.encoders.cnn.stem_stride = 4
+    config.model.encoders.cnn.batch_norm = True
+    config.model.encoders.cnn.dropout = 0.5
+    config.model.encoders.rnn.hidden = 512
+    config.model.encoders.rnn.layers = 2
+    config.model.encoders.rnn.implementation = "fused"
     config.train.batch_size = 256
     for stage, epochs in (("cnn", 20), ("rnn", 20), ("joint", 5), ("center", 5), ("full", 5)):
         config.stages[stage].epochs = epochs
@@ -59,7 +59,7 @@ def get_config(argument: str = "64"):
 def paper_recipe(config):
     """Section 4.1 to the letter: no normalisation, Adam at 0.01 divided by 10 every 10 epochs."""
     config.model.dtype = "float32"
-    config.model.cnn.batch_norm = False
+    config.model.encoders.cnn.batch_norm = False
     config.train.weight_decay = 0.0
     config.train.clip_norm = 0.0
     for stage in config.stages.values():

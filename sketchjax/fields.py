@@ -80,8 +80,10 @@ def names(**more: Any) -> Field:
 def _range_text(least: float, most: float) -> str:
     if most in (LARGEST_INT, LARGEST_FLOAT):
         return f"must be at least {least:g}"
-    return f"must be {least:g} to {most:,}" if isinstance(most, int) else (
-        f"must be {least:g} to {most:g}"
+    return (
+        f"must be {least:g} to {most:,}"
+        if isinstance(most, int)
+        else (f"must be {least:g} to {most:g}")
     )
 
 

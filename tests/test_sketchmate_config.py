@@ -10,8 +10,8 @@ import pytest
 
 from sketchjax import parallel
 from sketchjax.config import validate
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import Batch
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks

@@ -71,7 +71,7 @@ def fit_data(config):
     config.augmentation.deform = 0.03
     config.augmentation.flip = 0.3
     config.augmentation.anisotropy = 0.15
-    config.model.rnn.implementation = "fused"
+    config.model.encoders.rnn.implementation = "fused"
     config.train.inner_steps = 8
     config.train.outer_steps = 4
     config.stages.center.losses.center = 1.0
@@ -85,12 +85,12 @@ def fit_two_cores(study):
     config = study.base
     config.data.points = 64
     config.drawing.size = 40
-    config.model.cnn.width = 0.375
-    config.model.cnn.stem_stride = 2
-    config.model.cnn.dense_features = 512
-    config.model.cnn.dropout = 0.3
-    config.model.rnn.hidden = 96
-    config.model.rnn.dropout = 0.1
+    config.model.encoders.cnn.width = 0.375
+    config.model.encoders.cnn.stem_stride = 2
+    config.model.encoders.cnn.dense_features = 512
+    config.model.encoders.cnn.dropout = 0.3
+    config.model.encoders.rnn.hidden = 96
+    config.model.encoders.rnn.dropout = 0.1
     config.train.batch_size = 64
     config.train.head_rate = 10.0
     study.head_rates = ((32, 5.0), (64, 2.5))

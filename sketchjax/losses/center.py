@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from sketchjax.errors import DataError
-from sketchjax.losses.loss import Setup, TrainingPart
+from sketchjax.losses.loss import Loss, Memory, Setup, TrainingPart
 
 
 def center(features: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:
@@ -62,3 +63,15 @@ def class_centers(
             "bounds, so they have no class centre; give each category at least 3 for training"
         )
     return (sums / np.maximum(counts, 1)[:, None]).astype(np.float32)
+
+
+def no_centers(setup: Setup) -> Memory:
+    """A memory of class centres, all zero."""
+    return {"centers": jnp.zeros((setup.classes, setup.width))}
+
+
+LOSS = Loss(
+    lambda seen: center(seen.features, seen.memory["centers"], seen.labels),
+    blank=no_centers,
+    begin=first_centers,
+)

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from sketchjax.losses.center import center
+from sketchjax.losses.center import center, no_centers
+from sketchjax.losses.loss import Loss, LossInputs, Memory
 
 
 def common_center(features: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:
@@ -33,3 +34,15 @@ def move_centers(
     away = jax.ops.segment_sum(centers[labels] - features, labels, num_segments=classes)
     counts = jax.ops.segment_sum(jnp.ones(labels.shape, centers.dtype), labels, classes)
     return centers - rate * away / (1 + counts)[:, None]
+
+
+def _moved(seen: LossInputs) -> Memory:
+    centers = move_centers(seen.features, seen.memory["centers"], seen.labels, **seen.settings)
+    return {"centers": centers}
+
+
+LOSS = Loss(
+    lambda seen: common_center(seen.features, seen.memory["centers"], seen.labels),
+    blank=no_centers,
+    move=_moved,
+)

@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.loss import Loss
+
 
 def contrastive(
     activations: jax.Array,
     labels: jax.Array,
     *,
-    margin: float | None = None,
+    margin: float = 0.0,
     alpha: float = 0.01,
 ) -> jax.Array:
     """Mean over all unordered pairs of the batch of
@@ -19,7 +21,8 @@ def contrastive(
     that grows with the square of the batch, and its mean does not.
 
     activations: f[b d], real outputs u before any sigmoid, to lie near -1 and 1; labels: i[b].
-    margin: m, by default 2 d: as much as d / 2 different bits, each of squared distance 4.
+    margin: m, in squared distance; 0, the default, means 2 d: d / 2 different bits of 4 each.
+    alpha: weight of the pull towards -1 and 1, by default 0.01.
     Returns f[].
     Raises ValueError when the two differ in b, or b < 2.
     """
@@ -28,7 +31,7 @@ def contrastive(
     count, bits = activations.shape
     if count < 2:
         raise ValueError("a batch of one sketch has no pairs; take at least two")
-    if margin is None:
+    if not margin:
         margin = 2.0 * bits
     outputs = activations.astype(jnp.float32)
     # By a matmul, not from f[b b d] differences; without square roots, whose gradient is infinite
@@ -42,3 +45,6 @@ def contrastive(
     pairs = 0.5 * pulled_or_pushed.sum() / (count * (count - 1))
     # Each sketch is in as many pairs as any other, and a pair has two.
     return pairs + 2 * alpha * jnp.abs(jnp.abs(outputs) - 1).sum(-1).mean()
+
+
+LOSS = Loss(lambda seen: contrastive(seen.activations, seen.labels, **seen.settings))

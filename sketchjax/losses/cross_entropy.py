@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.loss import Loss
+
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean of -log softmax(logits)_label.
@@ -14,3 +16,6 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} differ in b")
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -jnp.take_along_axis(log_probability, labels[:, None], axis=1).mean()
+
+
+LOSS = Loss(lambda seen: cross_entropy(seen.logits, seen.labels))

@@ -15,9 +15,11 @@ Memory = dict[str, Any]
 class LossInputs(NamedTuple):
     """What a loss can see of a batch.
 
-    logits: f[b l]; labels: i[b]; features: f[b d], in (0, 1) where they are of a hash layer;
-    activations: f[b d], the same before the sigmoid; both None while one branch trains alone.
-    codes: f[b d] of 0 and 1, fixed; memory: arrays by name; both the loss's own.
+    logits: f[b l]; labels: i[b].
+    features: f[b d] of the head, in (0, 1) for a hash layer; activations: f[b d], the same before
+      the head's nonlinearity; both None where a stage reads a single encoder.
+    codes: f[b d] of 0 and 1, fixed; memory: arrays by name; settings: numbers by name. These three
+      are the loss's own.
     """
 
     logits: jax.Array
@@ -26,6 +28,7 @@ class LossInputs(NamedTuple):
     activations: Any = None
     codes: Any = None
     memory: Memory = {}  # noqa: RUF012 - never written to
+    settings: dict[str, float] = {}  # noqa: RUF012 - never written to
 
 
 class TrainingPart(NamedTuple):
@@ -40,10 +43,12 @@ class TrainingPart(NamedTuple):
 class Setup:
     """What a loss may look at before its first stage.
 
-    classes, width: l and d; entropy_low, entropy_high: f[l], each class's bounds; in_training:
-    bool[l], classes that have training sketches; block_share: of the training split, in one block;
-    word_vectors: f[l e], where the objective has a loss that needs them; train: one pass over the
-    training sketches with the model as it is.
+    classes, width: l and d.
+    entropy_low, entropy_high: f[l], each class's bounds of image entropy.
+    in_training: bool[l], classes that have training sketches.
+    block_share: the share of the training split in one block.
+    word_vectors: f[l e], where a loss of the run needs them.
+    train: makes one pass over the training sketches with the model as it is.
     """
 
     classes: int
@@ -58,15 +63,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Loss:
-    """A row of the table of losses. The arrays that it remembers are part of the state.
+    """The functions of a loss, as `LOSS` in its file. What it remembers is part of the state.
 
     value: f[] of a batch.
     blank: its memory as zeros, for the shapes; None: it remembers nothing.
     begin: its memory before its first stage; None: as blank.
-    codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once for each
-    block with the parameters fixed; average: the mean over devices.
+    codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once per
+      block with the parameters fixed; average: the mean over devices.
     move: the memory after each step.
-    whole_batch: it compares sketches with each other, so it sees those of all devices.
     """
 
     value: Callable[[LossInputs], jax.Array]
@@ -74,4 +78,3 @@ class Loss:
     begin: Callable[[Setup], Memory] | None = None
     codes: Callable[[Memory, Any, Any, Callable], tuple[jax.Array, Memory]] | None = None
     move: Callable[[LossInputs], Memory] | None = None
-    whole_batch: bool = False

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.loss import Loss
+
 
 def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
     """Mean squared distance of a code feature to its fixed binary code, summed over the bits.
@@ -18,3 +20,9 @@ def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
 def nearest_codes(features: jax.Array) -> jax.Array:
     """The codes nearest to features f[n d] in (0, 1) (eq. 1): f32[n d] of 0 and 1."""
     return (features > 0.5).astype(jnp.float32)
+
+
+LOSS = Loss(
+    lambda seen: quantization(seen.features, seen.codes),
+    codes=lambda memory, features, labels, average: (nearest_codes(features), memory),
+)

@@ -49,6 +49,7 @@ class Progress:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     detours: dict[str, int] = field(default_factory=dict)
+    pretrained: list[str] = field(default_factory=list)
 
 
 class Checkpoints:

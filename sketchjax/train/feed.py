@@ -1,7 +1,7 @@
 """Where a stage's batches come from: read by the host as it goes, or held by the devices.
 
-Both give the same batches in the same order (`data.feed.Order`), so a run may be stopped with one
-and go on with the other. A feed's position is the number of blocks that it has given.
+Both give the same batches in the same order (`data.feed.order`), so a run may be stopped with one
+and resumed with the other. A feed's position is the number of blocks that it has given.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import BalancedOrder, Order
-from sketchjax.data.feed.streaming import Batch, train_feed
+from sketchjax.data.feed.streaming import train_feed
 from sketchjax.ops import resident
 from sketchjax.ops.resident import Resident
 from sketchjax.train.step import Minibatch
@@ -23,7 +24,8 @@ from sketchjax.train.step import Minibatch
 class Feed(Protocol):
     """What a stage's loop asks for.
 
-    held: what the devices keep, an argument of every dispatch; position: blocks given so far.
+    held: what the devices keep, an argument of every dispatch.
+    position: blocks given so far.
     """
 
     order: Order
@@ -70,7 +72,7 @@ class StreamFeed:
 
 
 class Places(NamedTuple):
-    """Batches by their places alone: place i32[b]; first, i32[], the batch's first place in its
+    """Batches by their places only: place i32[b]; first, i32[], the batch's first place in its
     epoch; keys u32[r] of the epoch.
     """
 
@@ -99,8 +101,8 @@ class ResidentFeed:
             index = item.index
         else:
             index = resident.permute(item.first + item.place, self.order.size, item.keys)
-        points, length, label = resident.take(held, index, self._points)
-        return Minibatch(points, length, label, item.place)
+        inputs, label = resident.take(held, index, self._points)
+        return Minibatch(inputs, label, item.place)
 
     def take(self, blocks: int) -> Places | Picked:
         if isinstance(self.order, BalancedOrder):
@@ -119,7 +121,7 @@ class ResidentFeed:
         )
 
     def _pick(self, blocks: int) -> Picked:
-        """Where an order is no plain shuffle the host computes it: 4 bytes a sketch."""
+        """Where an order is not a plain shuffle the host computes it: 4 bytes per sketch."""
         place = own_places(self.order)
         picked = np.stack([self.order.places(self.position + n) for n in range(blocks)])
         self.position += blocks
@@ -141,18 +143,15 @@ def own_places(order: Order, devices: int | None = None) -> np.ndarray:
 def arrange(blocks: list[Batch], order: Order, devices: int | None = None) -> Minibatch:
     """m blocks of k * b sketches of this process as one Minibatch [devices m k b/devices ...].
 
-    devices: all of this process, where no number is given.
+    devices: how many the batch is divided over; by default all of this process.
     """
-    points, length, label = (
-        np.stack([getattr(block, name) for block in blocks])
-        for name in ("points", "length", "label")
-    )
     place = own_places(order, devices)
     shape = (len(blocks), order.inner_steps, place.size)
-    arrays = (
-        points.reshape(*shape, *points.shape[2:]),
-        length.reshape(shape),
-        label.reshape(shape),
-        np.broadcast_to(place.ravel(), shape),
-    )
+
+    def stacked(*parts: np.ndarray) -> np.ndarray:
+        whole = np.stack(parts)
+        return whole.reshape(*shape, *whole.shape[2:])
+
+    inputs, label = jax.tree.map(stacked, *((block.inputs, block.label) for block in blocks))
+    arrays = (inputs, label, np.broadcast_to(place.ravel(), shape))
     return Minibatch(*parallel.split(arrays, len(place), axis=2))

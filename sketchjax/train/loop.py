@@ -194,4 +194,4 @@ def _check_skipped(
 
 
 def _remedy(stage: str) -> str:
-    return f"lower stages.{stage}.learning_rate, or set train.clip_norm or model.cnn.batch_norm"
+    return f"lower stages.{stage}.learning_rate, or set train.clip_norm or an encoder' batch_norm"

@@ -12,33 +12,18 @@ from typing import Any
 
 import orjson
 
-from sketchjax.config import FREE_SECTIONS, Config, default, flat
+from sketchjax.config import Config, default, flat, is_fixed, is_resumable
 from sketchjax.errors import ConfigError, on_disk
 from sketchjax.files import write_whole
 
 LOCK = ".lock"
 
-# Fields that may change between two calls on one workdir, as they do not change the figures. The
-# feed's position is a number of blocks, so that feeds and their processes may take turns.
-FREE_FIELDS = (
-    "name",
-    "debug",
-    "data.feed",
-    "train.checkpoint_seconds",
-    "train.keep_checkpoints",
-    "train.max_skipped",
-    "train.workers",
-    "profile.steps",
-    "evaluation.queries_shown",
-    "evaluation.retrieved",
-)
-
 
 def check_config(config: Config, workdir: Path) -> None:
-    """Refuse to go on with another config than the one that WORKDIR/config.json keeps, if any.
+    """Refuse another config than the one that WORKDIR/config.json keeps, if there is one.
 
-    A field that the project has gained since counts as its default.
-    Raises ConfigError naming the fields that differ, or when the workdir is no folder; DiskError.
+    A field that the project has gained since then counts as its default.
+    Raises ConfigError naming the fields that differ, or when the workdir is a file; DiskError.
     """
     path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
@@ -56,18 +41,17 @@ def check_config(config: Config, workdir: Path) -> None:
     if differing:
         raise ConfigError(
             [
-                f"{workdir} holds a run of another config; give it its own again to go on with "
-                "it, or use another --workdir for a new run",
+                f"{workdir} holds a run of another config; give it that config again to resume it, "
+                "or use another --workdir for a new run",
                 *differing,
             ]
         )
 
 
 def keep_config(config: Config, workdir: Path) -> None:
-    """Keep the config in WORKDIR/config.json; refuse to go on with another one.
+    """Keep the config in WORKDIR/config.json; refuse another one than it has.
 
-    Two processes at once must not do this: it is for the one that has the workdir alone.
-    Raises as `check_config` does.
+    Only for the process that holds the workdir's lock. Raises as `check_config` does.
     """
     check_config(config, workdir)
     path = workdir / "config.json"
@@ -78,17 +62,15 @@ def keep_config(config: Config, workdir: Path) -> None:
 
 def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """One line for each field that may not change and did. Both: `section.field`: value."""
-    usual = {
-        name: value
-        for name, value in _plain(default()).items()
-        # In these, a name that is missing is not there.
-        if not name.startswith(tuple(f"{section}." for section in FREE_SECTIONS))
-    }
+    usual = _plain(default())
+    # In sections of rows and losses, a name that is missing is not there.
+    usual = {path: value for path, value in usual.items() if is_fixed(path)}
     before, now = usual | before, usual | now
     return [
         f"{name}: before {_shown(before, name)}, now {_shown(now, name)}"
-        for name in sorted({*before, *now} - {*FREE_FIELDS})
-        if name not in before or name not in now or before[name] != now[name]
+        for name in sorted({*before, *now})
+        if not is_resumable(name)
+        and (name not in before or name not in now or before[name] != now[name])
     ]
 
 
@@ -103,10 +85,10 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 
 @contextmanager
 def alone(workdir: Path) -> Iterator[str]:
-    """Hold the workdir's lock, which ends with the process however it ends; makes the folder.
+    """Hold the workdir's lock, which the process loses however it ends; makes the folder.
 
-    Yields what is to be told: where the process before was on another machine and did not come to
-    its end, as some network file systems do not share locks; empty otherwise.
+    Yields a warning where the previous process was on another machine and did not finish, as some
+    network file systems do not share locks; empty otherwise.
     Raises ConfigError naming the process that holds it; DiskError.
     """
     what = f"--workdir {workdir} cannot be used"
@@ -120,7 +102,7 @@ def alone(workdir: Path) -> Iterator[str]:
         try:
             yield left
         finally:
-            # The lock's own end says so to a process here, an empty file to one elsewhere.
+            # A process here sees that the lock is free, one elsewhere that the file is empty.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
     finally:
@@ -133,15 +115,15 @@ def _check_folder(workdir: Path) -> None:
 
 
 def _lock(descriptor: int, workdir: Path) -> str:
-    """Take the lock and write who holds it; what is to be told of the holder before."""
+    """Take the lock and write who holds it; returns a warning about the previous holder."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         raise ConfigError(
-            f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait for its "
-            "end, stop it, or use another --workdir"
+            f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait until it "
+            "finishes, stop it, or use another --workdir"
         ) from None
     before, host = _holder(descriptor)
     here = socket.gethostname()
@@ -152,8 +134,8 @@ def _lock(descriptor: int, workdir: Path) -> str:
     if host in ("", here):
         return ""
     return (
-        f"the run before in {workdir} did not come to its end: {before}; if it still goes on, "
-        "its machine's locks do not reach this one: stop one of the two"
+        f"the previous run in {workdir} did not finish: {before}; if it is still running, its "
+        "machine's locks do not reach this one: stop one of the two"
     )
 
 
@@ -164,4 +146,4 @@ def _holder(descriptor: int) -> tuple[str, str]:
         host = str(content["host"])
         return f"process {content['pid']} on {host}, since {content['since']}", host
     except (orjson.JSONDecodeError, TypeError, KeyError):
-        return "which one is not known", ""
+        return "an unknown process", ""

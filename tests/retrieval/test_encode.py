@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sketchjax.config import default
-from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.feed.batch import Batch
 from sketchjax.models.network import build
 from sketchjax.retrieval.encode import Encoder, binarize, concatenate
 

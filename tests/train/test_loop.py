@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from small_network import CLASSES, POINTS, small_stage, small_state, small_training
 
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import Batch
 from sketchjax.errors import NotFiniteError
 from sketchjax.train.feed import StreamFeed, arrange
 from sketchjax.train.loop import check_state, run_stage

@@ -79,7 +79,7 @@ def test_a_balanced_order_knows_the_labels_of_what_takes_part(folder, unseen):
 
 def test_what_kept_out_categories_leave_may_be_too_little(folder):
     split = split_of(folder, "cat", "sun")
-    with pytest.raises(ConfigError, match="classes_per_batch=4, but 2 classes"):
+    with pytest.raises(ConfigError, match=r"sampler\.classes=4: only 2 classes"):
         split.order(8, 1, (), classes=4)
     with pytest.raises(DataError, match=f"there are {split.size} training sketches"):
         split.order(split.size + 1, 1, (), classes=0)

@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.errors import ConfigError
 from sketchjax.ops.draw import rasterize
 

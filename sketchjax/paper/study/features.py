@@ -11,7 +11,7 @@ import numpy as np
 
 from sketchjax import parallel
 from sketchjax.config import Config
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.files import write_array
 from sketchjax.models import network as networks

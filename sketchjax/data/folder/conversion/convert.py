@@ -1,11 +1,13 @@
-"""Stroke files of any known format into a data folder: ArrayRecord shards and a manifest.
+"""Convert sketch files of any known format to a data folder: ArrayRecord shards and a manifest.
 
-Two passes over a pool of processes. The first reads each file into a compact piece on disk
-(`pieces`); then the splits are decided over all sketches (`plan`); the second gathers, measures the
-image entropy and writes, shard by shard (`pack`). Pieces and finished shards survive a kill and are
-used again; `manifest.json` is written last. Memory: 120 bytes a sketch at the decision (6 GB for
-the 50 million drawings of QuickDraw), and 250 MB a process. Disk: all points once more, 140 bytes
-a sketch, in `OUT/.partial` until the end.
+There are two passes over a pool of processes. The first reads each file into a compact piece on
+disk (`pieces`). Then the splits are decided over all sketches (`plan`). The second pass gathers the
+sketches of each shard, measures their image entropy and writes them (`pack`). Pieces and finished
+shards survive a kill and are used again; `manifest.json` is written last.
+
+Memory: 120 bytes per sketch when the splits are decided (6 GB for the 50 million drawings of
+QuickDraw), and 250 MB per process. Disk: a second copy of all points, 140 bytes per sketch, in
+`OUT/.partial` until the end.
 """
 
 from __future__ import annotations
@@ -32,8 +34,7 @@ from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan
 from sketchjax.data.folder.conversion.progress import Bar, progress_bars
 from sketchjax.data.folder.conversion.summary import bad_records, summarize
 from sketchjax.data.folder.conversion.workers import Pool
-from sketchjax.data.folder.manifest import NAME, Manifest, differences
-from sketchjax.data.folder.manifest_rules import SHARD_PATTERN
+from sketchjax.data.folder.manifest import NAME, SHARD_PATTERN, Manifest, differences, listed
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
@@ -56,20 +57,27 @@ def convert(
     workers: int | None = None,
     progress: bool = True,
 ) -> Manifest:
-    """Convert sketch files and folders of them into the data folder `out`.
+    """Convert sketch files and folders of them to the data folder `out`.
 
+    The same sources, settings and seed give the same bytes for any number of workers. A folder that
+    already holds the same conversion is left as it is.
+
+    sources: sketch files, and folders of them at any depth.
+    out: the folder to write.
     splits: counts (int) or fractions (float) of each category by split, or a CSV `key_id,split`;
-      None is `splits.DEFAULT_FRACTIONS`. What it guarantees when files are added: see `splits`.
-    categories: use these alone. recognized_only: use only what is known to be recognised.
-    min_per_category: leave out categories with fewer sketches; max_per_category: use at most so
-      many of each, chosen by hash.
-    on_bad: "stop" raises DataError at the first bad record and when a category has too few
-      sketches; "skip" goes on, counts and lists them in the manifest.
-    workers: processes; None is one for each core at hand, 1 works in this process.
-    The same sources, settings and seed give the same bytes, whatever the workers. A folder that
-    holds the same conversion already is left as it is.
+      None is `splits.DEFAULT_FRACTIONS`. `splits` says what holds when files are added.
+    categories: use only these; None uses all.
+    recognized_only: use only drawings that the game is known to have recognised.
+    min_per_category: leave out categories with fewer sketches.
+    max_per_category: use at most this many of each category, chosen by hash; None uses all.
+    shards: files per split.
+    seed: the key of the splits and of the order.
+    on_bad: "stop" raises DataError at the first bad record, and if a category has too few
+      sketches; "skip" continues and records them in the manifest.
+    workers: processes; None is one per available core, 1 works in this process.
+    progress: whether to show progress bars on stderr.
     Raises DataError for bad input and for a folder that holds another conversion, ConfigError for
-    settings that cannot be.
+    invalid settings.
     """
     _check(shards, on_bad, min_per_category, max_per_category, workers)
     out = Path(out)
@@ -81,10 +89,10 @@ def convert(
     paths, strangers = _find(sources, out, skip)
     names = _names([*paths, *strangers])
     settings = _settings(selection, filters, on_bad)
-    listed = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
-    finished = _finished(out, settings, listed)
+    files = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
+    finished = _finished(out, settings, files)
     if finished is not None:
-        console.print(f"{out} holds this conversion already: nothing to do")
+        console.print(f"{out} already holds this conversion: nothing to do")
         return finished
     processes = workers or len(os.sched_getaffinity(0))
     with _working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
@@ -92,7 +100,7 @@ def convert(
         plan = make_plan(pieces, selection)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
         bad, bad_listed = bad_records(pieces, [names[path] for path in strangers])
-        manifest = summarize(plan, packed, settings, listed, bad, bad_listed)
+        manifest = summarize(plan, packed, settings, files, bad, bad_listed)
         _remove_stale(out, manifest)
         manifest.save(out)
     return manifest
@@ -101,21 +109,21 @@ def convert(
 def _check(shards, on_bad, minimum, maximum, processes) -> None:
     problems = []
     if not 1 <= shards <= 99_999:
-        problems.append(f"shards={shards}: from 1 to 99,999 can be")
+        problems.append(f"shards={shards}: must be 1 to 99,999")
     if on_bad not in ("stop", "skip"):
-        problems.append(f"on_bad={on_bad!r}: it is 'stop' or 'skip'")
+        problems.append(f"on_bad={on_bad!r}: must be 'stop' or 'skip'")
     if minimum < 0:
-        problems.append(f"min_per_category={minimum}: 0 or more")
+        problems.append(f"min_per_category={minimum}: must be at least 0")
     if maximum is not None and maximum < 1:
-        problems.append(f"max_per_category={maximum}: 1 or more")
+        problems.append(f"max_per_category={maximum}: must be at least 1")
     if processes is not None and processes < 1:
-        problems.append(f"workers={processes}: 1 or more")
+        problems.append(f"workers={processes}: must be at least 1")
     if problems:
         raise ConfigError(problems)
 
 
 def _find(sources: Iterable[str | Path], out: Path, skip: bool) -> tuple[list[Path], list[Path]]:
-    """The sketch files among the sources, and (when skipping) named files of no known format."""
+    """The sketch files among the sources and, with `skip`, named files of no known format."""
     known, strangers = [], []
     for source in map(Path, sources):
         named = source.name.lower().endswith(formats.EXTENSIONS)
@@ -125,14 +133,14 @@ def _find(sources: Iterable[str | Path], out: Path, skip: bool) -> tuple[list[Pa
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Names for messages and manifest: relative to the folder that holds all, so that the same
-    drawings elsewhere give the same bytes."""
+    """Names for messages and manifest: relative to the folder that holds all of them, so that the
+    same drawings elsewhere give the same bytes."""
     top = os.path.commonpath([path.absolute().parent for path in paths])
     return {path: path.absolute().relative_to(top).as_posix() for path in paths}
 
 
 def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, Any]:
-    """Everything that decides the bytes, besides the sources."""
+    """Everything that decides the bytes, except the sources."""
     return {
         "splits": selection.rule.settings(),
         "seed": selection.seed,
@@ -152,9 +160,9 @@ def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, 
 
 
 def _finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manifest | None:
-    """The manifest of a finished conversion in `out`, None when there is none.
+    """The manifest of a finished conversion in `out`, or None.
 
-    Raises DataError when it is another conversion than the one asked.
+    Raises DataError if it is not the conversion asked for.
     """
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder to write to")
@@ -166,11 +174,9 @@ def _finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manif
     asked = {source["name"]: source["bytes"] for source in sources}
     lines += differences(there, asked, "source file ")
     if lines:
-        shown = [f"  - {line}" for line in lines[:10]]
-        shown += [f"  - and {len(lines) - 10} more"] if len(lines) > 10 else []
         raise DataError(
             f"{out} holds another conversion; name another folder, or delete it first. "
-            "They differ in:\n" + "\n".join(shown)
+            f"They differ in:\n{listed(lines, 10)}"
         )
     for shard in (shard for split in manifest.shards.values() for shard in split):
         path = out / shard.name
@@ -181,9 +187,9 @@ def _finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manif
 
 @contextmanager
 def _working_folder(out: Path) -> Iterator[Path]:
-    """The folder of what is not finished, locked against a second conversion to the same place.
+    """The folder of unfinished work, locked against a second conversion to the same place.
 
-    It is removed at the end, and kept after an error or a kill.
+    It is removed at the end, but kept after an error or a kill.
     """
     partial = out / PARTIAL
     try:
@@ -195,11 +201,13 @@ def _working_folder(out: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise DataError(f"another conversion is writing to {out}; wait for its end") from error
+            raise DataError(
+                f"another conversion is writing to {out}; wait until it finishes"
+            ) from error
         try:
             yield partial
         except OSError as error:
-            raise DataError(f"cannot write to {out}: {error}; what is finished is kept") from error
+            raise DataError(f"cannot write to {out}: {error}; finished work is kept") from error
         shutil.rmtree(partial)
 
 
@@ -212,7 +220,7 @@ def _read_all(
     pool: Pool,
     bars: Progress,
 ) -> list[Piece]:
-    """First pass: a piece of every file, in the order of the files."""
+    """First pass: one piece per file, in the order of the files."""
     folder = partial / "pieces"
     folder.mkdir(exist_ok=True)
     bases = [folder / piece_name(path, filters, skip) for path in paths]
@@ -221,7 +229,7 @@ def _read_all(
         if stale.stem not in known:
             stale.unlink()
     missing = [number for number, base in enumerate(bases) if not is_whole(base)]
-    # The largest first, so that no worker is left alone with one at the end.
+    # The largest first, so that the workers finish at about the same time.
     missing.sort(key=lambda number: -paths[number].stat().st_size)
     bar = Bar(bars, "reading", "files", len(paths), len(paths) - len(missing))
     tasks = (
@@ -242,23 +250,23 @@ def _pack_all(
     pool: Pool,
     bars: Progress,
 ) -> dict[str, list[tuple[pack.Packed, np.ndarray]]]:
-    """Second pass: every shard, by split; each with the entropies of its sketches."""
+    """Second pass: the shards by split, each with the entropies of its sketches."""
     identity = orjson.dumps([settings, [piece.base.name for piece in pieces]])
     notes = partial / f"shards-{hashlib.sha256(identity).hexdigest()[:32]}"
     for stale in set(partial.glob("shards-*")) - {notes}:
         shutil.rmtree(stale)
     notes.mkdir(exist_ok=True)
     bases = [piece.base for piece in pieces]
-    listed = list(plan.shard_rows())
-    packed = {name: pack.kept(out / name, notes) for _, name, _ in listed}
-    missing = [(name, rows) for _, name, rows in listed if packed[name] is None]
-    bar = Bar(bars, "writing", "shards", len(listed), len(listed) - len(missing))
+    shards = list(plan.shard_rows())
+    packed = {name: pack.kept(out / name, notes) for _, name, _ in shards}
+    missing = [(name, rows) for _, name, rows in shards if packed[name] is None]
+    bar = Bar(bars, "writing", "shards", len(shards), len(shards) - len(missing))
     tasks = ((pack.pack_shard, (out / name, notes, rows, bases)) for name, rows in missing)
     for index, result in pool.run(tasks, bar.sketches):
         packed[missing[index][0]] = result
         bar.finished()
     found: dict[str, list] = {split: [] for split in SPLITS}
-    for split, name, _ in listed:
+    for split, name, _ in shards:
         found[split].append((packed[name], pack.kept_entropies(name, notes)))
     return found
 

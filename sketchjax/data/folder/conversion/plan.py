@@ -1,4 +1,4 @@
-"""Between the two passes of a conversion: which sketch goes to which record of which shard."""
+"""Between the two passes of a conversion: which sketch becomes which record of which shard."""
 
 from __future__ import annotations
 
@@ -9,28 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from sketchjax.data.folder.conversion.pieces import Piece
-from sketchjax.data.folder.manifest_rules import MOST_CATEGORIES
-from sketchjax.data.folder.splits import (
-    LEFT_OUT,
-    SPLITS,
-    SplitFile,
-    SplitRule,
-    keyed_hash,
-    rank_within,
-)
+from sketchjax.data.folder.hashing import keyed_hash, rank_within
+from sketchjax.data.folder.manifest import MOST_CATEGORIES
+from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, SplitFile, SplitRule
 from sketchjax.errors import DataError
 
-# Where a record comes from (piece, start: its first point there) and what its header says.
+# Where a record comes from (its piece, and its first point there) and its header.
 ROW = np.dtype(
     [("piece", "<u4"), ("start", "<i8"), ("length", "<u2"), ("label", "<u2"), ("key_id", "<u8")]
 )
 
-_CAP_KEY = 1  # the cap's hash is not the split's: a cap must not favour the first split's band
+_CAP_KEY = 1  # not the splits' hash: a cap must not favour the first split's band
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides which sketches of the pieces are used. See `convert.convert`."""
+    """What decides which sketches of the pieces are used; the settings are `convert.convert`'s."""
 
     rule: SplitRule
     seed: int
@@ -58,7 +52,7 @@ class Plan:
     dropped: dict[str, str]
 
     def shard_rows(self) -> Iterator[tuple[str, str, np.ndarray]]:
-        """Split, file name and rows of every shard; a split without sketches has none."""
+        """Split, file name and rows of every shard; a split without sketches has no shards."""
         for number, split in enumerate(SPLITS):
             first = number * self.shards
             if self.edges[first] == self.edges[first + self.shards]:
@@ -76,9 +70,9 @@ class Plan:
 def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     """Choose the sketches and put them in order: by split, shard, and keyed hash.
 
-    The order says nothing of files or categories: it is a shuffle already, and the same whatever
-    the order of the files. Raises DataError when a category has too few sketches (unless bad input
-    is skipped: then the category is dropped) or none is left.
+    The order does not depend on files or categories: it is a shuffle, and the same for any order of
+    the files. Raises DataError if a category has too few sketches (with `skip` it is dropped
+    instead) or no sketch remains.
     """
     names = sorted({name for piece in pieces for name in piece.categories})
     rows = _gather(pieces, names)
@@ -108,7 +102,7 @@ def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
     """All sketches of the pieces as rows, in the order of the files."""
     labels = {name: label for label, name in enumerate(names)}
     if len(names) > MOST_CATEGORIES:
-        raise DataError(f"{len(names):,} categories found; {MOST_CATEGORIES:,} can be at most")
+        raise DataError(f"found {len(names):,} categories; the most are {MOST_CATEGORIES:,}")
     indexes = [piece.index() for piece in pieces]
     rows = np.empty(sum(map(len, indexes)), ROW)
     end = 0
@@ -146,7 +140,7 @@ def _missing(names: list[str], selection: Selection) -> dict[str, str]:
 def _filter_categories(
     rows: np.ndarray, names: list[str], selection: Selection, left_out: Counter[str]
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Drop categories below the minimum and cap the others; returns rows, and what was dropped."""
+    """Drop categories below the minimum, cap the others; returns rows and dropped categories."""
     minimum, cap = selection.min_per_category, selection.max_per_category
     counts = np.bincount(rows["label"], minlength=len(names))
     small = (counts < minimum) & (counts > 0)
@@ -161,7 +155,7 @@ def _filter_categories(
 
 
 def _too_few(short: dict[str, str], names: list[str], advice: str) -> str:
-    """The message that names the categories with too few sketches, ten at most."""
+    """The message about categories with too few sketches; it names at most ten."""
     lines = [f"  - {name}: {reason}" for name, reason in list(short.items())[:10]]
     if len(short) > 10:
         lines.append(f"  - and {len(short) - 10} more")
@@ -181,7 +175,7 @@ def _order(
     left_out: Counter[str],
     dropped: dict[str, str],
 ) -> Plan:
-    """Put the chosen rows in order and renumber the labels over the categories that have any."""
+    """Put the chosen rows in order and renumber the labels, without the empty categories."""
     chosen = np.flatnonzero(split != LEFT_OUT)
     if not len(chosen):
         raise DataError(

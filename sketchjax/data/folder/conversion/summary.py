@@ -1,4 +1,4 @@
-"""What the manifest says of a conversion, summed over its pieces and shards."""
+"""The manifest of a conversion, summed over its pieces and shards."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sketchjax.data.offsets import scale
 def bad_records(
     pieces: Sequence[Piece], strangers: Sequence[str]
 ) -> tuple[dict[str, int], list[dict]]:
-    """Bad records of all pieces: by kind, and the first ones listed."""
+    """Bad records of all pieces: counted by kind, and the first ones listed."""
     counts = Counter[str]()
     listed = []
     for name in strangers:
@@ -42,7 +42,14 @@ def summarize(
     bad: dict[str, int],
     bad_listed: list[dict],
 ) -> Manifest:
-    """Everything known at the end, summed over the shards."""
+    """The manifest, from what is known when all shards are written.
+
+    plan: the records of all shards.
+    packed: by split, the finished shards and the entropies of their sketches.
+    settings: everything that decided the conversion.
+    sources: name and bytes of each source file.
+    bad, bad_listed: of `bad_records`.
+    """
     by_category: dict[str, dict[str, int]] = {
         name: dict.fromkeys(SPLITS, 0) for name in plan.categories
     }
@@ -75,7 +82,7 @@ def summarize(
 
 
 def _thresholds(plan: Plan, entropies: list[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Entropy quantiles of each category's training sketches; 0 and 1 where it has none."""
+    """Entropy quantiles of each category's training sketches; 0 and 1 if it has none."""
     labels = plan.split_rows("train")["label"]
     values = np.concatenate(entropies) if entropies else np.zeros(0, np.float32)
     pairs = entropy.thresholds_by_label(values, labels, len(plan.categories), pack.ENTROPY_KEEP)

@@ -1,4 +1,4 @@
-"""The feeds of a run's stages, and where its training split lies: on the devices or the disk."""
+"""The feeds of a run's stages, and where its training split is: on the devices or the disk."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import jax
 import numpy as np
 from rich.filesize import decimal
 
-from sketchjax.config import Config
+from sketchjax.config import Config, StageRow
 from sketchjax.data.feed.order import Order
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import NotFiniteError
@@ -21,49 +20,46 @@ from sketchjax.files import write_whole
 from sketchjax.memory import free_bytes
 from sketchjax.ops.resident import Resident
 from sketchjax.train.feed import Feed, ResidentFeed, StreamFeed
+from sketchjax.train.reporter import Reporter
 from sketchjax.train.split import TrainingSplit
 from sketchjax.train.stages import Stage
 
-# Share of what is free that `auto` lets the data take; training needs the rest.
+# Share of the free memory that `auto` lets the data take; training needs the rest.
 RESIDENT_SHARE = 0.25
 _READ = 65_536  # sketches read at once: 10 MB
 
 
-class Voice(Protocol):
-    """Who shows how far a task is; `report.log.RunLog` is one."""
-
-    def task(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]: ...
-
-
 @dataclass
-class Feeds:
-    """The feeds of a run. folder: of the data; split: what of it takes part; workdir: of the run,
-    for what went wrong.
+class Supply:
+    """Gives each stage of a run its feed.
+
+    folder: of the data; split: what of it takes part; workdir: of the run, for a list of the
+    sketches of a batch that went wrong.
     """
 
     config: Config
     folder: Path
     split: TrainingSplit
     workdir: Path
-    log: Voice
+    reporter: Reporter
 
-    def of(self, stage: Stage, *, position: int, detour: int) -> Feed:
-        """The feed of a stage, from this block on; each stage and each detour has its own order."""
+    def feed(self, stage: Stage, *, position: int, detour: int) -> Feed:
+        """The feed of a stage, from a block on.
+
+        position: the block; detour: how often the stage went back, each time with another order.
+        """
         data, settings = self.config.data, self.config.train
-        key = (self.config.seed, stage.number, detour)
-        order = self.order(key)
+        order = self.order(stage.row, (self.config.seed, stage.row.number, detour))
         if self._resident is not None:
             return ResidentFeed(self._resident, order, points=data.points, position=position)
         return StreamFeed(
             self.folder, order, points=data.points, workers=settings.workers, position=position
         )
 
-    def order(self, key: tuple[int, ...] = ()) -> Order:
-        """The order of a key, and of the config's batches."""
+    def order(self, row: StageRow, key: tuple[int, ...] = ()) -> Order:
+        """The order of a stage's batches under a key."""
         settings = self.config.train
-        return self.split.order(
-            settings.batch_size, settings.inner_steps, key, classes=settings.classes_per_batch
-        )
+        return self.split.order(settings.batch_size, settings.inner_steps, key, classes=row.classes)
 
     @cached_property
     def choice(self) -> tuple[str, str]:
@@ -76,10 +72,10 @@ class Feeds:
         kind, _ = self.choice
         if kind != "resident":
             return None
-        return read_resident(self.folder, self.log.task, self.split.records)
+        return read_resident(self.folder, self.reporter.task, self.split.records)
 
     def with_sketches(self, error: NotFiniteError) -> NotFiniteError:
-        """The error with the sketches of its batch: some in its message, all in a file."""
+        """The error with the sketches of its batch: three in its message, all in a file."""
         if error.records is None:
             return error
         with Shards(self.folder, "train") as shards:
@@ -97,8 +93,8 @@ class Feeds:
 def choose(kind: str, folder: Path) -> tuple[str, str]:
     """`resident` or `stream` for the config's `data.feed`, and a line on why.
 
-    `auto` takes `resident` where the split needs at most a quarter of what is free on the device.
-    `resident` that cannot fit at all gives way to `stream`.
+    `auto` takes `resident` where the split needs at most a quarter of a device's free memory.
+    `resident` falls back to `stream` where the split does not fit at all.
     """
     manifest = Shards(folder, "train").manifest
     points = sum(t * number for t, number in manifest.lengths["train"].items())
@@ -128,6 +124,8 @@ def read_resident(
 ) -> Resident:
     """The training split in the host's memory, ready to be sent to the devices.
 
+    folder: of the data.
+    task: shows progress.
     wanted: i64[n], the records to take; None: all.
     """
     with Shards(folder, "train") as shards:

@@ -1,7 +1,7 @@
 """Training from the first stage to the last, across any number of interruptions.
 
-What a run goes on from is one tuple: state, feed position, progress. It is saved between two
-dispatches: every `train.checkpoint_seconds`, when a stop is asked for, and at the end of a stage.
+A run resumes from one tuple: state, feed position, progress. It is saved between two dispatches:
+every `train.checkpoint_seconds`, when a stop is asked for, and at the end of a stage.
 """
 
 import time
@@ -9,59 +9,52 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import jax
 import numpy as np
 
 from sketchjax.config import Config
 from sketchjax.errors import DataError, NotFiniteError, Stopped
-from sketchjax.losses import Setup, begin_memory, blank_memory
-from sketchjax.losses.loss import Memory, TrainingPart
+from sketchjax.losses.loss import Memory, Setup, TrainingPart
+from sketchjax.losses.objective import begin_memory, blank_memory
 from sketchjax.models.network import Network
 from sketchjax.parallel import average, gather, own_copy
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.feeds import Feeds
 from sketchjax.train.loop import Logged, check_state, run_stage
-from sketchjax.train.pretrained import first_variables, variable_shapes
+from sketchjax.train.pretrained import first_variables
 from sketchjax.train.profile import Profile
+from sketchjax.train.reporter import Reporter
 from sketchjax.train.spike import Spike, check_spike
 from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, start
 from sketchjax.train.step import Training
-
-
-class Log(Protocol):
-    """Who is told what happens; `report.log.RunLog` is one."""
-
-    def note(self, text: str) -> None: ...
-    def begin(self, stage: Stage, done: int) -> None: ...
-    def dispatch(self, stage: Stage, before: int, logged: Logged, seconds: float) -> None: ...
-    def resume_after(self, step: int) -> None: ...
-    def flush(self) -> None: ...
+from sketchjax.train.supply import Supply
 
 
 @dataclass
 class Trainer:
     """The training of one run.
 
-    feeds: of its stages; workdir: of the run; passes: over the data, for the class centres; plan:
-    the stages to run;
-    should_stop: whether a stop was asked for; progress: where the run is, with the sha256 of its
-    data; started: `time.monotonic()` when this call of the run began; word_vectors: f[l e], where
-    a loss needs them.
+    supply: gives its stages their feeds.
+    workdir: of the run.
+    plan: the stages to run.
+    passes: over the data, for the class centres.
+    should_stop: whether a stop was asked for.
+    progress: where the run is, with the sha256 of its data.
+    started: `time.monotonic()` when this call of the run began.
+    word_vectors: f[l e], where a loss needs them.
     """
 
     config: Config
-    feeds: Feeds
+    supply: Supply
     workdir: Path
     network: Network
     plan: list[Stage]
     passes: Passes
     checkpoints: Checkpoints
-    log: Log
+    reporter: Reporter
     should_stop: Callable[[], bool]
     progress: Progress
     started: float
@@ -69,10 +62,10 @@ class Trainer:
     earlier_seconds: float = 0.0
 
     def stages(self) -> Iterator[tuple[Stage, State]]:
-        """Train what is left to train; yields each stage with its last state, which is saved.
+        """Train the stages that remain; yields each with its last state, which is saved.
 
-        A run that was ended after a stage begins by yielding that stage again: whatever is made
-        of its state may not have come to its end.
+        A run that was interrupted after a stage begins by yielding that stage again: what the
+        caller makes of its state may be unfinished.
         Raises Stopped when a stop was asked for, NotFiniteError, CheckpointError, and DataError
         when the data are not those that the run began with.
         """
@@ -91,24 +84,32 @@ class Trainer:
 
     def steps_before(self, stage: Stage) -> int:
         """Steps of all stages before this one."""
-        return sum(other.steps for other in self.plan if other.number < stage.number)
+        return sum(other.steps for other in self.plan if other.row.number < stage.row.number)
+
+    def parts_trained(self, stage: Stage) -> tuple[str, ...]:
+        """The parameters trained when a stage ends, by top-level name, pretrained ones included."""
+        names = dict.fromkeys(self.progress.pretrained)
+        for other in self.plan:
+            if other.row.number <= stage.row.number:
+                names |= dict.fromkeys(other.parts)
+        return tuple(names)
 
     def seconds_total(self) -> float:
-        """Of this call of the run, and of the earlier ones as far as their work counts."""
+        """Seconds of this call of the run, and of earlier ones where their work was kept."""
         return self.earlier_seconds + time.monotonic() - self.started
 
     def _resume(self) -> tuple[int, State] | None:
         """The newest checkpoint: the place of its stage in the plan, and its state."""
         latest = self._latest()
-        self.log.resume_after(-1 if latest is None else latest[0])
+        self.reporter.resume_after(-1 if latest is None else latest[0])
         if latest is None:
             return None
         step, progress, damaged = latest
         for line in damaged:
-            self.log.note(f"{line}; going on from checkpoint {step}")
+            self.reporter.note(f"{line}; resuming from checkpoint {step}")
         if progress.data != self.progress.data:
             raise DataError(
-                f"{self.passes.folder} is not what this run began with (its manifest.json has "
+                f"{self.passes.folder} is not the data this run began with (its manifest.json has "
                 "changed); use another --workdir"
             )
         self.progress, self.earlier_seconds = progress, progress.seconds_total
@@ -116,10 +117,10 @@ class Trainer:
         stage = self.plan[number]
 
         def like(variables: dict) -> State:
-            memories = blank_memory(stage.losses, self._setup(stage, variables))
+            memories = blank_memory(stage.row.losses, self._setup(stage, variables))
             return start(self._optimizer(stage), stage, variables, memories)
 
-        shapes = jax.eval_shape(like, variable_shapes(self.network, self.config))
+        shapes = jax.eval_shape(like, self.network.shapes())
         return number, self.checkpoints.restore(step, shapes)
 
     def _latest(self) -> tuple[int, Progress, list[str]] | None:
@@ -129,29 +130,31 @@ class Trainer:
         return latest if jax.process_index() == 0 else self.checkpoints.latest()
 
     def _first_state(self) -> State:
-        return self._start(self.plan[0], first_variables(self.network, self.config), {})
+        variables, pretrained = first_variables(self.network, self.config)
+        self.progress.pretrained = list(pretrained)
+        return self._start(self.plan[0], variables, {})
 
     def _next_state(self, stage: Stage, before: State) -> State:
-        """Stage's first state from the last one before."""
+        """A stage's first state, from the last one of the stage before."""
         return self._start(stage, before.variables, before.memories)
 
     def _start(self, stage: Stage, variables: dict, earlier: Mapping[str, Memory]) -> State:
-        """earlier: what losses of the stage before remembered: class centres stay as they are."""
-        memories = begin_memory(stage.losses, self._setup(stage, variables), earlier)
+        """earlier: what losses of the stage before remember; class centres stay as they are."""
+        memories = begin_memory(stage.row.losses, self._setup(stage, variables), earlier)
         return start(self._optimizer(stage), stage, variables, memories)
 
     def _setup(self, stage: Stage, variables: dict) -> Setup:
-        """What the losses of a stage may look at before it."""
-        manifest, unseen = self.passes.manifest, self.feeds.split.unseen
+        """What the losses of a stage may look at before it begins."""
+        manifest, unseen = self.passes.manifest, self.supply.split.unseen
 
         def train() -> Iterator[TrainingPart]:
-            for part, entropy in self.passes.stream(variables, "train", name="centres"):
-                kept = ~unseen[part.labels]
-                yield TrainingPart(part.features[kept], part.labels[kept], entropy[kept])
+            for part in self.passes.stream(variables, "train", name="centres"):
+                kept = part[~unseen[part.labels]]
+                yield TrainingPart(kept.features, kept.labels, kept.entropy)
 
         return Setup(
-            classes=self.network.model.classes,
-            width=self.network.model.width,
+            classes=self.network.architecture.classes,
+            width=self.network.architecture.width,
             entropy_low=np.asarray(manifest.entropy_low),
             entropy_high=np.asarray(manifest.entropy_high),
             in_training=~unseen,
@@ -167,12 +170,12 @@ class Trainer:
         )
 
     def _train(self, stage: Stage, current: State) -> State:
-        """The steps that the stage has left."""
+        """Train the steps that remain of a stage."""
         settings = self.config.train
         if int(current.step) >= stage.steps:
             return current
         self._stop_if_asked()
-        feed = self.feeds.of(
+        feed = self.supply.feed(
             stage,
             position=self.progress.feed if int(current.step) else 0,
             detour=self.progress.detours.get(stage.name, 0),
@@ -180,7 +183,7 @@ class Trainer:
         training = Training(
             self.network, stage, self._optimizer(stage), average, self.config.seed, feed.load
         )
-        self.log.begin(stage, done=int(current.step))
+        self.reporter.begin(stage, done=int(current.step))
         profile = Profile(
             self.config.profile.steps, self.workdir / "profile", self.steps_before(stage)
         )
@@ -207,15 +210,17 @@ class Trainer:
                     if logged.stopping:
                         raise Stopped(
                             f"stopped in stage {stage.name} after {int(current.step)} of "
-                            f"{stage.steps} steps; run the same command again to go on"
+                            f"{stage.steps} steps; rerun the same command to resume"
                         )
         except NotFiniteError as error:
-            raise self.feeds.with_sketches(error) from error
+            raise self.supply.with_sketches(error) from error
         return own_copy(current)
 
     def _go_back(self, spike: Spike) -> tuple[int, State]:
-        """The newest checkpoint, to go on from with the sketches in another order."""
-        self.log.note(f"{spike}; going back to the last checkpoint, with another order of sketches")
+        """The newest checkpoint, to resume from with the sketches in another order."""
+        self.reporter.note(
+            f"{spike}; going back to the last checkpoint, with the sketches in another order"
+        )
         self.checkpoints.wait()
         name, detours, earlier = spike.stage, self.progress.detours, self.earlier_seconds
         self.progress.losses = []
@@ -225,18 +230,18 @@ class Trainer:
         return number, state
 
     def _count(self, stage: Stage, logged: Logged) -> None:
-        """Count and tell what a dispatch did."""
+        """Count and report what a dispatch did."""
         progress, name = self.progress, stage.name
         progress.seconds[name] = progress.seconds.get(name, 0.0) + logged.seconds
         progress.sketches[name] = progress.sketches.get(name, 0) + logged.sketches
         progress.skipped[name] = progress.skipped.get(name, 0) + logged.skipped
         if logged.skipped:
-            self.log.note(
-                f"stage {name}: {logged.skipped} of the steps up to {int(logged.state.step)} left "
-                "out, as their loss or gradient was not finite"
+            self.reporter.note(
+                f"stage {name}: {logged.skipped} of the steps up to {int(logged.state.step)} were "
+                "skipped, as their loss or gradient was not finite"
             )
         seconds = sum(progress.seconds.values())
-        self.log.dispatch(stage, self.steps_before(stage), logged, seconds)
+        self.reporter.dispatch(stage, self.steps_before(stage), logged, seconds)
         progress.losses = check_spike(
             name,
             logged.metrics["loss"],
@@ -250,11 +255,11 @@ class Trainer:
         check_state(logged.state, stage.name)
         self.progress.stage, self.progress.feed = stage.name, logged.position
         self.progress.seconds_total = self.seconds_total()
-        self.log.flush()
+        self.reporter.flush()
         number = self.steps_before(stage) + int(logged.state.step)
         self.checkpoints.save(number, logged.state, self.progress)
 
     def _stop_if_asked(self) -> None:
         """Between stages: what was trained is saved."""
         if self.should_stop():
-            raise Stopped("stopped between two stages; run the same command again to go on")
+            raise Stopped("stopped between two stages; rerun the same command to resume")

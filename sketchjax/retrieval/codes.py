@@ -1,0 +1,141 @@
+"""Binary codes as a value and as a file: packed once, with what is needed to use them anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from sketchjax.errors import DataError
+from sketchjax.files import safetensors_metadata, write_whole
+from sketchjax.ops.hamming import unpack_codes
+from sketchjax.retrieval.index import search
+
+FORMAT = "sketchjax codes 1"
+_SUFFIX = ".safetensors"
+_ARRAYS = {"packed": np.uint8, "labels": np.int32, "key_ids": np.uint64, "places": np.int64}
+
+
+class _About(msgspec.Struct):
+    """What a file of codes says of them besides the arrays."""
+
+    split: str
+    categories: tuple[str, ...]
+    model: str
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The codes of n sketches.
+
+    packed: u8[n d/8], bit j of a code is bit j % 8 of its byte j // 8.
+    labels: i32[n], places in `categories`; -1 where the category is not known.
+    key_ids: u64[n], the drawing's own identifier; 0 where it has none.
+    places: i64[n], the record of each in its split, or its place in what was encoded.
+    split: the split of the data folder; empty for other drawings.
+    categories: the name of each label.
+    model: fingerprint of the model that made them; codes of different models do not compare.
+    """
+
+    packed: np.ndarray
+    labels: np.ndarray
+    key_ids: np.ndarray
+    places: np.ndarray
+    split: str = ""
+    categories: tuple[str, ...] = ()
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        for name, dtype in _ARRAYS.items():
+            array = getattr(self, name)
+            rank = 2 if name == "packed" else 1
+            if array.dtype != dtype or array.ndim != rank or len(array) != len(self.packed):
+                raise ValueError(
+                    f"{name} is {array.dtype}{list(array.shape)}; it must be {np.dtype(dtype)} "
+                    f"with {rank} axes, the first of {len(self.packed)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, items: Any) -> Codes:
+        """The codes at these places: a slice, an array of places or a mask."""
+        items = np.atleast_1d(items) if not isinstance(items, slice) else items
+        return replace(self, **{name: getattr(self, name)[items] for name in _ARRAYS})
+
+    @property
+    def bits(self) -> int:
+        """d, the number of bits of a code."""
+        return self.packed.shape[1] * 8
+
+    def unpacked(self) -> np.ndarray:
+        """The bits of all codes, bool[n d]."""
+        return unpack_codes(self.packed)
+
+    def nearest(self, queries: Codes, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k codes nearest to each query, ties in the order of these codes.
+
+        queries: of the same model; k: results per query.
+        Returns Hamming distances i32[q min(k, n)] and places in these codes i64[q min(k, n)].
+        Raises DataError when the queries come from another model or have another length.
+        """
+        if self.model and queries.model and self.model != queries.model:
+            raise DataError(
+                f"these codes come from model {self.model[:12]} and the queries from model "
+                f"{queries.model[:12]}; encode both with one model"
+            )
+        if self.bits != queries.bits:
+            raise DataError(f"codes of {queries.bits} bits do not compare with {self.bits} bits")
+        return search(queries.packed, self.packed, k)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the codes as one safetensors file, whole or not at all; returns its path.
+
+        path: with or without the ending .safetensors.
+        """
+        path = _with_suffix(path)
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        about = _About(self.split, self.categories, self.model)
+        metadata = {"format": FORMAT, "codes": msgspec.json.encode(about).decode()}
+        write_whole(path, save(arrays, metadata))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Codes:
+        """Read what `save` wrote.
+
+        path: with or without the ending .safetensors.
+        Raises DataError when the file is missing, damaged or holds no codes.
+        """
+        path = _with_suffix(path)
+        try:
+            content = path.read_bytes()
+            arrays = load(content)
+            metadata = safetensors_metadata(content)
+            if metadata.get("format") != FORMAT:
+                raise DataError(f"{path} is a safetensors file, but it holds no codes")
+            about = msgspec.json.decode(metadata["codes"], type=_About)
+            own = (arrays[name] for name in _ARRAYS)
+            return cls(*own, about.split, about.categories, about.model)
+        except FileNotFoundError:
+            raise DataError(f"there are no codes at {path}") from None
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a readable file of codes: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Codes) and all(
+            np.array_equal(getattr(self, own.name), getattr(other, own.name))
+            for own in fields(self)
+        )
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType] - it holds arrays
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    return path if path.name.endswith(_SUFFIX) else path.with_name(path.name + _SUFFIX)
