@@ -121,7 +121,7 @@ class Codes:
                 raise DataError(f"{path} is a safetensors file, but it holds no codes")
             about = msgspec.json.decode(metadata["codes"], type=_About)
             own = (arrays[name] for name in _ARRAYS)
-            return cls(*own, about.split, about.categories, about.model)
+            return cls(*own, split=about.split, categories=about.categories, model=about.model)
         except FileNotFoundError:
             raise DataError(f"there are no codes at {path}") from None
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
