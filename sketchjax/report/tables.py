@@ -206,14 +206,15 @@ def retrieval_table(retrievals: Sequence[Retrieval]) -> Table:
 
 
 def precision_bound(results: Mapping[str, Any], k: int) -> float | None:
-    """The most that precision@k can be; None where classes have k gallery sketches or more.
+    """The most that precision@k can be; None where classes are large enough for 1.
 
-    results: as in results.json; the mean size of a class is gallery / classes.
+    results: as in results.json; the mean size of a class is gallery / classes. A ranking shorter
+      than k counts as a whole.
     """
-    if results.get("gallery") is None or not results.get("classes"):
+    if not results.get("gallery") or not results.get("classes"):
         return None
-    mean_size = results["gallery"] / results["classes"]
-    return mean_size / k if mean_size < k else None
+    mean_size, length = results["gallery"] / results["classes"], min(k, results["gallery"])
+    return mean_size / length if mean_size < length else None
 
 
 def csv_text(table: Table) -> str:
