@@ -2,7 +2,7 @@
 
     python -m benchmarks.draw [--sizes sample|paper] [--batch 64] [--rounds 5] [--json FILE]
 
-Our `ops.draw.rasterize` in a jit, on points that lie on the device, at 64 px and 224 px. The peers
+Our `ops.draw.rasterize` in a jit, on points that are on the device, at 64 px and 224 px. The peers
 draw the same points on one core, as a worker of a data loader would: Pillow at twice the size and
 shrunk, and Pillow without anti-aliasing. `share_of_joint_step` is the time of drawing a batch over
 that of the joint step on it, at the sizes of the config, in turn; the target is at most 0.05.
@@ -59,14 +59,15 @@ def read_flags(arguments: list[str] | None) -> argparse.Namespace:
 def drawing(batch: Minibatch, side: int, width: float):
     """A function that draws the block's first batch and waits."""
     draw = jax.jit(partial(rasterize, size=side, stroke_width=width))
-    points, length = jax.device_put((batch.points[0], batch.length[0]))
-    return lambda: draw(points, length).block_until_ready()
+    strokes = jax.device_put(jax.tree.map(lambda array: array[0], batch.inputs))
+    return lambda: draw(strokes).block_until_ready()
 
 
 def against_pillow(batch: Minibatch, side: int, width: float, rounds: int) -> dict[str, float]:
     """Speeds at one size, and ours over each way of Pillow's."""
     ours = drawing(batch, side, width)
-    sketches = [np.asarray(p[:n]) for p, n in zip(batch.points[0], batch.length[0], strict=True)]
+    points, length = batch.inputs.points[0], batch.inputs.length[0]
+    sketches = [np.asarray(p[:n]) for p, n in zip(points, length, strict=True)]
     found: dict[str, float] = {}
     for name, scale in (("pillow_2x", 2), ("pillow_plain", 1)):
 
