@@ -218,7 +218,7 @@ def report(
     workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a finished run.")],
 ) -> None:
     """Make the report of a finished run anew, from the files that it left."""
-    from sketchjax.report.page import rebuild
+    from sketchjax.run.rebuild import rebuild
 
     print(rebuild(workdir))
 

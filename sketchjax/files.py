@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+# Numpy's numbers and arrays may be written as they are; keys that are numbers become text.
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 

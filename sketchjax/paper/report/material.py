@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from sketchjax.errors import DataError
-from sketchjax.files import write_whole
+from sketchjax.files import JSON_OPTIONS, write_whole
 from sketchjax.report.material import (
     EntropyExample,
     PrecisionRecall,
@@ -25,7 +25,6 @@ from sketchjax.report.material import (
     read_entropy_example,
     read_retrieval,
 )
-from sketchjax.run.writers import JSON_OPTIONS
 
 STATES = ("done", "running", "to do", "failed")
 

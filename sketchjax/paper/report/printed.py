@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sketchjax.paper import numbers as paper
+from sketchjax.paper.reference import PAPER_DATA
 from sketchjax.paper.report.material import StudyRow
 from sketchjax.paper.report.scores import METRICS
-from sketchjax.report.tables import PAPER_DATA
 
 
 def paper_rows(table: str) -> list[StudyRow]:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sketchjax.paper import numbers as paper
+from sketchjax.paper.reference import PAPER_DATA
 from sketchjax.paper.report.layout import LAYOUTS, Block, Column, Grid, Line
 from sketchjax.paper.report.material import StudyMaterial, StudyRow
 from sketchjax.paper.report.printed import identity, paper_rows
 from sketchjax.paper.report.scores import METRICS, Score, score, shown
-from sketchjax.report.tables import PAPER_DATA, Cell, Table
+from sketchjax.report.tables import Cell, Table
 
 NOT_OURS = "not in this study"
 TITLES = {
