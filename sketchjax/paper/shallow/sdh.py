@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import solve
 
+from sketchjax.compiled import kernel
 from sketchjax.errors import ConfigError
 from sketchjax.paper.shallow.method import Features, Method, blocks, sample_rows
 from sketchjax.paper.shallow.moments import class_sums
@@ -173,7 +173,7 @@ class _Sums(NamedTuple):
         return own if before is None else cls(*(a + b for a, b in zip(before, own, strict=True)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def descend(codes, wanted, between):
     """Find each row of codes i8[b d] again, in place: the bits in turn, each the best for the rest.
 
