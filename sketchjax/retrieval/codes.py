@@ -145,7 +145,7 @@ class Codes:
             if description.format != FORMAT:
                 raise ValueError(f"its format is {description.format!r}")
             own, about = {name: arrays[name] for name in _ARRAYS}, description.codes
-            codes = cls(*own.values(), about.split, about.categories, about.model)
+            codes = cls(**own, split=about.split, categories=about.categories, model=about.model)
         except (ValueError, KeyError) as error:
             raise DataError(
                 f"{path} holds no codes of this version of sketchjax ({error}); give a file that a "
