@@ -6,9 +6,7 @@ prints the result. Any field of the config can be given as --config.SECTION.FIEL
 names is given with commas, as in --config.data.categories=cat,clock.
 """
 
-import hashlib
 import os
-import platform
 import re
 import signal
 import socket
@@ -21,7 +19,6 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
-from rich.console import Console
 
 from sketchjax.config import as_literal, validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
@@ -164,6 +161,8 @@ def _run(_: list[str]) -> None:
     from sketchjax.paper.reference import reference
     from sketchjax.paper.study.run import run_study
     from sketchjax.run import experiment
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.summary import print_summary
 
     keep_compiled()
     workdir = Path(str(_WORKDIR.value)).expanduser()
@@ -175,7 +174,7 @@ def _run(_: list[str]) -> None:
     except SketchjaxError as error:
         _fail(error)
     if _PROCESS.value == 0:
-        show(results, workdir)
+        print_summary(results, workdir)
 
 
 def _fail(error: SketchjaxError) -> NoReturn:
@@ -189,34 +188,6 @@ def _show_traceback() -> None:
     # Not from the flag: reading the flags may be what went wrong.
     if _DEBUG in sys.argv and sys.exc_info()[1] is not None:
         traceback.print_exc()
-
-
-def keep_compiled() -> None:
-    """Keep what jax compiles, so that a resumed run, or the next one, starts in seconds.
-
-    The user's cache holds it, unless JAX_COMPILATION_CACHE_DIR names another folder.
-    """
-    import jax
-
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "sketchjax" / f"compiled-{_processor()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # It only saves time.
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-
-
-def _processor() -> str:
-    """A name for this kind of processor: code compiled for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    kind = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
-    return hashlib.sha256("\n".join([platform.machine(), *sorted(kind)]).encode()).hexdigest()[:12]
 
 
 def stop_on_signals() -> Callable[[], bool]:
@@ -243,28 +214,6 @@ def stop_on_signals() -> Callable[[], bool]:
     threading.Thread(target=watch, name="signals", daemon=True).start()
     _kept_open.append(theirs)
     return asked.is_set
-
-
-def show(results: dict, workdir: Path) -> None:
-    """Print the main figures and where the report is."""
-    out = Console(soft_wrap=True, highlight=False)
-    parts, has_codes = [], results["bits"] is not None
-    if results.get("map") is not None:
-        parts += [
-            f"MAP {results['map']:.4f} (between {results['map_worst']:.4f} and "
-            f"{results['map_best']:.4f} over orders of ties)",
-            f"precision@200 {results['precision_at_200']:.4f}",
-        ]
-    if results["accuracy"] is not None:
-        parts.append(f"accuracy {results['accuracy']:.4f}")
-    out.print("  ".join(parts) or "no score is defined for these data", markup=False)
-    what = f"{results['bits']} bits" if has_codes else "recognition"
-    out.print(
-        f"{what}, {results['classes']} classes, {results['train']:,} training "
-        f"sketches, {results['queries']:,} queries against {results['gallery']:,}",
-        markup=False,
-    )
-    out.print(f"report: {workdir / 'report' / 'index.html'}", markup=False)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sketchjax.config import Config, questions, rankings
 from sketchjax.losses.table import LOSSES
 from sketchjax.models.table import HEAD, HEADS
 from sketchjax.models.weights import Card, fingerprint, save_weights
+from sketchjax.report.choices import config_stages, open_choices
 from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.material import Reference
 from sketchjax.report.page import write_report
@@ -157,16 +158,21 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
             retrieved=config.evaluation.retrieved,
         )
     plain = config.to_dict()
+    reference = this.reference(plain, results) if this.reference else None
+    symbols = {name: declared.symbol for name, declared in LOSSES.items()}
     write_report(
         this.workdir,
         results=results,
         metrics=read_metrics(this.workdir),
         curve=None if measured.scores is None else radius_curve(measured.scores.curve),
-        entropy_example=entropy_example(this.passes.folder),
+        entropy_example=entropy_example(
+            this.passes.folder, category=reference.category if reference else ""
+        ),
         retrievals=retrievals,
+        stages=config_stages(plain, symbols, results["after_stages"]),
+        choices=open_choices(plain, questions(config)),
         title=config.name,
-        questions=list(questions(config)),
-        reference=this.reference(plain, results) if this.reference else None,
+        reference=reference,
         measured_on="{} sketches against the {}".format(*rankings(config)[0]),
     )
     write_results(this.workdir, results)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -32,16 +33,37 @@ def collect_results(
     all calls of the run, from the data to the scores; sketches_per_second: of training, without
     compilation.
     """
+    manifest, unseen = split.manifest, split.unseen
+    return headline(measured, rankings(config)) | {
+        "classes": int(unseen.sum()) or len(manifest.categories),
+        "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
+        "train": split.size,
+        "cut_to_points": manifest.longer_than(config.data.points, "train"),
+        "seconds_total": progress.seconds_total,
+        "sketches_per_second": {
+            stage: progress.sketches[stage] / seconds for stage, seconds in progress.seconds.items()
+        },
+        "after_stages": progress.scores,
+        "config": config.to_dict(),
+        "versions": versions(),
+        "device": device_name(),
+    }
+
+
+def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The scores of the first ranking, flat, and those of all rankings under `rankings`.
+
+    pairs: splits of queries and gallery of each ranking.
+    """
     scores, distances = measured.scores, measured.distances
-    numbers = {} if scores is None else scores.as_dict()
+    numbers: dict[str, Any] = {} if scores is None else scores.as_dict()
     if distances is not None:
         names = ("d1", "d2", "d1_over_d2")
         numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
+    queries, gallery = pairs[0]
     wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
-    manifest, unseen = split.manifest, split.unseen
-    queries, gallery = rankings(config)[0]
     return (
-        {name: None for name in wanted if name not in numbers}
+        dict.fromkeys(wanted)
         | {"gallery": measured.sizes[gallery], "queries": measured.sizes[queries]}
         | {"bits": next((codes.bits for codes in measured.codes.values()), None)}
         | numbers
@@ -49,19 +71,6 @@ def collect_results(
             "rankings": [ranking.as_row(measured.sizes) for ranking in measured.rankings],
             "accuracy": measured.accuracy,
             "accuracy_query": measured.accuracy_query,
-            "classes": int(unseen.sum()) or len(manifest.categories),
-            "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
-            "train": split.size,
-            "cut_to_points": manifest.longer_than(config.data.points, "train"),
-            "seconds_total": progress.seconds_total,
-            "sketches_per_second": {
-                stage: progress.sketches[stage] / seconds
-                for stage, seconds in progress.seconds.items()
-            },
-            "after_stages": progress.scores,
-            "config": config.to_dict(),
-            "versions": versions(),
-            "device": device_name(),
         }
     )
 

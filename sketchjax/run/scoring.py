@@ -83,8 +83,10 @@ def rank(
     codes: by split.
     precision_at: values of K, besides 100 and 200.
     """
-    return [Ranking(*pair, _scores(*(codes[split] for split in pair), precision_at))
-            for pair in pairs]  # fmt: skip
+    return [
+        Ranking(queries, gallery, _scores(codes[queries], codes[gallery], precision_at))
+        for queries, gallery in pairs
+    ]
 
 
 def _scores(queries: Codes, gallery: Codes, precision_at: Sequence[int]) -> metrics.Scores | None:

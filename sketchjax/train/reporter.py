@@ -1,4 +1,4 @@
-"""Whoever reports what a run does: the terminal, the log file, TensorBoard."""
+"""Who reports what happens during a run: training, encoding and scoring talk to it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the loop may import this module
     from sketchjax.train.loop import Logged
     from sketchjax.train.stages import Stage
 
 
 class Reporter(Protocol):
-    """The voice of a run; `run.log.RunLog` is one."""
+    """A run's reporter; `run.log.RunLog` is one.
+
+    Steps passed to it count within a stage; `before` is the number of steps of all earlier stages.
+    """
 
     def note(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays on the screen."""
         ...
 
     def task(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """Work next to training; gives the function to call with a number of items done."""
+        """Show the progress of `total` items; the context yields advance(count)."""
         ...
 
     def begin(self, stage: Stage, done: int) -> None:
@@ -27,17 +30,17 @@ class Reporter(Protocol):
         ...
 
     def dispatch(self, stage: Stage, before: int, logged: Logged, seconds: float) -> None:
-        """A dispatch ended. before: steps of earlier stages; seconds: of training so far."""
+        """One dispatch is done. seconds: of training in this run so far."""
         ...
 
-    def scores(self, stage: Stage, before: int, values: Mapping[str, float]) -> None:
-        """What was measured after a stage."""
+    def scores(self, stage: Stage, before: int, values: Mapping[str, float | None]) -> None:
+        """What was measured after a stage, by name; None for a score that does not exist."""
         ...
 
     def resume_after(self, step: int) -> None:
-        """Forget what was written beyond this step of the run; -1 forgets everything."""
+        """Drop what was logged after this step of the run; -1 drops everything."""
         ...
 
     def flush(self) -> None:
-        """Bring what was written to the disk."""
+        """Flush what was logged to disk; called before a checkpoint that relies on it."""
         ...

@@ -106,7 +106,7 @@ def test_one_change_more_leaves_the_others_the_same(batch):
     assert 0.5 < np.abs(both - shifted).max() <= 2.001
 
 
-def test_rotation_scale_and_flip_are_linear_about_the_middle(batch):
+def test_rotation_scale_and_flip_are_linear_maps(batch):
     angles, sizes, mirrors = [], [], 0
     for matrix, misfit in linear_part(
         batch, changed(batch, rotation=20.0, scale=0.25, flip=0.5)[0]
