@@ -248,7 +248,7 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
                 f"stage whose output is one encoder can have {', '.join(usable)}"
             )
-        elif output == HEAD and head is not None and head not in declared.heads:
+        elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
             problems.append(
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
                 f"model.head to {' or '.join(declared.heads)}"

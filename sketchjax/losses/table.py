@@ -11,10 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sketchjax.fields import Field, number
-from sketchjax.models.table import HEADS
-
-ANY_HEAD = tuple(HEADS)
-CODE_HEADS = tuple(name for name, head in HEADS.items() if head.threshold is not None)
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Declaration:
     remembers: what it carries from step to step, in words; part of a checkpoint.
     makes_codes: it fixes codes once per block, with the parameters held.
     needs: what a run has to provide: `word_vectors`.
-    heads: the heads it goes with.
+    heads: the heads it goes with, of `models.table.HEADS`; empty: any.
     settings: all but its weight; each is a field of the config, and a number.
     symbol: its short name in a report; empty: its name.
     source: where it is published.
@@ -42,7 +38,7 @@ class Declaration:
     remembers: str = ""
     makes_codes: bool = False
     needs: tuple[str, ...] = ()
-    heads: tuple[str, ...] = ANY_HEAD
+    heads: tuple[str, ...] = ()
     settings: Mapping[str, Field] = field(default_factory=dict)
     symbol: str = ""
     source: str = ""
@@ -82,7 +78,7 @@ LOSSES: dict[str, Declaration] = {
     "contrastive": Declaration(
         reads=("activations",),
         pairs=("sketch", "sketch"),
-        heads=CODE_HEADS,
+        heads=("hash", "embedding"),
         settings={
             "margin": number(0.0),  # in squared distance; 0: twice the number of bits
             "alpha": number(0.01),  # weight of the pull towards -1 and 1
