@@ -1,6 +1,6 @@
 """The network: encoders, a head over all of them, and a classifier for each output.
 
-An output is what a stage's losses read: `head`, or one encoder's name for its own classifier.
+An output is what a stage's losses read: `head`, or an encoder's name for that encoder's classifier.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ ACTIVATIONS: dict[str, Callable] = {"sigmoid": nn.sigmoid, "relu": nn.relu, "": 
 class Output(NamedTuple):
     """What the losses of a stage read.
 
-    logits: f32[b l]; features: f32[b d] of the head, None for a single encoder; activations:
-    f32[b d], the features before the head's nonlinearity.
+    logits: f32[b l].
+    features: f32[b d] of the head; None for a single encoder.
+    activations: f32[b d], the features before the head's nonlinearity; None for a single encoder.
     """
 
     logits: jax.Array
@@ -41,8 +42,9 @@ class Layers(nn.Module):
     """The trainable layers; each encoder, head layer and classifier is a part of its own name.
 
     encoders: (name, view, maker) of each, in the order in which the head reads them; maker(name=)
-      gives a module.
-    head: a row of HEADS; width: d, its features.
+      makes the module.
+    head: a row of HEADS.
+    width: d, the head's features.
     classes: l.
     fusion_features: width of a dense layer between encoders and head; 0: none.
     """
@@ -65,8 +67,10 @@ class Layers(nn.Module):
         """The output of these layers, or with fused_only what the head reads, f32[b f].
 
         views: by name, those that this output's encoders read.
-        train: whether batch statistics are those of the batch.
-        keys: b PRNG keys for dropout, one per sketch.
+        output: `head` or an encoder's name.
+        train: whether batch normalisation uses the statistics of the batch.
+        keys: b PRNG keys for dropout, one per sketch; None: no dropout.
+        fused_only: stop in front of the head.
         """
         encoded = {
             name: make(name=name)(*views[view], train=train, keys=keys)
@@ -90,11 +94,11 @@ class Layers(nn.Module):
     def parts_of(self, names: tuple[str, ...], output: str) -> tuple[str, ...]:
         """The parameters, by top-level name, that a stage trains.
 
-        names: encoders and `head`; output: what its losses read, whose classifier is added.
+        names: encoders and `head`.
+        output: what its losses read; its classifier is added.
         """
-        parts = []
-        for name in names:
-            parts += [FUSION, self.head] if name == HEAD else [name]
+        head = (FUSION, self.head) if self.fusion_features else (self.head,)
+        parts = [part for name in names for part in (head if name == HEAD else (name,))]
         return *parts, CLASSIFIER if output == HEAD else f"{output}_{CLASSIFIER}"
 
     @nn.nowrap
@@ -107,6 +111,8 @@ class Layers(nn.Module):
 class Network:
     """The layers with what comes before them: augmentation and the views.
 
+    architecture: what it was built from.
+    layers: the trainable part.
     augmentation: the amounts that `ops.augment.augment` takes, for training.
     """
 
@@ -128,27 +134,32 @@ class Network:
         return nn.init(everything, self.layers)(key)
 
     def shapes(self) -> Any:
-        """Shapes and types of all parameters and batch statistics, at no cost."""
+        """Shapes and types of all parameters and batch statistics, without computing them."""
         return jax.eval_shape(self.initialise, jax.random.key(0))
 
     def apply(self, variables: Any, inputs: Any, output: str = HEAD) -> Output:
-        """The network without noise.
+        """The network without augmentation and dropout.
 
+        variables: parameters and batch statistics.
         inputs: what its encoders read, such as `Strokes` of b sketches.
+        output: `head` or an encoder's name.
         """
         return cast(Output, self.layers.apply(variables, self.views(inputs, output), output))
 
     def fused(self, variables: Any, inputs: Any) -> jax.Array:
-        """What the head reads of these inputs, f32[b f]."""
+        """What the head reads of these inputs: the fused features f32[b f]."""
         views = self.views(inputs, HEAD)
         return cast(jax.Array, self.layers.apply(variables, views, HEAD, fused_only=True))
 
     def apply_in_training(
         self, variables: Any, inputs: Any, output: str, keys: jax.Array
     ) -> tuple[Output, Any]:
-        """Augmented and with dropout; also the new batch statistics.
+        """The network with augmentation and dropout; also the new batch statistics.
 
-        keys: one PRNG key per sketch.
+        variables: parameters and batch statistics.
+        inputs: what its encoders read, such as `Strokes` of b sketches.
+        output: `head` or an encoder's name.
+        keys: b PRNG keys, one per sketch.
         """
         fold = jax.vmap(jax.random.fold_in, (0, None))
         inputs = augment(fold(keys, 0), inputs, **self.augmentation)
@@ -163,7 +174,10 @@ class Network:
         return cast(Output, result), changed.get("batch_stats", {})
 
     def views(self, inputs: Any, output: str) -> dict[str, tuple[jax.Array, ...]]:
-        """What the encoders of an output look at, each view made once."""
+        """What the encoders of an output look at, each view made once.
+
+        Raises TypeError when the inputs are not of the kind that a view reads.
+        """
         wanted = dict.fromkeys(
             view for name, view, _ in self.layers.encoders if output in (HEAD, name)
         )
@@ -184,8 +198,9 @@ def build(
 ) -> Network:
     """The network of an architecture.
 
+    architecture: encoders, head and drawing.
     axis_name: the devices' axis, over which training takes batch statistics; None: one device.
-    augmentation: amounts by name, for training.
+    augmentation: amounts by name, for training; None: no augmentation.
     """
     encoders = tuple(
         (name, ENCODERS[own["kind"]].view, _maker(own, architecture.dtype, axis_name))
@@ -202,7 +217,7 @@ def build(
 
 
 def _maker(own: Mapping[str, Any], dtype: str, axis_name: str | None) -> Callable[..., nn.Module]:
-    """A function of `name` that gives an encoder's module with its settings."""
+    """A function of `name` that makes an encoder's module with its settings."""
     row = ENCODERS[own["kind"]]
     file, _, name = row.module.partition(":")
     module = getattr(importlib.import_module(f"sketchjax.models.{file}"), name)

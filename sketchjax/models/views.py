@@ -1,6 +1,6 @@
 """What encoders look at: each view turns the inputs of a batch into arrays, on the device.
 
-A view says which inputs it reads. "Strokes, never pixels, travel": pictures are drawn here.
+"Strokes, never pixels, travel": pictures are drawn here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ from sketchjax.ops import draw
 
 @dataclass(frozen=True)
 class View:
-    """reads: the kind of inputs; make: (inputs, drawing) -> the arrays an encoder gets."""
+    """A row of VIEWS.
+
+    reads: the kind of inputs.
+    make: (inputs, drawing) -> the arrays an encoder gets.
+    """
 
     reads: type
     make: Callable[..., tuple[jax.Array, ...]]

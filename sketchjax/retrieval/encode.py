@@ -20,10 +20,13 @@ from sketchjax.retrieval.codes import Codes
 
 @dataclass(frozen=True)
 class Encoded:
-    """n sketches as a network sees them.
+    """What a network makes of n sketches.
 
-    features: f32[n d] of the head, d = 0 for a single encoder's output.
-    predictions, labels: i32[n]; places: i64[n], each sketch's record in its split; key_ids: u64[n].
+    features: f32[n d] of the head; d = 0 for a single encoder's output.
+    predictions: i32[n], the most likely categories.
+    labels: i32[n].
+    places: i64[n], each sketch's record in its split.
+    key_ids: u64[n].
     entropy: f32[n], image entropy.
     """
 
@@ -35,7 +38,7 @@ class Encoded:
     entropy: np.ndarray
 
     def __getitem__(self, items: Any) -> Encoded:
-        """The sketches at these places, or under a mask."""
+        """Some of the sketches. items: an array of places, or a mask bool[n]."""
         return Encoded(*(getattr(self, own.name)[items] for own in fields(self)))
 
     def codes(
@@ -44,7 +47,9 @@ class Encoded:
         """The codes of these features (SketchMate, eq. 1): a bit is 1 above the threshold.
 
         threshold: of the head (`models.table.HEADS`).
-        split, categories, model: kept with the codes, see `Codes`.
+        split: that was encoded.
+        categories: the name of each label.
+        model: fingerprint of the model.
         """
         return Codes(
             pack_codes(binarize(self.features, threshold)),
@@ -58,7 +63,7 @@ class Encoded:
 
 
 class Encoder:
-    """The compiled forward pass of a network for one of its outputs."""
+    """The compiled forward pass of a network for one of its outputs, `head` by default."""
 
     def __init__(self, network: Network, output: str = HEAD):
         def forward(variables, inputs):
@@ -75,11 +80,14 @@ class Encoder:
         )
 
     def stream(self, variables: Any, scans: Iterable[Scan]) -> Iterator[Encoded]:
-        """Encode the steps of a pass, each of one size that the devices divide.
+        """Encode the steps of a pass, all of one size, which the devices must divide.
 
-        Masked sketches are padding and left out, so that a remainder is exact on any number of
-        devices. The device works one step ahead of what is yielded. With several processes each
-        gives its part of a step, and all get the whole of it.
+        variables: of the network.
+        scans: the steps. Masked sketches are padding and left out, so that a remainder is exact on
+          any number of devices.
+
+        The device works one step ahead of what is yielded. With several processes, each passes its
+        part of a step, and all get the whole of it.
         """
         pending, variables = None, own_copy(variables)
         for scan in scans:
@@ -111,7 +119,7 @@ def _gather(outputs: Any, scan: Scan) -> Encoded:
 
 
 def concatenate(parts: Iterable[Encoded]) -> Encoded:
-    """All of a stream as one."""
+    """All parts of a stream joined."""
     parts = list(parts)
     return Encoded(
         *(np.concatenate([getattr(part, own.name) for part in parts]) for own in fields(Encoded))

@@ -1,8 +1,8 @@
-"""A trained model as a value: loaded from one file, it encodes drawings without any data folder."""
+"""A trained model as a value: loaded from one file, it encodes drawings without a data folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,19 +10,20 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import traverse_util
 
 from sketchjax.data.feed.batch import pad_points
 from sketchjax.data.inputs import Strokes
-from sketchjax.data.simplify import simplify
-from sketchjax.data.sketch import Sketches, points_of_strokes
+from sketchjax.data.sketch import Sketches
 from sketchjax.errors import CheckpointError, DataError
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
-from sketchjax.models.table import HEADS
+from sketchjax.models.table import HEAD, HEADS
 from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.drawings import as_sketches
 
 FILE = "model.safetensors"
 _BATCH = 256  # sketches encoded at once
@@ -30,7 +31,12 @@ _BATCH = 256  # sketches encoded at once
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its trained variables. `load` makes one."""
+    """A network with its trained variables. `load` makes one.
+
+    network: of the card's architecture.
+    variables: of the network, by collection.
+    card: what its file says about it.
+    """
 
     network: Network
     variables: Any
@@ -47,10 +53,22 @@ class Model:
         return self.architecture.categories
 
     @property
+    def output(self) -> str:
+        """What its last stage of training read: `head`, or the encoder that was trained by itself.
+
+        `predict` uses the classifier of this output.
+        """
+        return self.card.output or HEAD
+
+    @property
     def bits(self) -> int | None:
         """Bits of a code; None for a model that recognises only."""
-        has_codes = HEADS[self.architecture.head].threshold is not None
-        return self.architecture.width if has_codes else None
+        return None if self._threshold is None else self.architecture.width
+
+    @property
+    def _threshold(self) -> float | None:
+        """A feature above it is a 1; None without codes, as while the encoders are trained."""
+        return HEADS[self.architecture.head].threshold if self.output == HEAD else None
 
     @cached_property
     def fingerprint(self) -> str:
@@ -66,43 +84,57 @@ class Model:
     def encode(self, drawings: Any) -> Codes:
         """The codes of drawings.
 
-        drawings: one drawing or a sequence of them, or `Sketches` as `sketchjax.read` gives them. A
-          drawing is points u8[t 3] (x, y from 0 to 255, end of stroke), or strokes as [[xs, ys],
-          ...]: strokes in QuickDraw's simplified form (whole numbers, the least x and y 0, the
-          largest coordinate 255) are taken as they are; any others, on a canvas of any size, are
-          simplified as QuickDraw's raw drawings are.
-        Raises DataError for a drawing without points, or a model without codes.
+        drawings: one drawing, several of them, or `Sketches` as `sketchjax.read` gives them. A
+          drawing is points u8[t 3] (x and y from 0 to 255, y downwards, and end of stroke), or
+          strokes as [[xs, ys], ...]. Strokes in QuickDraw's simplified form (whole numbers, the
+          least x and y 0, the largest coordinate 255) are taken as they are; any others, on a
+          canvas of any size, are simplified as QuickDraw's raw drawings are.
+        Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
-        threshold = HEADS[self.architecture.head].threshold
+        threshold = self._threshold
         if threshold is None:
-            raise DataError(f"a model with the head {self.architecture.head} makes no codes")
+            trained = "" if self.output == HEAD else f", trained up to its encoder {self.output},"
+            raise DataError(
+                f"a model with the head {self.architecture.head}{trained} makes no codes; use a "
+                "model whose last stage trained a head with codes"
+            )
         sketches = as_sketches(drawings)
         labels = {name: label for label, name in enumerate(self.categories)}
         features = np.concatenate([part for part, _ in self._outputs(sketches)])
         return Codes(
             pack_codes(features > threshold),
             np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
-            sketches.key_ids,
+            sketches.key_ids.astype(np.uint64),
             np.arange(len(sketches), dtype=np.int64),
             categories=tuple(self.categories),
             model=self.fingerprint,
         )
 
     def features(self, drawings: Any) -> np.ndarray:
-        """The head's features of drawings, f32[n d]; drawings as `encode` takes them."""
+        """The head's features of drawings, f32[n d]; drawings as `encode` takes them.
+
+        Raises DataError for a drawing of no such form, or when the head is not trained.
+        """
+        if self.output != HEAD:
+            raise DataError(
+                f"the head of this model is not trained: its last stage trained {self.output}"
+            )
         return np.concatenate([part for part, _ in self._outputs(as_sketches(drawings))])
 
     def predict(self, drawings: Any) -> np.ndarray:
-        """Probability of each category, f32[n l]; drawings as `encode` takes them."""
+        """Probability of each category, f32[n l]; drawings as `encode` takes them.
+
+        Raises DataError for a drawing of no such form.
+        """
         logits = np.concatenate([part for _, part in self._outputs(as_sketches(drawings))])
         return np.asarray(jax.nn.softmax(logits, axis=-1))
 
     @cached_property
     def _forward(self) -> Any:
         def forward(variables: Any, inputs: Any) -> tuple[jax.Array, jax.Array]:
-            output = self.network.apply(variables, inputs)
-            assert output.features is not None, "the head has features"
-            return output.features, output.logits
+            output = self.network.apply(variables, inputs, self.output)
+            features = output.logits[:, :0] if output.features is None else output.features
+            return features, output.logits
 
         return jax.jit(forward)
 
@@ -110,8 +142,7 @@ class Model:
         """Features f32[b d] and logits f32[b l], batch by batch."""
         points, length = pad_points(sketches.points, sketches.offsets, self.architecture.points)
         for first in range(0, len(length), _BATCH):
-            some = slice(first, first + _BATCH)
-            count = len(length[some])
+            count = len(length[first : first + _BATCH])
             # Powers of two: at most nine programs are compiled, whatever the number of drawings.
             size = 1 << (count - 1).bit_length()
             places = np.minimum(np.arange(first, first + size), first + count - 1)
@@ -123,7 +154,9 @@ class Model:
 def load(path: str | Path) -> Model:
     """The model of a finished run's workdir, of an exported folder or of a model file.
 
-    Raises CheckpointError when there is none, or the file is damaged or of another project.
+    path: of the folder or the file.
+    Raises CheckpointError when there is none, the file is damaged, or it is not a model of this
+    version of sketchjax.
     """
     path = Path(path).expanduser()
     if path.is_dir():
@@ -134,74 +167,22 @@ def load(path: str | Path) -> Model:
             )
         path = path / FILE
     variables, card = load_weights(path)
-    return Model(networks.build(card.architecture), jax.device_put(variables), card)
-
-
-def as_sketches(drawings: Any) -> Sketches:
-    """Drawings of any form that `Model.encode` takes, as `Sketches`."""
-    if isinstance(drawings, Sketches):
-        return drawings
-    parts = [_points(drawing) for drawing in ([drawings] if _is_one(drawings) else drawings)]
-    if not parts:
-        raise DataError("there is no drawing to encode")
-    lengths = [len(part) for part in parts]
-    return Sketches(
-        points=np.concatenate(parts),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        categories=[""] * len(parts),
-        key_ids=np.zeros(len(parts), np.uint64),
-        recognized=np.full(len(parts), -1, np.int8),
-        places=np.arange(len(parts), dtype=np.int64),
-    )
-
-
-def _is_one(drawings: Any) -> bool:
-    """Whether it is one drawing: points, or a list of strokes, each with x and y."""
-    if isinstance(drawings, np.ndarray):
-        return drawings.ndim == 2
-    first: Any = drawings
-    depth = 0
-    while isinstance(first, Sequence | np.ndarray) and len(first):
-        first, depth = first[0], depth + 1
-    return depth == 3 and not isinstance(drawings[0], np.ndarray)
-
-
-def _points(drawing: Any) -> np.ndarray:
-    """The points u8[t 3] of one drawing."""
-    if isinstance(drawing, np.ndarray):
-        if drawing.ndim != 2 or drawing.shape[1] != 3 or not len(drawing):
-            raise DataError(
-                f"an array of shape {list(drawing.shape)} is no drawing; give points [t 3], with "
-                "x, y and end of stroke, or strokes as [[xs, ys], ...]"
-            )
-        if drawing.dtype != np.uint8:
-            raise DataError(
-                f"points are u8[t 3] with x and y from 0 to 255, not {drawing.dtype}; give strokes "
-                "as [[xs, ys], ...] to have them scaled"
-            )
-        points = drawing.copy()
-        points[-1, 2] = 1
-        return points
-    strokes = [_stroke(stroke) for stroke in drawing]
-    if not strokes:
-        raise DataError("a drawing needs at least one stroke")
-    joined = np.concatenate(strokes)
-    # What Google's simplified form always is: at the corner, whole numbers, 255 the largest.
-    is_simplified = (
-        not joined.min(axis=0).any() and joined.max() == 255 and (joined == np.rint(joined)).all()
-    )
-    return points_of_strokes(strokes) if is_simplified else simplify(strokes)
-
-
-def _stroke(stroke: Any) -> np.ndarray:
-    """One stroke [xs, ys, ...] as f64[t 2]."""
-    try:
-        xs, ys = (np.asarray(axis, np.float64) for axis in list(stroke)[:2])
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a stroke is [xs, ys], two lists of numbers ({error})") from None
-    if xs.ndim != 1 or xs.shape != ys.shape or not len(xs):
-        raise DataError(
-            f"a stroke is [xs, ys], two lists of equal length, not {list(xs.shape)} and "
-            f"{list(ys.shape)} numbers"
+    if unknown := card.architecture.unknown():
+        raise CheckpointError(
+            f"{path} needs what this version of sketchjax does not have: {'; '.join(unknown)}; "
+            "use the version that wrote it, or a newer one"
         )
-    return np.stack([xs, ys], axis=1)
+    network = networks.build(card.architecture)
+    wanted, there = (
+        {name: (leaf.shape, str(leaf.dtype)) for name, leaf in flat.items()}
+        for flat in (
+            traverse_util.flatten_dict(tree, sep="/") for tree in (network.shapes(), variables)
+        )
+    )
+    if wanted != there:
+        differing = sorted(name for name, _ in wanted.items() ^ there.items())
+        raise CheckpointError(
+            f"{path} does not hold the arrays that its architecture has in this version of "
+            f"sketchjax: {differing[0]}, ...; use the version that wrote it"
+        )
+    return Model(network, jax.device_put(variables), card)

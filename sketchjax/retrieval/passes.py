@@ -24,9 +24,14 @@ Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 class Passes:
     """One data folder and one network, compiled once for each output.
 
-    batch: sketches of a step over all devices; points: t of a sketch.
+    network: any network of strokes.
+    folder: of the data.
+    manifest: of that folder.
+    batch: sketches of a step, over all devices.
+    points: t, points of a sketch.
     task: shows progress.
     check: called between two steps; it may raise to end a pass.
+    encoders: those compiled so far, by output.
     """
 
     network: Network
@@ -44,8 +49,9 @@ class Passes:
         """One pass over a split in order, part by part.
 
         variables: of the network.
-        output: what to read of it.
-        name: of the pass, where it is not for encoding only.
+        split: of the folder.
+        output: `head` or an encoder's name.
+        name: of the pass, as progress shows it; by default "encoding SPLIT".
         """
         if output not in self.encoders:
             self.encoders[output] = Encoder(self.network, output)
@@ -66,9 +72,15 @@ class Passes:
     def encode(
         self, variables: Any, split: str, output: str = HEAD, *, features: bool = True
     ) -> Encoded:
-        """A whole split, without its features where they are not wanted."""
-        width = None if features else 0
-        return concatenate(
-            replace(part, features=part.features[:, :width])
-            for part in self.stream(variables, split, output)
-        )
+        """A whole split.
+
+        variables: of the network.
+        split: of the folder.
+        output: `head` or an encoder's name.
+        features: whether to keep the features; predictions need less memory.
+        """
+        parts = self.stream(variables, split, output)
+        if not features:
+            # A copy: a view would keep the whole array in memory.
+            parts = (replace(part, features=part.features[:, :0].copy()) for part in parts)
+        return concatenate(parts)

@@ -1,4 +1,4 @@
-"""The data folder of a run: made from the config's source where needed, and fit to train with."""
+"""The data folder of a run: converted from the config's source if needed, and fit to train with."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from sketchjax.errors import ConfigError, DataError
 
 
 def data_folder(config: Config, workdir: Path) -> Path:
-    """The folder that the run reads, whether it exists yet or not."""
+    """The folder that a run reads, whether it exists yet or not."""
     return Path(config.data.dir).expanduser() if config.data.dir else workdir / "data"
 
 
 def prepare_data(config: Config, workdir: Path) -> Path:
-    """The converted folder: as it is, or made from `data.source`."""
+    """The data folder of a run: as it is, or converted from `data.source`.
+
+    Raises DataError or ConfigError when it cannot be converted.
+    """
     data = config.data
     folder = data_folder(config, workdir)
     if (folder / NAME).exists():
@@ -31,12 +34,12 @@ def prepare_data(config: Config, workdir: Path) -> Path:
             "that `sketchjax convert` made, or data.source the drawings to convert"
         )
     if data.source == "synthetic":
-        source = draw_synthetic(config, workdir)
+        sources = draw_synthetic(config, workdir)
     else:
-        source = Path(data.source).expanduser()
+        sources = [Path(data.source).expanduser()]
     split_file = Path(data.split_file).expanduser() if data.split_file else None
     convert(
-        [source],
+        sources,
         folder,
         splits=split_file or data.splits.to_dict(),
         categories=list(data.categories) or None,
@@ -50,7 +53,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
 
 
 def await_data(config: Config, workdir: Path) -> Path:
-    """The folder that another process of this run prepares, once it is whole."""
+    """Wait until another process of this run has prepared the data folder; returns the folder."""
     folder = data_folder(config, workdir)
     while not (folder / NAME).exists():
         time.sleep(0.2)
@@ -58,33 +61,33 @@ def await_data(config: Config, workdir: Path) -> Path:
 
 
 def check_categories(config: Config, manifest: Manifest) -> None:
-    """Raise ConfigError where `data.categories` asks for some that the data folder lacks."""
+    """Raise ConfigError when `data.categories` names some that the data folder lacks."""
     lacking = [name for name in config.data.categories if name not in manifest.categories]
     if lacking:
         raise ConfigError(
             f"data.categories: the data has no {_some(lacking)}; it has "
-            f"{', '.join(manifest.categories[:8])}, ... (a folder that was converted without them "
-            "has to be converted again)"
+            f"{_some(manifest.categories)}; convert the drawings again to add categories"
         )
 
 
-def draw_synthetic(config: Config, workdir: Path) -> Path:
-    """Write synthetic doodles as ordinary ndjson files, to be converted as any drawings are."""
-    # Its programs are compiled when imported: no cost for runs on real drawings.
+def draw_synthetic(config: Config, workdir: Path) -> list[Path]:
+    """Write synthetic doodles as ordinary ndjson files, to be converted like any drawings.
+
+    Returns the files: others may lie next to them, of an earlier call with another config.
+    """
+    # Importing it compiles its programs: no cost for runs on real drawings.
     from sketchjax.data.sources import doodles
 
-    folder = workdir / "drawings"
-    doodles.write(
-        folder,
+    return doodles.write(
+        workdir / "drawings",
         per_category=config.data.synthetic_per_category,
         seed=config.seed,
         categories=config.data.categories or None,
     )
-    return folder
 
 
 def check_data(folder: Path, config: Config) -> Manifest:
-    """The folder's manifest, when a run can finish with it: known before any training.
+    """The manifest of a folder that a run can finish with, checked before any training.
 
     Raises DataError naming the shards that are damaged (0.3 s for QuickDraw-3.8M's 500 MB), or the
     splits and categories that lack sketches.
@@ -100,7 +103,7 @@ def check_data(folder: Path, config: Config) -> Manifest:
         for split in asked
         if not manifest.counts.get(split)
     ]
-    # The middle 90 % of two sketches is none: such a class has no centre.
+    # The middle 90 % of two sketches is none of them: such a class has no centre.
     few = [
         name
         for name, counts in by_category.items()
@@ -125,6 +128,6 @@ def check_data(folder: Path, config: Config) -> Manifest:
 
 
 def _some(names: Iterable[str]) -> str:
-    """The first five of some names, and how many more there are."""
+    """The first eight names, and how many more there are."""
     names = list(names)
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")

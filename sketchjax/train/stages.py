@@ -14,12 +14,16 @@ from sketchjax.config.rows import trained_parts
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage with its schedule: `blocks` blocks of `inner_steps` steps in all.
+    """A stage with its schedule: `blocks` blocks of `inner_steps` steps each.
 
     row: the config's; its number seeds the stage's random numbers.
-    parts: the parameters it changes, by top-level name; head_parts: those of them after the
-      encoders, which learn at `head_rate` times the stage's rate.
+    parts: the parameters it changes, by top-level name.
+    head_parts: the parameters after the encoders, by top-level name.
+    head_rate: learning rate of the head over that of the encoders.
+    blocks: in all.
     blocks_per_epoch: whole blocks of an epoch of this stage's batches.
+    inner_steps: k, steps of a block.
+    warmup_steps: steps over which the learning rate rises.
     """
 
     row: StageRow
@@ -45,7 +49,7 @@ class Stage:
 
     @property
     def epochs(self) -> float:
-        """Epochs that its blocks amount to."""
+        """The length of the stage in epochs."""
         return self.blocks / self.blocks_per_epoch
 
 
@@ -57,11 +61,12 @@ def plan(
 ) -> list[Stage]:
     """The stages that a config runs, in order.
 
-    parts_of: the parameters of (parts by name, output), as `Layers.parts_of` gives them.
-    head_parts: the parameters after the encoders.
-    blocks_per_epoch: of a stage's batches.
+    config: of the run.
+    parts_of: (parts by name, output) -> the parameters, as `Layers.parts_of` gives them.
+    head_parts: the parameters after the encoders, by top-level name.
+    blocks_per_epoch: whole blocks of an epoch of a stage's batches.
 
-    A stage's blocks are rounded up to whole dispatches, so that every dispatch has one shape.
+    A stage's blocks are rounded up to whole dispatches, so that all dispatches have one shape.
     """
     stages, train = [], config.train
     for row in stage_rows(config):
@@ -84,7 +89,10 @@ def plan(
 
 
 def learning_rate(stage: Stage) -> optax.Schedule:
-    """`cosine`: linear warm-up, then cosine decay to 0; `steps`: divided by 10 every 10 epochs."""
+    """The learning rate at each step of a stage.
+
+    `cosine`: linear warm-up, then cosine decay to 0; `steps`: divided by 10 every 10 epochs.
+    """
     row = stage.row
     if row.schedule == "cosine":
         warmup = min(stage.warmup_steps, stage.steps // 2)
@@ -101,9 +109,11 @@ def learning_rate(stage: Stage) -> optax.Schedule:
 def optimizer(
     stage: Stage, *, weight_decay: float, clip_norm: float
 ) -> optax.GradientTransformation:
-    """Adam under the stage's schedule.
+    """Adam with the stage's schedule.
 
-    weight_decay: decoupled, on kernels only; clip_norm: the largest norm of a gradient; 0: neither.
+    stage: its schedule, and the rate of its head.
+    weight_decay: decoupled, on kernels only; 0: none.
+    clip_norm: the largest norm of the whole gradient; 0: no limit.
     """
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts.append(
@@ -120,5 +130,5 @@ def optimizer(
 
 
 def _kernels(params):
-    """True for kernels: biases and normalisation are not decayed."""
+    """True for kernels: biases and parameters of normalisation are not decayed."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

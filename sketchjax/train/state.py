@@ -15,11 +15,12 @@ class State(struct.PyTreeNode):
     """The state of a stage; it has no device axis.
 
     step: i32[], steps done in this stage.
-    skipped: i32[], how many of the last steps in a row changed nothing, as their loss or gradient
-      was not finite.
-    params, batch_stats: of all parts of the model.
+    skipped: i32[], how many steps in a row were skipped up to now, as their loss or gradient was
+      not finite.
+    params: of all parts of the network.
+    batch_stats: batch statistics of all parts of the network.
     optimizer: its state for the parts that the stage trains.
-    memories: what losses remember, by their names.
+    memories: what losses remember, by the name of the loss.
     """
 
     step: jax.Array
@@ -36,7 +37,7 @@ class State(struct.PyTreeNode):
 
 
 def trained_params(params: dict, stage: Stage) -> dict:
-    """The parameters that training this stage changes."""
+    """The parameters that this stage changes."""
     return {part: params[part] for part in stage.parts if part in params}
 
 
@@ -46,7 +47,13 @@ def start(
     variables: dict,
     memories: Mapping[str, Memory],
 ) -> State:
-    """The state at the first step of a stage, from the variables that the previous stage left."""
+    """The state before the first step of a stage.
+
+    optimizer: of the stage.
+    stage: that begins.
+    variables: of the network, as the previous stage left them.
+    memories: what its losses remember, by the name of the loss.
+    """
     params = variables["params"]
     return State(
         step=jnp.zeros((), jnp.int32),

@@ -1,4 +1,4 @@
-"""The feeds of a run's stages, and where its training split is: on the devices or the disk."""
+"""The feeds of a run's stages, and where its training split is kept: on the devices or on disk."""
 
 from __future__ import annotations
 
@@ -33,8 +33,11 @@ _READ = 65_536  # sketches read at once: 10 MB
 class Supply:
     """Gives each stage of a run its feed.
 
-    folder: of the data; split: what of it takes part; workdir: of the run, for a list of the
-    sketches of a batch that went wrong.
+    config: of the run.
+    folder: of the data.
+    split: the training sketches that take part.
+    workdir: of the run, for a list of the sketches of a batch that went wrong.
+    reporter: shows the progress of reading.
     """
 
     config: Config
@@ -44,9 +47,11 @@ class Supply:
     reporter: Reporter
 
     def feed(self, stage: Stage, *, position: int, detour: int) -> Feed:
-        """The feed of a stage, from a block on.
+        """The feed of a stage.
 
-        position: the block; detour: how often the stage went back, each time with another order.
+        stage: of the plan.
+        position: its first block.
+        detour: how often the stage went back; each time it gets another order.
         """
         data, settings = self.config.data, self.config.train
         order = self.order(stage.row, (self.config.seed, stage.row.number, detour))
@@ -57,25 +62,25 @@ class Supply:
         )
 
     def order(self, row: StageRow, key: tuple[int, ...] = ()) -> Order:
-        """The order of a stage's batches under a key."""
+        """The order of a stage's batches. key: of the shuffle."""
         settings = self.config.train
         return self.split.order(settings.batch_size, settings.inner_steps, key, classes=row.classes)
 
     @cached_property
     def choice(self) -> tuple[str, str]:
-        """`resident` or `stream`, and a line on why."""
+        """`resident` or `stream`, and a line that says why."""
         return choose(self.config.data.feed, self.folder)
 
     @cached_property
     def _resident(self) -> Resident | None:
-        """The training split, where the devices are to hold it; read once for all stages."""
+        """The training split if the devices are to hold it, else None; read once for all stages."""
         kind, _ = self.choice
         if kind != "resident":
             return None
         return read_resident(self.folder, self.reporter.task, self.split.records)
 
     def with_sketches(self, error: NotFiniteError) -> NotFiniteError:
-        """The error with the sketches of its batch: three in its message, all in a file."""
+        """The error with the sketches of its batch: three in its message, all of them in a file."""
         if error.records is None:
             return error
         with Shards(self.folder, "train") as shards:
@@ -91,10 +96,11 @@ class Supply:
 
 
 def choose(kind: str, folder: Path) -> tuple[str, str]:
-    """`resident` or `stream` for the config's `data.feed`, and a line on why.
+    """`resident` or `stream` for the config's `data.feed`, and a line that says why.
 
-    `auto` takes `resident` where the split needs at most a quarter of a device's free memory.
-    `resident` falls back to `stream` where the split does not fit at all.
+    kind: `auto` gives `resident` if the split needs at most a quarter of a device's free memory;
+      `resident` falls back to `stream` if the split does not fit at all.
+    folder: of the data.
     """
     manifest = Shards(folder, "train").manifest
     points = sum(t * number for t, number in manifest.lengths["train"].items())
@@ -109,7 +115,7 @@ def choose(kind: str, folder: Path) -> tuple[str, str]:
 
 
 def free_memory() -> int:
-    """Bytes free on a device: of its own memory, or its share of the machine's."""
+    """Free bytes of a device: of its own memory, or its share of the machine's."""
     device = jax.local_devices()[0]
     memory = device.memory_stats() if device.platform != "cpu" else None
     if memory and "bytes_limit" in memory:

@@ -1,7 +1,7 @@
 """Training from the first stage to the last, across any number of interruptions.
 
 A run resumes from one tuple: state, feed position, progress. It is saved between two dispatches:
-every `train.checkpoint_seconds`, when a stop is asked for, and at the end of a stage.
+every `train.checkpoint_seconds`, when a stop is requested, and at the end of a stage.
 """
 
 import time
@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from sketchjax.config import Config
-from sketchjax.errors import DataError, NotFiniteError, Stopped
+from sketchjax.errors import CheckpointError, DataError, NotFiniteError, Stopped
 from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory, blank_memory
 from sketchjax.models.network import Network
@@ -37,14 +37,19 @@ from sketchjax.train.supply import Supply
 class Trainer:
     """The training of one run.
 
-    supply: gives its stages their feeds.
+    config: of the run.
+    supply: gives each stage its feed.
     workdir: of the run.
-    plan: the stages to run.
-    passes: over the data, for the class centres.
-    should_stop: whether a stop was asked for.
+    network: whose variables are trained.
+    plan: the stages, in order.
+    passes: over the data, for class centres.
+    checkpoints: of the run, open.
+    reporter: is told what happens.
+    should_stop: whether a stop was requested.
     progress: where the run is, with the sha256 of its data.
     started: `time.monotonic()` when this call of the run began.
-    word_vectors: f[l e], where a loss needs them.
+    word_vectors: f[l e], if a loss needs them.
+    earlier_seconds: of earlier calls of the run.
     """
 
     config: Config
@@ -62,11 +67,11 @@ class Trainer:
     earlier_seconds: float = 0.0
 
     def stages(self) -> Iterator[tuple[Stage, State]]:
-        """Train the stages that remain; yields each with its last state, which is saved.
+        """Train the remaining stages; yields each with its last state, which is saved.
 
-        A run that was interrupted after a stage begins by yielding that stage again: what the
-        caller makes of its state may be unfinished.
-        Raises Stopped when a stop was asked for, NotFiniteError, CheckpointError, and DataError
+        A run that was interrupted after a stage begins by yielding that stage again, as the caller
+        may not have finished with its state.
+        Raises Stopped when a stop was requested, NotFiniteError, CheckpointError, and DataError
         when the data are not those that the run began with.
         """
         number, current = self._resume() or (0, self._first_state())
@@ -87,7 +92,7 @@ class Trainer:
         return sum(other.steps for other in self.plan if other.row.number < stage.row.number)
 
     def parts_trained(self, stage: Stage) -> tuple[str, ...]:
-        """The parameters trained when a stage ends, by top-level name, pretrained ones included."""
+        """The parameters trained by the end of a stage, with pretrained ones, by top-level name."""
         names = dict.fromkeys(self.progress.pretrained)
         for other in self.plan:
             if other.row.number <= stage.row.number:
@@ -95,11 +100,11 @@ class Trainer:
         return tuple(names)
 
     def seconds_total(self) -> float:
-        """Seconds of this call of the run, and of earlier ones where their work was kept."""
+        """Seconds of this call of the run and of earlier calls, as far as their work was kept."""
         return self.earlier_seconds + time.monotonic() - self.started
 
     def _resume(self) -> tuple[int, State] | None:
-        """The newest checkpoint: the place of its stage in the plan, and its state."""
+        """The newest checkpoint: the index of its stage in the plan, and its state."""
         latest = self._latest()
         self.reporter.resume_after(-1 if latest is None else latest[0])
         if latest is None:
@@ -113,7 +118,14 @@ class Trainer:
                 "changed); use another --workdir"
             )
         self.progress, self.earlier_seconds = progress, progress.seconds_total
-        number = [stage.name for stage in self.plan].index(progress.stage)
+        names = [stage.name for stage in self.plan]
+        if progress.stage not in names:
+            raise CheckpointError(
+                f"checkpoint {step} of {self.workdir} is of stage {progress.stage}, and this "
+                f"config's stages are {', '.join(names)}; use another --workdir, or the config "
+                "that it was made with"
+            )
+        number = names.index(progress.stage)
         stage = self.plan[number]
 
         def like(variables: dict) -> State:
@@ -124,7 +136,7 @@ class Trainer:
         return number, self.checkpoints.restore(step, shapes)
 
     def _latest(self) -> tuple[int, Progress, list[str]] | None:
-        """The newest checkpoint; process 0 sets damaged ones aside before the others look."""
+        """The newest checkpoint. Process 0 sets damaged ones aside before the others look."""
         latest = self.checkpoints.latest() if jax.process_index() == 0 else None
         gather(np.zeros(1))
         return latest if jax.process_index() == 0 else self.checkpoints.latest()
@@ -135,16 +147,20 @@ class Trainer:
         return self._start(self.plan[0], variables, {})
 
     def _next_state(self, stage: Stage, before: State) -> State:
-        """A stage's first state, from the last one of the stage before."""
+        """A stage's first state, from the last state of the stage before."""
         return self._start(stage, before.variables, before.memories)
 
     def _start(self, stage: Stage, variables: dict, earlier: Mapping[str, Memory]) -> State:
-        """earlier: what losses of the stage before remember; class centres stay as they are."""
+        """The first state of a stage.
+
+        variables: of the network.
+        earlier: what the losses of the stage before remember; class centres stay as they are.
+        """
         memories = begin_memory(stage.row.losses, self._setup(stage, variables), earlier)
         return start(self._optimizer(stage), stage, variables, memories)
 
     def _setup(self, stage: Stage, variables: dict) -> Setup:
-        """What the losses of a stage may look at before it begins."""
+        """What the losses of a stage may look at before the stage begins."""
         manifest, unseen = self.passes.manifest, self.supply.split.unseen
 
         def train() -> Iterator[TrainingPart]:
@@ -170,7 +186,7 @@ class Trainer:
         )
 
     def _train(self, stage: Stage, current: State) -> State:
-        """Train the steps that remain of a stage."""
+        """Train the remaining steps of a stage."""
         settings = self.config.train
         if int(current.step) >= stage.steps:
             return current
@@ -217,7 +233,7 @@ class Trainer:
         return own_copy(current)
 
     def _go_back(self, spike: Spike) -> tuple[int, State]:
-        """The newest checkpoint, to resume from with the sketches in another order."""
+        """Return to the newest checkpoint, with the sketches in another order from there on."""
         self.reporter.note(
             f"{spike}; going back to the last checkpoint, with the sketches in another order"
         )
@@ -230,7 +246,7 @@ class Trainer:
         return number, state
 
     def _count(self, stage: Stage, logged: Logged) -> None:
-        """Count and report what a dispatch did."""
+        """Count and report a dispatch."""
         progress, name = self.progress, stage.name
         progress.seconds[name] = progress.seconds.get(name, 0.0) + logged.seconds
         progress.sketches[name] = progress.sketches.get(name, 0) + logged.sketches
@@ -238,7 +254,7 @@ class Trainer:
         if logged.skipped:
             self.reporter.note(
                 f"stage {name}: {logged.skipped} of the steps up to {int(logged.state.step)} were "
-                "skipped, as their loss or gradient was not finite"
+                "skipped, because their loss or gradient was not finite"
             )
         seconds = sum(progress.seconds.values())
         self.reporter.dispatch(stage, self.steps_before(stage), logged, seconds)
@@ -251,7 +267,7 @@ class Trainer:
         )
 
     def _save(self, stage: Stage, logged: Logged) -> None:
-        """Start saving what a dispatch left; never what is not finite."""
+        """Start saving the state after a dispatch, once it is known to be finite."""
         check_state(logged.state, stage.name)
         self.progress.stage, self.progress.feed = stage.name, logged.position
         self.progress.seconds_total = self.seconds_total()
@@ -260,6 +276,6 @@ class Trainer:
         self.checkpoints.save(number, logged.state, self.progress)
 
     def _stop_if_asked(self) -> None:
-        """Between stages: what was trained is saved."""
+        """Stop between two stages if asked to; everything trained so far is saved."""
         if self.should_stop():
             raise Stopped("stopped between two stages; rerun the same command to resume")
