@@ -172,4 +172,4 @@ def test_a_conversion_loads_neither_jax_nor_absl(doodles, tmp_path):
 
 def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
     assert call("report", tmp_path) == 65
-    assert "has not come to its end" in capsys.readouterr().err
+    assert "has not finished" in capsys.readouterr().err

@@ -1,8 +1,12 @@
-"""The documents say what is so: paths exist, commands are those that run, exit codes are ours."""
+"""The documents are true and plain: paths exist, commands run, exit codes are ours, and the
+English has none of the idioms that make prose read as if it were translated.
+"""
 
+import ast
 import re
 import runpy
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +23,55 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && "
 
 
+# Idioms of translated prose, each with what to write instead.
+IDIOMS = {
+    r"\b(tell|tells|told|telling)\b": "say, report, log, print, show",
+    r"\balone\b": "only, by itself",
+    r"\b(go|goes|going|gone|went) on\b": "continue, resume",
+    r"\b(stand|stands|stood)\b": "is, appears, is written",
+    r"\banew\b": "again; regenerate",
+    r"\b(come|comes|came) to (its|their|an) end\b": "finish, end",
+    r"\bor more can be\b": "must be at least",
+    r"\b(that|it|they) cannot be[.,;:)]": "invalid",
+    r"\bis no (file|folder|field|split|loss) of\b": "is not a ... of",
+    r"\bbeside\b": "next to, alongside",
+    r"\bwhat is left\b": "what remains",
+    r"\bof its own accord\b": "by itself",
+    r"\bby and by\b": "gradually",
+    r"\bso many\b": "this many, a number of",
+}
+
+
+@cache
+def prose() -> list[tuple[str, str]]:
+    """Place and text of each paragraph for people: documents, docstrings and messages."""
+    found = []
+    for path in DOCUMENTS:
+        text = re.sub(r"```.*?```", lambda block: "\n" * block[0].count("\n"), path.read_text(),
+                      flags=re.DOTALL)  # fmt: skip
+        found += [(f"{path.name}:{number}", line) for number, line in
+                  enumerate(text.splitlines(), 1)]  # fmt: skip
+    for folder in ("sketchjax", "configs", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            strings = [
+                node
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+            found += [(f"{path.relative_to(ROOT)}:{node.lineno}", " ".join(node.value.split()))
+                      for node in strings if node.value.count(" ") >= 2]  # fmt: skip
+    return found
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_the_english_is_plain(idiom):
+    found = [f"{place}: {text}" for place, text in prose() if re.search(idiom, text, re.IGNORECASE)]
+    listing = "\n".join(line[:160] for line in found[:40])
+    assert not found, f"{len(found)} times; write {IDIOMS[idiom]}:\n{listing}"
+
+
 def blocks(document: Path) -> list[str]:
-    """The commands of a document's shell blocks, one a line, without comments."""
+    """The commands of a document's shell blocks, one per line, without comments."""
     shell = "\n".join(re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL))
     lines = shell.replace("\\\n", " ").splitlines()
     return [line for line in (line.split(" #")[0].strip() for line in lines) if line and
@@ -42,7 +93,7 @@ def test_named_files_are_there(document):
     assert not missing
 
 
-def test_every_room_stands_in_the_architecture():
+def test_the_architecture_names_every_room():
     text = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "sketchjax"
     rooms = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]

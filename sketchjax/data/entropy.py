@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.data.canvas import to_pixels
 from sketchjax.errors import DataError
 
@@ -15,7 +15,7 @@ from sketchjax.errors import DataError
 STROKE_WIDTH = 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _row_span(ax, ay, bx, by, row, radius):
     """Columns first to last (empty: first > last) whose centres on a row lie within the radius.
 
@@ -55,7 +55,7 @@ def _row_span(ax, ay, bx, by, row, radius):
     return int(np.floor(low - 0.5)) + 1, int(np.ceil(high - 0.5)) - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stroke_pixels(canvas, ax, ay, bx, by, radius):
     """Draw the segment a to b on the boolean canvas; returns how many pixels became ink."""
     size = canvas.shape[0]
@@ -71,7 +71,7 @@ def _stroke_pixels(canvas, ax, ay, bx, by, radius):
     return fresh
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ink_pixels(points, offsets, size, stroke_width):
     """Number of ink pixels of each binary picture, i64[n]."""
     counts = np.zeros(len(offsets) - 1, np.int64)

@@ -6,7 +6,7 @@ left, scale uniformly so that the largest coordinate is 255, resample every stro
 the documentation leaves open were settled on 1,549 drawings that Google published in both forms:
 
 - the last point of a stroke is always appended after resampling, even where it repeats the one
-  before, so a tap becomes two equal points (without the last point 11 % come out equal, not 95 %);
+  before, so a tap becomes two equal points (without it 11 % come out equal, not 95 %);
 - the distance in Ramer–Douglas–Peucker is to the line through the ends, not to the segment (27 %);
 - coordinates are rounded at the very end, halves to even (halves up: 2 % fewer come out equal);
 - positions are (p - min) · 255 / extent in this order, sampled on the cumulative arc length.
@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.errors import DataError
 
 EPSILON = 2.0  # of Ramer–Douglas–Peucker, in pixels of the 256 × 256 square
@@ -34,7 +34,9 @@ def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
     is longer than 65,535 pixels once scaled (a scribble that no hand draws in a game's 20 seconds).
     """
     if not len(strokes) or any(len(stroke) == 0 for stroke in strokes):
-        raise DataError("a raw drawing needs at least one stroke, and each stroke a point")
+        raise DataError(
+            "a raw drawing needs at least one stroke, and each stroke at least one point"
+        )
     joined = np.concatenate([np.asarray(stroke, np.float64)[:, :2] for stroke in strokes])
     with np.errstate(over="ignore", invalid="ignore"):
         joined -= joined.min(axis=0)
@@ -53,7 +55,7 @@ def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _arc_lengths(stroke):
     """Path length from the first point to each point: f64[t 2] to f64[t]."""
     arc = np.zeros(len(stroke))
@@ -63,7 +65,7 @@ def _arc_lengths(stroke):
     return arc
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _resample(stroke, arc):
     """Points at the path lengths 0, 1, 2, … below the whole length, then the last point."""
     count = max(1, int(np.ceil(arc[-1])))
@@ -81,7 +83,7 @@ def _resample(stroke, arc):
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _farthest(points, first, last):
     """Index strictly between two points that is farthest from the line through them, and how far.
 
@@ -99,7 +101,7 @@ def _farthest(points, first, last):
     return index, most
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _simplify_stroke(stroke, epsilon, most_pixels):
     """Resample and simplify one scaled stroke f64[t 2]; u8[0 3] where it is too long."""
     arc = _arc_lengths(stroke)

@@ -83,7 +83,7 @@ def test_a_limit_of_file_sizes(tmp_path):
     assert len(lines) == 5, process.stdout
     for line in lines:
         assert line.startswith(f"74 checkpoint 2 cannot be saved in {folder} (File too large")
-        assert line.endswith("allow larger files (ulimit -f), then run the same command again")
+        assert line.endswith("allow larger files (ulimit -f), then rerun the same command")
     assert process.returncode == 0
     still_there(folder, 1)
 
@@ -131,7 +131,7 @@ def test_a_full_disk(small_disk):
     folder = small_disk / "checkpoints"
     save(folder, 1)
     for size in (100_000, 200_000):  # 400 kB, and as much with what is there
-        with pytest.raises(DiskError, match=r"No space left on device.*make room") as caught:
+        with pytest.raises(DiskError, match=r"No space left on device.*free some space") as caught:
             save(folder, 2, size=size * 2)
         assert caught.value.exit_code == 74
         still_there(folder, 1)
@@ -189,7 +189,7 @@ def test_every_write_of_a_checkpoint_may_fail(tmp_path, monkeypatch, where, name
     told = str(caught.value)
     assert f"checkpoint 2 cannot be saved in {folder}" in told
     assert os.strerror(number) in told
-    assert "run the same command again" in told
+    assert "rerun the same command" in told
     with Checkpoints(folder, keep=2) as checkpoints:
         # A name that was given, and only then not brought to the disk, stands.
         assert checkpoints.latest()[0] == (2 if name == "sync_folder" else 1)
@@ -282,7 +282,7 @@ def test_another_runs_folder_is_never_written_to(tmp_path):
 def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     for path in (tmp_path / "checkpoints", tmp_path / "checkpoints" / "within"):
-        with pytest.raises(DiskError, match=r"cannot be used.*see what lies in its place"):
+        with pytest.raises(DiskError, match=r"cannot be used.*check what is in its place"):
             Checkpoints(path, keep=2)
 
 
@@ -327,20 +327,20 @@ def test_any_refusal_of_the_disk_ends_the_command_in_one_line(tmp_path):
     assert process.returncode == 74, process.stderr
     assert process.stderr == (
         "DiskError: the run cannot go on (No space left on device: WORKDIR/metrics.jsonl); "
-        "make room, then run the same command again\n"
+        "free some space, then rerun the same command\n"
     )
 
 
 @pytest.mark.parametrize(
     "number, remedy",
     [
-        (errno.ENOSPC, "make room"),
+        (errno.ENOSPC, "free some space"),
         (errno.EFBIG, "ulimit -f"),
         (errno.EACCES, "make it writable"),
-        (errno.ENOENT, "see what removed it"),
-        (errno.ENOTDIR, "see what lies in its place"),
+        (errno.ENOENT, "check what removed it"),
+        (errno.ENOTDIR, "check what is in its place"),
         (errno.EMFILE, "ulimit -n"),
-        (errno.EIO, "see that the disk is sound"),
+        (errno.EIO, "check the disk"),
     ],
 )
 def test_each_refusal_has_its_remedy(number, remedy):

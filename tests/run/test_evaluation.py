@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import orjson
 import pytest
+from sketchjax.train.feeds import Feeds
 from tiny_run import quick_compilation, same_figures, same_weights, tiny_config
 
 from sketchjax.data.feed.batch import pad
@@ -19,7 +20,6 @@ from sketchjax.models.weights import load_weights
 from sketchjax.run import experiment
 from sketchjax.run.writers import RESULT_KEYS
 from sketchjax.train.data import prepare_data
-from sketchjax.train.feeds import Feeds
 
 CODES = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
 

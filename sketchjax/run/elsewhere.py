@@ -1,0 +1,184 @@
+"""Evaluate a model on drawings of another data folder: a colleague's, or a later download."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import check_shards
+from sketchjax.errors import DataError
+from sketchjax.models.table import HEAD, HEADS
+from sketchjax.report.examples import example_retrievals
+from sketchjax.report.page import write_report
+from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.model import Model
+from sketchjax.retrieval.passes import Passes
+from sketchjax.run.results import device_name, headline, radius_curve, versions
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.writers import write_results
+
+Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+
+def evaluate_model(
+    model: Model,
+    folder: Path,
+    out: Path,
+    *,
+    pairs: Sequence[tuple[str, str]] = (("query", "gallery"),),
+    precision_at: Sequence[int] = (100, 200),
+    batch: int = 256,
+    title: str = "",
+    task: Task,
+    note: Callable[[str], None],
+) -> dict[str, Any]:
+    """Score a model on a data folder and write codes, report and results.json to another folder.
+
+    Categories are matched by name: only sketches of those that the folder has can be ranked, and
+    accuracy is that of the categories that the model knows.
+
+    model: any trained model.
+    folder: of the data, with sketches in every split that is ranked.
+    out: where to write.
+    pairs: splits of queries and gallery, the first of which is the headline.
+    precision_at: values of K.
+    batch: sketches encoded at once.
+    title: of the report.
+    task: shows progress; note: gets what was decided, line by line.
+
+    Returns the results, as in OUT/results.json.
+    Raises DataError when the folder is damaged, or lacks sketches or any category of the model.
+    """
+    started = time.monotonic()
+    manifest = check_shards(folder)
+    known = match_categories(model, manifest, note)
+    splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
+    empty = [split for split in splits if not manifest.counts.get(split)]
+    if empty:
+        raise DataError(f"{folder} has no {' and no '.join(empty)} sketches: nothing to score")
+    network = model.network
+    devices = jax.local_device_count()
+    passes = Passes(
+        network,
+        folder,
+        manifest,
+        batch=-(-batch // devices) * devices,
+        points=model.architecture.points,
+        task=task,
+    )
+    threshold = HEADS[model.architecture.head].threshold
+    encoded = {
+        split: _in_names_of(
+            passes.encode(model.variables, split, HEAD, features=threshold is not None), known
+        )
+        for split in splits
+    }
+    measured = _measure(model, manifest, encoded, pairs, precision_at, known)
+    results = _results(model, manifest, measured, pairs, time.monotonic() - started)
+    for split, codes in measured.codes.items():
+        codes.save(out / "codes" / split)
+    retrievals = []
+    if measured.scores is not None:
+        queries, gallery = (measured.codes[split] for split in pairs[0])
+        retrievals = example_retrievals(
+            folder, queries, gallery, measured.scores, shown=6, retrieved=36
+        )
+    write_report(
+        out,
+        results=results,
+        metrics=[],
+        curve=None if measured.scores is None else radius_curve(measured.scores.curve),
+        retrievals=retrievals,
+        title=title or f"{model.card.stage or 'model'} on {folder}",
+        measured_on="{} sketches against the {}".format(*pairs[0]),
+    )
+    write_results(out, results)
+    return results
+
+
+def match_categories(model: Model, manifest: Manifest, note: Callable[[str], None]) -> np.ndarray:
+    """The model's label of each category of a data folder, i64[l]; -1 for one it does not know.
+
+    note: gets the names that only one of the two has.
+    Raises DataError when they share no category.
+    """
+    labels = {name: label for label, name in enumerate(model.categories)}
+    known = np.array([labels.get(name, -1) for name in manifest.categories])
+    extra = [name for name in manifest.categories if name not in labels]
+    missing = [name for name in model.categories if name not in manifest.categories]
+    if len(extra) == len(manifest.categories):
+        raise DataError(
+            f"the data and the model share no category; the data has {_some(extra)}, the model "
+            f"{_some(model.categories)}"
+        )
+    if extra:
+        note(f"the model was not trained on {len(extra)} of the categories: {_some(extra)}")
+    if missing:
+        note(f"the data has no sketches of {len(missing)} of the model's categories: "
+             f"{_some(missing)}")  # fmt: skip
+    return known
+
+
+def _in_names_of(encoded: Encoded, known: np.ndarray) -> Encoded:
+    """Predictions as labels of the data folder; -1 where it has no such category."""
+    places = np.full(int(max(known.max(), encoded.predictions.max(initial=0))) + 1, -1)
+    places[known[known >= 0]] = np.flatnonzero(known >= 0)
+    return replace(encoded, predictions=places[encoded.predictions])
+
+
+def _measure(
+    model: Model,
+    manifest: Manifest,
+    encoded: dict[str, Encoded],
+    pairs: Sequence[tuple[str, str]],
+    precision_at: Sequence[int],
+    known: np.ndarray,
+) -> Measured:
+    queries, gallery = pairs[0]
+    accuracies = [accuracy_of(encoded[split], known >= 0) for split in (gallery, queries)]
+    sizes = {split: len(every.labels) for split, every in encoded.items()}
+    threshold = HEADS[model.architecture.head].threshold
+    if threshold is None:
+        return Measured({}, [], None, *accuracies, sizes=sizes)
+    codes = {
+        split: every.codes(
+            threshold, split=split, categories=manifest.categories, model=model.fingerprint
+        )
+        for split, every in encoded.items()
+    }
+    return Measured(
+        codes, rank(codes, pairs, precision_at), distances_of(encoded[gallery]), *accuracies,
+        sizes=sizes,
+    )  # fmt: skip
+
+
+def _results(
+    model: Model,
+    manifest: Manifest,
+    measured: Measured,
+    pairs: Sequence[tuple[str, str]],
+    seconds: float,
+) -> dict[str, Any]:
+    return headline(measured, pairs) | {
+        "classes": len(manifest.categories),
+        "unseen": [name for name in manifest.categories if name not in model.categories],
+        "train": 0,
+        "seconds_total": seconds,
+        "sketches_per_second": {},
+        "after_stages": {},
+        "config": {"model": {"fingerprint": model.fingerprint, "stage": model.card.stage}},
+        "versions": versions() | {"model": model.card.versions.get("sketchjax", "")},
+        "device": device_name(),
+    }
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
