@@ -151,7 +151,8 @@ def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     # What a terminal cannot show is escaped: names of categories may be of any script.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        if stream is not None:  # closed by the shell, as in `>&-`
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     if _PROCESSES.value > 1:
         from sketchjax import parallel
 
@@ -165,7 +166,7 @@ def _run(_: list[str]) -> None:
     from sketchjax.run.summary import print_summary
 
     keep_compiled()
-    workdir = Path(str(_WORKDIR.value)).expanduser()
+    workdir = Path(os.path.expanduser(str(_WORKDIR.value)))
     try:
         with on_disk("the run cannot continue"):
             if is_study(_CONFIG.value):
