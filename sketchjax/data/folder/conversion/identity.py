@@ -34,7 +34,7 @@ class Drawings:
     """The rows of a conversion and the pieces behind them, opened when they are needed.
 
     rows: plan.ROW[n], in the order of the pieces.
-    categories: the names that the labels stand for.
+    categories: the names, by label.
     """
 
     def __init__(self, rows: np.ndarray, pieces: Sequence[Piece], categories: Sequence[str]):

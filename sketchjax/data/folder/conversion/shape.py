@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from sketchjax.compiled import kernel
 
 # In 1/255 of the longer side. A raw drawing that is simplified here is at most 2.7 away from
 # Google's simplified form (1,549 drawings). Of 33,418 pairs of different drawings of one category
@@ -11,7 +12,7 @@ from numba import njit
 _SAME_WITHIN = 4.0
 
 
-@njit(cache=True)
+@kernel
 def digests(points, offsets):
     """A hash of each sketch's points that moving and scaling does not change, u64[n].
 
@@ -35,7 +36,7 @@ def digests(points, offsets):
     return found
 
 
-@njit(cache=True)
+@kernel
 def near(one, other):
     """Whether two drawings are the same, except for how they were simplified.
 
@@ -45,7 +46,7 @@ def near(one, other):
     return max(_farthest(one, other), _farthest(other, one)) <= _SAME_WITHIN
 
 
-@njit(cache=True)
+@kernel
 def _frame(points):
     """Left, top, and the factor that makes the longer side 255; 1 for a single place."""
     if len(points) == 0:
@@ -55,7 +56,7 @@ def _frame(points):
     return left, top, 255.0 / extent if extent > 0.0 else 1.0
 
 
-@njit(cache=True)
+@kernel
 def _placed(points):
     """The points f64[t 3], moved to the top left and scaled to a longer side of 255."""
     left, top, scale = _frame(points)
@@ -65,7 +66,7 @@ def _placed(points):
     return placed
 
 
-@njit(cache=True)
+@kernel
 def _farthest(points, drawing):
     """The largest distance of a point from a drawing's strokes, both f64[t 3]."""
     farthest = 0.0

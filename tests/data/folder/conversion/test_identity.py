@@ -167,10 +167,10 @@ def test_forms_with_and_without_key_ids_are_matched(tmp_path, change):
     assert keys == set(range(1000, 1040))
     (text,) = manifest.decisions["cat.npz"]
     assert text.startswith("cat has key_ids in cat.ndjson but not here: 40 of 40 drawings")
-    # The splits are those of the keyed form alone.
-    run([cat], tmp_path / "alone")
+    # The splits are those of the keyed form.
+    run([cat], tmp_path / "keyed")
     for split in SPLITS:
-        assert keys_of(tmp_path / "alone", split) == keys_of(tmp_path / "out", split)
+        assert keys_of(tmp_path / "keyed", split) == keys_of(tmp_path / "out", split)
 
 
 def keys_of(folder: Path, split: str) -> list[int]:
