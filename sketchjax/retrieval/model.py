@@ -173,12 +173,7 @@ def load(path: str | Path) -> Model:
             "use the version that wrote it, or a newer one"
         )
     network = networks.build(card.architecture)
-    wanted, there = (
-        {name: (leaf.shape, str(leaf.dtype)) for name, leaf in flat.items()}
-        for flat in (
-            traverse_util.flatten_dict(tree, sep="/") for tree in (network.shapes(), variables)
-        )
-    )
+    wanted, there = _shapes(network.shapes()), _shapes(variables)
     if wanted != there:
         differing = sorted(name for name, _ in wanted.items() ^ there.items())
         raise CheckpointError(
@@ -186,3 +181,9 @@ def load(path: str | Path) -> Model:
             f"sketchjax: {differing[0]}, ...; use the version that wrote it"
         )
     return Model(network, jax.device_put(variables), card)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[Any, str]]:
+    """Shape and type of each array by its path."""
+    flat: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
+    return {name: (leaf.shape, str(leaf.dtype)) for name, leaf in flat.items()}
