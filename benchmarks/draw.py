@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, report
+from benchmarks.record import report
 from benchmarks.timing import in_turn
 from sketchjax.data.canvas import to_pixels
 from sketchjax.data.inputs import Strokes
@@ -49,12 +49,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags = workload.step_parser(__doc__)
     flags.add_argument("--batch", type=int, default=0, help="sketches; 0: the config's")
-    flags.add_argument("--rounds", type=int, default=5)
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
     return flags.parse_args(arguments)
 
 

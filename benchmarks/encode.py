@@ -24,7 +24,7 @@ import jax
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, peak_memory_bytes, report
+from benchmarks.record import peak_memory_bytes, report
 from benchmarks.timing import in_turn
 from sketchjax import parallel
 from sketchjax.data.feed.scan import scan_feed
@@ -64,13 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags = workload.step_parser(__doc__, rounds=3)
     flags.add_argument("--batch", type=int, default=8 if workload.is_tiny() else 512)
     flags.add_argument("--sketches", type=int, default=32 if workload.is_tiny() else 8192)
-    flags.add_argument("--rounds", type=int, default=3)
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
     return flags.parse_args(arguments)
 
 

@@ -33,7 +33,7 @@ import jax
 
 from benchmarks import flops, workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, peak_memory_bytes, report, write
+from benchmarks.record import peak_memory_bytes, report, write
 from benchmarks.timing import in_turn, median_seconds
 
 STAGES = ("cnn", "rnn", "joint", "full")
@@ -59,16 +59,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
+    flags = workload.step_parser(__doc__)
     flags.add_argument("--peer", choices=("torch",))
     flags.add_argument("--batch", type=int, nargs="+", default=[0], help="0: the config's")
     flags.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     flags.add_argument("--eager", action="store_true", help="do not try torch.compile")
-    flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--steps", type=int, default=0, help="k; 0: the config's")
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
     return flags.parse_args(arguments)
 
 

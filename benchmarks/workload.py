@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import time
@@ -19,7 +20,7 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from benchmarks.record import REPOSITORY
+from benchmarks.record import REPOSITORY, parser
 from sketchjax import parallel
 from sketchjax.config import Config, architecture
 from sketchjax.data.feed.batch import pad
@@ -38,6 +39,16 @@ BLOCKS_PER_EPOCH = 1000  # the learning rate's schedule wants one; any will do
 def is_tiny() -> bool:
     """Whether SKETCHJAX_BENCH_TINY asks for sizes that only show that everything runs."""
     return os.environ.get("SKETCHJAX_BENCH_TINY", "") not in ("", "0")
+
+
+def step_parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
+    """`record.parser` with the flags of a benchmark that runs the network on real drawings."""
+    flags = parser(description)
+    flags.add_argument("--sizes", choices=tuple(SIZES), default="sample")
+    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags.add_argument("--rounds", type=int, default=rounds)
+    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
+    return flags
 
 
 def load_config(sizes: str, dtype: str) -> Config:

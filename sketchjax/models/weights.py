@@ -10,11 +10,11 @@ import jax
 import msgspec
 import numpy as np
 from flax import traverse_util
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from sketchjax.errors import CheckpointError
-from sketchjax.files import safetensors_metadata, write_whole
+from sketchjax.files import write_whole
 from sketchjax.models.architecture import Architecture
 
 FORMAT = "sketchjax model 1"
@@ -67,12 +67,12 @@ def load_weights(path: Path) -> tuple[Any, Card]:
     Raises CheckpointError when the file is missing, damaged or not a model of sketchjax.
     """
     try:
-        content = path.read_bytes()
-        arrays = load(content)
-        metadata = safetensors_metadata(content)
+        with safe_open(path, "numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise CheckpointError(f"there is no model file {path}") from None
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{path} is not a readable model file ({error}); copy it again, or give a file that a "
             "run or Model.save wrote"

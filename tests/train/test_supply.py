@@ -1,4 +1,4 @@
-"""The two feeds of training: the same batches, wherever the sketches lie."""
+"""The two feeds of training: the same batches, wherever the sketches are kept."""
 
 from contextlib import nullcontext
 
@@ -6,16 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from sketchjax.config import default
+from sketchjax.config import default, stage_rows
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import NotFiniteError
-from sketchjax.train import feeds, stages
+from sketchjax.train import stages, supply
 from sketchjax.train.feed import ResidentFeed, StreamFeed
 from sketchjax.train.split import TrainingSplit
-from sketchjax.train.step import Minibatch
+from sketchjax.train.supply import Supply
 
 POINTS = 24
 
@@ -41,7 +41,7 @@ def both(folder, position, unseen=(), classes=0):
     """A stream and a resident feed of one order: batches of 8, blocks of 3 of them."""
     split = split_of(folder, *unseen)
     order = split.order(8, 3, (4,), classes=classes)
-    held = feeds.read_resident(folder, silent, split.records)
+    held = supply.read_resident(folder, silent, split.records)
     return (
         StreamFeed(folder, order, points=POINTS, workers=0, position=position),
         ResidentFeed(held, order, points=POINTS, position=position),
@@ -58,15 +58,14 @@ def test_both_feeds_give_the_same_batches(folder, position, unseen, classes):
     load, labels = jax.jit(resident.load), set()
     for blocks in (2, 3):
         wanted, items = stream.take(blocks), resident.take(blocks)
-        assert wanted.points.shape == (4, blocks, 3, 2, POINTS, 3)
+        assert wanted.inputs.points.shape == (4, blocks, 3, 2, POINTS, 3)
         for at in np.ndindex(4, blocks, 3):
             found = load(resident.held, jax.tree.map(lambda leaf, at=at: leaf[at], items))
-            for name in Minibatch._fields:
-                np.testing.assert_array_equal(
-                    getattr(found, name), getattr(wanted, name)[at], err_msg=name
-                )
+            given = jax.tree.map(lambda leaf, at=at: leaf[at], wanted)
+            assert jax.tree.structure(found) == jax.tree.structure(given)
+            jax.tree.map(np.testing.assert_array_equal, found, given)
         assert stream.position == resident.position
-        # Devices, blocks, steps, sketches: what stands in each batch.
+        # From [devices m k b/devices] to the labels of each batch.
         for batch in np.moveaxis(wanted.label, 0, 2).reshape(blocks * 3, 8):
             labels |= set(batch.tolist())
             if classes:
@@ -77,7 +76,7 @@ def test_both_feeds_give_the_same_batches(folder, position, unseen, classes):
 
 def test_only_what_takes_part_is_held(folder):
     split = split_of(folder, "clock")
-    held = feeds.read_resident(folder, silent, split.records)
+    held = supply.read_resident(folder, silent, split.records)
     with Shards(folder, "train") as shards:
         records = shards.read(np.arange(len(shards)))
     kept = [n for n in range(len(records.labels)) if records.labels[n] != 1]
@@ -88,7 +87,7 @@ def test_only_what_takes_part_is_held(folder):
 
 
 def test_a_resident_split_is_the_split(folder):
-    held = feeds.read_resident(folder, silent)
+    held = supply.read_resident(folder, silent)
     with Shards(folder, "train") as shards:
         records = shards.read(np.arange(len(shards)))
     np.testing.assert_array_equal(held.points, records.points)
@@ -97,14 +96,14 @@ def test_a_resident_split_is_the_split(folder):
 
 
 def test_reading_in_parts_changes_nothing(folder, monkeypatch):
-    whole = feeds.read_resident(folder, silent)
-    monkeypatch.setattr(feeds, "_READ", 7)
-    for a, b in zip(whole, feeds.read_resident(folder, silent), strict=True):
+    whole = supply.read_resident(folder, silent)
+    monkeypatch.setattr(supply, "_READ", 7)
+    for a, b in zip(whole, supply.read_resident(folder, silent), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
 def test_auto_takes_what_fits_and_says_so(folder, monkeypatch):
-    needed = 3 * len(feeds.read_resident(folder, silent).points) + 8 * len(Shards(folder, "train"))
+    needed = 3 * len(supply.read_resident(folder, silent).points) + 8 * len(Shards(folder, "train"))
     for free, kind, chosen in (
         (4 * needed, "auto", "resident"),
         (4 * needed - 1, "auto", "stream"),
@@ -112,8 +111,8 @@ def test_auto_takes_what_fits_and_says_so(folder, monkeypatch):
         (needed - 1, "resident", "stream"),
         (10 * needed, "stream", "stream"),
     ):
-        monkeypatch.setattr(feeds, "free_memory", lambda free=free: free)
-        found, line = feeds.choose(kind, folder)
+        monkeypatch.setattr(supply, "free_memory", lambda free=free: free)
+        found, line = supply.choose(kind, folder)
         assert found == chosen
         assert line.startswith(f"feed: {chosen}, ")
         assert ("do not fit" in line) == (kind != "stream" and chosen == "stream")
@@ -123,26 +122,30 @@ def test_auto_takes_what_fits_and_says_so(folder, monkeypatch):
 def test_free_memory_is_a_share_of_the_machines():
     with open("/proc/meminfo") as file:
         total = int(file.readline().split()[1]) * 1024
-    assert 1e8 < feeds.free_memory() * jax.local_device_count() <= total
+    assert 1e8 < supply.free_memory() * jax.local_device_count() <= total
 
 
-class Voice:
+class Silent:
+    """A reporter that shows nothing."""
+
     task = staticmethod(silent)
 
 
-def run_feeds(folder, tmp_path, kind="auto", unseen=(), classes=0):
+def supply_of(folder, tmp_path, kind="auto", unseen=(), classes=0):
+    """The supply of a run, and its stages."""
     config = default()
     config.data.points, config.data.feed = POINTS, kind
     config.train.batch_size, config.train.inner_steps = 8, 3
-    config.train.classes_per_batch = classes
-    split = split_of(folder, *unseen)
-    return feeds.Feeds(config, folder, split, tmp_path, Voice()), stages.plan(config, 5)
+    for name in config.plan:
+        config.stages[name].sampler.classes = classes
+    plan = stages.plan(config, lambda *_: (), (), lambda row: 5)
+    return Supply(config, folder, split_of(folder, *unseen), tmp_path, Silent()), plan
 
 
 def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):
-    run, plan = run_feeds(folder, tmp_path)
+    run, plan = supply_of(folder, tmp_path)
     orders = [
-        tuple(run.of(stage, position=0, detour=detour).order.indices(0).ravel())
+        tuple(run.feed(stage, position=0, detour=detour).order.indices(0).ravel())
         for stage in plan
         for detour in (0, 1)
     ]
@@ -151,30 +154,41 @@ def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):
 
 @pytest.mark.parametrize("kind", ["stream", "resident"])
 def test_a_stage_trains_with_balanced_batches_of_what_takes_part(folder, tmp_path, kind):
-    run, plan = run_feeds(folder, tmp_path, kind, unseen=("face",), classes=2)
-    feed = run.of(plan[0], position=0, detour=0)
+    run, plan = supply_of(folder, tmp_path, kind, unseen=("face",), classes=2)
+    feed = run.feed(plan[0], position=0, detour=0)
     assert isinstance(feed, StreamFeed if kind == "stream" else ResidentFeed)
     with Shards(folder, "train") as shards:
         labels = shards.read(feed.order.indices(2).ravel()).labels.reshape(3, 8)
     for batch in labels:
         assert np.unique(batch, return_counts=True)[1].tolist() == [4, 4]
     assert set(labels.ravel().tolist()) == {0, 1}
-    assert run.order().blocks_per_epoch == run.split.size // 24
+    assert run.order(plan[0].row).blocks_per_epoch == run.split.size // 24
     if kind == "resident":
         assert len(feed.held.label) == run.split.size
 
 
+def test_stages_may_have_batches_of_their_own(folder, tmp_path):
+    """One balanced stage among plain ones, with the same run."""
+    run, _ = supply_of(folder, tmp_path)
+    run.config.stages.joint.sampler.classes = 2
+    kinds = {row.name: type(run.order(row)).__name__ for row in stage_rows(run.config)}
+    assert kinds == {
+        **dict.fromkeys(("cnn", "rnn", "center", "full"), "Order"),
+        "joint": "BalancedOrder",
+    }
+
+
 def test_the_sketches_of_a_bad_batch_are_named(folder, tmp_path):
-    run, _ = run_feeds(folder, tmp_path, "stream")
+    run, _ = supply_of(folder, tmp_path, "stream")
     error = NotFiniteError("stage cnn, step 3: bad")
     assert run.with_sketches(error) is error
     error.records = np.array([5, 0, 7, 9])
-    told = str(run.with_sketches(error))
+    message = str(run.with_sketches(error))
     with Shards(folder, "train") as shards:
         records = shards.read(error.records)
         names = [shards.manifest.categories[label] for label in records.labels]
-    assert told.startswith("stage cnn, step 3: bad; its sketches: ")
-    assert f"{records.key_ids[0]} ({names[0]})" in told
+    assert message.startswith("stage cnn, step 3: bad; its sketches: ")
+    assert f"{records.key_ids[0]} ({names[0]})" in message
     lines = (tmp_path / "not_finite.csv").read_text().splitlines()
     assert lines[0] == "key_id,category,record"
     assert lines[3] == f"{records.key_ids[2]},{names[2]},7"

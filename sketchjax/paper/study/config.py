@@ -187,7 +187,8 @@ def wrong_study_text(path: str, text: str) -> str | None:
     """`config.wrong_text` for the fields of studies as well; None where the text is valid."""
     if path.startswith("base."):
         problem = wrong_text(path.removeprefix("base."), text)
-        return problem and f"base.{problem}"
+        # The fields that it suggests are those of the base, too.
+        return problem and "base." + re.sub(r"(mean |give )(?=\w+\.)", r"\1base.", problem)
     if path in default_study() or path.split(".")[0] in RECOGNISERS:
         return None
     return wrong_text(path, text)

@@ -49,6 +49,22 @@ def test_values_that_are_no_numbers_are_refused(tiny_study, path):
                for problem in raised.value.problems)  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "path, text, message",
+    [
+        (
+            "base.model.bots",
+            "16",
+            "base.model.bots='16' is no field; did you mean base.model.bits?",
+        ),
+        ("base.model", "3", "base.model='3'; it is a section: give base.model.FIELD"),
+        ("base.seed", "x", "base.seed='x'; give a whole number, such as 0"),
+    ],
+)
+def test_fields_of_the_base_are_named_in_full(path, text, message):
+    assert wrong_study_text(path, text) == message
+
+
 def test_fields_of_one_value_stay_as_they_are():
     for path, text in (("query", "cat"), ("name", "a, b"), ("zero_shot_bits", "16")):
         assert study_literal(path, text) == text
