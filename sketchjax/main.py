@@ -107,9 +107,8 @@ def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
             right.append(argument)
             continue
         negated, path, text = match.groups()
-        is_switch = text is None and wrong_study_text(path, "true") is None
         parts = [argument]
-        if text is None and not negated and not is_switch:
+        if text is None and not negated and not _is_switch(path):
             parts.append(text := next(remaining, ""))
         problem = wrong_study_text(path, "true" if text is None else text)
         if problem:
@@ -119,6 +118,11 @@ def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
         else:
             right += parts
     return right, problems
+
+
+def _is_switch(path: str) -> bool:
+    """Whether a field takes True or False, so that its flag may have no value."""
+    return wrong_study_text(path, "true") is None and wrong_study_text(path, "?") is not None
 
 
 def _config_file() -> str:

@@ -13,7 +13,6 @@ from ml_collections import ConfigDict
 
 from sketchjax.config.check import (
     as_literal,
-    contents,
     flat,
     known_fields,
     pattern,
@@ -133,7 +132,7 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
 
 def questions(config: Config) -> Iterator[tuple[str, str]]:
     """What a report lists of a config: (question, dotted field), grouped by question."""
-    known = known_fields(contents(config))
+    known = known_fields(config)
     order = dict.fromkeys(field.question for field in known.values() if field.question)
     for question in order:
         for path, field in known.items():

@@ -67,7 +67,7 @@ def problems_of(config: ConfigDict, devices: int) -> list[str]:
     devices: how many a batch is divided over.
     """
     held = contents(config)
-    known = known_fields(held)
+    known = _known_fields(held)
     found = _leaves(held, known)
     problems = [
         _misplaced(path, value, known)
@@ -97,11 +97,12 @@ def problems_of(config: ConfigDict, devices: int) -> list[str]:
     return sorted(problems) + broken_relations(fields, devices)
 
 
-def known_fields(held: Section) -> dict[str, Field]:
-    """All fields that this config can have, with the names of its own rows, and their rules.
+def known_fields(config: ConfigDict) -> dict[str, Field]:
+    """All fields that this config can have, with the names of its own rows, and their rules."""
+    return _known_fields(contents(config))
 
-    held: the config, as `contents` gives it.
-    """
+
+def _known_fields(held: Section) -> dict[str, Field]:
     known: dict[str, Field] = {}
     for path, field in FIELDS.items():
         section, star, name = path.partition(".*.")
@@ -217,16 +218,20 @@ def _give(usual: Any) -> str:
 
 def _value_remedy(value: Any, field: Field) -> str:
     """What to do about a value of the right type; empty where it is valid."""
-    for text in value if isinstance(value, tuple | list) else (value,):
+    texts: Any = value if isinstance(value, tuple | list) else (value,)
+    for text in texts:
         if type(text) is str and not _is_text(text):
             return "give text that can be part of a file's name: no zero bytes, no half characters"
     if field.is_valid(value):
         return ""
     # The bound that nearly all whole numbers share is not part of their remedies.
-    largest = type(value) is int and field.is_valid(LARGEST_INT)
-    if largest and value > LARGEST_INT and not field.is_valid(LARGEST_INT + 1):
+    if type(value) is int and value > LARGEST_INT and _is_largest(field):
         return f"must be at most {LARGEST_INT:,}"
     return field.remedy
+
+
+def _is_largest(field: Field) -> bool:
+    return field.is_valid(LARGEST_INT) and not field.is_valid(LARGEST_INT + 1)
 
 
 def _is_text(text: str) -> bool:

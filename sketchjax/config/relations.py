@@ -288,8 +288,8 @@ def _of_batches(fields: Fields, devices: int) -> list[str]:
 
 
 def _of_classes(fields: Fields) -> list[str]:
-    problems, batch = [], fields.get("train.batch_size")
-    for stage in _running(fields) if batch is not None else ():
+    problems, batch = [], fields.get("train.batch_size", 0)
+    for stage in _running(fields) if batch else ():
         problems += _of_sampler(fields, f"stages.{stage}.sampler", batch)
         losses = fields.get(f"stages.{stage}.losses", {})
         pairs = [name for name in _weighted(losses) if LOSSES[name].pairs]
