@@ -1,6 +1,10 @@
-"""Synthetic doodles, five stages, a scored retrieval and a report, on any CPU.
+"""Synthetic doodles of 32 categories, five stages, a scored retrieval and a report, on any CPU.
 
-python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+    python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+
+Takes 3 min 37 s on two busy CPU cores, compilation included. MAP 0.899 (0.887 to 0.908 over the
+orders of ties), precision@200 0.270 (at most 0.29 is possible: 58 gallery sketches per category),
+accuracy 0.938.
 """
 
 from sketchjax.config import default

@@ -13,12 +13,12 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import sketchjax
-from sketchjax.errors import ConfigError, DataError, SketchjaxError
+from sketchjax.errors import ConfigError, DataError, SketchjaxError, on_disk
 
 app = typer.Typer(
     name="sketchjax",
@@ -27,6 +27,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def expanded(text: str) -> Path:
+    """A path of the command line. The shell expands ~ only at the start of a word, not after =."""
+    return Path(os.path.expanduser(text))
+
+
+def path(metavar: str, meaning: str) -> Any:
+    """An argument that is a path."""
+    return typer.Argument(parser=expanded, metavar=metavar, help=meaning)
 
 
 class OnBad(StrEnum):
@@ -79,6 +89,7 @@ def convert(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=expanded,
             metavar="[SOURCE]... OUT",
             help="Sketch files, or folders of them (QuickDraw .ndjson, simplified or raw, and "
             ".bin, each plain or .gz; sketch-rnn .npz), then the data folder to write. "
@@ -105,6 +116,7 @@ def convert(
     split_file: Annotated[
         Path | None,
         typer.Option(
+            parser=expanded,
             metavar="CSV",
             help="Splits from a file with the heading key_id,split; other drawings are left out.",
         ),
@@ -166,7 +178,7 @@ def convert(
 
 @app.command()
 def download(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the files.")],
+    folder: Annotated[Path, path("DIR", "Where to put the files.")],
     categories: Categories = None,
     form: Annotated[Form, typer.Option(help="Which of Google's forms.")] = Form.SIMPLIFIED,
     mirror: Annotated[
@@ -184,7 +196,7 @@ def download(
 
 @app.command()
 def synthesize(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the files.")],
+    folder: Annotated[Path, path("DIR", "Where to put the files.")],
     per_category: Annotated[int, typer.Option(metavar="N", help="Doodles per category.")] = 1_000,
     seed: Annotated[
         int, typer.Option(metavar="N", help="The same seed draws the same doodles.")
@@ -200,7 +212,7 @@ def synthesize(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data folder.")],
+    folder: Annotated[Path, path("FOLDER", "A data folder.")],
 ) -> None:
     """Check every shard and every record of a data folder against its manifest."""
     from rich.console import Console
@@ -215,15 +227,9 @@ def verify(
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A model file, or the workdir of a run.")
-    ],
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="A data folder with gallery and queries.")
-    ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Where to write results, codes and report.")
-    ],
+    model: Annotated[Path, path("MODEL", "A model file, or the workdir of a run.")],
+    folder: Annotated[Path, path("FOLDER", "A data folder with gallery and queries.")],
+    out: Annotated[Path, path("OUT", "Where to write results, codes and report.")],
     rankings: Annotated[
         list[str] | None,
         typer.Option(
@@ -233,7 +239,7 @@ def evaluate(
         ),
     ] = None,
 ) -> None:
-    """Score a trained model on other drawings: the results and report of a run's end.
+    """Score a trained model on other drawings; write results, codes and report as a run does.
 
     Categories are matched by name; those that only the model or only the data has are listed.
     """
@@ -244,15 +250,15 @@ def evaluate(
     from sketchjax.run.summary import print_summary
 
     pairs = _rankings(rankings)
-    loaded = load(model)
     keep_compiled()
-    with TrainingProgress() as progress:
+    loaded = load(model)
+    with on_disk("the evaluation cannot be written"), TrainingProgress() as progress:
         results = evaluate_model(
             loaded,
             folder,
             out,
             pairs=pairs,
-            title=f"{model.name} on {folder.name}",
+            title=f"{model.resolve().name} on {folder.resolve().name}",
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
         )
@@ -261,9 +267,9 @@ def evaluate(
 
 @app.command()
 def report(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a finished run.")],
+    workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:
-    """Regenerate a finished run's report from the files that the run left."""
+    """Regenerate the report of a finished run or evaluation from the files that it left."""
     from sketchjax.run.rebuild import rebuild
 
     print(rebuild(workdir))
@@ -271,10 +277,12 @@ def report(
 
 @app.command()
 def study(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a study.")],
+    workdir: Annotated[Path, path("WORKDIR", "Of a study.")],
     markdown: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write it as Markdown, with its pictures."),
+        typer.Option(
+            parser=expanded, metavar="FILE", help="Also write it as Markdown, with its pictures."
+        ),
     ] = None,
 ) -> None:
     """Print a study's progress and results, and regenerate its report."""
@@ -300,7 +308,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     # What a terminal cannot show is escaped: names of categories may be of any script.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        if stream is not None:  # closed by the shell, as in `>&-`
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     # It may be anywhere: `sketchjax convert --debug …` like `sketchjax --debug convert …`.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -309,13 +318,14 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         else:
-            print(f"sketchjax: {error}", file=sys.stderr)
+            for line in error.problems if isinstance(error, ConfigError) else [error]:
+                print(f"sketchjax: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
 def _sources(paths: list[Path]) -> tuple[list[Path], Path]:
     """Sources and the folder to write, from the paths of the command line."""
-    *sources, out = (path.expanduser() for path in paths)
+    *sources, out = paths
     if not sources:
         home = os.environ.get("SKETCHJAX_DATA")
         if not home:

@@ -1,9 +1,9 @@
-"""numba kernels, compiled once for a machine where their code can be cached.
+"""numba kernels, compiled once per machine if their code can be cached.
 
-numba caches next to the source file, else in the user's cache directory, or in NUMBA_CACHE_DIR
-where that is set. A read-only installation and a home that cannot be written, as in many
-containers, leave it no place, and `njit(cache=True)` then fails on import. A cache saves time and
-nothing else, so here such a kernel is compiled again by each process that calls it.
+numba caches next to the source file, else in the user's cache directory; NUMBA_CACHE_DIR names
+another folder. With a read-only installation and a home that is not writable, as in many
+containers, `njit(cache=True)` finds no place and raises on import. A cache only saves time, so here
+such a kernel is compiled again in each process that calls it.
 """
 
 from __future__ import annotations

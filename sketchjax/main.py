@@ -99,6 +99,9 @@ def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
     right, problems = [], []
     remaining = iter(arguments)
     for argument in remaining:
+        if argument.startswith("--config=~"):  # which the shell leaves as it is
+            right.append("--config=" + os.path.expanduser(argument.removeprefix("--config=")))
+            continue
         match = _FIELD.fullmatch(argument)
         if match is None:
             right.append(argument)
@@ -151,7 +154,8 @@ def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     # What a terminal cannot show is escaped: names of categories may be of any script.
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+        if stream is not None:  # closed by the shell, as in `>&-`
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     if _PROCESSES.value > 1:
         from sketchjax import parallel
 
@@ -165,16 +169,20 @@ def _run(_: list[str]) -> None:
     from sketchjax.run.summary import print_summary
 
     keep_compiled()
-    workdir = Path(str(_WORKDIR.value)).expanduser()
     try:
         with on_disk("the run cannot continue"):
             if is_study(_CONFIG.value):
-                sys.exit(run_study(_CONFIG.value, workdir, should_stop).exit_code)
-            results = experiment.run(_CONFIG.value, workdir, should_stop, reference)
+                sys.exit(run_study(_CONFIG.value, workdir(), should_stop).exit_code)
+            results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
     except SketchjaxError as error:
         _fail(error)
     if _PROCESS.value == 0:
-        print_summary(results, workdir)
+        print_summary(results, workdir())
+
+
+def workdir() -> Path:
+    """The folder that --workdir names. The shell leaves ~ as it is after an equals sign."""
+    return Path(os.path.expanduser(str(_WORKDIR.value)))
 
 
 def _fail(error: SketchjaxError) -> NoReturn:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from sketchjax.config.check import (
     as_literal,
+    contents,
     flat,
     known_fields,
     pattern,
@@ -101,12 +102,12 @@ def is_resumable(path: str) -> bool:
 
 
 def is_fixed(path: str) -> bool:
-    """Whether every config has this field, whatever rows and losses it names."""
-    return path in FIELDS and path not in FREE and not path.startswith(tuple(FREE))
+    """Whether every config has this field, whatever rows, splits and losses it names."""
+    return path in FIELDS and "*" not in path and path not in FREE
 
 
 def rankings(config: Config) -> list[tuple[str, str]]:
-    """The splits of queries and gallery of each ranking; the first is the run's headline."""
+    """The splits (queries, gallery) of each ranking; the first is the run's headline."""
     sides = map(ranking_sides, config.evaluation.rankings)
     return [(queries, gallery) for (_, queries), (_, gallery) in sides]
 
@@ -114,8 +115,8 @@ def rankings(config: Config) -> list[tuple[str, str]]:
 def architecture(config: Config, categories: list[str], offset_scale: float) -> Architecture:
     """What a network is built from.
 
-    categories: of the data, in the order of their labels.
-    offset_scale: the unit of the sequence's offsets, from the data's manifest.
+    categories: names of the data's categories, in the order of their labels.
+    offset_scale: the unit of the sequence's offsets, in drawing units; the manifest has it.
     """
     model = config.model
     return Architecture(
@@ -131,8 +132,8 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
 
 
 def questions(config: Config) -> Iterator[tuple[str, str]]:
-    """What a report lists of a config: (question, dotted field), in the order of the questions."""
-    known = known_fields(config)
+    """What a report lists of a config: (question, dotted field), grouped by question."""
+    known = known_fields(contents(config))
     order = dict.fromkeys(field.question for field in known.values() if field.question)
     for question in order:
         for path, field in known.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import difflib
 import re
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 
 from sketchjax.config.fields import FIELDS, FREE, ROWS
 from sketchjax.config.relations import broken_relations
+from sketchjax.errors import ConfigError
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
 from sketchjax.models.table import ENCODERS
 
@@ -23,6 +25,40 @@ _KINDS = {
     tuple: "a tuple",
     dict: "a section of fields",
 }
+_DEEPEST = 5  # no field lies deeper; a section that holds itself ends here
+
+
+class Section(dict[str, Any]):
+    """What a section of a config holds; any other dict is a value."""
+
+
+def contents(config: ConfigDict) -> Section:
+    """All that a config holds, by name, in sections.
+
+    What cannot be read, such as a reference without a value, is there as the error it raises.
+    Raises ConfigError when the config's own names cannot be read.
+    """
+    held = _contents(config, 0)
+    if not isinstance(held, Section):
+        raise ConfigError(f"the config's sections cannot be read ({one_line(held)}); name them")
+    return held
+
+
+def _contents(section: ConfigDict, depth: int) -> Section | Exception:
+    held = Section()
+    try:
+        names = list(section)  # sorted, which fails where only some of them are text
+    except Exception as error:
+        return error
+    for name in names:
+        try:
+            value = section[name]
+        except Exception as error:
+            value = error
+        if isinstance(value, ConfigDict) and depth < _DEEPEST:
+            value = _contents(value, depth + 1)
+        held[str(name)] = value
+    return held
 
 
 def problems_of(config: ConfigDict, devices: int) -> list[str]:
@@ -30,66 +66,104 @@ def problems_of(config: ConfigDict, devices: int) -> list[str]:
 
     devices: how many a batch is divided over.
     """
-    known = known_fields(config)
-    found = _leaves(config, known)
-    problems = [_misplaced(path, found[path], known) for path in found if path not in known]
+    held = contents(config)
+    known = known_fields(held)
+    found = _leaves(held, known)
+    problems = [
+        _misplaced(path, value, known)
+        for path, value in found.items()
+        if path not in known and not _in_unknown_encoder(held, path)
+    ]
     missing: dict[str, None] = {}
     fields: dict[str, Any] = {}
     for path, field in known.items():
         if path in found:
-            remedy = _type_remedy(found[path], field) or _value_remedy(path, found[path], field)
+            remedy = _type_remedy(found[path], field) or _value_remedy(found[path], field)
             if remedy:
                 problems.append(f"{path}={one_line(found[path])}; {remedy}")
             else:
                 fields[path] = found[path]
         elif _in_row(path):
             fields[path] = field.default
-        elif (gap := _first_gap(config, path)) is not None:
+        elif (gap := _first_gap(held, path)) is not None:
             missing[gap] = None
+    for section, order in ROWS.items():
+        if (gap := _first_gap(held, section)) is not None:
+            missing[gap] = None
+        # The rules about rows would only repeat what is wrong with these.
+        if not _are_rows(held, section, fields):
+            fields.pop(order, None)
     problems += [f"{path} is missing; start from sketchjax.config.default()" for path in missing]
-    fields = {path: _plain(value) for path, value in fields.items()}
     return sorted(problems) + broken_relations(fields, devices)
 
 
-def known_fields(config: ConfigDict) -> dict[str, Field]:
-    """All fields that this config can have, with the names of its own rows, and their rules."""
+def known_fields(held: Section) -> dict[str, Field]:
+    """All fields that this config can have, with the names of its own rows, and their rules.
+
+    held: the config, as `contents` gives it.
+    """
     known: dict[str, Field] = {}
     for path, field in FIELDS.items():
         section, star, name = path.partition(".*.")
         if not star:
             known[path] = field
             continue
-        for row in _row_names(config, section):
+        for row in _row_names(held, section):
             known[f"{section}.{row}.{name}"] = field
-    for name in _row_names(config, "model.encoders"):
-        kind = _section(config, f"model.encoders.{name}").get("kind")
-        settings = ENCODERS[kind].settings if type(kind) is str and kind in ENCODERS else {}
+    for name in _row_names(held, "model.encoders"):
+        kind = _at(held, f"model.encoders.{name}.kind")
+        settings = ENCODERS[kind].settings if _is_kind(kind) else {}
         known |= {f"model.encoders.{name}.{key}": field for key, field in settings.items()}
     return known
 
 
-def _row_names(config: ConfigDict, section: str) -> list[str]:
-    """The names of a section's rows, stages in the order of the plan."""
-    rows = _section(config, section)
-    plan: Any = config.get("plan") if section == "stages" else ()
-    first = [name for name in plan if name in rows] if type(plan) in (tuple, list) else []
-    return [name for name in dict.fromkeys([*first, *rows]) if isinstance(rows[name], ConfigDict)]
+def _row_names(held: Section, section: str) -> list[str]:
+    """The names of a section's rows: first those that its order names, then the others."""
+    rows, order = _at(held, section), _at(held, ROWS[section])
+    if not isinstance(rows, Section):
+        return []
+    first = [name for name in order if type(name) is str] if type(order) in (tuple, list) else []
+    return [name for name in dict.fromkeys([*first, *rows]) if isinstance(rows.get(name), Section)]
 
 
-def _section(config: ConfigDict, path: str) -> ConfigDict:
-    """A section of the config; empty where there is none."""
-    found: Any = config
+def _at(held: Section, path: str) -> Any:
+    """What the config holds at a path; None where there is nothing."""
+    found: Any = held
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, ConfigDict) else None
-    return found if isinstance(found, ConfigDict) else ConfigDict()
+        found = found.get(name) if isinstance(found, Section) else None
+    return found
 
 
-def _leaves(section: ConfigDict, known: Mapping[str, Field], prefix: str = "") -> dict[str, Any]:
+def _are_rows(held: Section, section: str, fields: Mapping[str, Any]) -> bool:
+    """Whether it is a section, and each row that its order names has a valid field.
+
+    fields: those that are valid.
+    """
+    rows = _at(held, section)
+    return isinstance(rows, Section) and all(
+        any(path.startswith(f"{section}.{name}.") for path in fields)
+        for name in fields.get(ROWS[section], ())
+        if name in rows
+    )
+
+
+def _is_kind(kind: Any) -> bool:
+    return type(kind) is str and kind in ENCODERS
+
+
+def _in_unknown_encoder(held: Section, path: str) -> bool:
+    """Whether it is a setting of an encoder whose kind is wrong, which says it all."""
+    if not pattern(path).startswith("model.encoders.*."):
+        return False
+    return not _is_kind(_at(held, ".".join([*path.split(".")[:3], "kind"])))
+
+
+def _leaves(section: Section, known: Mapping[str, Field], prefix: str = "") -> dict[str, Any]:
     """Every value that is not a section, or that is a known field, by its dotted path."""
     found: dict[str, Any] = {}
     for name, value in section.items():
         path = f"{prefix}{name}"
-        if isinstance(value, ConfigDict) and path not in known:
+        if isinstance(value, Section) and path not in known:
             found |= _leaves(value, known, f"{path}.")
         else:
             found[path] = value
@@ -98,27 +172,24 @@ def _leaves(section: ConfigDict, known: Mapping[str, Field], prefix: str = "") -
 
 def _misplaced(path: str, value: Any, known: Mapping[str, Field]) -> str:
     """What is wrong with a value that is no field."""
-    if path in ROWS or _is_row(path) or any(name.startswith(f"{path}.") for name in known):
+    if _is_section(path) or any(name.startswith(f"{path}.") for name in known):
         return f"{path}={one_line(value)}; give {_KINDS[dict]}"
-    near = difflib.get_close_matches(path, [*known, *_sections(known)], n=1)
+    sections = {name.split(".")[0] for name in known}
+    near = difflib.get_close_matches(path, [*known, *sections], n=1)
     remedy = f"did you mean {near[0]}?" if near else "leave it out"
     return f"{path}={one_line(value)} is no field; {remedy}"
 
 
-def _sections(known: Mapping[str, Field]) -> set[str]:
-    return {path.split(".")[0] for path in known}
-
-
 def _in_row(path: str) -> bool:
-    return pattern(path) != path or path.startswith("model.encoders.")
+    return pattern(path) != path
 
 
-def _first_gap(config: ConfigDict, path: str) -> str | None:
+def _first_gap(held: Section, path: str) -> str | None:
     """The section or field that is missing on the way to a field; None where a value blocks it."""
-    found: Any = config
+    found: Any = held
     names = path.split(".")
     for number, name in enumerate(names):
-        if not isinstance(found, ConfigDict):
+        if not isinstance(found, Section):
             return None
         if name not in found:
             return ".".join(names[: number + 1])
@@ -126,31 +197,36 @@ def _first_gap(config: ConfigDict, path: str) -> str | None:
     return None
 
 
-def _plain(value: Any) -> Any:
-    return value.to_dict() if isinstance(value, ConfigDict) else value
-
-
 def _type_remedy(value: Any, field: Field) -> str:
     """What to do about a value of the wrong type; whole numbers are numbers too."""
     usual = field.default
     if isinstance(usual, dict):
-        is_like = isinstance(value, ConfigDict)
+        is_like = isinstance(value, Section)
     elif isinstance(usual, tuple):
         is_like = type(value) in (tuple, list)
     else:
         is_like = is_number(value) if type(usual) is float else type(value) is type(usual)
-    example = "" if isinstance(usual, dict) else f", such as {usual!r}"
-    return "" if is_like else f"give {_KINDS[type(usual)]}{example}"
+    return "" if is_like else _give(usual)
 
 
-def _value_remedy(path: str, value: Any, field: Field) -> str:
+def _give(usual: Any) -> str:
+    """What to give in place of a value of the wrong type."""
+    example = "" if isinstance(usual, dict) or usual in ("", ()) else f", such as {usual!r}"
+    return f"give {_KINDS[type(usual)]}{example}"
+
+
+def _value_remedy(value: Any, field: Field) -> str:
     """What to do about a value of the right type; empty where it is valid."""
-    if type(value) is int and path != "seed" and abs(value) > LARGEST_INT:
-        return f"must be at most {LARGEST_INT}"
     for text in value if isinstance(value, tuple | list) else (value,):
         if type(text) is str and not _is_text(text):
             return "give text that can be part of a file's name: no zero bytes, no half characters"
-    return "" if field.is_valid(value) else field.remedy
+    if field.is_valid(value):
+        return ""
+    # The bound that nearly all whole numbers share is not part of their remedies.
+    largest = type(value) is int and field.is_valid(LARGEST_INT)
+    if largest and value > LARGEST_INT and not field.is_valid(LARGEST_INT + 1):
+        return f"must be at most {LARGEST_INT:,}"
+    return field.remedy
 
 
 def _is_text(text: str) -> bool:
@@ -169,6 +245,12 @@ def pattern(path: str) -> str:
     return path
 
 
+def _is_section(path: str) -> bool:
+    """Whether it is a section of rows or of free names, or a row."""
+    parent = path.rpartition(".")[0]
+    return path in ROWS or parent in ROWS or pattern(path) in FREE
+
+
 # --- fields given as text --------------------------------------------------------------------
 
 
@@ -180,33 +262,36 @@ def wrong_text(path: str, text: str) -> str | None:
     """
     usual = _usual(path)
     if usual is None:
-        if _is_row(path) or any(name.startswith(f"{path}.") for name in FIELDS):
+        if _is_section(path) or any(name.startswith(f"{path}.") for name in FIELDS):
             return f"{path}={one_line(text)}; it is a section: give {path}.FIELD"
-        return _misplaced(path, text, FIELDS)
+        return _misplaced(path, text, _fields_like(path))
     try:
         _READERS.get(type(usual), str)(text)
-    except ValueError:
-        return f"{path}={one_line(text)}; give {_KINDS[type(usual)]}, such as {usual!r}"
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        remedy = "give values with commas" if isinstance(usual, tuple) else _give(usual)
+        return f"{path}={one_line(text)}; {remedy}"
     return None
 
 
 def as_literal(path: str, text: str) -> str:
     """The text of a field that holds several values as a Python literal; other text as it is.
 
-    Names are given with commas, `cat,clock`, as on all command lines of the project, numbers too. A
-    name that has a comma itself is quoted as in CSV: `"salt, pepper",cat`.
+    Values are given with commas, `cat,clock`, as on all command lines of the project. A name that
+    has a comma itself is quoted as in CSV: `"salt, pepper",cat`.
     """
     usual = _usual(path.removeprefix("base."))
-    if not isinstance(usual, tuple) or text.lstrip()[:1] in ("(", "["):
+    if not isinstance(usual, tuple) or _is_literal(text):
         return text
-    values = [value for value in split_list(text) if value]
-    return repr(tuple(int(v) if re.fullmatch(r"\d+", v) else v for v in values))
+    values: list[Any] = [value for value in split_list(text) if value]
+    if usual and type(usual[0]) is int:
+        values = [int(v) if re.fullmatch(r"-?\d{1,4300}", v, re.ASCII) else v for v in values]
+    return repr(tuple(values))
 
 
 def split_list(text: str) -> list[str]:
     """Names from a text with commas between them, each without outer spaces, quoted as in CSV."""
-    rows = list(csv.reader([text], skipinitialspace=True))
-    return [name.strip() for name in rows[0]] if rows else []
+    rows = csv.reader(text.splitlines(), skipinitialspace=True)
+    return [name.strip() for row in rows for name in row]
 
 
 def _usual(path: str) -> Any:
@@ -214,9 +299,8 @@ def _usual(path: str) -> Any:
     name = pattern(path)
     if any(name.startswith(f"{section}.") for section in FREE):
         return 0.5
-    if name in FIELDS:
-        value = FIELDS[name].default
-        return None if isinstance(value, dict) else value
+    if name in FIELDS and name not in FREE:
+        return FIELDS[name].default
     if name.startswith("model.encoders.*."):
         setting = name.removeprefix("model.encoders.*.")
         for row in ENCODERS.values():
@@ -225,12 +309,23 @@ def _usual(path: str) -> Any:
     return None
 
 
-def _is_row(path: str) -> bool:
-    """Whether it is a section of rows, or one of its rows."""
-    return path in (*ROWS, *FREE) or any(
-        path.startswith(f"{section}.") and path.count(".") == section.count(".") + 1
-        for section in ROWS
-    )
+def _fields_like(path: str) -> dict[str, Field]:
+    """All fields, those of rows with the name that the path has in the row's place."""
+    known = dict(FIELDS)
+    for row in ENCODERS.values():
+        known |= {f"model.encoders.*.{name}": field for name, field in row.settings.items()}
+    names, like = path.split("."), {}
+    for name, field in known.items():
+        parts = name.split(".")
+        if "*" in parts:
+            place = parts.index("*")
+            parts[place] = names[place] if place < len(names) - 1 else "ROW"
+        like[".".join(parts)] = field
+    return like
+
+
+def _is_literal(text: str) -> bool:
+    return text.lstrip()[:1] in ("(", "[")
 
 
 def _read_bool(text: str) -> bool:
@@ -239,7 +334,16 @@ def _read_bool(text: str) -> bool:
     return text.lower() in ("true", "t", "1")
 
 
-_READERS: dict[type, Callable[[str], Any]] = {bool: _read_bool, int: int, float: float}
+def _read_several(text: str) -> Any:
+    return ast.literal_eval(text.strip()) if _is_literal(text) else split_list(text)
+
+
+_READERS: dict[type, Callable[[str], Any]] = {
+    bool: _read_bool,
+    int: int,
+    float: float,
+    tuple: _read_several,
+}
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

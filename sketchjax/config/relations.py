@@ -1,8 +1,8 @@
-"""What the fields of a config must be to one another."""
+"""The rules between the fields of a config."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sketchjax.config.fields import ranking_sides
@@ -18,31 +18,37 @@ Fields = Mapping[str, Any]
 def broken_relations(fields: Fields, devices: int) -> list[str]:
     """One line for each set of fields that are invalid together.
 
-    fields: `section.field`: value, each valid by itself; rules that name a missing field are
-      passed over.
+    fields: `section.field`: value, each valid by itself; a rule is passed over where one of its
+      fields is missing.
     devices: how many a batch is divided over.
     """
     return [
         *_of_pictures(fields),
         *_of_batches(fields, devices),
         *_of_data(fields),
-        *_of_network(fields),
+        *_of_encoders(fields),
+        *_of_losses(fields),
         *_of_plan(fields),
         *_of_classes(fields),
     ]
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(one_line, names))
 
 
 # --- the network -----------------------------------------------------------------------------
 
 
 def _branches(fields: Fields) -> list[str]:
-    """The encoders that the network has, as far as their rows exist."""
+    """The encoders that the network has, those whose rows exist."""
     return [
         name for name in fields.get("model.branches", ()) if f"model.encoders.{name}.kind" in fields
     ]
 
 
 def _encoder(fields: Fields, name: str) -> dict[str, Any]:
+    """The kind and settings of an encoder; empty where its kind is unknown."""
     prefix = f"model.encoders.{name}."
     own = {path.removeprefix(prefix): v for path, v in fields.items() if path.startswith(prefix)}
     return own if own.get("kind") in ENCODERS else {}
@@ -53,14 +59,13 @@ def _of_pictures(fields: Fields) -> list[str]:
     problems = []
     for name in _branches(fields):
         own = _encoder(fields, name)
-        smallest = ENCODERS[own["kind"]].smallest if own else None
-        if size is None or smallest is None or not own.keys() >= {"stem_stride"}:
+        row = ENCODERS[own["kind"]] if own else None
+        if size is None or row is None or row.smallest is None or not own.keys() >= {*row.settings}:
             continue
-        if size < (least := smallest(own)):
+        if size < (least := row.smallest(own)):
             problems.append(
-                f"drawing.size={size} leaves nothing after the last pooling with "
-                f"model.encoders.{name}.stem_stride={own['stem_stride']}; try a size of {least} or "
-                "more"
+                f"drawing.size={size} is too small for model.encoders.{name}: {own['kind']} with "
+                f"these settings reads pictures of at least {least} pixels"
             )
     if size is not None and width is not None and width > size / 4:
         problems.append(
@@ -70,162 +75,202 @@ def _of_pictures(fields: Fields) -> list[str]:
     return problems
 
 
-def _of_network(fields: Fields) -> list[str]:
+def _of_encoders(fields: Fields) -> list[str]:
     problems = []
-    rows = [path.split(".")[2] for path in fields if path.startswith("model.encoders.")]
-    for name in dict.fromkeys(rows):
+    rows = dict.fromkeys(
+        path.split(".")[2] for path in fields if path.startswith("model.encoders.")
+    )
+    reserved = (ALL_ENCODERS, HEAD, FUSION, CLASSIFIER, *HEADS)
+    for name in rows:
         kind = fields.get(f"model.encoders.{name}.kind")
         if kind is not None and kind not in ENCODERS:
             choices = ", ".join(ENCODERS)
             problems.append(f"model.encoders.{name}.kind={one_line(kind)}; choose one of {choices}")
-        reserved = {HEAD, ALL_ENCODERS, FUSION, CLASSIFIER, *HEADS}
-        if name in reserved or not name.isidentifier() or name.endswith(f"_{CLASSIFIER}"):
-            problems.append(f"model.encoders.{name}: give the encoder another name")
+        if not name.isidentifier():
+            problems.append(
+                f"model.encoders.{name}: an encoder's name has letters, digits and _ only"
+            )
+        elif name in reserved or name.endswith(f"_{CLASSIFIER}"):
+            problems.append(
+                f"model.encoders.{name}: the name is reserved; give the encoder another one than "
+                f"{', '.join(reserved)} or ..._{CLASSIFIER}"
+            )
     if "model.branches" not in fields:
         return problems
-    if not fields["model.branches"]:
+    there = ", ".join(rows) or "none"
+    branches = fields["model.branches"]
+    if not branches:
+        problems.append(f"model.branches=() names no encoder; there are {there}")
+    if unknown := [name for name in branches if name not in rows]:
         problems.append(
-            f"model.branches=() names no encoder; there are {', '.join(dict.fromkeys(rows))}"
+            f"model.branches names {_listed(unknown)}, no row of model.encoders; there are {there}"
         )
-    there = ", ".join(dict.fromkeys(rows)) or "none"
-    problems += [
-        f"model.branches names {one_line(name)}, no row of model.encoders; there are {there}"
-        for name in fields["model.branches"]
-        if name not in rows
-    ]
     return problems
 
 
-# --- the stages ------------------------------------------------------------------------------
+# --- the losses ------------------------------------------------------------------------------
 
 
-def _rows(fields: Fields) -> list[str]:
-    return [name for name in fields.get("plan", ()) if f"stages.{name}.output" in fields]
-
-
-def _runs(fields: Fields, stage: str) -> bool:
-    """Whether a stage runs, as `config.rows.stage_rows` has it."""
-    branches = fields.get("model.branches", ())
-    output = fields[f"stages.{stage}.output"]
-    pretrained = fields.get("train.pretrained", "")
-    return bool(fields.get(f"stages.{stage}.epochs", 1)) and has_place(output, branches, pretrained)
-
-
-def _of_plan(fields: Fields) -> list[str]:
-    if "plan" not in fields or "model.branches" not in fields:
-        return []
+def _of_losses(fields: Fields) -> list[str]:
+    """Names and settings of the losses of all rows, whether they run or not."""
     problems = []
-    named = {path.split(".")[1] for path in fields if path.startswith("stages.")}
-    for name in fields["plan"]:
-        if name not in named:
-            problems.append(f"plan names {one_line(name)}, no row of stages")
-        elif not name.isidentifier():
-            problems.append(f"stages.{name}: a stage's name has letters, digits and _ only")
-    running = [name for name in _rows(fields) if _runs(fields, name)]
-    for name in running:
-        problems += _of_parts(fields, name)
-    for name in _rows(fields):
-        problems += _of_losses(fields, name, name in running)
-    problems += _of_purpose(fields, running)
-    problems += [
-        f"evaluation.after_stages names {one_line(name)}, no stage of the plan that reads the head"
-        for name in fields.get("evaluation.after_stages", ())
-        if fields.get(f"stages.{name}.output") != HEAD
-    ]
-    return problems
-
-
-def _of_parts(fields: Fields, stage: str) -> list[str]:
-    branches, encoders = fields["model.branches"], set(fields["model.branches"])
-    output, trains = fields[f"stages.{stage}.output"], fields.get(f"stages.{stage}.trains")
-    if trains is None:
-        return []
-    path = f"stages.{stage}.trains"
-    if not trains:
-        return [f"{path}=() trains nothing; name parts, such as ('encoders', 'head')"]
-    unknown = [part for part in trained_parts(trains, branches) if part not in {*encoders, HEAD}]
-    if unknown:
-        return [
-            f"{path} names {one_line(unknown[0])}; the parts are {', '.join(branches)}, "
-            f"{ALL_ENCODERS} (all of these) and {HEAD}"
-        ]
-    if output != HEAD and trained_parts(trains, branches) != (output,):
-        return [f"{path}={one_line(trains)}, but its output {output} depends on {output} only"]
-    return []
-
-
-def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
-    """Some stage has to train what the run is for."""
-    if not fields.get("plan") or any(f"stages.{n}.output" not in fields for n in fields["plan"]):
-        return [] if fields.get("plan") else ["plan=() has no stage; name rows of `stages`"]
-    heads = [name for name in fields["plan"] if fields[f"stages.{name}.output"] == HEAD]
-    first = f"stages.{heads[0]}" if heads else "a stage with output='head'"
-    if not running:
-        return [f"no stage trains anything; give {first}.epochs at least 1" if heads
-                else "no stage trains anything"]  # fmt: skip
-    if len(fields["model.branches"]) > 1 and fields[f"stages.{running[-1]}.output"] != HEAD:
-        return [
-            f"no stage trains the head last; give {first}.epochs at least 1, or name one encoder "
-            "in model.branches to recognise with it alone"
-        ]
-    return []
-
-
-def _of_losses(fields: Fields, stage: str, running: bool) -> list[str]:
-    path, output = f"stages.{stage}.losses", fields[f"stages.{stage}.output"]
-    losses = fields.get(path)
-    if losses is None:
-        return []
-    problems = []
-    for name, given in losses.items():
-        if name not in LOSSES:
-            choices = ", ".join(LOSSES)
-            problems.append(f"{path}.{name}={one_line(given)} is no loss; there are {choices}")
+    for path, losses in fields.items():
+        if not (path.startswith("stages.") and path.endswith(".losses")):
             continue
-        settings = given if isinstance(given, Mapping) else {"weight": given}
-        known: dict[str, Field] = {"weight": WEIGHT, **LOSSES[name].settings}
-        wrong = _wrong_settings(f"{path}.{name}", settings, known, isinstance(given, Mapping))
-        problems += wrong
-        if running and not wrong and settings.get("weight", WEIGHT.default):
-            problems += _of_place(fields, path, name, output)
-    if problems or not running:
-        return problems
-    weights = [v.get("weight", 1.0) if isinstance(v, Mapping) else v for v in losses.values()]
-    if not any(weights):
-        problems.append(
-            f"{path}={one_line(losses)} has no weight above 0; give {path}.cross_entropy=1.0"
-        )
+        for name, given in losses.items():
+            if name in LOSSES:
+                problems += _wrong_settings(f"{path}.{name}", name, given)
+            else:
+                choices = ", ".join(LOSSES)
+                problems.append(f"{path}.{name}={one_line(given)} is no loss; there are {choices}")
     return problems
 
 
-def _wrong_settings(
-    path: str, settings: Mapping[str, Any], known: Mapping[str, Field], is_section: bool
-) -> list[str]:
+def _wrong_settings(path: str, loss: str, given: Any) -> list[str]:
+    known: dict[str, Field] = {"weight": WEIGHT, **LOSSES[loss].settings}
+    is_section = isinstance(given, Mapping)
     problems = []
-    for key, value in settings.items():
+    for key, value in (given if is_section else {"weight": given}).items():
         name = f"{path}.{key}" if is_section else path
         if key not in known:
             problems.append(f"{name}={one_line(value)} is no setting; there are {', '.join(known)}")
         elif not is_number(value) or not known[key].is_valid(value):
             what = "give a weight of at least 0" if key == "weight" else known[key].remedy
+            if not is_number(value) and key != "weight":
+                what = f"give a number, such as {known[key].default!r}"
             problems.append(f"{name}={one_line(value)}; {what}")
     return problems
 
 
-def _of_place(fields: Fields, path: str, name: str, output: str) -> list[str]:
-    """Whether a loss has a place in a stage that reads this output."""
-    declared, head = LOSSES[name], fields.get("model.head", "hash")
-    if output != HEAD:
-        usable = [n for n, row in LOSSES.items() if row.reads == ("logits",)]
-        if name not in usable:
-            return [
-                f"{path}.{name}: a stage that reads one encoder has no "
-                f"{' or '.join(declared.reads)} of the head; it can have {', '.join(usable)}"
-            ]
-    elif head not in declared.heads:
+def _weight(given: Any) -> float:
+    weight = given.get("weight", WEIGHT.default) if isinstance(given, Mapping) else given
+    return weight if is_number(weight) else WEIGHT.default
+
+
+def _weighted(losses: Mapping[str, Any]) -> list[str]:
+    """The known losses of a stage whose weight is not 0."""
+    return [name for name, given in losses.items() if name in LOSSES and _weight(given)]
+
+
+# --- the stages ------------------------------------------------------------------------------
+
+
+def _of_plan(fields: Fields) -> list[str]:
+    if "plan" not in fields or "model.branches" not in fields:
+        return []
+    plan = fields["plan"]
+    rows = dict.fromkeys(path.split(".")[1] for path in fields if path.startswith("stages."))
+    problems = []
+    if unknown := [name for name in plan if name not in rows]:
+        there = ", ".join(rows) or "none"
+        problems.append(f"plan names {_listed(unknown)}, no row of stages; there are {there}")
+    problems += [
+        f"stages.{name}: a stage's name has letters, digits and _ only"
+        for name in plan
+        if name in rows and not name.isidentifier()
+    ]
+    for name in _planned(fields):
+        problems += _of_output(fields, name)
+    running = _running(fields)
+    for name in running:
+        problems += _of_parts(fields, name) + _of_objective(fields, name)
+    problems += _of_purpose(fields, running)
+    wrong = [
+        name
+        for name in fields.get("evaluation.after_stages", ())
+        if name not in plan or fields.get(f"stages.{name}.output", HEAD) != HEAD
+    ]
+    if wrong:
+        problems.append(
+            f"evaluation.after_stages names {_listed(wrong)}, no stage of the plan that reads the "
+            f"{HEAD}"
+        )
+    return problems
+
+
+def _planned(fields: Fields) -> list[str]:
+    """The stages of the plan whose rows exist."""
+    return [name for name in fields.get("plan", ()) if f"stages.{name}.output" in fields]
+
+
+def _running(fields: Fields) -> list[str]:
+    """The stages that run, as `config.rows.stage_rows` has it."""
+    branches, pretrained = fields.get("model.branches", ()), fields.get("train.pretrained", "")
+    return [
+        name
+        for name in _planned(fields)
+        if fields.get(f"stages.{name}.epochs", 1)
+        and has_place(fields[f"stages.{name}.output"], branches, pretrained)
+    ]
+
+
+def _of_output(fields: Fields, stage: str) -> list[str]:
+    output = fields[f"stages.{stage}.output"]
+    if output == HEAD or f"model.encoders.{output}.kind" in fields:
+        return []
+    rows = [path.split(".")[2] for path in fields if path.startswith("model.encoders.")]
+    choices = ", ".join(dict.fromkeys([HEAD, *rows]))
+    return [f"stages.{stage}.output={one_line(output)}; choose one of {choices}"]
+
+
+def _of_parts(fields: Fields, stage: str) -> list[str]:
+    branches, output = fields["model.branches"], fields[f"stages.{stage}.output"]
+    trains, path = fields.get(f"stages.{stage}.trains"), f"stages.{stage}.trains"
+    if trains is None:
+        return []
+    if not trains:
+        return [f"{path}=() trains nothing; name parts, such as ('encoders', 'head')"]
+    parts = trained_parts(trains, branches)
+    if unknown := [part for part in parts if part not in (*branches, HEAD)]:
         return [
-            f"{path}.{name} needs codes, and model.head={head} gives none; set it to 0, or "
-            f"model.head to {' or '.join(declared.heads)}"
+            f"{path} names {_listed(unknown)}; the parts are {', '.join(branches)}, "
+            f"{ALL_ENCODERS} (all of these) and {HEAD}"
+        ]
+    if output != HEAD and parts != (output,):
+        return [f"{path}={one_line(trains)}, but its output {output} depends on {output} only"]
+    return []
+
+
+def _of_objective(fields: Fields, stage: str) -> list[str]:
+    """Whether the losses of a stage that runs can be computed, and add up to something."""
+    path, output = f"stages.{stage}.losses", fields[f"stages.{stage}.output"]
+    if path not in fields:
+        return []
+    losses, head = fields[path], fields.get("model.head")
+    if not any(map(_weight, losses.values())):
+        return [f"{path}={one_line(losses)} has no weight above 0; give {path}.cross_entropy=1.0"]
+    problems = []
+    for name in _weighted(losses):
+        declared = LOSSES[name]
+        if output != HEAD and declared.reads != ("logits",):
+            usable = [other for other, row in LOSSES.items() if row.reads == ("logits",)]
+            problems.append(
+                f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
+                f"stage whose output is one encoder can have {', '.join(usable)}"
+            )
+        elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
+            problems.append(
+                f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
+                f"model.head to {' or '.join(declared.heads)}"
+            )
+    return problems
+
+
+def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
+    """Some stage has to train what the run is for."""
+    plan = fields["plan"]
+    if not plan:
+        return ["plan=() has no stage; name rows of `stages`"]
+    if any(f"stages.{name}.output" not in fields for name in plan):
+        return []
+    heads = [name for name in plan if fields[f"stages.{name}.output"] == HEAD]
+    first = f"stages.{heads[0]}" if heads else f"a stage with output={HEAD!r}"
+    if not running:
+        return [f"no stage trains anything; give {first}.epochs at least 1"]
+    if len(fields["model.branches"]) > 1 and fields[f"stages.{running[-1]}.output"] != HEAD:
+        return [
+            f"the last stage does not train the {HEAD}; give {first}.epochs at least 1, or name "
+            "one encoder only in model.branches, to recognise with it"
         ]
     return []
 
@@ -243,38 +288,47 @@ def _of_batches(fields: Fields, devices: int) -> list[str]:
 
 
 def _of_classes(fields: Fields) -> list[str]:
-    problems, batch = [], fields.get("train.batch_size", 0)
-    for stage in _rows(fields):
-        if not _runs(fields, stage):
-            continue
-        path = f"stages.{stage}.sampler"
-        classes, each = fields.get(f"{path}.classes", 0), fields.get(f"{path}.each", 0)
-        if classes and not each and batch % classes:
-            problems.append(
-                f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
-                f"try {max(1, batch // classes) * classes}, or give {path}.each"
-            )
-        elif classes and each and batch and classes * each != batch:
-            problems.append(
-                f"{path} asks for {classes} x {each} sketches, but train.batch_size={batch}; make "
-                "them equal"
-            )
-        elif each and not classes:
-            problems.append(f"{path}.each={each} without {path}.classes; give both")
-        losses = fields.get(f"stages.{stage}.losses") or {}
-        pairs = [name for name in losses if name in LOSSES and LOSSES[name].pairs]
+    problems, batch = [], fields.get("train.batch_size")
+    for stage in _running(fields) if batch is not None else ():
+        problems += _of_sampler(fields, f"stages.{stage}.sampler", batch)
+        losses = fields.get(f"stages.{stage}.losses", {})
+        pairs = [name for name in _weighted(losses) if LOSSES[name].pairs]
         if pairs and batch == 1:
             problems.append(
-                f"train.batch_size=1 has no pairs for stages.{stage}.losses.{pairs[0]}; take 2 or "
-                "more"
+                f"train.batch_size=1 has no pairs for stages.{stage}.losses.{pairs[0]}; take at "
+                "least 2"
             )
-    unseen, all_names = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
-    missing = [name for name in unseen if all_names and name not in all_names]
+    missing = [name for name in unseen if categories and name not in categories]
     if missing:
         problems.append(f"data.unseen={one_line(missing)} are not among data.categories")
     return problems
+
+
+def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
+    classes, each = fields.get(f"{path}.classes", 0), fields.get(f"{path}.each", 0)
+    if each and not classes:
+        return [f"{path}.each={each} needs {path}.classes; give both"]
+    if each and classes * each != batch:
+        return [
+            f"{path} asks for {classes} x {each} sketches, but train.batch_size={batch}; make them "
+            "equal"
+        ]
+    if classes and batch % classes:
+        return [
+            f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
+            f"try {max(1, batch // classes) * classes}"
+        ]
+    categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
+    trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
+    if classes and categories and classes > trained:
+        return [
+            f"{path}.classes={classes}, but data.categories has {max(0, trained)} for training; "
+            "ask for at most that many"
+        ]
+    return []
 
 
 def _of_data(fields: Fields) -> list[str]:

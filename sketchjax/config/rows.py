@@ -1,4 +1,4 @@
-"""The rows that a config names itself, encoders and stages: how to write them and read them."""
+"""The rows that a config names itself, encoders and stages: how to write and how to read them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ STAGE_FIELDS = {
 
 
 def encoder(kind: str, **settings: Any) -> ConfigDict:
-    """A row of `model.encoders`: a kind of ENCODERS with these settings, the rest as by default."""
-    usual = {name: field.default for name, field in ENCODERS[kind].settings.items()}
+    """A row of `model.encoders`.
+
+    kind: a row of ENCODERS; `validate` refuses any other.
+    settings: of that kind; those left out have their defaults.
+    """
+    declared = ENCODERS[kind].settings if kind in ENCODERS else {}
+    usual = {name: field.default for name, field in declared.items()}
     return ConfigDict({"kind": kind} | usual | settings, type_safe=False)
 
 
@@ -36,11 +41,11 @@ def stage(
 ) -> tuple[str, ConfigDict]:
     """A row of `stages`, for `set_stages`.
 
-    name: any name; it appears in files and figures.
+    name: any identifier; it appears in files and figures.
     trains: the parts it changes: encoders by name, `encoders` for all of them, `head`. The
-      classifier of its output is trained along.
+      classifier of its output is always trained with them.
     output: what its losses read: `head`, or an encoder's name for that encoder's own classifier.
-    losses: by name a weight, or {"weight": ..., SETTING: ...}; by default cross entropy.
+    losses: by name, a weight or {"weight": ..., SETTING: ...}; by default cross entropy only.
     settings: epochs, learning_rate, schedule, warmup_epochs, sampler; see `config.fields`.
     """
     row: dict[str, Any] = {}
@@ -54,7 +59,7 @@ def stage(
 
 
 def set_stages(config: Any, *stages: tuple[str, ConfigDict]) -> None:
-    """Give a config these stages, in this order, in place of those it has."""
+    """Replace the stages of a config by these, in this order. It then scores the last one only."""
     config.stages = ConfigDict(type_safe=False)
     for name, row in stages:
         config.stages[name] = row
@@ -63,7 +68,7 @@ def set_stages(config: Any, *stages: tuple[str, ConfigDict]) -> None:
 
 
 def set_encoders(config: Any, **encoders: ConfigDict) -> None:
-    """Give a config's network these encoders, in this order, in place of those it has."""
+    """Replace the encoders of a config's network by these, in this order."""
     config.model.encoders = ConfigDict(type_safe=False)
     for name, row in encoders.items():
         config.model.encoders[name] = row
@@ -72,11 +77,13 @@ def set_encoders(config: Any, **encoders: ConfigDict) -> None:
 
 @dataclass(frozen=True)
 class StageRow:
-    """A stage of the plan with everything it leaves out filled in.
+    """A stage of the plan, with defaults for everything that its row leaves out.
 
     number: its place in the plan, which seeds its random numbers.
     losses: those with a weight above 0, each as {"weight": ..., SETTING: ...}.
-    classes, each: of a balanced batch; 0, 0 for batches drawn from all alike.
+    classes: of a balanced batch; 0: batches are drawn from all sketches alike.
+    each: sketches per class of a balanced batch; 0: as many as the batch size allows.
+    The others are the fields of `stages.*` in `config.fields`.
     """
 
     name: str
@@ -93,10 +100,10 @@ class StageRow:
 
 
 def stage_rows(config: Any) -> list[StageRow]:
-    """The stages that a config runs, in order: those with epochs, and with something to train.
+    """The stages that a config runs, in order: those with epochs and something to train.
 
-    A stage that reads one encoder has nothing to train where the network lacks that encoder, or
-    where encoders come trained (`train.pretrained`).
+    A stage that reads one encoder has nothing to train if the network lacks that encoder, or if
+    the encoders come trained (`train.pretrained`).
     """
     rows = []
     for number, name in enumerate(config.plan):
@@ -132,10 +139,10 @@ def has_place(output: str, branches: Any, pretrained: str) -> bool:
 def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Losses with a weight above 0, each with all its settings.
 
-    losses: by name a weight, or a mapping of weight and settings.
+    losses: by name, a weight or a mapping of weight and settings.
     """
     terms = {}
-    # By name: an objective is summed in this order, and a sum of floats depends on it.
+    # Sorted: an objective is summed in this order, and a sum of floats depends on it.
     for name in sorted(losses):
         declared, given = LOSSES[name], losses[name]
         own: dict[str, Any] = (
@@ -150,7 +157,7 @@ def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, float]]:
 
 
 def encoder_rows(config: Any) -> dict[str, dict[str, Any]]:
-    """The network's encoders in order, each as {"kind": ..., SETTING: ...} with all settings."""
+    """The network's encoders in order, each as {"kind": ..., SETTING: ...}, with all settings."""
     return {name: dict(_complete(config.model.encoders[name])) for name in config.model.branches}
 
 

@@ -14,15 +14,15 @@ from sketchjax.models.table import ALL_ENCODERS, HEAD
 def set_sketchmate(config: Any) -> None:
     """AlexNet and a bidirectional GRU, each trained by itself, then joined by the hash layer."""
     set_encoders(config, cnn=encoder("alexnet"), rnn=encoder("bigru"))
-    alone = {"cross_entropy": 1.0}
-    centered = alone | {"center": 0.01}
+    plain = {"cross_entropy": 1.0}
+    centered = plain | {"center": 0.01}
     full = centered | {"quantization": 0.0001}
     whole = (ALL_ENCODERS, HEAD)
     set_stages(
         config,
-        stage("cnn", trains=("cnn",), output="cnn", epochs=20, losses=alone),
-        stage("rnn", trains=("rnn",), output="rnn", epochs=20, losses=alone),
-        stage("joint", trains=whole, output=HEAD, epochs=5, losses=alone),
+        stage("cnn", trains=("cnn",), output="cnn", epochs=20, losses=plain),
+        stage("rnn", trains=("rnn",), output="rnn", epochs=20, losses=plain),
+        stage("joint", trains=whole, output=HEAD, epochs=5, losses=plain),
         stage("center", trains=whole, output=HEAD, epochs=5, losses=centered),
         stage("full", trains=whole, output=HEAD, epochs=5, losses=full),
     )

@@ -1,7 +1,7 @@
-"""Where a drawing lies in its picture.
+"""Where a drawing is placed in its picture.
 
-One map for all that draw: the device (`ops.draw`), people's pictures (`report.thumbnails`) and the
-image entropy (`data.entropy`).
+One map for everything that draws: the device (`ops.draw`), the pictures of a report
+(`report.thumbnails`) and the image entropy (`data.entropy`).
 """
 
 from __future__ import annotations

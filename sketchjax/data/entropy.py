@@ -30,7 +30,7 @@ def _row_span(ax, ay, bx, by, row, radius):
         if reach > 0.0:
             half = np.sqrt(reach)
             low, high = min(low, x_end - half), max(high, x_end + half)
-    # The rectangle: points beside the segment, between its ends.
+    # The rectangle: points next to the segment, between its ends.
     length = np.hypot(bx - ax, by - ay)
     if length > 0.0:
         tx, ty = (bx - ax) / length, (by - ay) / length

@@ -1,4 +1,4 @@
-"""The scale of the steps from point to point, by which a model's offsets are divided."""
+"""The scale of the steps from point to point, by which a model divides its offsets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def offset_sums(points: np.ndarray, offsets: np.ndarray) -> tuple[int, int, int]
 
 
 def scale(sums: Sequence[Sequence[int]]) -> float:
-    """Standard deviation from the sums of several parts; 1 where there is nothing to scale."""
+    """Standard deviation from the sums of several parts; 1 where nothing varies."""
     number, total, squares = (
         (sum(column) for column in zip(*sums, strict=True)) if sums else [0] * 3
     )

@@ -6,7 +6,7 @@ left, scale uniformly so that the largest coordinate is 255, resample every stro
 the documentation leaves open were settled on 1,549 drawings that Google published in both forms:
 
 - the last point of a stroke is always appended after resampling, even where it repeats the one
-  before, so a tap becomes two equal points (without the last point 11 % come out equal, not 95 %);
+  before, so a tap becomes two equal points (without it 11 % come out equal, not 95 %);
 - the distance in Ramer–Douglas–Peucker is to the line through the ends, not to the segment (27 %);
 - coordinates are rounded at the very end, halves to even (halves up: 2 % fewer come out equal);
 - positions are (p - min) · 255 / extent in this order, sampled on the cumulative arc length.
@@ -34,7 +34,9 @@ def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
     is longer than 65,535 pixels once scaled (a scribble that no hand draws in a game's 20 seconds).
     """
     if not len(strokes) or any(len(stroke) == 0 for stroke in strokes):
-        raise DataError("a raw drawing needs at least one stroke, and each stroke a point")
+        raise DataError(
+            "a raw drawing needs at least one stroke, and each stroke at least one point"
+        )
     joined = np.concatenate([np.asarray(stroke, np.float64)[:, :2] for stroke in strokes])
     with np.errstate(over="ignore", invalid="ignore"):
         joined -= joined.min(axis=0)

@@ -16,8 +16,8 @@ class Sketches:
       after which the pen is lifted, else 0). Sketch i owns points[offsets[i]:offsets[i + 1]].
     offsets: i64[n + 1], rising from 0 to p.
     categories: the category name of each sketch, a list of n.
-    key_ids: u64[n], an identifier that is the drawing's own and does not depend on its file.
-    recognized: i8[n], 1 or 0 as Google's game recognised the drawing, -1 where not known.
+    key_ids: u64[n], an identifier of the drawing that does not depend on its file.
+    recognized: i8[n], 1 or 0: whether Google's game recognised the drawing; -1 where unknown.
     places: i64[n], the line (text formats, from 1) or record (from 0) that each came from.
     """
 

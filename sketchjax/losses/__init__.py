@@ -1,1 +1,1 @@
-"""The losses: one file each, their declarations in `table`, their sum in `objective`."""
+"""The losses: one file each, declared in `table` and summed in `objective`."""

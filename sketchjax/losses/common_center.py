@@ -10,7 +10,9 @@ from sketchjax.losses.loss import Loss, LossInputs, Memory
 def common_center(features: jax.Array, centers: jax.Array, labels: jax.Array) -> jax.Array:
     """Mean of ½‖f - c_y‖²: half the sketch centre loss, with centres that move.
 
-    features: f[b d]; centers: f[l d], moved by `move_centers` and not by a gradient; labels: i[b].
+    features: f[b d].
+    centers: f[l d]; `move_centers` moves them, not a gradient.
+    labels: i[b].
     Returns f[].
     Raises ValueError when features and centers differ in d, or features and labels in b.
     """
@@ -22,8 +24,11 @@ def move_centers(
 ) -> jax.Array:
     """The centres after a batch: c_j - rate · Σ_{i: y_i = j} (c_j - f_i) / (1 + n_j).
 
-    features: f[b d]; centers: f[l d]; labels: i[b], n_j of them j.  Returns f[l d]; a class that
-    the batch lacks stays where it is.
+    features: f[b d].
+    centers: f[l d].
+    labels: i[b], n_j of them j.
+    rate: how far a centre moves; 0.5 by default, as published.
+    Returns f[l d]; the centre of a class that the batch lacks stays where it is.
     Raises ValueError when features and centers differ in d, or features and labels in b.
     """
     if features.shape[1:] != centers.shape[1:]:

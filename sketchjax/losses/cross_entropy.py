@@ -1,4 +1,4 @@
-"""Softmax cross entropy (SketchMate, eq. 2)."""
+"""Softmax cross entropy (SketchMate: Xu et al., CVPR 2018, eq. 2)."""
 
 import jax
 import jax.numpy as jnp

@@ -13,13 +13,15 @@ Memory = dict[str, Any]
 
 
 class LossInputs(NamedTuple):
-    """What a loss can see of a batch.
+    """What a loss sees of a batch.
 
-    logits: f[b l]; labels: i[b].
-    features: f[b d] of the head, in (0, 1) for a hash layer; activations: f[b d], the same before
-      the head's nonlinearity; both None where a stage reads a single encoder.
-    codes: f[b d] of 0 and 1, fixed; memory: arrays by name; settings: numbers by name. These three
-      are the loss's own.
+    logits: f[b l].
+    labels: i[b].
+    features: f[b d] of the head, in (0, 1) for a hash layer; None where a stage reads one encoder.
+    activations: f[b d], the features before the head's nonlinearity; None likewise.
+    codes: f[b d] of 0 and 1, those that this loss fixed for the batch; None if it makes none.
+    memory: arrays by name, those that this loss remembers.
+    settings: numbers by name, as the loss's row declares them.
     """
 
     logits: jax.Array
@@ -32,7 +34,12 @@ class LossInputs(NamedTuple):
 
 
 class TrainingPart(NamedTuple):
-    """Some training sketches: features f[n d], labels i[n], image entropy f[n]."""
+    """Some of the training sketches.
+
+    features: f[n d].
+    labels: i[n].
+    entropy: f[n], image entropy.
+    """
 
     features: np.ndarray
     labels: np.ndarray
@@ -43,12 +50,12 @@ class TrainingPart(NamedTuple):
 class Setup:
     """What a loss may look at before its first stage.
 
-    classes, width: l and d.
+    classes: l; width: d.
     entropy_low, entropy_high: f[l], each class's bounds of image entropy.
-    in_training: bool[l], classes that have training sketches.
-    block_share: the share of the training split in one block.
-    word_vectors: f[l e], where a loss of the run needs them.
-    train: makes one pass over the training sketches with the model as it is.
+    in_training: bool[l], the classes that have training sketches.
+    block_share: the share of an epoch in one block.
+    word_vectors: f[l e]; None if no loss of the run needs them.
+    train: makes one pass over the training sketches with the model of this moment.
     """
 
     classes: int
@@ -63,14 +70,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Loss:
-    """The functions of a loss, as `LOSS` in its file. What it remembers is part of the state.
+    """The functions of a loss, `LOSS` in its file. A memory is part of the training state.
 
-    value: f[] of a batch.
-    blank: its memory as zeros, for the shapes; None: it remembers nothing.
+    value: the loss f[] of a batch.
+    blank: its memory as zeros, which gives the shapes; None: it remembers nothing.
     begin: its memory before its first stage; None: as blank.
     codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once per
-      block with the parameters fixed; average: the mean over devices.
-    move: the memory after each step.
+      block with the parameters fixed; average: the mean over devices. None: it makes no codes.
+    move: its memory after each step; None: as before the step.
     """
 
     value: Callable[[LossInputs], jax.Array]

@@ -1,6 +1,6 @@
 """A stage's objective: the weighted sum of its losses, with their memories and codes.
 
-`terms` is what a stage has of the config: for each loss by name its `weight` and its settings.
+`terms` are the losses of a stage: by name, each with its `weight` and its settings.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ def objective(
     memories: Mapping[str, Memory] | None = None,
     codes: Mapping[str, jax.Array] | None = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The weighted sum f[] of the losses (SketchMate, eq. 5), and each loss unweighted.
+    """The weighted sum f[] of the losses (SketchMate, eq. 5), and each loss without its weight.
 
-    seen: the batch, without memory, codes and settings.
-    memories, codes: by the name of their loss.
+    terms: the losses.
+    seen: the batch; memory, codes and settings are filled in for each loss.
+    memories: by the name of their loss.
+    codes: f[b d] of 0 and 1, likewise.
     """
     values = {
         name: loss(name).value(_own(name, seen, memories, codes, own))
@@ -45,7 +47,7 @@ def objective(
 
 
 def moved(terms: Terms, seen: LossInputs, memories: Mapping[str, Memory]) -> dict[str, Memory]:
-    """The memories after a step."""
+    """The memories after a step; those of losses that do not change theirs stay as they are."""
     return {
         name: move(_own(name, seen, memories, None, terms.get(name, {})))
         if (move := loss(name).move)
@@ -61,12 +63,14 @@ def recoded(
     memories: Mapping[str, Memory],
     average: Callable[[Any], Any],
 ) -> tuple[dict[str, jax.Array], dict[str, Memory]]:
-    """The codes of a block by the name of their loss, and the memories after.
+    """The codes of a block and the memories after it, both by the name of their loss.
 
     names: of losses; those that make no codes are passed over.
-    features: f[n d]; labels: i[n].
+    features: f[n d].
+    labels: i[n].
+    memories: before the block.
     average: the mean over devices.
-    Returns codes f[n d] by name.
+    Returns codes f[n d] by name, and the memories.
     """
     codes, after = {}, dict(memories)
     for name in names:
@@ -79,7 +83,7 @@ def recoded(
 
 
 def blank_memory(names: Iterable[str], setup: Setup) -> dict[str, Memory]:
-    """The memories of these losses as zeros, or as whatever costs nothing to compute."""
+    """The memories of these losses as zeros, or whatever else is cheap and of the right shape."""
     found = {name: loss(name).blank for name in names}
     return {name: blank(setup) for name, blank in found.items() if blank is not None}
 
@@ -87,7 +91,12 @@ def blank_memory(names: Iterable[str], setup: Setup) -> dict[str, Memory]:
 def begin_memory(
     names: Iterable[str], setup: Setup, earlier: Mapping[str, Memory]
 ) -> dict[str, Memory]:
-    """The memories that a stage begins with: those of an earlier stage are kept."""
+    """The memories that a stage begins with.
+
+    names: of its losses.
+    setup: what a first memory may depend on.
+    earlier: the memories after the stage before, which are kept.
+    """
     memories = blank_memory(names, setup)
     for name in memories:
         begin = loss(name).begin
@@ -99,7 +108,7 @@ def begin_memory(
 
 
 def joins_devices(names: Iterable[str]) -> bool:
-    """Whether any of these losses has to see the batches of all devices as one."""
+    """Whether any of these losses must see the batches of all devices as one."""
     return any(LOSSES[name].joins_devices for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Quantisation loss (SketchMate, eq. 3)."""
+"""Quantisation loss (SketchMate: Xu et al., CVPR 2018, eq. 3)."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
 
 
 def nearest_codes(features: jax.Array) -> jax.Array:
-    """The codes nearest to features f[n d] in (0, 1) (eq. 1): f32[n d] of 0 and 1."""
+    """The codes nearest to features f[n d] in (0, 1), eq. 1: f32[n d] of 0 and 1."""
     return (features > 0.5).astype(jnp.float32)
 
 

@@ -1,4 +1,7 @@
-"""What semantic factorisation remembers between blocks: the class vectors and the decoder."""
+"""Semantic factorisation as a loss: what it carries from block to block, and how that changes.
+
+The mathematics and the source are in `semantic_codes`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,16 +20,16 @@ from sketchjax.losses.semantic_codes import (
     statistics,
 )
 
-_SEED = 0  # of the class codes to begin with; the run's own seed moves all else
+_SEED = 0  # of the first class codes; everything else depends on the run's own seed
 
 
 def first_factors(setup: Setup) -> Memory:
-    """Class vectors f[l e], the statistics of first class codes, and the decoder f[e d] of these.
+    """Class vectors f[l e], statistics of the first class codes, and the decoder f[e d] of these.
 
-    The statistics are means over a window of an epoch: each block has the weight of its share.
+    The statistics are running means over about an epoch: a block's weight is its share of one.
     """
     assert setup.word_vectors is not None, "semantic factorisation needs word vectors"
-    # In numpy: a run that goes on asks `jax.eval_shape` for the shapes of all this.
+    # In numpy: a run that resumes asks `jax.eval_shape` for the shapes of all this.
     vectors = scaled(setup.word_vectors, setup.width)
     codes = jnp.asarray(first_codes(vectors, setup.width, _SEED))
     own = np.flatnonzero(setup.in_training)
@@ -43,7 +46,14 @@ def first_factors(setup: Setup) -> Memory:
 def refactor(
     memory: Memory, features: jax.Array, labels: jax.Array, average: Callable[[Any], Any]
 ) -> tuple[jax.Array, Memory]:
-    """The codes f[n d] of a block with the decoder fixed, then the decoder with the codes fixed."""
+    """The codes of a block with the decoder fixed, then the decoder with the codes fixed.
+
+    memory: as `first_factors` gives it.
+    features: f[n d] in (0, 1).
+    labels: i[n].
+    average: the mean over devices.
+    Returns codes f[n d] of 0 and 1, and the memory after the block.
+    """
     vectors = memory["vectors"][labels]
     codes = factor_codes(features, vectors, memory["decoder"], nearest_codes(features))
     share = memory["share"]

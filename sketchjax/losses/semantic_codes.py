@@ -1,17 +1,17 @@
 """Semantic factorisation: codes from which the word vectors of the classes can be read.
 
-Deep Sketch Hashing (Liu, Shen, Shen, Liu and Shao, CVPR 2017), reconstructed: its abstract names
-the semantic correlations between categories, its formulas were not at hand. With φ(y) f[e] the word
-vector of a sketch's class, f f[d] its feature in (0, 1), b in {-1, 1}^d its code and D f[e d] the
-decoder, the mean over the sketches of
+Deep Sketch Hashing (Liu, Shen, Shen, Liu and Shao, CVPR 2017), reconstructed from its abstract,
+which names the semantic correlations between categories; its formulas were not available. Let φ(y)
+f[e] be the word vector of a sketch's class, f f[d] its feature in (0, 1), b in {-1, 1}^d its code
+and D f[e d] the decoder. The mean over the sketches of
 
     λ ‖φ(y) - D b‖² + ‖2f - 1 - b‖²
 
-is made small by turns: D in closed form (`statistics`, `decoder`), b bit by bit (`factor_codes`),
-and the network, with b fixed, by the gradient of the second term. With codes as 0 and 1 that term
-is four times `sketchjax.losses.quantization`, which serves.
+is minimised over each in turn: over D in closed form (`statistics`, `decoder`), over b bit by bit
+(`factor_codes`), and over the network, with b fixed, by the gradient of the second term. With codes
+of 0 and 1 that term is four times `sketchjax.losses.quantization`, which is used for it.
 
-`scaled` and `first_codes` make what this begins with, once and in numpy.
+`scaled` and `first_codes` compute the starting point, once and in numpy.
 """
 
 import itertools
@@ -30,16 +30,20 @@ def factor_codes(
     weight: float = 1.0,
     sweeps: int = 3,
 ) -> jax.Array:
-    """Codes of a smaller objective with D fixed, by discrete cyclic coordinate descent.
+    """Improve codes with D fixed, by discrete cyclic coordinate descent.
 
-    Each bit in turn takes the value that is best while the others stay, of ± equal ones its own:
+    Each bit in turn takes its best value given all other bits, and stays as it is in a tie:
 
         b_k = sign(λ (d_kᵀφ - Σ_{j≠k} (DᵀD)_kj b_j) + 2 f_k - 1).
 
-    features: f[n d] in (0, 1); vectors: f[n e], each sketch's class vector; decoder: f[e d];
-    codes: f[n d] of 0 and 1 to begin with; weight: λ; sweeps: times that all bits are visited.
+    features: f[n d] in (0, 1).
+    vectors: f[n e], each sketch's class vector.
+    decoder: f[e d].
+    codes: f[n d] of 0 and 1, to start from.
+    weight: λ; 1 by default.
+    sweeps: how often each bit is visited; 3 by default.
     Returns f[n d] of 0 and 1. The objective of no sketch rises.
-    Raises ValueError when the shapes do not belong together.
+    Raises ValueError when the shapes do not fit together.
     """
     _check_codes(codes, vectors)
     bits = codes.shape[1]
@@ -47,25 +51,25 @@ def factor_codes(
         raise ValueError(f"features {features.shape} and codes {codes.shape} differ in shape")
     if decoder.shape != (vectors.shape[1], bits):
         raise ValueError(
-            f"decoder {decoder.shape} has to be (e, d) = {(vectors.shape[1], bits)}, of vectors "
+            f"decoder {decoder.shape} must be (e, d) = {(vectors.shape[1], bits)} for vectors "
             f"{vectors.shape} and codes {codes.shape}"
         )
-    # All that does not depend on the other bits, f[n d], and the pull of bit j on bit k, f[d d].
-    alone = weight * jnp.matmul(vectors, decoder, precision="highest") + 2 * features - 1
+    # The part that does not depend on other bits, f[n d], and the pull of bit j on bit k, f[d d].
+    own = weight * jnp.matmul(vectors, decoder, precision="highest") + 2 * features - 1
     between = weight * jnp.matmul(decoder.T, decoder, precision="highest")
     between = between * (1 - jnp.eye(bits))
 
     def visit(step: jax.Array, signs: jax.Array) -> jax.Array:
         bit = step % bits
-        pull = alone[:, bit] - jnp.matmul(signs, between[:, bit], precision="highest")
+        pull = own[:, bit] - jnp.matmul(signs, between[:, bit], precision="highest")
         return signs.at[:, bit].set(jnp.where(pull == 0, signs[:, bit], jnp.sign(pull)))
 
-    signs = jax.lax.fori_loop(0, sweeps * bits, visit, _signs(codes, alone.dtype))
+    signs = jax.lax.fori_loop(0, sweeps * bits, visit, _signs(codes, own.dtype))
     return (signs + 1) / 2
 
 
 def statistics(codes: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What the decoder needs to know of some sketches: means, which blocks of sketches can add up.
+    """What the decoder depends on, as means over sketches, so that blocks can be averaged.
 
     codes: f[n d] of 0 and 1; vectors: f[n e], each sketch's class vector.
     Returns the means of b bᵀ f[d d] and of φ bᵀ f[e d], b in {-1, 1}^d.
@@ -78,11 +82,14 @@ def statistics(codes: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Arr
 
 
 def decoder(gram: jax.Array, cross: jax.Array, *, ridge: float = 1e-3) -> jax.Array:
-    """The D that makes the mean of ‖φ - D b‖² plus ridge ‖D‖² smallest: cross (gram + ridge I)⁻¹.
+    """The D that minimises the mean of ‖φ - D b‖² plus ridge ‖D‖²: cross (gram + ridge I)⁻¹.
 
-    gram: f[d d] and cross: f[e d], as `statistics` gives them; ridge: beside ones on the diagonal
-    of gram, it keeps bits that always agree from large weights of opposite sign.  Returns f[e d].
-    Raises ValueError when the shapes do not belong together.
+    gram: f[d d], as `statistics` gives it, with ones on its diagonal.
+    cross: f[e d], likewise.
+    ridge: small against 1; without it, bits that always agree could get large weights of opposite
+      sign.
+    Returns f[e d].
+    Raises ValueError when the shapes do not fit together.
     """
     bits = cross.shape[-1]
     if gram.shape != (bits, bits):
@@ -92,26 +99,29 @@ def decoder(gram: jax.Array, cross: jax.Array, *, ridge: float = 1e-3) -> jax.Ar
 
 
 def scaled(vectors: np.ndarray, bits: int) -> np.ndarray:
-    """Class vectors about their mean, each of norm √bits, as a code has: both terms weigh alike.
+    """Class vectors minus their mean, scaled to the norm of a code, √bits: both terms weigh alike.
 
-    vectors: f[l e].  Returns f32[l e]; a vector that is the mean itself stays zero.
+    vectors: f[l e].  Returns f32[l e]; a vector that equals the mean becomes zero.
     """
     centered = _centered(vectors)
     norms = np.linalg.norm(centered, axis=1, keepdims=True)
-    # Below this a difference from the mean is rounding of f32, and has no direction.
+    # A smaller difference from the mean is only rounding of f32, and has no direction.
     least = 1e-6 * np.linalg.norm(vectors, axis=1).max(initial=0)
     known = norms > least
     return (centered / np.where(known, norms, 1) * known * np.sqrt(bits)).astype(np.float32)
 
 
 def first_codes(vectors: np.ndarray, bits: int, seed: int) -> np.ndarray:
-    """A code for each class to begin with, near for near vectors: signs of random projections.
+    """A first code for each class, near for near vectors: signs of random projections.
 
-    The centred vectors are projected on Gaussian directions and cut at the median of each, so that
-    half the classes are on either side of a bit. A class whose code is taken flips the bits nearest
-    to their threshold until it has one of its own, where 2^bits are enough for all.
+    The centred vectors are projected onto Gaussian directions and cut at the median of each, so
+    that each bit halves the classes. A class whose code is taken flips the bits nearest to their
+    threshold until its code is free, as long as there are 2^bits codes for all classes.
 
-    vectors: f[l e]; seed: of the directions.  Returns f32[l bits] of 0 and 1.
+    vectors: f[l e].
+    bits: d.
+    seed: of the directions.
+    Returns f32[l d] of 0 and 1.
     """
     centered = _centered(vectors)
     directions = np.random.default_rng(seed).standard_normal((centered.shape[1], bits))
@@ -126,9 +136,10 @@ def first_codes(vectors: np.ndarray, bits: int, seed: int) -> np.ndarray:
 
 
 def _free(code: np.ndarray, bits: np.ndarray, taken: set[bytes]) -> np.ndarray:
-    """The code, or one not taken that differs in few of the first bits; itself if all are taken.
+    """The code, or a free one that differs in few bits; the code itself if all are taken.
 
-    No more codes are tried than are taken, plus one: the flips are all different.
+    bits: in the order in which they may flip.
+    All flips differ, so at most one code more is tried than are taken.
     """
     for count in range(len(bits) + 1):
         for flips in itertools.combinations(bits, count):

@@ -1,7 +1,8 @@
-"""What each loss reads, compares, remembers and can be set to, as rows of data.
+"""What each loss reads, compares and remembers, and its settings, as rows of data.
 
 No jax here: a config is checked against these rows before jax loads. The functions of the loss
-NAME are `LOSS` in sketchjax/losses/NAME.py (docs/adding-a-method.md).
+NAME are `LOSS` in sketchjax/losses/NAME.py. A new loss is one file and one row
+(docs/adding-a-method.md).
 """
 
 from __future__ import annotations
@@ -10,27 +11,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sketchjax.fields import Field, number
-from sketchjax.models.table import HEADS
-
-ANY_HEAD = tuple(HEADS)
-CODE_HEADS = tuple(name for name, head in HEADS.items() if head.threshold is not None)
 
 
 @dataclass(frozen=True)
 class Declaration:
     """A row of LOSSES.
 
-    reads: of `logits`, `features` and `activations`, what it looks at; the last two exist only
-      where a stage reads the head.
-    pairs: the kinds of input whose items it compares with each other, such as ("sketch",
-      "sketch"); None where each item counts by itself.
-    whole_batch: it needs the batches of all devices joined, as any loss over pairs does.
+    reads: what it looks at, of `logits`, `features` and `activations`; a stage that reads one
+      encoder has only `logits`.
+    pairs: the two kinds of input that it compares, such as ("sketch", "sketch"); None: each item
+      counts by itself.
+    whole_batch: it needs the batches of all devices joined, like any loss over pairs and any loss
+      whose memory moves after each step.
     remembers: what it carries from step to step, in words; part of a checkpoint.
     makes_codes: it fixes codes once per block, with the parameters held.
     needs: what a run has to provide: `word_vectors`.
-    heads: the heads it makes sense with.
-    settings: besides its weight, each a field of the config.
-    symbol: its short name in a report.
+    heads: the heads it goes with, of `models.table.HEADS`; empty: any.
+    settings: all but its weight; each is a field of the config, and a number.
+    symbol: its short name in a report; empty: its name.
     source: where it is published.
     """
 
@@ -40,7 +38,7 @@ class Declaration:
     remembers: str = ""
     makes_codes: bool = False
     needs: tuple[str, ...] = ()
-    heads: tuple[str, ...] = ANY_HEAD
+    heads: tuple[str, ...] = ()
     settings: Mapping[str, Field] = field(default_factory=dict)
     symbol: str = ""
     source: str = ""
@@ -55,12 +53,12 @@ LOSSES: dict[str, Declaration] = {
     "cross_entropy": Declaration(
         reads=("logits",), symbol="CEL", source="SketchMate (Xu et al. 2018), eq. 2"
     ),
-    # Centre loss as it is common: the centres follow the batches.
+    # The common centre loss: the centres follow the batches.
     "common_center": Declaration(
         reads=("features",),
         whole_batch=True,
         remembers="class centres",
-        settings={"rate": number(0.5, 0, 1)},  # how far a centre moves towards a batch's mean
+        settings={"rate": number(0.5, 0, 1)},  # how far a centre moves with each batch
         symbol="CL",
         source="Wen et al. 2016",
     ),
@@ -80,10 +78,10 @@ LOSSES: dict[str, Declaration] = {
     "contrastive": Declaration(
         reads=("activations",),
         pairs=("sketch", "sketch"),
-        heads=CODE_HEADS,
+        heads=("hash", "embedding"),
         settings={
             "margin": number(0.0),  # in squared distance; 0: twice the number of bits
-            "alpha": number(0.01),  # weight of the distance to -1 and 1
+            "alpha": number(0.01),  # weight of the pull towards -1 and 1
         },
         source="Deep Supervised Hashing (Liu et al. 2016)",
     ),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.report.material import EntropyExample, Neighbour, Retrieval
+from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.metrics import Scores
-
-if TYPE_CHECKING:
-    from sketchjax.retrieval.codes import Codes  # pyright: ignore[reportMissingImports]
 
 BLOCK = 65_536  # records read at once: 10 MB, where QuickDraw-3.8M has 500 MB to train with
 
@@ -91,13 +87,7 @@ def retrievals_of(
     chosen: i64[q], rows of `queries`.
     retrieved: how many results of each.
     """
-    asking = replace(
-        queries,
-        packed=queries.packed[chosen],
-        labels=queries.labels[chosen],
-        key_ids=queries.key_ids[chosen],
-        places=queries.places[chosen],
-    )
+    asking = queries[chosen]
     distances, found = gallery.nearest(asking, retrieved)
     names = Manifest.load(folder).categories
     with Shards(folder, queries.split) as own, Shards(folder, gallery.split) as items:

@@ -190,7 +190,13 @@ def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
     axes.bar(edges[:-1], inside, color=theme.accent, **style)
     axes.bar(edges[:-1], outside, bottom=inside, color=theme.faint, **style)
     top = max(counts.max(initial=0), 1) * 1.22
-    for threshold, side in ((example.low, "right"), (example.high, "left")):
+    # A label goes outside its threshold, unless the axes end there.
+    room = 0.06 * (span[1] - span[0])
+    sides = (
+        (example.low, "left" if example.low - span[0] < room else "right"),
+        (example.high, "right" if span[1] - example.high < room else "left"),
+    )
+    for threshold, side in sides:
         axes.axvline(threshold, color=theme.ink, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
             f"{threshold:.4f}",

@@ -128,13 +128,13 @@ def ranking_table(results: Mapping[str, Any]) -> Table | None:
         "map_best": "best order",
         "map_stable": "stable sort",
         **{f"{PRECISION}{k}": f"P@{k}" for k in sorted({k for r in rankings for k in ranks(r)})},
-        "queries_count": "number of queries",
-        "gallery_count": "size of gallery",
+        "queries_count": "query count",
+        "gallery_count": "gallery size",
     }
     rows = tuple(tuple(ranking.get(key) for key in columns) for ranking in rankings)
     caption = (
-        "Every ranking of this run; the scores above are of the first. MAP is the expected value "
-        "over all orders inside ties, between those of the worst and of the best order."
+        "Every ranking of this run; the scores above are those of the first. MAP is the expected "
+        "value over all orders within ties; the worst and the best order are its bounds."
     )
     return Table("rankings", caption, tuple(columns.values()), rows)
 
@@ -206,14 +206,15 @@ def retrieval_table(retrievals: Sequence[Retrieval]) -> Table:
 
 
 def precision_bound(results: Mapping[str, Any], k: int) -> float | None:
-    """The most that precision@k can be; None where classes have k gallery sketches or more.
+    """The most that precision@k can be; None where classes are large enough for 1.
 
-    results: as in results.json; the mean size of a class is gallery / classes.
+    results: as in results.json; the mean size of a class is gallery / classes. A ranking shorter
+      than k counts as a whole.
     """
-    if results.get("gallery") is None or not results.get("classes"):
+    if not results.get("gallery") or not results.get("classes"):
         return None
-    mean_size = results["gallery"] / results["classes"]
-    return mean_size / k if mean_size < k else None
+    mean_size, length = results["gallery"] / results["classes"], min(k, results["gallery"])
+    return mean_size / length if mean_size < length else None
 
 
 def csv_text(table: Table) -> str:

@@ -57,8 +57,7 @@ class RunLog:
         # All rates at once: one computed later would wait for the dispatch in flight.
         rates = learning_rate(stage)(jnp.arange(stage.steps))
         self._rates = np.broadcast_to(np.asarray(rates), (stage.steps,))
-        epochs = stage.blocks / stage.blocks_per_epoch
-        self._bars.stage(stage.name, epochs=epochs, steps=stage.steps, done=done)
+        self._bars.stage(stage.name, epochs=stage.epochs, steps=stage.steps, done=done)
 
     def dispatch(self, stage: Stage, before: int, logged: Logged, seconds: float) -> None:
         """Write the metrics of one dispatch and show them.

@@ -48,6 +48,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
+        unseen=tuple(data.unseen),
     )
     return folder
 

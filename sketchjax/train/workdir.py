@@ -32,7 +32,7 @@ CONVERSION_FIELDS = frozenset(
     {
         *("seed", "data.dir", "data.source", "data.split_file", "data.categories"),
         *("data.recognized_only", "data.max_per_category", "data.on_bad", "data.shards"),
-        "data.synthetic_per_category",
+        *("data.synthetic_per_category", "data.unseen"),
     }
 )
 

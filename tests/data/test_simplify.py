@@ -83,7 +83,7 @@ def test_stays_within_two_pixels_of_what_was_drawn(drawing):
         # A bend of less than 2 px goes, one of more stays.
         ([[(0, 0), (100, 1.9), (255, 0)]], [[(0, 0), (255, 0)]]),
         ([[(0, 0), (100, 2.1), (255, 0)]], [[(0, 0), (100, 2), (255, 0)]]),
-        # A tap is two equal points; alone it lies in the corner.
+        # A tap is two equal points, in the corner where it is the only stroke.
         ([[(7, 7)]], [[(0, 0), (0, 0)]]),
         ([[(0, 0), (255, 0)], [(9, 3)]], [[(0, 0), (255, 0)], [(9, 3), (9, 3)]]),
         # Back to the start: the farthest point is measured from there.

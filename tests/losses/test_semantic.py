@@ -1,4 +1,4 @@
-"""What semantic factorisation remembers, against loops in numpy."""
+"""The memory of semantic factorisation, against loops in numpy."""
 
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,7 @@ def block(seed, count=40):
 
 
 def loop_means(codes, vectors):
-    """Means of b bᵀ and φ bᵀ over the sketches, one after the other in float64."""
+    """Means of b bᵀ and φ bᵀ over the sketches, one sketch at a time in float64."""
     gram, cross = np.zeros((BITS, BITS)), np.zeros((vectors.shape[1], BITS))
     for code, vector in zip(np.asarray(codes), np.asarray(vectors), strict=True):
         signs = 2.0 * code - 1
@@ -50,8 +50,8 @@ def solved(gram, cross):
     return np.linalg.solve(np.asarray(gram, float) + RIDGE * np.eye(BITS), np.asarray(cross).T).T
 
 
-def test_the_window_forgets_by_the_share_of_a_block():
-    """Statistics after each of six blocks: what was, weighed 1 - share, and the block's own."""
+def test_statistics_fade_by_the_share_of_a_block():
+    """After each of six blocks: 1 - share of what was, plus share of the block's own."""
     memory = first_factors(setup())
     gram, cross = np.asarray(memory["gram"], float), np.asarray(memory["cross"], float)
     for number in range(6):
@@ -69,7 +69,7 @@ def test_the_window_forgets_by_the_share_of_a_block():
         assert jax.tree.structure(memory) == jax.tree.structure(before)
 
 
-def test_the_codes_are_better_than_the_nearest_under_the_decoder_they_were_made_with():
+def test_codes_beat_the_nearest_under_their_decoder():
     """The mean of ‖φ - D b‖² + ‖2f - 1 - b‖², with the decoder before the block."""
     memory = first_factors(setup())
     features, labels = block(9)
@@ -88,17 +88,17 @@ def test_the_codes_are_better_than_the_nearest_under_the_decoder_they_were_made_
     before = np.asarray(memory["decoder"], float)
     codes, nearest = np.asarray(codes), np.asarray(features) > 0.5
     assert loss(codes, before) < loss(nearest, before) - 0.1
-    # No single bit of any sketch can be turned to gain by it, but for what the sweeps left.
+    # On the whole, turning one bit of each sketch makes it worse.
     turned = [codes.copy() for _ in range(BITS)]
     for bit, other in enumerate(turned):
         other[:, bit] = 1 - other[:, bit]
     assert min(loss(other, before) for other in turned) > loss(codes, before)
-    # The new decoder is another one: that of the codes.
+    # The decoder has changed to that of the codes.
     assert np.abs(np.asarray(after["decoder"]) - before).max() > 1e-3
 
 
 def test_four_devices_have_one_memory():
-    """Sums in another order: within rounding."""
+    """Within rounding: the sums have another order."""
     memory = first_factors(setup())
     features, labels = block(3)
     codes, after = refactor(memory, features, labels, lambda tree: tree)
@@ -113,12 +113,12 @@ def test_four_devices_have_one_memory():
     jax.tree.map(partial(np.testing.assert_allclose, atol=2e-5), own_after, after)
 
 
-def test_it_begins_with_the_classes_that_are_in_training():
+def test_it_begins_with_the_classes_in_training():
     trained = np.array([True, False, True, True, False])
     memory = first_factors(setup(trained))
     everyone = first_factors(setup())
     vectors = np.asarray(memory["vectors"])
-    # About their mean, each as long as a code of ones and minus ones: also of those kept out.
+    # Minus their mean, and as long as a code of ones and minus ones; those kept out as well.
     np.testing.assert_array_equal(vectors, everyone["vectors"])
     given = setup().word_vectors
     away = given - given.mean(0)
@@ -127,7 +127,7 @@ def test_it_begins_with_the_classes_that_are_in_training():
     np.testing.assert_allclose(
         memory["decoder"], solved(memory["gram"], memory["cross"]), atol=1e-3
     )
-    # A mean of b bᵀ of signs: ones on its diagonal; of three codes, of rank three at most.
+    # A mean of b bᵀ of signs has ones on its diagonal; of three codes, a rank of at most three.
     gram = np.asarray(memory["gram"], float)
     np.testing.assert_allclose(np.diag(gram), 1, atol=1e-6)
     assert np.linalg.matrix_rank(gram, tol=1e-4) == 3
@@ -135,13 +135,13 @@ def test_it_begins_with_the_classes_that_are_in_training():
     assert float(memory["share"]) == 0.25
 
 
-def test_its_shapes_are_known_without_computing():
+def test_shapes_are_known_without_computing():
     """A checkpoint's state is restored into shapes that `jax.eval_shape` gives."""
     shapes = jax.eval_shape(lambda: first_factors(setup()))
     found = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), first_factors(setup()))
     assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), shapes) == found
 
 
-def test_without_word_vectors_it_cannot_begin():
+def test_it_needs_word_vectors():
     with pytest.raises(AssertionError, match="word vectors"):
         first_factors(replace(setup(), word_vectors=None))

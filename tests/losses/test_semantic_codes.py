@@ -1,4 +1,4 @@
-"""Semantic factorisation against its objective as loops, brute force, and numpy's least squares."""
+"""Semantic factorisation against loops over its objective, brute force, and least squares."""
 
 import itertools
 
@@ -35,7 +35,7 @@ def objective(feature, vector, readout, code, weight):
 
 
 def loop_descent(features, vectors, readout, codes, weight, sweeps):
-    """Each bit in turn, the better of both values by the whole objective; yields after each bit."""
+    """Gives each bit in turn the better value by the whole objective; yields after each bit."""
     codes = codes.copy()
     for _ in range(sweeps):
         for bit in range(codes.shape[1]):
@@ -52,7 +52,7 @@ def loop_descent(features, vectors, readout, codes, weight, sweeps):
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from((0.0, 0.3, 1.0)), st.integers(0, 3))
 @settings(deadline=None, max_examples=20)
-def test_codes_are_those_of_a_loop_over_the_objective(seed, weight, sweeps):
+def test_codes_are_those_of_a_loop(seed, weight, sweeps):
     features, vectors, readout, codes = random_sketches(seed)
     steps = [codes, *loop_descent(features, vectors, readout, codes, weight, sweeps)]
     totals = [
@@ -69,8 +69,8 @@ def test_codes_are_those_of_a_loop_over_the_objective(seed, weight, sweeps):
     np.testing.assert_array_equal(found, steps[-1])
 
 
-def test_at_the_end_no_single_bit_is_better():
-    """Of all 2^d codes, those one bit away are no better; with no decoder the best is found."""
+def test_in_the_end_no_single_bit_is_better():
+    """Codes one bit away are no better; without a decoder the best of all 2^d is found."""
     features, vectors, readout, codes = random_sketches(11, count=40)
     found = np.array(factor_codes(features, vectors, readout, codes, sweeps=20))
     for sketch, code in enumerate(found):
@@ -127,7 +127,7 @@ def test_bits_that_always_agree_share_their_weight():
     np.testing.assert_allclose(found, [[1, 1]], rtol=1e-3)
 
 
-def test_scaled_vectors_are_centered_and_of_the_norm_of_a_code():
+def test_scaled_vectors_have_the_norm_of_a_code():
     random = np.random.default_rng(0)
     vectors = random.normal(size=(20, 7)).astype(np.float32) + 5
     found = scaled(vectors, 16)
@@ -141,7 +141,7 @@ def test_vectors_without_direction_stay_zero():
     same = np.full((10, 4), 0.1)
     assert (same != same.mean(0)).any(), "rounding alone differs from the mean"
     np.testing.assert_array_equal(scaled(same, 16), 0)
-    # The middle one of three in a row is their mean.
+    # The middle one of three on a line is their mean.
     line = np.array([[1.0, 0.0], [2.0, 0.0], [3.0, 0.0]])
     np.testing.assert_allclose(scaled(line, 4), [[-2, 0], [0, 0], [2, 0]])
 
@@ -155,7 +155,7 @@ def test_first_codes_differ_and_halve_the_classes(bits):
     assert found.dtype == np.float32
     assert set(np.unique(found)) == {0.0, 1.0}
     assert len(np.unique(found, axis=0)) == 345
-    # 172 of 345 at the median; flips of taken codes move a few, of 9 bits (512 codes) more.
+    # The median gives 172 of 345. Flips of taken codes move a few; with 9 bits (512 codes), more.
     assert abs(found.mean(0) - 0.5).max() < (0.1 if bits == 9 else 0.02)
     np.testing.assert_array_equal(found, first_codes(vectors, bits, seed=0))
     assert (found != first_codes(vectors, bits, seed=1)).any()
@@ -171,7 +171,7 @@ def test_first_codes_are_near_for_near_vectors():
     assert distances[alike & ~np.eye(40, dtype=bool)].max() < distances[~alike].min()
 
 
-def test_a_taken_code_flips_the_bit_nearest_to_its_threshold():
+def test_a_taken_code_flips_its_least_certain_bit():
     vectors = np.random.default_rng(4).normal(size=(10, 5))
     vectors[1] = vectors[0]
     codes = first_codes(vectors, 32, seed=7)
@@ -180,7 +180,7 @@ def test_a_taken_code_flips_the_bit_nearest_to_its_threshold():
     np.testing.assert_array_equal(np.flatnonzero(codes[0] != codes[1]), [margins.argmin()])
 
 
-def test_first_codes_use_all_of_few_bits():
+def test_first_codes_use_all_codes_of_few_bits():
     codes = first_codes(np.zeros((8, 3)), 3, seed=0)
     assert len(np.unique(codes, axis=0)) == 8
     assert len(np.unique(first_codes(np.zeros((9, 3)), 3, seed=0), axis=0)) == 8

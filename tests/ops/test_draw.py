@@ -160,7 +160,8 @@ def test_the_centre_places_the_drawing_and_ink_is_cut():
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_host_and_device_find_the_same_centre(kind):
     made = batch_of(*SHAPES, [], width=37)
-    points, length = np.asarray(made.points).astype(kind), np.asarray(made.length)
+    points, length = np.array(made.points).astype(kind), np.asarray(made.length)
+    points[-1] = 0  # an empty sketch is all padding, and padding is zero
     ours, hosts = jax.jit(strokes_of)(points, length), Strokes.of(points, length)
     for one, other in zip(ours, hosts, strict=True):
         assert one.dtype == other.dtype

@@ -1,6 +1,5 @@
 """The examples of a report against the records, looked up one by one."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,26 +13,9 @@ from sketchjax.data.sources import doodles as synthetic
 from sketchjax.report import examples
 from sketchjax.report.examples import entropy_example, example_retrievals, retrievals_of
 from sketchjax.retrieval import metrics
-from sketchjax.retrieval.index import search
+from sketchjax.retrieval.codes import Codes
 
 SPLITS = {"train": 0.5, "validation": 0.0, "gallery": 0.4, "query": 0.1}
-
-
-@dataclass(frozen=True)
-class Codes:
-    """The fields and the method of `retrieval.codes.Codes` that the examples use."""
-
-    packed: np.ndarray
-    labels: np.ndarray
-    key_ids: np.ndarray
-    places: np.ndarray
-    split: str
-    model: str = "fingerprint"
-
-    def nearest(self, queries: "Codes", k: int) -> tuple[np.ndarray, np.ndarray]:
-        for name in ("labels", "key_ids", "places"):
-            assert len(getattr(queries, name)) == len(queries.packed)
-        return search(queries.packed, self.packed, k)
 
 
 @pytest.fixture(scope="module")

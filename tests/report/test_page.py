@@ -235,7 +235,7 @@ def test_the_headline_and_the_published_figures_are_there(whole):
         "What they leave open open config field value a question model.cnn.batch_norm True",
         "query gallery 0.8412",
         "validation gallery 0.8311",
-        "precision@200 cannot be much more than 0.7706",  # 8,477 / 55 / 200
+        "about 154 per class, so precision@200 cannot be much more than 0.7706",  # of 8,477 / 55
         "jax 0.10.2",
         "configs/test.py",
     ):

@@ -5,6 +5,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from sketchjax.report import plots
@@ -138,3 +139,16 @@ def test_figures_leave_the_global_style_alone(tmp_path):
     before = dict(mpl.rcParams)
     plots.write_figure(tmp_path, "speed", FIGURES["speed"])
     assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("low, high", [(0.1, 0.4), (0.001, 0.4), (0.1, 0.499), (0.001, 0.499)])
+def test_the_labels_of_the_thresholds_stay_inside_the_axes(low, high):
+    example = EntropyExample("cat", np.linspace(0, 0.5, 100), low, high)
+    figure = plots.entropy_histogram(example, plots.LIGHT)
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    inside = axes.get_window_extent()
+    for label in axes.texts:
+        box = label.get_window_extent()
+        assert inside.x0 <= box.x0
+        assert box.x1 <= inside.x1

@@ -2,19 +2,22 @@
 
 import json
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from sketchjax.run.log import RunLog
 from sketchjax.train.reporter import Reporter
+from sketchjax.train.stages import Stage
 
-STAGE: Any = SimpleNamespace(
-    name="joint",
-    steps=8,
+ROW: Any = SimpleNamespace(name="joint", schedule="constant", learning_rate=0.25)
+STAGE = Stage(
+    row=ROW,
+    parts=(),
+    head_parts=(),
+    head_rate=1.0,
     blocks=4,
     blocks_per_epoch=2,
-    steps_per_epoch=4,
-    schedule="constant",
-    learning_rate=0.25,
+    inner_steps=2,
+    warmup_steps=0,
 )
 
 
@@ -75,6 +78,6 @@ def test_other_processes_neither_print_nor_write(tmp_path, capsys):
         log.note("hello")
         log.begin(STAGE, done=0)
         log.dispatch(STAGE, 0, logged(4), seconds=9.0)
-        log.scores(cast(Any, STAGE), 0, {"map": 0.5})
+        log.scores(STAGE, 0, {"map": 0.5})
     assert not (tmp_path / "run").exists()
     assert capsys.readouterr().out == ""

@@ -181,12 +181,14 @@ def _check(manifest: Manifest) -> None:
             raise ValueError(f"{name} has {found} values for {wanted} categories")
 
 
-def listed(lines: Sequence[str], most: int = _LISTED) -> str:
-    """Findings as the lines of a message, the first `most` of them."""
+def listed(lines: Sequence[str], most: int = _LISTED, number: int | None = None) -> str:
+    """Findings as the lines of a message, the first `most` of them.
+
+    number: how many there are, where the lines are not all.
+    """
     shown = [f"  - {line}" for line in lines[:most]]
-    if len(lines) > most:
-        shown.append(f"  - and {len(lines) - most} more")
-    return "\n".join(shown)
+    more = (len(lines) if number is None else number) - len(shown)
+    return "\n".join([*shown, f"  - and {more:,} more"] if more else shown)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

@@ -36,9 +36,15 @@ _BAND_MARGIN = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A category with too few sketches for some split. label: its index in the categories."""
+    """A split for which a category has too few sketches.
+
+    label: the category's index.
+    split: its name; empty: any split.
+    reason: what is missing, in words.
+    """
 
     label: int
+    split: str
     reason: str
 
 
@@ -115,7 +121,7 @@ class Fractions:
         if self.fractions.get("train", 0) > 0:
             found = np.bincount(labels[split == 0], minlength=classes)
             shortages = [
-                Shortage(int(label), "none of its sketches fall into the training split")
+                Shortage(int(label), "train", "none of its sketches fall into the training split")
                 for label in np.flatnonzero(found == 0)
             ]
         return split, shortages
@@ -162,18 +168,18 @@ class Counts:
         weights = self._weights()
         bands = _bands(hashes, [weight / math.fsum(weights) for weight in weights])
         split = np.full(len(labels), LEFT_OUT, np.int8)
-        shortages = {}
+        shortages = []
         for index, name in enumerate(SPLITS):
             count = self.counts.get(name, 0)
             inside = np.flatnonzero(bands == index)
             taken = rank_within(labels[inside], hashes[inside]) < count
             split[inside[taken]] = index
             found = np.bincount(labels[inside], minlength=classes)
-            for label in np.flatnonzero(found < count):
-                shortages.setdefault(int(label), []).append(f"{name} {found[label]} of {count}")
-        return split, [
-            Shortage(label, "has " + ", ".join(parts)) for label, parts in sorted(shortages.items())
-        ]
+            shortages += [
+                Shortage(int(label), name, f"has {name} {found[label]} of {count}")
+                for label in np.flatnonzero(found < count)
+            ]
+        return split, shortages
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.ndjson import read_ndjson, write_ndjson
-from sketchjax.data.sources.records import KINDS, BadRecord, Reporter, key_of_points, wrong_name
+from sketchjax.data.sources.records import KINDS, BadRecord, BadRecords, key_of_points, wrong_name
 from sketchjax.data.sources.stream import head_of, opened
 from sketchjax.data.sources.stroke3 import read_stroke3, write_stroke3
 from sketchjax.errors import DataError
@@ -57,13 +57,13 @@ def read(
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
     if form == "npz":
         with path.open("rb") as file:
-            yield from read_stroke3(file, Reporter(path, "record", on_bad), name, chunk)
+            yield from read_stroke3(file, BadRecords(path, "record", on_bad), name, chunk)
         return
     with opened(path) as file:
         if form == "bin":
-            yield from read_binary(file, Reporter(path, "record", on_bad), name, chunk)
+            yield from read_binary(file, BadRecords(path, "record", on_bad), name, chunk)
         else:
-            yield from read_ndjson(file, Reporter(path, "line", on_bad), category, name, chunk)
+            yield from read_ndjson(file, BadRecords(path, "line", on_bad), category, name, chunk)
 
 
 def find(sources: Iterable[Path | str]) -> list[Path]:

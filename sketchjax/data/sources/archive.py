@@ -1,4 +1,4 @@
-"""Members of a zip archive that may be damaged or hostile, each whole in bounded memory."""
+"""Members of a zip archive that may be damaged or hostile, read in bounded memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import IO
 from sketchjax.data.sources.records import Refused
 from sketchjax.data.sources.stream import swollen
 
-# A whole array of sketches is in memory at once; Google's largest (.full.npz) takes some 200 MB.
+# A whole array of sketches is in memory at once; Google's largest (.full.npz) takes about 200 MB.
 LARGEST_MEMBER = 512 << 20
 _LARGEST_READ = 1 << 20
 
 
 class _Bounded(io.BufferedIOBase):
-    """A file that gives at most 1 MiB at a time.
+    """A file that returns at most 1 MiB per read.
 
-    `zipfile` reads an archive's list of members in one piece, however long it claims to be, and
-    makes ten times as much of it. Here a longer list (22,000 members) comes out as cut short.
+    `zipfile` reads the list of an archive's members in one piece, however long it claims to be, and
+    makes ten times as much of it. Through this a longer list (22,000 members) looks truncated.
     """
 
     def __init__(self, file: IO[bytes]):
@@ -55,7 +55,7 @@ def member(archive: zipfile.ZipFile, name: str) -> bytes:
     """The content of a member.  Raises Refused where it is damaged, or too large for sketches."""
     entry = archive.getinfo(name)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # The others take as much memory as the archive asks for, before the first byte.
+        # Other methods take as much memory as the archive asks for, before the first byte.
         raise Refused("unreadable", f"{name} is compressed in a way that numpy does not use")
     if entry.file_size > LARGEST_MEMBER or swollen(entry.compress_size, entry.file_size):
         raise Refused(

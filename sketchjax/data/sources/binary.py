@@ -2,7 +2,7 @@
 
 uint64 key_id, 2 bytes country, int8 recognized, uint32 timestamp, uint16 number of strokes; then
 per stroke uint16 n, n bytes of x, n bytes of y (Google's documentation of the data set). A record
-gives no length of its own: after a wrong number nothing can be found again, so reading ends there.
+does not state its length: after a wrong number the next record cannot be found, so reading ends.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from typing import IO
 
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.sources.records import MOST_POINTS, Gather, Refused, Reporter
+from sketchjax.data.sources.records import MOST_POINTS, BadRecords, Gather, Refused
 from sketchjax.data.sources.stream import blocks
 
 _HEADER = struct.Struct("<QxxbIH")
-# 65,535 points, each the sole one of its stroke, take 4 bytes each.
+# 65,535 points, each in its own stroke, take 4 bytes each.
 _LARGEST_RECORD = _HEADER.size + 4 * MOST_POINTS
 
 
-def read_binary(file: IO[bytes], report: Reporter, category: str, chunk: int) -> Iterator[Sketches]:
-    """Stream the sketches of an open .bin file; category: the one that all of them have."""
+def read_binary(
+    file: IO[bytes], report: BadRecords, category: str, chunk: int
+) -> Iterator[Sketches]:
+    """Stream the sketches of an open .bin file.
+
+    report: called with each bad record.  category: given to all.  chunk: sketches at once.
+    """
     gather = Gather()
     place, rest = 0, b""
     try:
@@ -46,9 +51,9 @@ def read_binary(file: IO[bytes], report: Reporter, category: str, chunk: int) ->
 
 
 def _end_of_record(data: bytes, start: int) -> int:
-    """Where the record at `start` ends; 0 where it is not all there yet.
+    """Where the record at `start` ends; 0 where more bytes are needed.
 
-    Raises Refused where the bytes cannot be a record.
+    Raises Refused where the bytes are not a record.
     """
     position, size = start + _HEADER.size, len(data)
     if position > size:
@@ -58,7 +63,7 @@ def _end_of_record(data: bytes, start: int) -> int:
         raise Refused(
             "unreadable",
             f"the byte 'recognized' is {recognized}, not 0 or 1: not a QuickDraw record, "
-            "and where the next one starts is not known",
+            "and the start of the next one is unknown",
         )
     for _ in range(strokes):
         if position - start > _LARGEST_RECORD:
@@ -72,7 +77,7 @@ def _end_of_record(data: bytes, start: int) -> int:
 
 
 def _take(gather: Gather, place: int, data: bytes, start: int, category: str) -> None:
-    """Take the whole record at `start`."""
+    """Add the record at `start`, which is all there."""
     key_id, recognized, _, strokes = _HEADER.unpack_from(data, start)
     position = start + _HEADER.size
     xs: list[bytes] = []
@@ -81,7 +86,7 @@ def _take(gather: Gather, place: int, data: bytes, start: int, category: str) ->
     for _ in range(strokes):
         length = data[position] | data[position + 1] << 8
         middle, end = position + 2 + length, position + 2 + 2 * length
-        if length:  # A stroke without points draws nothing: left out.
+        if length:  # A stroke without points draws nothing and is dropped.
             xs.append(data[position + 2 : middle])
             ys.append(data[middle:end])
             lengths.append(length)

@@ -1,19 +1,17 @@
-"""QuickDraw's files from Google's public bucket, or a mirror of it, to a folder.
+"""QuickDraw's files from Google's public bucket, or from a mirror of it, into a folder.
 
-A file takes its name only when it is whole: size and md5 are checked first. Until then it is
-`NAME.part`, which is kept when the connection breaks, so that the next attempt, or the next run,
-asks only for the bytes that are missing (an HTTP range).
+A file takes its name only when it is whole, with size and md5 checked. Until then it is
+`NAME.part`. The part is kept when a connection breaks, so that the next attempt, or the next run,
+asks only for the missing bytes (an HTTP range).
 """
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from rich.progress import (
@@ -25,6 +23,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from sketchjax.data.sources.categories import all_categories, check_categories
 from sketchjax.data.sources.fetch import Patience, Session, UnreachableError, fetch
 from sketchjax.errors import DataError
 
@@ -37,33 +36,11 @@ FORMS = {  # form: where its files are in the bucket
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """One file to fetch."""
 
     url: str
     path: Path
-
-
-def all_categories() -> list[str]:
-    """The names of QuickDraw's 345 categories, sorted."""
-    return (Path(__file__).parent / "categories.txt").read_text(encoding="utf-8").splitlines()
-
-
-def check_categories(names: Iterable[str]) -> list[str]:
-    """The names without repetition, sorted. Raises DataError, with near names, for unknown ones."""
-    known = all_categories()
-    wanted = sorted(set(names))
-    lines = []
-    for name in wanted:
-        if name not in known:
-            near = difflib.get_close_matches(name.strip(), known, n=1)
-            near = near or difflib.get_close_matches(name.strip().lower(), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            lines.append(f"no QuickDraw category is called {name!r}{hint}")
-    if lines:
-        raise DataError("\n".join(lines))
-    return wanted
 
 
 def download(
@@ -76,15 +53,19 @@ def download(
     progress: bool = True,
     patience: Patience | None = None,
 ) -> list[Path]:
-    """Fetch one file for each category into `folder`; run again, it goes on where it stopped.
+    """Fetch one file for each category into `folder`. Run again, it resumes where it stopped.
 
+    folder: made where it is missing; a file that is there already is kept.
     categories: names out of `all_categories`; None for all 345.
-    form: a key of `FORMS`.  base_url: the bucket or a mirror with the same paths, http or https.
-    workers: files fetched at once.  progress: show a bar.  patience: when to give up.
-    Returns the paths in the order of the sorted names.  A file that is there already is kept.
-    Raises DataError where a name or form is unknown, the server cannot be reached, a file does not
-    exist there, or one never arrives whole; the other files are fetched all the same unless the
-    server is out of reach. Parts are kept, except one with a wrong md5.
+    form: a key of `FORMS`.
+    base_url: the bucket or a mirror with the same paths, http or https.
+    workers: files fetched at once.
+    progress: whether to show a bar.
+    patience: when to give up.
+    Returns the paths in the order of the sorted names.
+    Raises DataError where a name or form is unknown, the server cannot be reached, it does not have
+    a file, or a file never arrives whole. The other files are still fetched unless the server is
+    out of reach. Parts are kept, except one with a wrong md5.
     """
     jobs = plan(folder, categories, form, base_url=base_url)
     missing = [job for job in jobs if not job.path.exists()]
@@ -92,9 +73,12 @@ def download(
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
-    with _shown(progress, form, len(missing)) as bar, ThreadPoolExecutor(max(1, workers)) as pool:
-        session = Session(bar, patience or Patience())
+    with _progress(not progress) as bar, ThreadPoolExecutor(max(1, workers)) as pool:
+        count = _Count(bar, form, len(missing))
+        session = Session(count.show, patience or Patience())
         futures = [pool.submit(fetch, job.url, job.path, session) for job in missing]
+        for future in futures:
+            future.add_done_callback(count.finish)
         try:
             _wait(futures)
         except BaseException:  # Ctrl-C as well: the others stop at their next block.
@@ -111,7 +95,7 @@ def plan(
     *,
     base_url: str = BASE_URL,
 ) -> list[Job]:
-    """The files that `download` would fetch, with their addresses; no network is touched.
+    """The files that `download` would fetch, with their addresses; the network is not touched.
 
     Raises DataError where a category or form is unknown or the address is not http or https.
     """
@@ -120,63 +104,46 @@ def plan(
     if urlsplit(base_url).scheme not in ("http", "https"):
         raise DataError(f"{base_url!r} is not the address of a mirror; it starts with https://")
     names = all_categories() if categories is None else check_categories(categories)
-    jobs = []
-    for name in names:
-        place = FORMS[form].format(name)
-        url = base_url.rstrip("/") + "/" + quote(place)
-        jobs.append(Job(url, Path(folder) / Path(place).name))
-    return jobs
+    places = [Path(FORMS[form].format(name)) for name in names]
+    base = base_url.rstrip("/")
+    return [Job(f"{base}/{quote(str(place))}", Path(folder) / place.name) for place in places]
 
 
 def _wait(futures: list[Future[None]]) -> None:
     """Wait for all; raise at once what concerns every file, at the end what concerned one."""
-    problems: list[str] = []
-    waiting = set(futures)
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_EXCEPTION)
-        for future in done:
-            error = future.exception()
-            if isinstance(error, DataError) and not isinstance(error, UnreachableError):
-                problems.append(str(error))
-            elif error is not None:
-                raise error
+    problems = []
+    for future in as_completed(futures):
+        error = future.exception()
+        if isinstance(error, DataError) and not isinstance(error, UnreachableError):
+            problems.append(str(error))
+        elif error is not None:
+            raise error
     if problems:
         raise DataError("\n".join(sorted(problems)))
 
 
-class _Bar:
-    """Bytes so far against the sizes that the server has told so far, and files done of all."""
+class _Count:
+    """Bytes so far, of the sizes known so far, and files done, on a bar."""
 
-    def __init__(self, progress: Progress, form: str, count: int):
-        self._progress = progress
-        self._label = form + ", {} of " + f"{count} files"
-        self._task = progress.add_task(self._label.format(0), total=None)
+    def __init__(self, bar: Progress, form: str, files: int):
+        self._bar, self._text = bar, form + ", {} of " + f"{files} files"
+        self._task = bar.add_task(self._text.format(0), total=None)
         self._lock = threading.Lock()
-        self._total = self._done = 0
+        self._sizes: dict[Path, tuple[int, int]] = {}
+        self._done = 0
 
-    def expect(self, size: int) -> None:
+    def show(self, path: Path, have: int, size: int | None) -> None:
         with self._lock:
-            self._total += size
-            self._progress.update(self._task, total=self._total)
+            self._sizes[path] = have, size or have
+            completed, total = map(sum, zip(*self._sizes.values(), strict=True))
+            self._bar.update(self._task, completed=completed, total=total)
 
-    def advance(self, size: int) -> None:
-        self._progress.advance(self._task, size)
-
-    def finish(self) -> None:
+    def finish(self, future: Future[None]) -> None:
         with self._lock:
             self._done += 1
-            self._progress.update(self._task, description=self._label.format(self._done))
+            self._bar.update(self._task, description=self._text.format(self._done))
 
 
-@contextmanager
-def _shown(progress: bool, form: str, count: int) -> Iterator[_Bar]:
-    """A bar on the terminal, or one that shows nothing."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        disable=not progress,
-    ) as bar:
-        yield _Bar(bar, form, count)
+def _progress(disable: bool) -> Progress:
+    columns = BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    return Progress(TextColumn("{task.description}"), *columns, disable=disable)

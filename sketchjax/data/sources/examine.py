@@ -1,18 +1,37 @@
-"""One line of ndjson looked at closely: its points and fields, or what is wrong with it."""
+"""One line of ndjson examined closely: its points and fields, or what is wrong with it."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 
 from sketchjax.data.sources.records import MOST_POINTS, Refused, key_of_points, wrong_name
 from sketchjax.errors import DataError
 
 UNKNOWN = -1  # `recognized` of a sketch where it is not known
+# Bytes: 64 for each of 65,535 points, a raw one being three numbers of up to 20. Python makes 30
+# times as much of hostile JSON ("[],[],…"), 120 MB.
+LONGEST_DRAWING = 4 << 20
+_LONGEST_FIELD = 64 << 10  # of the others
 _NOT_FINITE = re.compile(rb"-?\b(?:nan|inf|infinity)\b", re.IGNORECASE)
+
+
+class _Fields(msgspec.Struct, gc=False):
+    """The fields of a record that are read, as the text that stands for them; others are skipped.
+
+    What a file keeps next to the strokes, such as a picture, thus takes no memory of its own.
+    """
+
+    drawing: msgspec.Raw = msgspec.Raw()
+    word: msgspec.Raw = msgspec.Raw()
+    key_id: msgspec.Raw = msgspec.Raw()
+    recognized: msgspec.Raw = msgspec.Raw()
+
+
+_FIELDS = msgspec.json.Decoder(_Fields)
 
 
 def examine(line: bytes) -> tuple[np.ndarray, str | None, int, int]:
@@ -20,46 +39,54 @@ def examine(line: bytes) -> tuple[np.ndarray, str | None, int, int]:
 
     Raises Refused with the kind and the reason where it cannot be used.
     """
-    record = _object_of(line)
-    if "drawing" not in record:
+    fields = _fields_of(line.removeprefix(b"\xef\xbb\xbf"))  # the mark of some Windows tools
+    if not bytes(fields.drawing):
         raise Refused("unreadable", "the field 'drawing' is missing")
-    points = _points_of(record["drawing"])
-    word = record.get("word")
+    points = _points_of(_value(fields.drawing, "drawing", LONGEST_DRAWING))
+    word = _value(fields.word, "word")
     if word is not None:
         if not isinstance(word, str):
             raise Refused("unreadable", f"the field 'word' is {_shown(word)}, not text")
         if wrong := wrong_name(word):
             raise Refused("unreadable", f"the field 'word', a category's name, {wrong}")
-    recognized = record.get("recognized")
-    if flag_of(recognized) < UNKNOWN:
+    recognized = _value(fields.recognized, "recognized")
+    if recognized not in (None, True, False) or type(recognized) in (int, float):
         raise Refused(
             "unreadable", f"the field 'recognized' is {_shown(recognized)}, not true or false"
         )
-    return points, word, _key_of(record.get("key_id"), points), flag_of(recognized)
+    key_id = _key_of(_value(fields.key_id, "key_id"), points)
+    return points, word, key_id, flag_of(recognized)
 
 
-def flag_of(recognized: Any) -> int:
-    """The field `recognized` as `Sketches` holds it; -2 where not true, false or null."""
-    if recognized is None:
-        return UNKNOWN
-    return int(recognized) if recognized.__class__ is bool else UNKNOWN - 1
+def flag_of(recognized: bool | None) -> int:
+    """The field `recognized` as `Sketches` holds it."""
+    return UNKNOWN if recognized is None else int(recognized)
 
 
-def _object_of(line: bytes) -> dict[str, Any]:
-    """The JSON object of a line."""
+def _fields_of(line: bytes) -> _Fields:
     try:
-        record = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))  # the mark of some Windows tools
-    except orjson.JSONDecodeError as error:
-        if "infinity" in str(error):
-            raise Refused("not_finite", "a number is too large to be finite") from None
-        try:  # Readable but for NaN or Infinity, which JSON does not have?
-            orjson.loads(_NOT_FINITE.sub(b"0", line))
-        except orjson.JSONDecodeError:
+        return _FIELDS.decode(line)
+    except msgspec.ValidationError:
+        raise Refused("unreadable", "the line is not a JSON object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:  # Readable except for NaN or Infinity, which JSON does not have?
+            _FIELDS.decode(_NOT_FINITE.sub(b"0", line))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused("unreadable", f"not JSON: {error}") from None
-        raise Refused("not_finite", "a number is NaN or infinite") from None
-    if not isinstance(record, dict):
-        raise Refused("unreadable", f"the line is {_shown(record)}, not a JSON object")
-    return record
+    raise Refused("not_finite", "a number is NaN or infinite")
+
+
+def _value(field: msgspec.Raw, name: str, longest: int = _LONGEST_FIELD) -> Any:
+    """The value that the text of a field stands for; None where there is no such field."""
+    text = bytes(field)
+    if len(text) > longest:
+        raise Refused("too_large", f"the field {name!r} is longer than {longest:,} bytes")
+    try:
+        return msgspec.json.decode(text) if text else None
+    except msgspec.ValidationError:
+        raise Refused("not_finite", f"the field {name!r} has a number that is not finite") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused("unreadable", f"the field {name!r} is not JSON: {error}") from None
 
 
 def _key_of(key: Any, points: np.ndarray) -> int:

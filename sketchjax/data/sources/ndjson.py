@@ -12,24 +12,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import msgspec
 import orjson
 
 from sketchjax.data.sketch import Sketches, strokes
-from sketchjax.data.sources.examine import UNKNOWN, examine, flag_of
-from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Refused, Reporter
+from sketchjax.data.sources.examine import examine, flag_of
+from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, BadRecords, Gather, Refused
 from sketchjax.data.sources.stream import blocks, written
 
-# Bytes: 64 for each of 65,535 points, a raw one being three numbers of up to 20. Of hostile JSON
-# Python makes 30 times as much ("[],[],…"), 120 MB.
-LONGEST_LINE = 4 << 20
-# A point takes at least four bytes ("0,0,"), so a shorter line cannot break the limit of points.
+# Bytes. The drawing itself has a bound of its own; the rest is for fields that are not read.
+LONGEST_LINE = 16 << 20
+# A point takes at least four bytes ("0,0,"), so a shorter line cannot exceed the limit of points.
 _SURELY_SMALL = 4 * MOST_POINTS
 # A chunk ends early when its lines reach this, so that chunks of raw drawings stay small as well.
 _CHUNK_BYTES = 8 << 20
 
 
+class _Ordinary(msgspec.Struct, gc=False):
+    """A record as Google writes it, simplified."""
+
+    word: str
+    key_id: str
+    drawing: list[tuple[list[int], list[int]]]
+    recognized: bool | None = None
+
+
+_ORDINARY = msgspec.json.Decoder(_Ordinary)
+
+
 def read_ndjson(
-    file: IO[bytes], report: Reporter, category: str | None, name: str, chunk: int
+    file: IO[bytes], report: BadRecords, category: str | None, name: str, chunk: int
 ) -> Iterator[Sketches]:
     """Stream the sketches of an open ndjson file.
 
@@ -70,72 +82,61 @@ def write_ndjson(path: Path | str, sketches: Sketches) -> None:
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _lines(file: IO[bytes], report: Reporter) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1, blank ones left out; one longer than 4 MiB is never held."""
-    place, rest, skipping = 1, b"", False
+def _lines(file: IO[bytes], report: BadRecords) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers from 1, without blank ones; no longer one is ever held in memory."""
+    place, parts, size = 1, [], 0
     try:
         for block in blocks(file):
             head, *tail = block.split(b"\n")
-            rest += head
+            parts.append(head)
+            if size <= LONGEST_LINE < size + len(head):
+                report(place, "too_large", f"the line is longer than {LONGEST_LINE:,} bytes")
+            size += len(head)
+            if size > LONGEST_LINE:
+                parts.clear()
             if not tail:
-                if len(rest) > LONGEST_LINE and not skipping:
-                    report(place, "too_large", f"the line is longer than {LONGEST_LINE:,} bytes")
-                    skipping = True
-                rest = b"" if skipping else rest
                 continue
             *middle, last = tail
-            if not skipping and rest and not rest.isspace():
-                yield place, rest
-            skipping = False
-            for place, line in enumerate(middle, place + 1):  # noqa: B020
+            for place, line in enumerate((b"".join(parts), *middle), place):  # noqa: B020
                 if line and not line.isspace():
                     yield place, line
-            place, rest = place + 1, last
+            place, parts, size = place + 1, [last], len(last)
     except Refused as refused:
         report(place, refused.kind, refused.reason)
         return
-    if rest and not rest.isspace() and not skipping:
-        yield place, rest
+    line = b"".join(parts)
+    if line and not line.isspace():
+        yield place, line
 
 
 def _take_ordinary(gather: Gather, place: int, line: bytes, category: str | None) -> bool:
-    """Take a line that is an ordinary simplified record; False, nothing taken, for any other.
+    """Take a line that is an ordinary simplified record; for any other take nothing, return False.
 
-    This is the fast way (5 µs a sketch): `bytes(x)` refuses whatever is not whole and 0 to 255.
+    This is the fast way: `bytes(x)` refuses what is not 0 to 255.
     """
+    if len(line) >= _SURELY_SMALL:
+        return False
     xs: list[bytes] = []
     ys: list[bytes] = []
     lengths: list[int] = []
     try:
-        record = orjson.loads(line)
-        word, key, recognized = record["word"], record["key_id"], record.get("recognized")
-        for x, y in record["drawing"]:
+        record = _ORDINARY.decode(line)
+        for x, y in record.drawing:
             length = len(x)
             if length != len(y) or not length:
                 return False
             lengths.append(length)
             xs.append(bytes(x))
             ys.append(bytes(y))
-        if not (key.isdecimal() and key.isascii()):
-            return False
-        key_id = int(key)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
         return False
-    # JSON's true would pass as the coordinate 1, so a line may hold it as often as it is expected.
-    booleans = line.count(b"true") + line.count(b"false")
-    flag = flag_of(recognized)
-    ordinary = (
-        lengths
-        and word.__class__ is str
-        and word.isprintable()
-        and 0 < len(word) <= LONGEST_NAME
-        and not word.isspace()
-        and flag >= UNKNOWN
-        and booleans == (flag != UNKNOWN)
-        and key_id < 1 << 64
-        and len(line) < _SURELY_SMALL
-    )
-    if not ordinary:
+    word, key = record.word, record.key_id
+    if not (lengths and key.isdecimal() and key.isascii() and len(key) <= 20):
+        return False
+    if not (0 < len(word) <= LONGEST_NAME and word.isprintable() and not word.isspace()):
+        return False
+    key_id = int(key)
+    if key_id >= 1 << 64:
         return False
     gather.add(
         xs,
@@ -143,7 +144,7 @@ def _take_ordinary(gather: Gather, place: int, line: bytes, category: str | None
         lengths,
         category=category or word,
         key_id=key_id,
-        recognized=flag,
+        recognized=flag_of(record.recognized),
         place=place,
     )
     return True

@@ -1,54 +1,58 @@
-"""Arrays of numbers out of .npy files, pickled ones too, without Python's pickle."""
+"""Arrays of numbers out of the bytes of an .npy file, without running anything that it holds."""
 
 from __future__ import annotations
 
+import io
 import math
-import re
-import struct
+import warnings
 
 import numpy as np
 
-from sketchjax.data.sources.pickle_machine import Machine, dtype_of
+from sketchjax.data.sources.pickled import is_numbers, unpickle
 
 MOST_SKETCHES = 1 << 20  # in one array; Google's largest category has 340,000 drawings
 _LEAST = 24  # bytes of pickle for an array; sketch-rnn's have 47 without the numbers
-_HEADER = re.compile(
-    rb"\{'descr': '([^']{1,8})', 'fortran_order': (True|False), "
-    rb"'shape': \((\d{1,12}L?(?:, ?\d{1,12}L?){0,7})?,?\),? ?\}\s*"
-)
 
 
 def load_arrays(data: bytes) -> list[np.ndarray]:
-    """The arrays of numbers in the bytes of an .npy file that holds one for each sketch.
+    """The arrays of numbers in an .npy that holds one for each sketch, whatever their shapes.
 
-    Returns them whatever their shapes.  Raises DataError where the file asks for anything but numpy
-    arrays, ValueError where it is damaged or holds something else.
+    data: the whole file; an object array's pickle is read by `pickled.unpickle`.
+    Raises DataError where the file asks for anything but numpy arrays, ValueError where it is
+    damaged or holds something else.
     """
-    shape, by_columns, descr, start = _header(data)
-    count = math.prod(shape)
-    objects = descr.endswith("O")
+    shape, by_columns, dtype, start = _header(data)
+    count, rest = math.prod(shape), len(data) - start
+    objects = dtype.hasobject
     if not shape or max(shape[0], objects and count) > MOST_SKETCHES:
         raise ValueError(f"an array of the shape {shape}, not a list of sketches")
     if objects:
         if count > len(data) // _LEAST:
             raise ValueError(f"{len(data):,} bytes for {count:,} arrays")
-        return Machine(data, start, count).run()
-    kind = dtype_of(descr[1:], descr[0])
-    if count * kind.itemsize != len(data) - start:
-        raise ValueError(f"{len(data) - start:,} bytes for an array of the shape {shape}")
+        return unpickle(data, start, count)
+    if not is_numbers(dtype.str):
+        raise ValueError(f"an array of type {dtype.str[:40]!r}, not of numbers")
+    if count * dtype.itemsize != rest:
+        raise ValueError(f"{rest:,} bytes for an array of the shape {shape}")
     order = "F" if by_columns else "C"
-    return list(np.frombuffer(data, kind, count, start).reshape(shape, order=order))
+    return list(np.frombuffer(data, dtype, count, start).reshape(shape, order=order))
 
 
-def _header(data: bytes) -> tuple[tuple[int, ...], bool, str, int]:
-    """Shape, whether by columns, type, and where the content starts, of an .npy file."""
-    if data[:6] != b"\x93NUMPY" or len(data) < 12 or data[6] not in (1, 2, 3):
-        raise ValueError("no array: it does not start as an .npy does")
-    form = "<H" if data[6] == 1 else "<I"
-    first = 8 + struct.calcsize(form)
-    start = first + struct.unpack_from(form, data, 8)[0]
-    found = _HEADER.fullmatch(data, first, min(start, len(data)))
-    if found is None or start > len(data):
-        raise ValueError("an array with a header that numpy does not write")
-    shape = tuple(int(size) for size in re.findall(rb"\d+", found[3] or b""))
-    return shape, found[2] == b"True", found[1].decode("latin1"), start
+def _header(data: bytes) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Shape, whether by columns, type, and where the content starts."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+    except ValueError:
+        raise ValueError("no array: it does not start as an .npy does") from None
+    one = version == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if one else np.lib.format.read_array_header_2_0
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # A file of Python 2 is read all the same.
+            shape, by_columns, dtype = read(file)
+    except Exception:  # numpy parses Python's syntax: a damaged header can fail in many ways.
+        raise ValueError("an array with a header that numpy does not write") from None
+    if any(not 0 <= size < 1 << 40 for size in shape):
+        raise ValueError(f"an array of the shape {shape}, not a list of sketches")
+    return shape, by_columns, dtype, file.tell()

@@ -1,4 +1,4 @@
-"""Records on their way from a file to ragged chunks, and those that cannot be used."""
+"""Records on their way from a file into ragged chunks, and the records that cannot be used."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 @dataclass(frozen=True, slots=True)
 class BadRecord:
-    """A record that cannot be used. `kind` is a key of `KINDS`; `reason` is a sentence for people.
+    """A record that cannot be used.
 
-    place: the line of a text file (from 1) or the record of another (from 0).
+    place: the line in a text file (from 1), or the record in another (from 0).
+    kind: a key of `KINDS`.
+    reason: what is wrong, in words.
     """
 
     path: Path
@@ -42,9 +44,9 @@ class BadRecord:
 
 
 class Refused(Exception):
-    """A record is bad: raised where that is seen, caught where its place is known.
+    """A record is bad: raised where that is found, caught where its place is known.
 
-    It never reaches a user: `Reporter` makes it a DataError or a BadRecord.
+    It never reaches a user: `BadRecords` turns it into a DataError or a BadRecord.
     """
 
     def __init__(self, kind: str, reason: str):
@@ -53,8 +55,8 @@ class Refused(Exception):
         self.reason = reason
 
 
-class Reporter:
-    """Hands bad records of one file to `on_bad`, or raises DataError where there is none."""
+class BadRecords:
+    """Passes the bad records of one file to `on_bad`, or raises DataError where there is none."""
 
     def __init__(self, path: Path, unit: str, on_bad: Callable[[BadRecord], None] | None):
         self.path = path
@@ -65,20 +67,20 @@ class Reporter:
         if self.on_bad is None:
             raise DataError(
                 f"{self.path}, {self.unit} {place}: {reason} ({kind}); "
-                "mend or remove it, or skip bad records (--on-bad skip)"
+                "fix or remove it, or skip bad records (--on-bad skip)"
             )
         self.on_bad(BadRecord(self.path, place, kind, reason))
 
 
 def wrong_name(name: str) -> str | None:
-    """What keeps a text from being a category's name; None where nothing does.
+    """Why a text cannot be the name of a category; None where it can.
 
-    Names stand on terminals, in tables and in a page; none becomes a file's name.
+    Names appear on terminals, in tables and in a page; none becomes a file's name.
     """
     if not name.strip():
         return "is empty"
     if len(name) > LONGEST_NAME:
-        return f"has {len(name):,} characters, {LONGEST_NAME} can be"
+        return f"has {len(name):,} characters; at most {LONGEST_NAME} are allowed"
     if not name.isprintable() and any(
         unicodedata.category(mark) in _UNPRINTABLE or mark in _TURNING for mark in name
     ):
@@ -95,8 +97,8 @@ def key_of_points(points: np.ndarray) -> int:
 class Gather:
     """Collects sketches stroke by stroke as bytes, and joins them into one `Sketches` at the end.
 
-    Coordinates stay bytes objects until then: an array for each stroke costs 1 µs, five strokes a
-    sketch, two coordinates each; one join for a chunk costs next to nothing.
+    Coordinates stay bytes objects until then: an array costs 1 µs, and a sketch has five strokes of
+    two coordinates each. One join per chunk costs next to nothing.
     """
 
     def __init__(self):
@@ -123,7 +125,12 @@ class Gather:
         recognized: int,
         place: int,
     ) -> None:
-        """Add one sketch: per stroke the x and the y as bytes, and the number of its points."""
+        """Add one sketch.
+
+        xs, ys: the coordinates of each stroke, as bytes.
+        lengths: the number of points of each stroke.
+        category, key_id, recognized, place: as in `Sketches`.
+        """
         self.xs += xs
         self.ys += ys
         self.stroke_lengths += lengths
@@ -136,7 +143,7 @@ class Gather:
     def add_points(
         self, points: np.ndarray, *, category: str, key_id: int, recognized: int, place: int
     ) -> None:
-        """Add one sketch that is points u8[t 3] already."""
+        """Add one sketch from its points u8[t 3]."""
         ends = np.flatnonzero(points[:, 2]) + 1
         self.add(
             [points[:, 0].tobytes()],
@@ -149,7 +156,7 @@ class Gather:
         )
 
     def sketches(self) -> Sketches:
-        """Everything gathered so far, as one ragged batch; the gathering starts anew."""
+        """Everything gathered so far as one ragged batch; the gathering starts over."""
         ends = np.cumsum(np.array(self.stroke_lengths, np.int64))
         points = np.zeros((int(ends[-1]) if len(ends) else 0, 3), np.uint8)
         points[:, 0] = np.frombuffer(b"".join(self.xs), np.uint8)

@@ -1,4 +1,4 @@
-"""Bytes in from plain or gzip files in bounded blocks, and out whole or not at all."""
+"""Plain or gzip files, read in bounded blocks and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def head_of(path: Path, size: int = 64) -> bytes:
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """Open a plain or gzip file to read, told apart by its first bytes.
+    """Open a plain or gzip file for reading; its first bytes say which it is.
 
     Raises DataError where the file cannot be opened.
     """
@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Blocks of about 256 KiB until the end; everything before a damage is delivered first.
+    """Blocks of about 256 KiB until the end; what precedes damage is delivered first.
 
     Raises Refused where a gzip stream breaks ("truncated", "unreadable") or swells ("too_large").
     """
@@ -69,20 +69,20 @@ def blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def swollen(before: int, after: int) -> bool:
-    """Whether a compressed stream grew as no drawings do, from bytes before to bytes after.
+    """Whether a compressed stream grew, from bytes before to bytes after, as no drawings do.
 
-    Drawings shrink to a third or a fifth; zeros to a thousandth, so that 10 MB of file are 10 GB.
+    Drawings shrink to a third or a fifth, zeros to a thousandth: 10 MB of file become 10 GB.
     """
     return after > _ALWAYS_FINE and after > _MOST_GROWTH * before
 
 
 def _block(file: IO[bytes]) -> tuple[bytes, Refused | None]:
-    """Bytes up to about a block, and what is wrong after them.
+    """About a block of bytes, and what is wrong after them.
 
-    gzip hands out some 8 KB at a time of what it cannot shrink: gathered here, for those who join
-    blocks to a long record.
+    gzip returns some 8 KB at a time of data that it could not shrink. They are joined here, so that
+    a long record does not consist of many blocks.
     """
-    # read1 hands out what one decompression gave, so nothing is lost when the next one fails.
+    # read1 returns what one decompression gave, so nothing is lost when the next one fails.
     read = getattr(file, "read1", file.read)
     parts: list[bytes] = []
     wanted = BLOCK
@@ -112,10 +112,10 @@ def _broken(error: Exception) -> Refused:
 
 @contextmanager
 def written(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file to write under a temporary name; it takes its own name only when it is whole.
+    """Open a file for writing under a temporary name; it takes its real name when it is whole.
 
-    Compressed where the name ends in .gz, without time or name, so that equal content gives equal
-    bytes. Raises DataError where the folder cannot be written to.
+    It is compressed where the name ends in .gz, without time or name, so that equal content gives
+    equal bytes. Raises DataError where the folder is not writable.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

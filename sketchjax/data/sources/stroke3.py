@@ -24,7 +24,7 @@ import numpy as np
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.archive import member, open_archive
 from sketchjax.data.sources.npy import load_arrays
-from sketchjax.data.sources.records import MOST_POINTS, Gather, Refused, Reporter, key_of_points
+from sketchjax.data.sources.records import MOST_POINTS, BadRecords, Gather, Refused, key_of_points
 from sketchjax.data.sources.stream import written
 from sketchjax.errors import DataError
 
@@ -33,7 +33,7 @@ _LOOK_AT = 1000  # sketches that decide where the first offset starts
 
 
 def read_stroke3(
-    file: IO[bytes], report: Reporter, category: str, chunk: int
+    file: IO[bytes], report: BadRecords, category: str, chunk: int
 ) -> Iterator[Sketches]:
     """Stream the sketches of an open .npz file: train, then valid, then test, one array in memory.
 
@@ -44,7 +44,7 @@ def read_stroke3(
 
 
 def read_arrays(
-    members: Iterable[bytes], report: Reporter, category: str, chunk: int
+    members: Iterable[bytes], report: BadRecords, category: str, chunk: int
 ) -> Iterator[Sketches]:
     """Stream the sketches of arrays, each the bytes of an .npy; see `read_stroke3`."""
     gather = Gather()
@@ -146,7 +146,7 @@ def _starts_at_corner(arrays: list[np.ndarray]) -> bool:
 
 def _take(
     gather: Gather,
-    report: Reporter,
+    report: BadRecords,
     place: int,
     array: np.ndarray,
     from_corner: bool,

@@ -1,8 +1,8 @@
-"""Vectors that stand for the names of categories: from a file of word vectors, or from spelling.
+"""Vectors for the names of categories: from a file of word vectors, or from spelling.
 
-GloVe (https://nlp.stanford.edu/projects/glove) gives text, a word and its numbers a line; the text
-form of word2vec has a first line with their count and dimension. Files have up to millions of
-words, so they pass line by line and only the words that a name needs are kept.
+GloVe (https://nlp.stanford.edu/projects/glove) is text with one word and its numbers per line; the
+text form of word2vec has a first line with their count and dimension. Files have up to millions of
+words, so they are read line by line and only the words that a name needs are kept.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def read_word_vectors(path: Path, categories: Sequence[str]) -> np.ndarray:
 
     A name of several words takes the vector of its words joined (`hot_dog`, `hot-dog`, `hotdog`,
     `hot dog`; with and without a leading "the"; in its own case, in lower case, in any), else the
-    mean of its words in any case but "the" and "of". Of a word that stands twice, the first counts.
-    Numbers of words that no name needs are counted and not read.  Returns f32[l e].
+    mean of its words in any case except "the" and "of". Of a word's repetitions the first counts.
+    For words that no name needs, the numbers are counted but not parsed.  Returns f32[l e].
     Raises ConfigError that lists all categories without a vector, and DataError, with the line,
     where the file cannot be read, a line is malformed, or a number is not finite.
     """
@@ -47,16 +47,16 @@ def read_word_vectors(path: Path, categories: Sequence[str]) -> np.ndarray:
     if missing:
         raise ConfigError(
             f"{path} has no vector for {len(missing)} of {len(categories)} categories: "
-            f"{', '.join(missing)}; take a file with more words, or vectors by spelling"
+            f"{', '.join(missing)}; use a file with more words, or vectors by spelling"
         )
     return np.array(vectors, np.float32)
 
 
 def spelling_vectors(categories: Sequence[str], dimensions: int = 64) -> np.ndarray:
-    """A unit vector for each category from its letters alone, f32[l dimensions]; needs no file.
+    """A unit vector for each category from the letters of its name, f32[l dimensions]; no file.
 
-    It knows spelling and no meaning: "wine bottle" is near "wine glass" and "bat" near "bathtub",
-    but "cup" no nearer to "mug" than to "moon". For trials, not for figures about semantics.
+    It knows spelling, not meaning: "wine bottle" is near "wine glass" and "bat" near "bathtub", but
+    "cup" is no nearer to "mug" than to "moon". For trials, not for figures about semantics.
 
     The sum over the runs of 3 to 5 characters of a name (in lower case, a space at each end) of a
     fixed random vector of ±1 for each run, so that the cosine of two names is about the share of
@@ -64,7 +64,7 @@ def spelling_vectors(categories: Sequence[str], dimensions: int = 64) -> np.ndar
     Raises ValueError when dimensions < 1.
     """
     if dimensions < 1:
-        raise ValueError(f"dimensions={dimensions}: a vector has at least one")
+        raise ValueError(f"dimensions={dimensions}: must be at least 1.")
     sums = np.zeros((len(categories), dimensions), np.float64)
     for label, name in enumerate(categories):
         text = f" {' '.join(_words(name, all_of_them=True)).casefold()} "
@@ -88,7 +88,7 @@ def _words(name: str, all_of_them: bool = False) -> list[str]:
 
 
 def _joined(name: str) -> list[str]:
-    """The forms in which a file may hold a whole name, the best first."""
+    """The forms in which a file may hold a whole name, best first."""
     words = _words(name, all_of_them=True)
     phrases = [words]
     if len(words) > 1 and words[0].casefold() == "the":
@@ -126,7 +126,7 @@ def _entries(path: Path, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
                     f"{path}, line {number}: a word and {dimensions or 'some'} numbers expected, "
                     f"found {spaces + 1} fields: {_quoted(line)}"
                 )
-            # One word as a rule; some of GloVe's have spaces (". . ."), so from the right.
+            # Usually one word; some of GloVe's have spaces (". . ."), so count from the right.
             if spaces == dimensions:
                 word = line[: line.index(b" ")].decode(errors="replace")
             else:
@@ -134,15 +134,15 @@ def _entries(path: Path, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
             if word.casefold() in wanted:
                 yield word, _numbers(path, number, line, dimensions)
     if not seen:
-        raise DataError(f"{path}: no word vectors in it; a line has a word and its numbers")
+        raise DataError(f"{path}: no word vectors found; each line must be a word and its numbers")
     if promised is not None and seen != promised:
         raise DataError(
-            f"{path}: its first line promises {promised} words and it has {seen}; fetch it again"
+            f"{path}: its first line promises {promised} words but it has {seen}; download it again"
         )
 
 
 def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines without white space at their end, numbered from 1."""
+    """Lines without trailing white space, numbered from 1."""
     reader = io.BufferedReader(cast(io.RawIOBase, file), 1 << 20)
     number = 0
     try:
@@ -156,7 +156,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, line.rstrip()
     except (EOFError, zlib.error, OSError) as error:
         raise DataError(
-            f"{path}: damaged or cut short after line {number} ({error}); fetch it again"
+            f"{path}: damaged or cut short after line {number} ({error}); download it again"
         ) from None
     finally:
         reader.detach()
@@ -173,7 +173,7 @@ def _refuse_other_formats(path: Path, head: bytes) -> None:
 
 
 def _trailing_numbers(line: bytes) -> int:
-    """How many numbers end the first line of a file without heading; the first field is a word."""
+    """How many numbers end the first line of a file without a heading."""
     fields = line.split(b" ")[1:]
     count = 0
     while count < len(fields) and _is_number(fields[-1 - count]):
@@ -182,7 +182,7 @@ def _trailing_numbers(line: bytes) -> int:
 
 
 def _spaced_word(path: Path, number: int, line: bytes, dimensions: int) -> str:
-    """The word with spaces before the numbers. Raises DataError where it ends in more numbers."""
+    """A word with spaces, before the numbers. Raises DataError where it ends in more numbers."""
     word = line.rsplit(b" ", dimensions)[0].strip()
     first, *others = word.split(b" ")
     if others and all(map(_is_number, others)):

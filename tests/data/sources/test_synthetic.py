@@ -73,7 +73,7 @@ def test_there_are_at_least_32_categories_each_once():
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_drawings_are_in_simplified_form_and_of_typical_length(category):
+def test_drawings_are_simplified_and_of_typical_length(category):
     drawn = drawings(category, 40)
     for points in drawn:
         assert_simplified(points)
@@ -88,7 +88,7 @@ def test_lengths_over_all_categories_are_typically_20_to_80():
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_no_two_drawings_are_alike_and_a_seed_repeats_its_drawing(category):
+def test_drawings_differ_and_a_seed_repeats_them(category):
     drawn = drawings(category, 20)
     assert len({points.tobytes() for points in drawn}) == 20
     again = drawings(category, 20)
@@ -96,7 +96,7 @@ def test_no_two_drawings_are_alike_and_a_seed_repeats_its_drawing(category):
 
 
 @pytest.mark.parametrize("first, second", ORDER_PAIRS)
-def test_order_pairs_are_the_same_drawing_played_backwards(first, second):
+def test_order_pairs_are_one_drawing_backwards(first, second):
     for index in range(30):
         a = draw(first, np.random.default_rng(index))
         b = draw(second, np.random.default_rng(index))
@@ -124,7 +124,7 @@ def test_pictures_of_order_pairs_have_one_distribution(first, second):
 @pytest.mark.parametrize(
     "category, kept",
     [
-        # Independent of the programs: where the first line lies against the last.
+        # Independent of the programs: where the first line is relative to the last.
         ("target", lambda s: np.ptp(s[0], 0).max() > np.ptp(s[-1], 0).max()),
         ("ripple", lambda s: np.ptp(s[0], 0).max() < np.ptp(s[-1], 0).max()),
         ("stairs up", lambda s: len(s[0]) > len(s[-1])),
@@ -142,13 +142,13 @@ def test_order_is_kept_in_most_drawings_but_not_in_all(category, kept):
 
 
 @pytest.mark.parametrize("first, second", SHAPE_PAIRS)
-def test_shape_pairs_differ_in_the_picture_and_not_in_number_or_order(first, second):
+def test_shape_pairs_differ_only_in_the_picture(first, second):
     a, b = drawings(first, 200, seed=1), drawings(second, 200, seed=2)
     lengths = [np.mean([len(points) for points in side]) for side in (a, b)]
     counts = [np.mean([points[:, 2].sum() for points in side]) for side in (a, b)]
     assert abs(lengths[0] - lengths[1]) < 0.08 * lengths[0]
     assert abs(counts[0] - counts[1]) < 0.05 * counts[0]
-    # Any order: the first stroke of a drawing lies anywhere on it.
+    # Any order: the first stroke of a drawing can be anywhere.
     for side in (a, b):
         firsts = np.array([next(strokes(points)).mean(0) for points in side])
         assert firsts.std(0).min() > 20
@@ -158,7 +158,7 @@ def test_shape_pairs_differ_in_the_picture_and_not_in_number_or_order(first, sec
 
 
 def four_lines():
-    """Four strokes of four points each, told apart by x; the direction by y."""
+    """Four strokes of four points: x says which stroke, y the direction."""
     return [np.array([(x, y) for y in (0.0, 30.0, 60.0, 90.0)]) for x in (0, 30, 60, 90)]
 
 
@@ -182,7 +182,7 @@ def test_a_hand_forgets_repeats_and_overshoots_as_often_as_it_says():
         (hand.Order.BACKWARDS, 0.05, 0.95),
     ],
 )
-def test_orders_and_directions_come_as_often_as_they_say(order, usual, turned):
+def test_how_often_orders_and_directions_occur(order, usual, turned):
     rng = np.random.default_rng(0)
     drawn = [hand.ordered(four_lines(), rng, order) for _ in range(3000)]
     for drawing in drawn:
@@ -219,10 +219,10 @@ def test_noise_lies_outside_the_ordinary_range_of_ink():
                 assert beyond(entropy(points), limit), (category, kind.__name__, index)
 
 
-def test_files_are_plain_json_lines_with_the_documented_fields(tmp_path):
+def test_files_are_json_lines_as_documented(tmp_path):
     paths = write(tmp_path, per_category=12, seed=3)
     assert [path.name for path in paths] == [f"{name}.ndjson" for name in CATEGORIES]
-    assert sorted(tmp_path.iterdir()) == sorted(paths), "something else was left in the folder"
+    assert sorted(tmp_path.iterdir()) == sorted(paths), "the folder holds something else"
     keys = set()
     for path, category in zip(paths, CATEGORIES, strict=True):
         lines = path.read_text().splitlines()
@@ -242,7 +242,7 @@ def test_files_are_plain_json_lines_with_the_documented_fields(tmp_path):
     assert len(keys) == 12 * len(CATEGORIES)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path):
+def test_bytes_depend_on_the_seed(tmp_path):
     def content(folder, **arguments):
         return [path.read_bytes() for path in write(tmp_path / folder, **arguments)]
 
@@ -266,7 +266,7 @@ def test_six_in_a_hundred_are_noise(tmp_path):
     assert 30 <= kinds[False] <= 90
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_half_of_a_new_one(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     (old,) = write(tmp_path, per_category=3, seed=0, categories=["fish"])
     before = old.read_bytes()
     spoil = synthetic.draw_or_spoil

@@ -49,7 +49,7 @@ def test_a_joined_form_goes_before_the_mean(tmp_path, form):
 def test_joined_forms_have_their_order(tmp_path):
     forms = ["eiffel_tower", "Eiffel_Tower", "the_eiffel_tower", "TheEiffelTower"]
     forms += ["The-Eiffel-Tower", "The_Eiffel_Tower"]
-    # In its own case whole, without "The", then in lower case; the best of them stands last.
+    # In its own case whole, without "The", then in lower case; the best of them comes last.
     for best, last in ((6, 5), (5, 4), (4, 3), (3, 1), (2, 1), (1, 0)):
         entries = [(form, (rank, 0)) for rank, form in enumerate(forms[:best])]
         assert read(tmp_path, entries, ["The Eiffel Tower"]) == [[last, 0]]
@@ -64,7 +64,7 @@ def test_else_the_mean_of_the_words(tmp_path):
     assert found[3:] == [[0.25, 1.125, 1.5], [9, 9, 9]]
 
 
-def test_exact_case_goes_before_any_other_and_the_first_of_two(tmp_path):
+def test_exact_case_comes_first(tmp_path):
     entries = [("CAT", (0, 0)), ("cat", (1, 1)), ("cat", (2, 2)), ("Dog", (3, 3)), ("DOG", (4, 4))]
     assert read(tmp_path, entries, ["cat", "dog"]) == [[1, 1], [3, 3]]
 
@@ -93,7 +93,7 @@ def test_all_missing_categories_are_listed(tmp_path):
         (b"a 1 2\ndog 1 nan\n", "line 2: NaN or infinite"),
         (b"a 1 2\ndog 1 1e99\n", "line 2: NaN or infinite"),
         (b"2 3\na 1 2 3\ndog 1 2\n", "line 3: a word and 3 numbers"),
-        (b"3 2\na 1 2\ndog 1 2\n", "promises 3 words and it has 2"),
+        (b"3 2\na 1 2\ndog 1 2\n", "promises 3 words but it has 2"),
         (b"dog\ncat\n", "line 1: a word and some numbers"),
         (b"", "no word vectors"),
         (b"PK\x03\x04" + bytes(99), "zip archive; unpack it"),
@@ -168,7 +168,7 @@ def test_spelling_vectors_of_all_names_differ_in_every_size():
         assert found.dtype == np.float32
         near = found @ found.T - 2 * np.eye(345)
         assert near.max() < 0.99
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="must be at least 1"):
         spelling_vectors(QUICKDRAW, 0)
 
 

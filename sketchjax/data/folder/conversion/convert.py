@@ -5,19 +5,17 @@ disk (`pieces`). Then the splits are decided over all sketches (`plan`). The sec
 sketches of each shard, measures their image entropy and writes them (`pack`). Pieces and finished
 shards survive a kill and are used again; `manifest.json` is written last.
 
-Memory: 120 bytes per sketch when the splits are decided (6 GB for the 50 million drawings of
+Memory: 140 bytes per sketch when the splits are decided (7 GB for the 50 million drawings of
 QuickDraw), and 250 MB per process. Disk: a second copy of all points, 140 bytes per sketch, in
 `OUT/.partial` until the end.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +27,22 @@ from rich.progress import Progress
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
+from sketchjax.data.folder.conversion.output import (
+    NAME_OUT,
+    check_out,
+    finished,
+    remove_stale,
+    working_folder,
+)
 from sketchjax.data.folder.conversion.pieces import Filters, Piece, is_whole, piece_name, read_piece
 from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan
 from sketchjax.data.folder.conversion.progress import Bar, progress_bars
-from sketchjax.data.folder.conversion.summary import bad_records, summarize
+from sketchjax.data.folder.conversion.summary import bad_records, decisions, summarize
 from sketchjax.data.folder.conversion.workers import Pool
-from sketchjax.data.folder.manifest import NAME, SHARD_PATTERN, Manifest, differences, listed
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
-
-PARTIAL = ".partial"
 
 
 def convert(
@@ -48,6 +51,7 @@ def convert(
     *,
     splits: SplitRule | Mapping[str, float] | str | Path | None = None,
     categories: Sequence[str] | None = None,
+    unseen: Sequence[str] = (),
     recognized_only: bool = False,
     min_per_category: int = 0,
     max_per_category: int | None = None,
@@ -67,6 +71,7 @@ def convert(
     splits: counts (int) or fractions (float) of each category by split, or a CSV `key_id,split`;
       None is `splits.DEFAULT_FRACTIONS`. `splits` says what holds when files are added.
     categories: use only these; None uses all.
+    unseen: categories that are kept out of training, which need no training sketches.
     recognized_only: use only drawings that the game is known to have recognised.
     min_per_category: leave out categories with fewer sketches.
     max_per_category: use at most this many of each category, chosen by hash; None uses all.
@@ -81,28 +86,42 @@ def convert(
     """
     _check(shards, on_bad, min_per_category, max_per_category, workers)
     out = Path(out)
+    check_out(out)
     console = Console(stderr=True, quiet=not progress)
     skip, rule = on_bad == "skip", split_rule(splits)
     chosen = None if categories is None else tuple(sorted(set(categories)))
     filters = Filters(chosen, recognized_only)
-    selection = Selection(rule, seed, shards, min_per_category, max_per_category, chosen, skip)
+    selection = Selection(
+        rule,
+        seed,
+        shards,
+        min_per_category,
+        max_per_category,
+        chosen,
+        tuple(sorted(set(unseen))),
+        skip,
+    )
     paths, strangers = _find(sources, out, skip)
     names = _names([*paths, *strangers])
     settings = _settings(selection, filters, on_bad)
     files = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
-    finished = _finished(out, settings, files)
-    if finished is not None:
+    done = finished(out, settings, files)
+    if done is not None:
         console.print(f"{out} already holds this conversion: nothing to do")
-        return finished
+        return done
     processes = workers or len(os.sched_getaffinity(0))
-    with _working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
+    with working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
         pieces = _read_all(paths, names, partial, filters, skip, pool, bars)
         plan = make_plan(pieces, selection)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
-        bad, bad_listed = bad_records(pieces, [names[path] for path in strangers])
-        manifest = summarize(plan, packed, settings, files, bad, bad_listed)
-        _remove_stale(out, manifest)
+        bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
+        decided = decisions(pieces, plan)
+        manifest = summarize(plan, packed, settings, files, bad, bad_listed, decided)
+        remove_stale(out, manifest)
         manifest.save(out)
+    for name, texts in manifest.decisions.items():
+        for text in texts:
+            console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
     return manifest
 
 
@@ -129,6 +148,8 @@ def _find(sources: Iterable[str | Path], out: Path, skip: bool) -> tuple[list[Pa
         named = source.name.lower().endswith(formats.EXTENSIONS)
         (strangers if skip and source.is_file() and not named else known).append(source)
     paths = [path for path in formats.find(known) if out.absolute() not in path.absolute().parents]
+    if not paths:
+        raise DataError(f"all drawings are in {out}, the folder to write; {NAME_OUT}")
     return paths, sorted(set(strangers))
 
 
@@ -156,59 +177,9 @@ def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, 
             "keep": pack.ENTROPY_KEEP,
         },
         "record_version": RECORD_VERSION,
+        # Younger than version 1 of the manifest, which stays as it was.
+        **({"unseen": list(selection.unseen)} if selection.unseen else {}),
     }
-
-
-def _finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manifest | None:
-    """The manifest of a finished conversion in `out`, or None.
-
-    Raises DataError if it is not the conversion asked for.
-    """
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; name a folder to write to")
-    if not (out / NAME).exists():
-        return None
-    manifest = Manifest.load(out)
-    lines = differences(manifest.settings, settings)
-    there = {source["name"]: source["bytes"] for source in manifest.sources}
-    asked = {source["name"]: source["bytes"] for source in sources}
-    lines += differences(there, asked, "source file ")
-    if lines:
-        raise DataError(
-            f"{out} holds another conversion; name another folder, or delete it first. "
-            f"They differ in:\n{listed(lines, 10)}"
-        )
-    for shard in (shard for split in manifest.shards.values() for shard in split):
-        path = out / shard.name
-        if not path.is_file() or path.stat().st_size != shard.bytes:
-            raise DataError(f"{path} is missing or cut short; delete {out} and convert again")
-    return manifest
-
-
-@contextmanager
-def _working_folder(out: Path) -> Iterator[Path]:
-    """The folder of unfinished work, locked against a second conversion to the same place.
-
-    It is removed at the end, but kept after an error or a kill.
-    """
-    partial = out / PARTIAL
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = (partial / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; check the folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"another conversion is writing to {out}; wait until it finishes"
-            ) from error
-        try:
-            yield partial
-        except OSError as error:
-            raise DataError(f"cannot write to {out}: {error}; finished work is kept") from error
-        shutil.rmtree(partial)
 
 
 def _read_all(
@@ -238,7 +209,7 @@ def _read_all(
     )
     for _ in pool.run(tasks, bar.sketches):
         bar.finished()
-    return [Piece.load(base) for base in bases]
+    return [Piece.load(base, names[path]) for base, path in zip(bases, paths, strict=True)]
 
 
 def _pack_all(
@@ -269,11 +240,3 @@ def _pack_all(
     for split, name, _ in shards:
         found[split].append((packed[name], pack.kept_entropies(name, notes)))
     return found
-
-
-def _remove_stale(out: Path, manifest: Manifest) -> None:
-    """Delete shards that a stopped conversion with other settings left behind."""
-    current = {shard.name for split in manifest.shards.values() for shard in split}
-    for path in out.iterdir():
-        if SHARD_PATTERN.fullmatch(path.name) and path.name not in current:
-            path.unlink()

@@ -12,25 +12,30 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
 import sketchjax
 from sketchjax.data import sources as formats
+from sketchjax.data.folder.conversion.shape import digests
 from sketchjax.data.folder.manifest import MOST_CATEGORIES
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError
 
-# category: an index into the piece's own list of names.
-ENTRY = np.dtype([("key_id", "<u8"), ("length", "<u2"), ("category", "<u2")])
+# category: an index into the piece's own list of names; digest: of `shape.digests`; place: the
+# line or record in the file.
+ENTRY = np.dtype(
+    [("key_id", "<u8"), ("digest", "<u8"), ("place", "<i8"), ("length", "<u2"), ("category", "<u2")]
+)
 BAD_FILE = "unreadable_file"  # in addition to formats.KINDS: a file of no known format
 LISTED = 1_000  # bad records listed one by one; the others are only counted
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 4_096
 
 
@@ -46,26 +51,50 @@ class Filters:
     recognized_only: bool = False
 
 
+class Found(msgspec.Struct):
+    """What the reading of a file found, besides its sketches.
+
+    categories: the names of its categories, which the entries refer to.
+    unrecognized: categories of which sketches were left out as not recognised.
+    bad, bad_listed, left_out: as in `Manifest`.
+    decisions: what the reader decided about the file, for people.
+    crc32: of the piece's arrays.
+    """
+
+    categories: list[str] = []
+    unrecognized: list[str] = []
+    bad: dict[str, int] = {}
+    bad_listed: list[dict[str, Any]] = []
+    left_out: dict[str, int] = {}
+    decisions: list[str] = []
+    crc32: int = 0
+
+
 @dataclass(frozen=True)
 class Piece:
-    """A finished piece, without its arrays. base: the path of its files, without suffix."""
+    """A finished piece. base: the path of its files, without suffix; file: the source's name."""
 
     base: Path
-    categories: list[str] = field(default_factory=list)
-    bad: dict[str, int] = field(default_factory=dict)
-    bad_listed: list[dict[str, Any]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    file: str
+    found: Found
 
     def index(self) -> np.ndarray:
         """One `ENTRY` per sketch, in the order of the file."""
         return np.fromfile(self.base.with_suffix(".rows"), ENTRY)
 
+    def place(self, number: int) -> int:
+        """The line or record of a sketch in the source file."""
+        at = number * ENTRY.itemsize
+        return int(np.fromfile(self.base.with_suffix(".rows"), ENTRY, 1, offset=at)["place"][0])
+
     @classmethod
-    def load(cls, base: Path) -> Piece:
-        """The finished piece at `base`."""
-        content = orjson.loads(base.with_suffix(".json").read_bytes())
-        del content["crc32"]
-        return cls(base, **content)
+    def load(cls, base: Path, file: str) -> Piece:
+        """The finished piece at `base`, of the source file called `file`."""
+        return cls(base, file, _load(base))
+
+
+def _load(base: Path) -> Found:
+    return msgspec.json.decode(base.with_suffix(".json").read_bytes(), type=Found)
 
 
 def is_whole(base: Path) -> bool:
@@ -74,9 +103,8 @@ def is_whole(base: Path) -> bool:
     Pieces are not flushed to the disk one by one (2 ms each), so a power cut may leave holes.
     """
     try:
-        content = orjson.loads(base.with_suffix(".json").read_bytes())
-        return content["crc32"] == _checksum(base)
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return _load(base).crc32 == _checksum(base)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return False
 
 
@@ -129,15 +157,8 @@ def read_piece(
             rows.write(entries.data)
             points.write(kept.data)
             progress(len(sketches))
-    content = {
-        "categories": reader.categories,
-        "bad": reader.bad,
-        "bad_listed": reader.bad_listed,
-        "left_out": reader.left_out,
-        "crc32": _checksum(base),
-    }
     half = base.with_suffix(".half")
-    half.write_bytes(orjson.dumps(content))
+    half.write_bytes(msgspec.json.encode(reader.found(_checksum(base))))
     half.replace(note)
 
 
@@ -159,13 +180,21 @@ class _Reader:
         self._wanted = None if filters.categories is None else set(filters.categories)
         self._recognized_only = filters.recognized_only
         self._codes: dict[str, int] = {}
-        self.bad: Counter[str] = Counter()
-        self.bad_listed: list[dict[str, Any]] = []
-        self.left_out: Counter[str] = Counter()
+        self._unrecognized: set[str] = set()
+        self._bad: Counter[str] = Counter()
+        self._bad_listed: list[dict[str, Any]] = []
+        self._left_out: Counter[str] = Counter()
 
-    @property
-    def categories(self) -> list[str]:
-        return list(self._codes)
+    def found(self, crc32: int) -> Found:
+        """What was found in the whole file."""
+        return Found(
+            categories=list(self._codes),
+            unrecognized=sorted(self._unrecognized),
+            bad=dict(self._bad),
+            bad_listed=self._bad_listed,
+            left_out=dict(self._left_out),
+            crc32=crc32,
+        )
 
     def read(self) -> Iterator[Sketches]:
         """The file's sketches. Bad records are noted, or raise DataError without `skip`."""
@@ -185,6 +214,8 @@ class _Reader:
         keep = self._passing(sketches)
         entries = np.empty(len(sketches), ENTRY)
         entries["key_id"], entries["length"] = sketches.key_ids, sketches.lengths
+        entries["digest"] = digests(sketches.points, sketches.offsets)
+        entries["place"] = sketches.places
         entries["category"] = self._encode(sketches.categories, keep)
         if keep.all():
             return entries, sketches.points
@@ -195,10 +226,12 @@ class _Reader:
         if self._wanted is not None:
             wanted = self._wanted
             keep = np.fromiter((name in wanted for name in sketches.categories), bool, len(keep))
-            self.left_out["other category"] += len(keep) - int(keep.sum())
+            self._left_out["other category"] += len(keep) - int(keep.sum())
         if self._recognized_only:
             unrecognized = keep & (sketches.recognized != 1)
-            self.left_out["not recognized"] += int(unrecognized.sum())
+            self._left_out["not recognized"] += int(unrecognized.sum())
+            names = zip(sketches.categories, unrecognized.tolist(), strict=True)
+            self._unrecognized.update(name for name, without in names if without)
             keep &= ~unrecognized
         return keep
 
@@ -219,8 +252,8 @@ class _Reader:
         return found
 
     def _note(self, place: int | None, kind: str, reason: str) -> None:
-        self.bad[kind] += 1
-        if len(self.bad_listed) < LISTED:
-            self.bad_listed.append(
+        self._bad[kind] += 1
+        if len(self._bad_listed) < LISTED:
+            self._bad_listed.append(
                 {"file": self._name, "place": place, "kind": kind, "reason": reason}
             )

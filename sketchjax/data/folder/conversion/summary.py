@@ -11,6 +11,7 @@ import numpy as np
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
+from sketchjax.data.folder.conversion.identity import BAD_KEY
 from sketchjax.data.folder.conversion.pieces import BAD_FILE, LISTED, Piece
 from sketchjax.data.folder.conversion.plan import Plan
 from sketchjax.data.folder.manifest import Manifest
@@ -19,9 +20,12 @@ from sketchjax.data.offsets import scale
 
 
 def bad_records(
-    pieces: Sequence[Piece], strangers: Sequence[str]
+    pieces: Sequence[Piece], strangers: Sequence[str], plan: Plan
 ) -> tuple[dict[str, int], list[dict]]:
-    """Bad records of all pieces: counted by kind, and the first ones listed."""
+    """Bad records of all pieces: counted by kind, and the first ones listed.
+
+    strangers: the names of files of no known format.
+    """
     counts = Counter[str]()
     listed = []
     for name in strangers:
@@ -29,9 +33,20 @@ def bad_records(
         reason = f"unknown format; known are {', '.join(formats.EXTENSIONS)}"
         listed.append({"file": name, "place": None, "kind": BAD_FILE, "reason": reason})
     for piece in pieces:
-        counts.update(piece.bad)
-        listed += piece.bad_listed
+        counts.update(piece.found.bad)
+        listed += piece.found.bad_listed
+    if plan.clashes:
+        counts[BAD_KEY] = plan.clashes
+        listed += plan.clashes_listed
     return dict(sorted(counts.items())), listed[:LISTED]
+
+
+def decisions(pieces: Sequence[Piece], plan: Plan) -> dict[str, list[str]]:
+    """What was decided about each file, by the readers and by the plan."""
+    found = {
+        piece.file: piece.found.decisions + plan.decisions.get(piece.file, []) for piece in pieces
+    }
+    return {file: texts for file, texts in found.items() if texts}
 
 
 def summarize(
@@ -41,6 +56,7 @@ def summarize(
     sources: list[dict[str, Any]],
     bad: dict[str, int],
     bad_listed: list[dict],
+    decisions: dict[str, list[str]],
 ) -> Manifest:
     """The manifest, from what is known when all shards are written.
 
@@ -49,6 +65,7 @@ def summarize(
     settings: everything that decided the conversion.
     sources: name and bytes of each source file.
     bad, bad_listed: of `bad_records`.
+    decisions: of `decisions`.
     """
     by_category: dict[str, dict[str, int]] = {
         name: dict.fromkeys(SPLITS, 0) for name in plan.categories
@@ -78,6 +95,7 @@ def summarize(
         bad_listed=bad_listed,
         left_out=plan.left_out,
         dropped=plan.dropped,
+        decisions=decisions,
     )
 
 

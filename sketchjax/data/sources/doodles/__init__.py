@@ -1,7 +1,7 @@
 """Synthetic doodles: 32 categories drawn by stroke programs, as ordinary QuickDraw files.
 
-They are there so that everything runs with no data and no network, and are made to need both
-branches of a model. See `pairs` for the categories that only order, or only shape, tells apart.
+With them everything runs without data or network. They are designed to need both branches of a
+model: see `pairs` for the categories that differ only in order, or only in shape.
 """
 
 from __future__ import annotations
@@ -91,16 +91,19 @@ def write(
     seed: int,
     categories: Iterable[str] | None = None,
 ) -> list[Path]:
-    """Write one simplified ndjson file a category, `NAME.ndjson`, and return the paths.
+    """Write one simplified ndjson file per category, `NAME.ndjson`, and return the paths.
 
     Each line is an object of `word`, `key_id`, `recognized` and `drawing`, as in Google's files.
-    A sketch depends on seed, category and its index alone: the same arguments give the same
-    bytes, and a larger `per_category` adds lines after them. A file appears whole or not at all.
+    folder: made where it is missing.
+    per_category: drawings in each file; a larger number adds lines after the same first ones.
+    seed: a sketch depends only on seed, category and its index.
+    categories: out of CATEGORIES; None for all.
+    The same arguments give the same bytes. A file appears whole or not at all.
     Raises ConfigError when there is no such category or `per_category` is negative, and
     DataError when the folder cannot be written.
     """
     if per_category < 0:
-        raise ConfigError(f"per_category={per_category} is negative; give 0 or more")
+        raise ConfigError(f"per_category={per_category}: must be at least 0.")
     chosen = CATEGORIES if categories is None else tuple(categories)
     for category in chosen:
         _program(category)
@@ -116,7 +119,7 @@ def write(
 
 
 def sketches(category: str, count: int, seed: int) -> Sketches:
-    """The first `count` sketches of a category, 6 in 100 spoilt, each from its own random numbers.
+    """The first `count` sketches of a category, 6 in 100 spoilt, each seeded by itself.
 
     Raises ConfigError when there is no such category.
     """
@@ -141,5 +144,7 @@ def _key(seed: int, category: str, index: int) -> int:
 
 def _program(category: str) -> tuple[Callable[[Pen], Strokes], Order]:
     if category not in PROGRAMS:
-        raise ConfigError(f"no synthetic category {category!r}; there are: {', '.join(CATEGORIES)}")
+        raise ConfigError(
+            f"no synthetic category {category!r}; choose from {', '.join(CATEGORIES)}"
+        )
     return PROGRAMS[category]

@@ -12,11 +12,11 @@ from sketchjax.data.sketch import points_of_strokes, strokes
 from sketchjax.data.sources.doodles.pen import Strokes
 
 LONGEST = 128  # points of a sketch, at most
-DISOBEDIENT = 0.05  # the share of drawings that ignore the order that their category is known by
+DISOBEDIENT = 0.05  # share of drawings that ignore the order their category is known by
 
 
 class Order(Enum):
-    """What a category has to say about the order and direction of its strokes."""
+    """What a category prescribes about the order and direction of its strokes."""
 
     HABIT = "usually the program's, sometimes another"
     ANY = "none"
@@ -25,7 +25,7 @@ class Order(Enum):
 
 
 def perform(drawing: Strokes, rng: np.random.Generator, order: Order) -> np.ndarray:
-    """Draw a program's strokes as one person would once; returns points u8[t 3], t ≤ 128.
+    """Draw a program's strokes as a person might; returns points u8[t 3], t ≤ 128.
 
     Nothing that changes the picture depends on `order`, so two categories with one program and
     orders KEPT and BACKWARDS have the same distribution of pictures.

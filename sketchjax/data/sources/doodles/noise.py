@@ -1,4 +1,4 @@
-"""Drawings that are none: scribbles with far more ink than any doodle, and near-empty ones."""
+"""Spoilt drawings: scribbles with far more ink than any doodle, and near-empty ones."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sketchjax.data.sources.doodles.pen import Pen, Stroke, Strokes, curve, path
 def scribble(drawing: Strokes, rng: np.random.Generator) -> np.ndarray:
     """A drawing scribbled over, or just a scribble: points u8[t 3].
 
-    drawing: canvas units, of which a few strokes are seen underneath in most of the sketches.
+    drawing: in canvas units; in most results a few of its strokes show underneath.
     """
     under = drawing[: int(6 * rng.random())] if rng.random() < 0.8 else []
     strokes = [*under, _hatching(rng), _hatching(rng)]
@@ -20,7 +20,7 @@ def scribble(drawing: Strokes, rng: np.random.Generator) -> np.ndarray:
 
 
 def near_empty(drawing: Strokes, rng: np.random.Generator) -> np.ndarray:
-    """A drawing given up at once: the start of its first stroke, or two specks; points u8[t 3]."""
+    """A drawing given up at once: the start of its first stroke, or two specks: points u8[t 3]."""
     pen = Pen(rng)
     if pen.chance(0.4):
         return points_of_strokes(simplified([_speck(pen), _speck(pen)]))

@@ -1,11 +1,11 @@
-"""Stroke programs of pairs that only the order, or only the shape, tells apart.
+"""Stroke programs of pairs that differ only in stroke order, or only in shape.
 
 Order only: target and ripple, stairs up and stairs down, ladder and railway, sunrise and sunset.
-Both of a pair come from one program; the second is the same drawing played backwards. A picture
-alone cannot tell them apart.
+Both of a pair come from one program; the second is the same drawing played backwards. Their
+pictures are the same.
 
 Shape only: dotted circle and dotted square, waffle and picture frame. Both of a pair have the
-same kind and number of strokes in any order and direction, at other places.
+same kind and number of strokes, in any order and direction, in different places.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def dotted_square(pen: Pen) -> Strokes:
     """Beads on the outline of a square."""
     count = pen.count(8, 10)
     way = 4 * (np.arange(count) + pen.rng.random()) / count
-    # The corners lie at way 0, 1, 2, 3: x and y are the same trapezoid, a quarter apart.
+    # The corners are at way 0, 1, 2, 3: x and y are the same trapezoid, a quarter apart.
     x = np.clip(np.abs((way + 0.5) % 4 - 2) - 0.5, 0, 1)
     y = np.clip(np.abs((way + 1.5) % 4 - 2) - 0.5, 0, 1)
     return _beads(pen, 12 + 76 * x, 12 + 76 * y)

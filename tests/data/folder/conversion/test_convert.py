@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from sketchjax.data import entropy
-from sketchjax.data.folder.conversion import convert as conversion
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.output import working_folder
 from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Records, Shards
@@ -161,7 +161,7 @@ def test_hash_seeds_and_source_order_give_the_same_bytes(doodles, tmp_path):
     script = "import sys; from sketchjax.data.folder.conversion.convert import convert as c; "
     script += "c(sys.argv[3:], sys.argv[1], workers=int(sys.argv[2]), progress=False, shards=3)"
     paths = sorted(doodles.iterdir())
-    write_lines(tmp_path / "more" / "twice.ndjson", [sketch(1), sketch(2), sketch(1, "face")])
+    write_lines(tmp_path / "more" / "twice.ndjson", [sketch(1), sketch(2), sketch(1)])
     runs = []
     for number, (workers, seed) in enumerate([(1, "0"), (3, "12345"), (2, "random")]):
         folder = tmp_path / f"source {number}"
@@ -253,8 +253,8 @@ def test_a_cap_takes_equally_from_all_splits(tmp_path):
 
 
 def test_duplicates_keep_the_first(tmp_path):
-    write_lines(tmp_path / "in" / "a.ndjson", [sketch(1), sketch(2), sketch(1, "dog")])
-    write_lines(tmp_path / "in" / "b.ndjson", [sketch(2, "owl"), sketch(3)])
+    write_lines(tmp_path / "in" / "a.ndjson", [sketch(1), sketch(2), sketch(1)])
+    write_lines(tmp_path / "in" / "b.ndjson", [sketch(2), sketch(3)])
     manifest = run(tmp_path / "in", tmp_path / "out", splits={"train": 1.0})
     assert manifest.categories == ["cat"]
     assert manifest.counts["train"] == 3
@@ -380,7 +380,7 @@ def test_invalid_settings_are_refused(doodles, tmp_path, settings):
 
 def test_a_second_conversion_to_a_folder_is_refused(doodles, tmp_path):
     with (
-        conversion._working_folder(tmp_path / "out"),
+        working_folder(tmp_path / "out"),
         pytest.raises(DataError, match="another conversion is writing"),
     ):
         run(doodles, tmp_path / "out")
@@ -532,3 +532,63 @@ def test_real_drawings_in_the_frozen_splits(real_data, tmp_path):
     rows = (real_data / "splits" / "quickdraw55.csv").read_text().splitlines()[1:]
     assert placed(tmp_path / "out") == {int(r.split(",")[0]): r.split(",")[1] for r in rows}
     assert verify(tmp_path / "out") == manifest
+
+
+# --- the folder to write ---
+
+
+def test_a_folder_of_drawings_is_not_written_to(doodles, tmp_path):
+    other = tmp_path / "drawings"
+    path = write_lines(other / "sun.ndjson", [sketch(1)])
+    write_lines(tmp_path / "whole" / "sun.ndjson", [sketch(1)])
+    (tmp_path / "whole" / "deeper").mkdir()
+    (tmp_path / "whole" / "sun.ndjson").rename(tmp_path / "whole" / "deeper" / "sun.ndjson")
+    for out in (other, tmp_path / "whole", tmp_path, path):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(DataError, match=r"convert SOURCE\.\.\. OUT") as refused:
+            run(doodles, out)
+        assert str(out) in str(refused.value)
+        assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(DataError, match=r"holds drawings \(sun\.ndjson\) and no manifest\.json"):
+        run(other, other)
+
+
+def test_a_data_folder_may_hold_other_files(doodles, tmp_path):
+    (tmp_path / "out" / "notes").mkdir(parents=True)
+    (tmp_path / "out" / "notes" / "readme.txt").write_text("what this is")
+    first = run(doodles, tmp_path / "out")
+    assert run(doodles, tmp_path / "out") == first
+    assert (tmp_path / "out" / "notes" / "readme.txt").exists()
+
+
+# --- categories without training sketches ---
+
+
+def test_a_split_file_may_leave_categories_untrained(tmp_path):
+    records = [sketch(i) for i in range(9)] + [sketch(100 + i, "dog") for i in range(8)]
+    write_lines(tmp_path / "in" / "all.ndjson", records)
+    rows = ["key_id,split", *(f"{i},{('train', 'gallery', 'query')[i % 3]}" for i in range(9))]
+    rows += [f"{100 + i},{('gallery', 'query')[i % 2]}" for i in range(8)]
+    (tmp_path / "splits.csv").write_text("\n".join(rows))
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=tmp_path / "splits.csv")
+    assert manifest.counts_by_category["dog"] == {
+        "train": 0, "validation": 0, "gallery": 4, "query": 4,
+    }  # fmt: skip
+    assert (manifest.entropy_low[1], manifest.entropy_high[1]) == (0.0, 1.0)
+    assert verify(tmp_path / "out") == manifest
+
+
+@pytest.mark.parametrize("splits", [{"train": 50, "gallery": 1}, {"train": 0.02, "gallery": 0.9}])
+def test_unseen_categories_need_no_training_sketches(tmp_path, splits):
+    records = [sketch(i) for i in range(300)] + [sketch(1000 + i, "dog") for i in range(20)]
+    write_lines(tmp_path / "in" / "all.ndjson", records)
+    with pytest.raises(DataError, match="1 of 2 categories have too few sketches"):
+        run(tmp_path / "in", tmp_path / "out", splits=splits)
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=splits, unseen=["dog"])
+    assert manifest.counts_by_category["dog"]["train"] < 20
+    assert manifest.counts_by_category["dog"]["gallery"] >= 1
+    assert manifest.settings["unseen"] == ["dog"]
+    assert verify(tmp_path / "out") == manifest
+    # Each split that is searched still needs its sketches.
+    with pytest.raises(DataError, match="dog: has gallery"):
+        run(tmp_path / "in", tmp_path / "few", splits={"train": 5, "gallery": 25}, unseen=["dog"])

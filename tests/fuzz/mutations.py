@@ -1,4 +1,4 @@
-"""Mutations that keep JSON what it is, so that a fuzzer comes past the parser."""
+"""Mutations that keep JSON valid, so that a fuzzer gets past the parser."""
 
 from __future__ import annotations
 
@@ -10,30 +10,17 @@ import orjson
 
 _ODD: list[Any] = [
     *(None, True, False, 0, 1, -1, 255, 256, 65_535, 65_536, 2**53, 2**63, 2**64 - 1),
-    *(
-        0.5,
-        -0.0,
-        1e308,
-        -1e-320,
-        "",
-        " ",
-        "0",
-        "7",
-        "\x00",
-        "../../x",
-        "/",
-        "é",
-        "x" * 300,
-        "\u202e",
-    ),
+    *(0.5, -0.0, 1e308, -1e-320),
+    *("", " ", "0", "7", "\x00", "../../x", "/", "é", "x" * 300, "\u202e"),
     *([], {}, [[]], [[[]]], [[], []], [[1], [2]], {"": 0}, [[1.5], [2], [3]]),
 ]
 
 
 def mutate(data: bytes, size: int, seed: int, plain: Callable[[bytes, int], bytes]) -> bytes:
-    """Change one or a few values of the JSON, at most `size` bytes; `plain` for what is not JSON.
+    """Change one to four values of the JSON on one line.
 
-    A line of several is chosen; one time in four the bytes are changed without regard to JSON.
+    data: the input, one or more lines.  size: the longest result in bytes.
+    seed: of the random choices.  plain: the mutation for what is not JSON, and for one in four.
     """
     dice = random.Random(seed)
     lines = data.split(b"\n")
@@ -48,7 +35,7 @@ def mutate(data: bytes, size: int, seed: int, plain: Callable[[bytes, int], byte
         value = _changed(value, dice)
     try:
         lines[place] = orjson.dumps(value)
-    except TypeError:  # a number that orjson reads and does not write
+    except TypeError:  # a number that orjson reads but does not write
         return plain(data, size)
     if dice.random() < 0.05:
         lines.insert(dice.randrange(len(lines) + 1), dice.choice(lines))
@@ -57,7 +44,7 @@ def mutate(data: bytes, size: int, seed: int, plain: Callable[[bytes, int], byte
 
 
 def _changed(value: Any, dice: random.Random) -> Any:
-    """The value with one place in it changed: the deeper, the likelier."""
+    """The value with one place in it changed, more likely a deep one."""
     if isinstance(value, list) and value and dice.random() < 0.8:
         place = dice.randrange(len(value))
         return [*value[:place], *_instead(value[place], dice), *value[place + 1 :]]
@@ -72,7 +59,7 @@ def _changed(value: Any, dice: random.Random) -> Any:
 
 
 def _instead(value: Any, dice: random.Random) -> list[Any]:
-    """What stands in the place of a value: most often itself, changed; else nothing, or two."""
+    """What replaces a value: usually the value changed, sometimes nothing, or the value twice."""
     chance = dice.random()
     if chance < 0.05:
         return []

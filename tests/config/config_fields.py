@@ -1,4 +1,4 @@
-"""Configs with fields that may be wrong, and what the check says of them."""
+"""Configs with fields that may be wrong, and what the check reports about them."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from sketchjax.errors import ConfigError
 
 
 def set_field(config, path, value):
-    """As a config file could: with any type in any place."""
+    """As a config file could: any type in any place."""
     *sections, name = path.split(".")
     for section in sections:
         config = config[section]

@@ -1,7 +1,7 @@
-"""Every reader of the project as a function of bytes, for the fuzzer and the tests of its corpus.
+"""Every reader as a function of bytes, for the fuzzer and for the tests of its corpus.
 
-A target may raise DataError, or report bad records; whatever else comes out of it is a finding:
-another exception, a sketch that breaks the contract of `Sketches`, a second, a gigabyte.
+A target may raise DataError or report bad records. Anything else is a finding: another exception,
+a sketch that breaks the contract of `Sketches`, a second of processor time, a gigabyte.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sketchjax.data.folder.verify import contradictions
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.ndjson import read_ndjson
-from sketchjax.data.sources.records import KINDS, MOST_POINTS, BadRecord, Reporter, wrong_name
+from sketchjax.data.sources.records import KINDS, MOST_POINTS, BadRecord, BadRecords, wrong_name
 from sketchjax.data.sources.stroke3 import read_arrays, read_stroke3
 from sketchjax.errors import DataError
 
@@ -36,33 +36,33 @@ _SCRATCH = Path("/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir
 
 
 def ndjson(data: bytes) -> None:
-    """Lines of QuickDraw's ndjson."""
+    """QuickDraw's ndjson."""
     _take(lambda report: read_ndjson(io.BytesIO(data), report, None, "cat", 64))
 
 
 def binary(data: bytes) -> None:
-    """Records of QuickDraw's .bin."""
+    """QuickDraw's .bin."""
     _take(lambda report: read_binary(io.BytesIO(data), report, "cat", 64))
 
 
 def zipped(data: bytes) -> None:
-    """A gzip stream with ndjson in it."""
+    """A gzip stream of ndjson."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
         _take(lambda report: read_ndjson(cast(IO[bytes], file), report, None, "cat", 64))
 
 
 def npy(data: bytes) -> None:
-    """An array of arrays in numpy's pickle, as a .npz of sketch-rnn holds it."""
+    """An .npy of arrays, as in sketch-rnn's .npz."""
     _take(lambda report: read_arrays([data], report, "cat", 64))
 
 
 def npz(data: bytes) -> None:
-    """A whole .npz."""
+    """sketch-rnn's .npz, whole."""
     _take(lambda report: read_stroke3(io.BytesIO(data), report, "cat", 64))
 
 
 def split_file(data: bytes) -> None:
-    """A CSV of splits."""
+    """A split file."""
     key_ids, splits = split_rows(_PATH, io.BytesIO(data), SPLITS)
     assert key_ids.dtype == np.uint64
     assert len(key_ids) == len(splits)
@@ -79,7 +79,7 @@ def manifest(data: bytes) -> None:
 
 
 def records(data: bytes) -> None:
-    """Records of a shard: pieces of the bytes, each led by its length."""
+    """Records of a shard: the bytes are cut into records, each preceded by its length."""
     blobs, start = [], 0
     while start + 2 <= len(data) and len(blobs) < 64:
         end = start + 2 + int.from_bytes(data[start : start + 2], "little") % 512
@@ -91,7 +91,7 @@ def records(data: bytes) -> None:
 
 
 def shard(data: bytes) -> None:
-    """A whole ArrayRecord file, which a library reads: it may raise what `Shards` catches."""
+    """An ArrayRecord file, read by a library: it may raise what `Shards` catches."""
     path = _SCRATCH / f"sketchjax-fuzz-{os.getpid()}"
     path.write_bytes(data)
     try:
@@ -105,9 +105,9 @@ def shard(data: bytes) -> None:
         path.unlink()
 
 
-def _take(read: Callable[[Reporter], Iterable[Sketches]]) -> None:
+def _take(read: Callable[[BadRecords], Iterable[Sketches]]) -> None:
     bad: list[BadRecord] = []
-    for sketches in read(Reporter(_PATH, "record", bad.append)):
+    for sketches in read(BadRecords(_PATH, "record", bad.append)):
         _check(sketches)
     for record in bad:
         assert record.kind in KINDS
@@ -134,7 +134,7 @@ def _check(sketches: Sketches) -> None:
 
 
 def run(name: str, data: bytes) -> None:
-    """Give bytes to a target; DataError is an answer as good as any."""
+    """Run a target on bytes; DataError is a fine answer."""
     try:
         TARGETS[name](data)
     except DataError as error:

@@ -1,4 +1,4 @@
-"""The paper's tables as rows of a study, so that both are read by the same code."""
+"""The paper's tables as rows of a study, so that the same code reads both."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from sketchjax.paper.report.scores import METRICS
 
 
 def paper_rows(table: str) -> list[StudyRow]:
-    """The paper's rows of a table, in its order, each with one value a metric.
+    """The paper's rows of a table, in its order, each with one value per metric.
 
-    Raises ValueError on a table that the paper has not.
+    Raises ValueError for a table that the paper does not have.
     """
     return [
         StudyRow(
@@ -27,9 +27,9 @@ def paper_rows(table: str) -> list[StudyRow]:
     ]
 
 
-def identity(row: StudyRow) -> str | None:
-    """Which row of the paper a row stands beside, whatever its length; None where there is none.
+def paper_key(row: StudyRow) -> str | None:
+    """Which method of the paper a row corresponds to, whatever its length; None if there is none.
 
-    In table 5 the number of codes decides: the paper times 345,000.
+    In table 5 it is the number of codes: the paper times 345,000.
     """
     return f"{row.gallery} codes" if row.table == "5" else row.paper_model

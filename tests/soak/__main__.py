@@ -1,12 +1,12 @@
-"""Kill a run again and again, at random moments, and compare what it ends in with an untouched one.
+"""Kill a run repeatedly at random moments, and compare its result with an undisturbed run's.
 
-    python -m benchmarks.soak [--kills 50] [--seed 0] [--json FILE]
+    python -m tests.soak [--kills 50] [--seed 0] [--json FILE]
 
 A small run of all five stages on synthetic drawings (`QUICK` below; minutes once it is compiled) is
 started as a user starts it and killed with SIGKILL: while it converts, in each stage, while it
-saves, computes the centres, encodes, and writes the report. The same command then goes on. When a
-run comes to its end in spite of that, its weights, codes and figures have to be those of a run that
-nothing happened to, bit for bit, and the next one begins, until all kills are done.
+saves, computes the centres, encodes, and writes the report. The same command then resumes it. When
+a run finishes in spite of that, its weights, codes and figures must equal those of an undisturbed
+run, bit for bit, and the next one begins, until all kills are done.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ QUICK = {
     "data.shards": 2,
     "drawing.size": 48,
     "model.bits": 16,
-    "model.cnn.width": 0.06,
-    "model.cnn.dense_features": 16,
-    "model.rnn.hidden": 4,
+    "model.encoders.cnn.width": 0.06,
+    "model.encoders.cnn.dense_features": 16,
+    "model.encoders.rnn.hidden": 4,
     "train.batch_size": 8,
     "train.inner_steps": 2,
     "train.outer_steps": 4,
@@ -50,7 +50,7 @@ ORDER = (
     "report",
 )
 ANY_TIME = ("saving", "encoding")
-# What depends on the clock or the place.
+# Figures that depend on the clock or the place.
 UNLIKE = ("seconds_total", "sketches_per_second", "config")
 
 
@@ -59,26 +59,26 @@ class Run:
 
     def __init__(self, workdir: Path):
         self.workdir, self.log = workdir, workdir.with_name(workdir.name + ".log")
-        self._told = 0
+        self._read = 0
 
     def start(self) -> subprocess.Popen:
-        """Start the run, or go on with it; what it says is added to the log."""
+        """Start the run, or resume it; its output is appended to the log."""
         fields = [f"--config.{name}={value}" for name, value in QUICK.items()]
         config = REPOSITORY / "configs" / "quickstart.py"
         command = [sys.executable, "-m", "sketchjax.main", f"--config={config}", *fields]
-        self._told = len(self.said())
+        self._read = len(self.said())
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 [*command, f"--workdir={self.workdir}"], stdout=log, stderr=log, cwd=REPOSITORY
             )
 
     def said(self) -> str:
-        """All that its processes have said."""
+        """All output of its processes."""
         return self.log.read_text() if self.log.exists() else ""
 
     def says(self, text: str) -> bool:
-        """Whether the process that was started last has said this."""
-        return text in self.said()[self._told :]
+        """Whether the process that was started last has printed this."""
+        return text in self.said()[self._read :]
 
     def has(self, pattern: str) -> bool:
         """Whether there are files of this pattern in the workdir."""
@@ -93,7 +93,7 @@ class Run:
 
 
 def moments(run: Run) -> dict[str, Callable[[], bool]]:
-    """By name, what is to be seen from outside when the run is there."""
+    """By name, what can be observed from outside when the run gets there."""
     stages = {f"stage {stage}": lambda stage=stage: run.says(f"\n{stage} ") for stage in STAGES}
     return {
         "conversion": lambda: run.has("data/.partial/*"),
@@ -106,7 +106,7 @@ def moments(run: Run) -> dict[str, Callable[[], bool]]:
 
 
 def next_moment(chance: random.Random, last: str, killed: Counter[str]) -> str:
-    """One that is still to come after the last: the same again, a later one, or one of any time.
+    """A moment that may follow the last one: the same again, a later one, or one of any time.
 
     Of these, one in which there were the fewest kills so far.
     """
@@ -117,7 +117,7 @@ def next_moment(chance: random.Random, last: str, killed: Counter[str]) -> str:
 
 
 def strike(run: Run, name: str, delay: float) -> bool:
-    """Start the run and kill it `delay` s after the moment; whether it was not over before."""
+    """Start the run and kill it `delay` s after the moment; whether it was still running."""
     process, there = run.start(), moments(run)[name]
     try:
         while process.poll() is None and not there():
@@ -133,7 +133,7 @@ def strike(run: Run, name: str, delay: float) -> bool:
 
 
 def soak(folder: Path, kills: int, seed: int) -> dict:
-    """Kill until there were enough; what was counted."""
+    """Kill until there were enough; returns the counts."""
     chance = random.Random(seed)
     untouched = Run(folder / "untouched")
     start = time.monotonic()
@@ -166,7 +166,7 @@ def soak(folder: Path, kills: int, seed: int) -> dict:
 
 
 def main() -> None:
-    """Soak, print, and write the figures; exit 1 when a run ended in something else."""
+    """Soak, print, and write the figures; exit with 1 when a run ended differently."""
     arguments = _flags().parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = arguments.folder or Path(name)
