@@ -1,5 +1,6 @@
 """A model as a file: it encodes drawings anywhere, and refuses what it cannot."""
 
+import math
 import subprocess
 import sys
 from functools import cache
@@ -47,16 +48,17 @@ def network(**fields):
 
 @cache
 def variables(**fields):
-    """Shapes as the network has them, values of our own: large, so that codes differ."""
+    """Random, and large in the last layers: the drawings get different codes."""
     random = np.random.default_rng(1)
-    return jax.tree.map(
-        lambda leaf: (
-            np.abs(random.normal(size=leaf.shape, scale=1 / 2)).astype(np.float32)
-            if len(leaf.shape) < 2
-            else random.normal(size=leaf.shape, scale=1 / 2).astype(np.float32)
-        ),
-        network(**fields).shapes(),
-    )
+
+    def fill(path, leaf):
+        noise = random.normal(size=leaf.shape)
+        if len(leaf.shape) < 2:
+            return np.abs((path[-1].key in ("scale", "var")) + 0.1 * noise).astype(np.float32)
+        gain = 1.5 if path[1].key in ("cnn", "rnn") else 6.0
+        return (gain * noise / math.sqrt(math.prod(leaf.shape[:-1]))).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(fill, network(**fields).shapes())
 
 
 RNN = {"model.branches": ("rnn",)}

@@ -12,7 +12,7 @@ from sketchjax.config import architecture, encoder, set_encoders
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
 from sketchjax.models.weights import Card, save_weights
-from sketchjax.train.pretrained import first_variables, load_pretrained
+from sketchjax.train.pretrained import load_pretrained
 
 ENCODERS = ("cnn", "cnn_classifier", "rnn", "rnn_classifier")
 TOP = ("hash", "classifier")
@@ -178,20 +178,3 @@ def test_an_encoder_of_another_name_is_another_encoder(home):
     network = networks.build(architecture(config, ["cat", "clock", "face", "sun"], 20.0))
     with pytest.raises(ConfigError, match="no trained encoder pen"):
         load_pretrained(f"{home}/whole", network)
-
-
-def test_a_run_begins_with_the_trained_parts_and_fresh_ones(home):
-    config = tiny_config()
-    config.model.branches = ("rnn",)
-    network = networks.build(architecture(config, ["cat", "clock", "face", "sun"], 20.0))
-    fresh, parts = first_variables(network, config)
-    assert parts == ()
-    config.train.pretrained = f"{home}/whole"
-    variables, parts = first_variables(network, config)
-    assert parts == ("rnn", "rnn_classifier")
-    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, fresh)
-    for name, tree in variables["params"].items():
-        for found, own in zip(
-            jax.tree.leaves(tree), jax.tree.leaves(fresh["params"][name]), strict=True
-        ):
-            np.testing.assert_array_equal(found, np.full_like(own, 2) if name in parts else own)
