@@ -234,29 +234,6 @@ def load(path: Path, *arguments: str):
     return namespace["get_config"](*arguments)
 
 
-# This test moves out with the rewritten document; until then it fails on the old one.
-def test_the_document_on_adding_a_method_works(tiny_study, monkeypatch):
-    """Its blocks are run as they stand: loss, row, config."""
-    text = (Path(__file__).parents[3] / "docs" / "adding-a-method.md").read_text()
-    assert len(text.splitlines()) < 40
-    loss, row, config = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    from sketchjax import losses
-    from sketchjax.config import relations as config_relations
-
-    namespace = {"Loss": losses.loss.Loss}
-    exec(loss, namespace)
-    rows = eval("{" + row + "}", namespace)
-    monkeypatch.setattr(losses, "LOSSES", losses.LOSSES | rows)
-    monkeypatch.setattr(config_relations, "LOSSES", (*config_relations.LOSSES, *rows))
-    exec(config, {"study": tiny_study})
-    run = planned(tiny_study)["balanced-16"]
-    assert not run_problems(tiny_study, [run], Path("w"))
-    features = [[0.5, 1.0], [0.1, 0.6]]
-    inputs = losses.LossInputs(None, None, namespace["jax"].numpy.array(features))
-    value, _ = losses.objective({"balance": 2.0}, inputs)
-    assert float(value) == pytest.approx(2 * ((0.3 - 0.5) ** 2 + (0.8 - 0.5) ** 2))
-
-
 def test_free_sections_are_objectives_or_splits():
     assert all(name == "data.splits" or name.endswith(".losses") for name in FREE)
     assert isinstance(default().stages.full.losses, ConfigDict)
