@@ -356,9 +356,11 @@ def _splits(shares: dict[str, str | None], split_file: Path | None):
 
 def _names(values: list[str] | None) -> list[str] | None:
     """Category names from options that may hold several, separated by commas."""
+    if not values:
+        return None
     from sketchjax.config import split_list
 
-    names = [name for value in values or [] for name in split_list(value)]
+    names = [name for value in values for name in split_list(value)]
     return [name for name in names if name] or None
 
 

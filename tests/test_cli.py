@@ -274,6 +274,16 @@ def test_a_conversion_loads_neither_jax_nor_absl(doodles, tmp_path):
     assert printed.splitlines()[-1] == "[]"
 
 
+def test_help_waits_for_no_library_of_numbers():
+    """Imports are most of the time of `--help`: 0.2 s with these, seconds with jax."""
+    script = (
+        "import sys, sketchjax, sketchjax.cli; print({'jax', 'numpy', 'absl'} & {*sys.modules})"
+    )
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert printed == "set()\n"
+
+
 def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
     assert call("report", tmp_path) == 65
     assert "has not finished" in capsys.readouterr().err

@@ -48,7 +48,7 @@ GOOD = re.compile(
     r"\b(?:tell|tells|telling|told) (?:\S+ ){0,3}(?:apart|from)\b|\b(?:leav(?:e|es|ing)|left) "
     r"(?:\S+ ){0,4}alone\b|\blet alone\b|-alone\b|\bgo(?:es)? on (?:top|the|an?|each|every|its)\b"
     r"|\bstands? (?:in )?(?:for|out)\b|\bstand-|\bwhat is left (?:out|over|behind)\b"
-    r"|\bso many (?:\w+ )?that\b",
+    r"|\bso many (?:\w+ )?that\b|\bpoints beside\b",
     re.IGNORECASE,
 )
 FENCES = re.compile(r"```.*?```", re.DOTALL)

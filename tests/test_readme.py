@@ -41,7 +41,8 @@ def run_shell(lines: str, environment: dict[str, str]) -> str:
         words = [sys.executable, *program, *words[1:]]
         if "--config" in words:
             words[words.index("--config") + 1] = str(CONFIG)
-            words.append("--config.plan=joint")  # one stage in place of five
+            # One stage in place of five.
+            words += ["--config.plan=joint", "--config.evaluation.after_stages=joint"]
         done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         printed.append(done.stdout)

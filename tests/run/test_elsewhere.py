@@ -169,7 +169,8 @@ def test_files_of_runs_and_data_are_not_replaced(model, whole, later):
 def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, capsys):
     arguments = ["evaluate", str(whole), str(later), str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["sketchjax", *arguments, "--ranking", "gallery:query"])
-    cli.main()
+    with pytest.raises(SystemExit, match=r"^0$"):
+        cli.main()
     results = orjson.loads((tmp_path / "out" / "results.json").read_bytes())
     assert results["rankings"][0]["queries"] == "gallery"
     scores, sizes, report = capsys.readouterr().out.splitlines()[-3:]
