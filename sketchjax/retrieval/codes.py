@@ -168,7 +168,7 @@ class Codes:
 def _digest(about: _About, arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(msgspec.json.encode(about))
     for array in arrays.values():
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
