@@ -1,6 +1,6 @@
 """Hostile bytes for every reader, guided by coverage: the answer must be data or a DataError.
 
-python -m tests.fuzz [--reader all|ndjson|bin|gzip|npy|npz|csv|manifest|records|shard]
+python -m tests.fuzz [--reader all|ndjson|bin|gzip|npy|npz|table|csv|manifest|records|shard]
                      [--seconds 60 | --executions N] [--work DIR]
 
 Needs atheris: pip install 'sketchjax[fuzz]'. Each reader runs in its own process, starting from
@@ -39,6 +39,7 @@ READERS = {
     "bin": (0.26, 2_048),
     "npy": (0.26, 2_048),
     "csv": (0.20, 512),
+    "table": (0.04, 2_048),
     "records": (0.12, 2_048),
     "manifest": (0.04, 8_192),
     "gzip": (0.02, 4_096),
@@ -47,6 +48,7 @@ READERS = {
 }
 _WORDS = {
     "ndjson": 'drawing word key_id recognized true null NaN 1e999 [[ ]] x y "',
+    "table": "drawing,word,key_id,recognized \\x22 [[ ]] True \\x0a",
     "csv": "key_id,split train query gallery \\x0a 18446744073709551615 \\x22",
     "manifest": "categories shards lengths ../ -1 1e308 18446744073709551616",
     "npy": "\\x93NUMPY _reconstruct numpy dtype ndarray \\x94 \\x85 R b",

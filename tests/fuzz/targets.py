@@ -26,8 +26,17 @@ from sketchjax.data.folder.verify import contradictions
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.ndjson import read_ndjson
-from sketchjax.data.sources.records import KINDS, MOST_POINTS, BadRecord, BadRecords, wrong_name
+from sketchjax.data.sources.records import (
+    KINDS,
+    MOST_POINTS,
+    BadRecord,
+    BadRecords,
+    Notes,
+    Source,
+    wrong_name,
+)
 from sketchjax.data.sources.stroke3 import read_arrays, read_stroke3
+from sketchjax.data.sources.table import read_table
 from sketchjax.errors import DataError
 
 _PATH = Path("any")
@@ -37,28 +46,33 @@ _SCRATCH = Path("/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir
 
 def ndjson(data: bytes) -> None:
     """QuickDraw's ndjson."""
-    _take(lambda report: read_ndjson(io.BytesIO(data), report, None, "cat", 64))
+    _take(lambda source: read_ndjson(io.BytesIO(data), source))
 
 
 def binary(data: bytes) -> None:
     """QuickDraw's .bin."""
-    _take(lambda report: read_binary(io.BytesIO(data), report, "cat", 64))
+    _take(lambda source: read_binary(io.BytesIO(data), source))
 
 
 def zipped(data: bytes) -> None:
     """A gzip stream of ndjson."""
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        _take(lambda report: read_ndjson(cast(IO[bytes], file), report, None, "cat", 64))
+        _take(lambda source: read_ndjson(cast(IO[bytes], file), source))
 
 
 def npy(data: bytes) -> None:
     """An .npy of arrays, as in sketch-rnn's .npz."""
-    _take(lambda report: read_arrays([data], report, "cat", 64))
+    _take(lambda source: read_arrays([data], source))
+
+
+def table(data: bytes) -> None:
+    """Kaggle's CSV."""
+    _take(lambda source: read_table(io.BytesIO(data), source))
 
 
 def npz(data: bytes) -> None:
     """sketch-rnn's .npz, whole."""
-    _take(lambda report: read_stroke3(io.BytesIO(data), report, "cat", 64))
+    _take(lambda source: read_stroke3(io.BytesIO(data), source))
 
 
 def split_file(data: bytes) -> None:
@@ -105,10 +119,14 @@ def shard(data: bytes) -> None:
         path.unlink()
 
 
-def _take(read: Callable[[BadRecords], Iterable[Sketches]]) -> None:
+def _take(read: Callable[[Source], Iterable[Sketches]]) -> None:
     bad: list[BadRecord] = []
-    for sketches in read(BadRecords(_PATH, "record", bad.append)):
+    notes = Notes()
+    for sketches in read(Source(BadRecords(_PATH, "record", bad.append), notes, None, "cat", 64)):
         _check(sketches)
+    for note in notes:
+        assert 0 < len(note) < 500
+        note.encode()
     for record in bad:
         assert record.kind in KINDS
         assert 0 < len(record.reason) < 300
@@ -150,6 +168,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "gzip": zipped,
     "npy": npy,
     "npz": npz,
+    "table": table,
     "csv": split_file,
     "manifest": manifest,
     "records": records,

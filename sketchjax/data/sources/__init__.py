@@ -1,34 +1,64 @@
-"""Sketch files of every known format, read as ragged chunks and written back.
+"""Sketch files of every known format, found, read as ragged chunks, and written.
 
-Known: QuickDraw's ndjson, simplified and raw, and .bin, each plain or gzip; sketch-rnn's .npz.
+Known: QuickDraw's ndjson, simplified and raw, its .bin and Kaggle's .csv of it, each plain or gzip;
+sketch-rnn's .npz. What had to be decided about a file is in the notes of its reading.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
+from sketchjax.data.sources.categories import canonical, category_of_name, look_alike
+from sketchjax.data.sources.finding import EXTENSIONS, Survey, find, survey
 from sketchjax.data.sources.ndjson import read_ndjson, write_ndjson
-from sketchjax.data.sources.records import KINDS, BadRecord, BadRecords, key_of_points, wrong_name
+from sketchjax.data.sources.records import (
+    KINDS,
+    BadRecord,
+    BadRecords,
+    Notes,
+    Source,
+    key_of_points,
+    wrong_name,
+)
 from sketchjax.data.sources.stream import head_of, opened
 from sketchjax.data.sources.stroke3 import read_stroke3, write_stroke3
+from sketchjax.data.sources.table import read_table
 from sketchjax.errors import DataError
 
 __all__ = [
     "EXTENSIONS",
     "KINDS",
     "BadRecord",
+    "Notes",
+    "Reading",
+    "Survey",
+    "canonical",
     "category_of_name",
     "find",
     "key_of_points",
+    "look_alike",
     "read",
+    "survey",
     "write_ndjson",
     "write_stroke3",
 ]
 
-EXTENSIONS = (".ndjson", ".ndjson.gz", ".bin", ".bin.gz", ".npz")
+
+class Reading(Iterator[Sketches]):
+    """A file that is being read: an iterator of chunks, with what was decided about the file.
+
+    notes: a sentence per decision, complete when the iterator is exhausted. Most are there with the
+      first chunk. Empty where the file is just what its format is documented to be.
+    """
+
+    def __init__(self, chunks: Iterator[Sketches], notes: Notes):
+        self._chunks, self.notes = chunks, notes
+
+    def __next__(self) -> Sketches:
+        return next(self._chunks)
 
 
 def read(
@@ -36,104 +66,82 @@ def read(
     *,
     category: str | None = None,
     on_bad: Callable[[BadRecord], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
     chunk: int = 4096,
-) -> Iterator[Sketches]:
+) -> Reading:
     """Stream the sketches of one file in chunks of 1 to `chunk` sketches, in the file's order.
 
-    The format is told by the name and the first bytes. Memory does not grow with an ndjson or .bin
-    file; an .npz has one of its three arrays in memory at a time (2 GiB at most).
-    category: given to every sketch; without it, the `word` of an ndjson record, else the name of
-      the file (`category_of_name`).
-    on_bad: called with each record that cannot be used, and reading goes on after it, or ends where
-      nothing beyond can be read. Without it the first bad record raises DataError.
-    Raises DataError also where the file cannot be opened or its format is not known.
+    The name and the first bytes say which format it is. Memory does not grow with an ndjson, CSV or
+    .bin file; an .npz has one of its three arrays in memory at a time (2 GiB at most).
+    category: given to every sketch. Without it, the `word` of a record, else the name of the file
+      (`category_of_name`); both in the spelling of `canonical`.
+    on_bad: called with each record that cannot be used; reading then continues, or ends where the
+      next record cannot be found. Without it the first bad record raises DataError.
+    on_note: called with each decision about the file, as it is taken.
+    Returns the iterator of chunks; its `notes` holds the decisions.
+    Raises DataError, when the first chunk is asked for, also where the file cannot be opened, its
+    format is not known, or its numbers have no one clear meaning.
     """
     if chunk < 1:
-        raise ValueError(f"chunk={chunk}: a chunk holds at least one sketch")
+        raise ValueError(f"chunk={chunk}: must be at least 1.")
     path = Path(path)
+    notes = Notes(on_note)
+    return Reading(_chunks(path, category, on_bad, notes, chunk), notes)
+
+
+def _chunks(
+    path: Path,
+    category: str | None,
+    on_bad: Callable[[BadRecord], None] | None,
+    notes: Notes,
+    chunk: int,
+) -> Iterator[Sketches]:
     form = _form_of(path)
     name = category or category_of_name(path)
     if wrong := wrong_name(name):
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
+    unit = "record" if form in ("bin", "npz") else "line"
+    source = Source(BadRecords(path, unit, on_bad), notes, category, name, chunk)
     if form == "npz":
         with path.open("rb") as file:
-            yield from read_stroke3(file, BadRecords(path, "record", on_bad), name, chunk)
+            yield from read_stroke3(file, source)
         return
     with opened(path) as file:
-        if form == "bin":
-            yield from read_binary(file, BadRecords(path, "record", on_bad), name, chunk)
-        else:
-            yield from read_ndjson(file, BadRecords(path, "line", on_bad), category, name, chunk)
-
-
-def find(sources: Iterable[Path | str]) -> list[Path]:
-    """All sketch files of known extensions: those named, and those in folders at any depth.
-
-    Sorted, each once. Raises DataError where a source does not exist, a named file's extension is
-    not a known one, a name is not UTF-8, or nothing is found.
-    """
-    found: set[Path] = set()
-    sources = [Path(source) for source in sources]
-    for source in sources:
-        if source.is_dir():
-            found.update(path for path in source.rglob("*") if _known(path) and path.is_file())
-        elif not source.exists():
-            raise DataError(f"{source} does not exist; name a sketch file or a folder of them")
-        elif not _known(source):
-            raise DataError(f"{source}: unknown format; known are {', '.join(EXTENSIONS)}")
-        else:
-            found.add(source)
-    for path in found:
-        if not _is_text(str(path)):  # the manifest keeps the names
-            raise DataError(f"{str(path)!r}: the file's name is not UTF-8; rename it")
-    if not found:
-        where = ", ".join(map(str, sources)) or "no folder or file at all"
-        raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}")
-    return sorted(found)
-
-
-def category_of_name(path: Path | str) -> str:
-    """The category that a file's name stands for: `sketchrnn_cat.full.npz` is `cat`."""
-    name = Path(path).name
-    for suffix in (*EXTENSIONS, ".gz"):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    name = name.removeprefix("sketchrnn_").removeprefix("full_simplified_")
-    for suffix in (".full", ".raw", ".simplified"):
-        name = name.removesuffix(suffix)
-    return name or "unnamed"
-
-
-def _known(path: Path) -> bool:
-    return path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name of the file system is text: Python gives other bytes as halves of pairs."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        readers = {"bin": read_binary, "csv": read_table, "ndjson": read_ndjson}
+        yield from readers[form](file, source)
 
 
 def _form_of(path: Path) -> str:
-    """The format of a file: ndjson, bin or npz. Raises DataError where it is none of them."""
+    """The format of a file: ndjson, csv, bin or npz. Raises DataError where it is none of them."""
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
     if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(".bin"):
-        if name.endswith(".ndjson") or path.name.lower().endswith(".gz"):
-            raise DataError(f"{path} is a zip archive inside; name it .npz, not compressed again")
+        if path.name.lower().endswith((".gz", ".ndjson", ".jsonl", ".json", ".csv")):
+            raise DataError(f"{path} is a zip archive: unpack it, or name it .npz if it is one")
         return "npz"
-    for form in ("ndjson", "bin", "npz"):
-        if name.endswith(f".{form}"):
-            if form == "npz" and not head.startswith(b"PK"):
-                raise DataError(f"{path} is not a zip archive: not a sketch-rnn .npz; get it again")
-            return form
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    if name.endswith(".npz"):
+        if not head.startswith(b"PK"):
+            raise DataError(
+                f"{path} is not a zip archive, so not a sketch-rnn .npz; download it again"
+            )
+        return "npz"
+    if name.endswith((".bin", ".csv")):
+        return name[-3:]
+    if name.endswith((".ndjson", ".jsonl", ".json")):
+        if start == b"[":
+            raise DataError(
+                f"{path} is one JSON array; write one object per line (jq -c '.[]' does)"
+            )
         return "ndjson"
+    if start == b"{":
+        return "ndjson"
+    if head.startswith(b"\x93NUMPY"):
+        raise DataError(
+            f"{path} is a single array: pictures (QuickDraw's numpy_bitmap) are not read, and rows "
+            "of points are read from an .npz of one category with arrays train, valid and test"
+        )
     raise DataError(
-        f"{path}: unknown format; known are QuickDraw's .ndjson and .bin (plain or .gz) "
-        "and sketch-rnn's .npz"
+        f"{path}: unknown format; known are QuickDraw's .ndjson and .bin, Kaggle's .csv (all plain "
+        "or .gz) and sketch-rnn's .npz"
     )

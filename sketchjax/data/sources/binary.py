@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.sources.records import MOST_POINTS, BadRecords, Gather, Refused
+from sketchjax.data.sources.records import MOST_POINTS, Gather, Refused, Source
 from sketchjax.data.sources.stream import blocks
 
 _HEADER = struct.Struct("<QxxbIH")
@@ -20,14 +20,9 @@ _HEADER = struct.Struct("<QxxbIH")
 _LARGEST_RECORD = _HEADER.size + 4 * MOST_POINTS
 
 
-def read_binary(
-    file: IO[bytes], report: BadRecords, category: str, chunk: int
-) -> Iterator[Sketches]:
-    """Stream the sketches of an open .bin file.
-
-    report: called with each bad record.  category: given to all.  chunk: sketches at once.
-    """
-    gather = Gather()
+def read_binary(file: IO[bytes], source: Source) -> Iterator[Sketches]:
+    """Stream the sketches of an open .bin file."""
+    gather, category = Gather(), source.category_of_file()
     place, rest = 0, b""
     try:
         for block in blocks(file):
@@ -37,15 +32,15 @@ def read_binary(
                 try:
                     _take(gather, place, rest, start, category)
                 except Refused as refused:
-                    report(place, refused.kind, refused.reason)
+                    source.bad(place, refused.kind, refused.reason)
                 place, start = place + 1, stop
-                if len(gather) == chunk:
+                if len(gather) == source.chunk:
                     yield gather.sketches()
             rest = rest[start:]
         if rest:
             raise Refused("truncated", f"the file ends {len(rest):,} bytes into a record")
     except Refused as refused:
-        report(place, refused.kind, refused.reason)
+        source.bad(place, refused.kind, refused.reason)
     if len(gather):
         yield gather.sketches()
 

@@ -1,14 +1,21 @@
-"""One line of ndjson examined closely: its points and fields, or what is wrong with it."""
+"""The fields of a record in JSON: what they mean, or what is wrong with them."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from sketchjax.data.sources.records import MOST_POINTS, Refused, key_of_points, wrong_name
+from sketchjax.data.sketch import Sketches
+from sketchjax.data.sources.categories import all_categories, canonical, category_of_number
+from sketchjax.data.sources.drawings import Form, judge, points_of, shown, unpack
+from sketchjax.data.sources.records import Gather, Refused, Source, key_of_points, wrong_name
 from sketchjax.errors import DataError
 
 UNKNOWN = -1  # `recognized` of a sketch where it is not known
@@ -16,13 +23,20 @@ UNKNOWN = -1  # `recognized` of a sketch where it is not known
 # times as much of hostile JSON ("[],[],…"), 120 MB.
 LONGEST_DRAWING = 4 << 20
 _LONGEST_FIELD = 64 << 10  # of the others
+# The first records, which decide together how a file is read: so many, or so many bytes of them.
+_LOOK_AT = 1_000
+_FEW = 64  # are enough where there is nothing to decide
+_LOOK_AT_BYTES = 1 << 20
+# A chunk ends early when its records reach this, so that chunks of raw drawings stay small as well.
+_CHUNK_BYTES = 8 << 20
 _NOT_FINITE = re.compile(rb"-?\b(?:nan|inf|infinity)\b", re.IGNORECASE)
+_FLOAT = re.compile(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e\+\d+)", re.IGNORECASE)
 
 
-class _Fields(msgspec.Struct, gc=False):
+class Fields(msgspec.Struct, gc=False):
     """The fields of a record that are read, as the text that stands for them; others are skipped.
 
-    What a file keeps next to the strokes, such as a picture, thus takes no memory of its own.
+    What a file keeps next to the strokes, such as a picture, thus takes no memory.
     """
 
     drawing: msgspec.Raw = msgspec.Raw()
@@ -31,39 +45,48 @@ class _Fields(msgspec.Struct, gc=False):
     recognized: msgspec.Raw = msgspec.Raw()
 
 
-_FIELDS = msgspec.json.Decoder(_Fields)
+_FIELDS = msgspec.json.Decoder(Fields)
+Record = TypeVar("Record")  # a line, or its fields
 
 
-def examine(line: bytes) -> tuple[np.ndarray, str | None, int, int]:
-    """Points u8[t 3], word (None where there is none), key_id and recognized of one line.
+def read_records(
+    records: Iterator[tuple[int, Record | Refused, int]],
+    source: Source,
+    fields_of: Callable[[Record], Fields],
+    take_ordinary: Callable[[Gather, int, Record], bool],
+) -> Iterator[Sketches]:
+    """Stream the sketches of records.
 
-    Raises Refused with the kind and the reason where it cannot be used.
+    records: place, record (or what is wrong with it), and its size in bytes.
+    fields_of: the fields of a record; may raise Refused.
+    take_ordinary: the fast way for a record in Google's simplified form. It adds the record to the
+      gathering and returns True, or returns False.
+    Raises DataError where the file's drawings have no clear meaning.
     """
-    fields = _fields_of(line.removeprefix(b"\xef\xbb\xbf"))  # the mark of some Windows tools
-    if not bytes(fields.drawing):
-        raise Refused("unreadable", "the field 'drawing' is missing")
-    points = _points_of(_value(fields.drawing, "drawing", LONGEST_DRAWING))
-    word = _value(fields.word, "word")
-    if word is not None:
-        if not isinstance(word, str):
-            raise Refused("unreadable", f"the field 'word' is {_shown(word)}, not text")
-        if wrong := wrong_name(word):
-            raise Refused("unreadable", f"the field 'word', a category's name, {wrong}")
-    recognized = _value(fields.recognized, "recognized")
-    if recognized not in (None, True, False) or type(recognized) in (int, float):
-        raise Refused(
-            "unreadable", f"the field 'recognized' is {_shown(recognized)}, not true or false"
-        )
-    key_id = _key_of(_value(fields.key_id, "key_id"), points)
-    return points, word, key_id, flag_of(recognized)
+    head = _head(records)
+    form = _form_of([record for _, record, _ in head], source, fields_of)
+    gather = Gather()
+    gathered = 0
+    for place, record, size in chain(_drained(head), records):
+        try:
+            if isinstance(record, Refused):
+                raise record
+            if form.own_units or not take_ordinary(gather, place, record):
+                _take(gather, place, fields_of(record), source, form)
+        except Refused as refused:
+            source.bad(place, refused.kind, refused.reason)
+        gathered += size
+        if len(gather) == source.chunk or gathered > _CHUNK_BYTES:
+            gathered = 0
+            if len(gather):
+                yield gather.sketches()
+    if len(gather):
+        yield gather.sketches()
 
 
-def flag_of(recognized: bool | None) -> int:
-    """The field `recognized` as `Sketches` holds it."""
-    return UNKNOWN if recognized is None else int(recognized)
-
-
-def _fields_of(line: bytes) -> _Fields:
+def fields_of_line(line: bytes) -> Fields:
+    """The fields of a line of JSON.  Raises Refused where it is not an object."""
+    line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of some Windows tools
     try:
         return _FIELDS.decode(line)
     except msgspec.ValidationError:
@@ -74,6 +97,94 @@ def _fields_of(line: bytes) -> _Fields:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise Refused("unreadable", f"not JSON: {error}") from None
     raise Refused("not_finite", "a number is NaN or infinite")
+
+
+def flag_of(recognized: bool | None) -> int:
+    """The field `recognized` as `Sketches` holds it."""
+    return UNKNOWN if recognized is None else int(recognized)
+
+
+def _head(records: Iterator[tuple[int, Record | Refused, int]]) -> list:
+    """The first records, of which a file's form is judged."""
+    head, total = [], 0
+    for record in records:
+        head.append(record)
+        total += record[2]
+        if len(head) == _LOOK_AT or total > _LOOK_AT_BYTES:
+            break
+    return head
+
+
+def _drained(head: list) -> Iterator:
+    """The items of a list, which lets go of each."""
+    head.reverse()
+    while head:
+        yield head.pop()
+
+
+def _form_of(
+    records: Sequence[Record | Refused], source: Source, fields_of: Callable[[Record], Fields]
+) -> Form:
+    """What the first records say about how to read the file; decisions go to the notes."""
+    drawings: list[tuple[str, list[Any]]] = []
+    form, notes = Form(), []
+    for start, stop in ((0, _FEW), (_FEW, len(records))):
+        for record in records[start:stop]:
+            with suppress(Refused):
+                if not isinstance(record, Refused):
+                    drawings.append(unpack(_drawing_of(fields_of(record), _LOOK_AT_BYTES)))
+        try:
+            form, notes = judge(drawings)
+        except DataError as error:
+            if stop >= len(records):
+                raise DataError(f"{source.path}: {error}") from None
+        else:
+            if not notes:
+                break
+    for note in notes:
+        source.notes.add(note)
+    return form
+
+
+def _take(gather: Gather, place: int, fields: Fields, source: Source, form: Form) -> None:
+    """Add a record.  Raises Refused with the kind and the reason where it cannot be used."""
+    container, strokes = unpack(_drawing_of(fields))
+    points = points_of(strokes, form)
+    word = _word_of(_value(fields.word, "word"), container, source)
+    recognized = _value(fields.recognized, "recognized")
+    if recognized is not None and type(recognized) is not bool:
+        raise Refused(
+            "unreadable", f"the field 'recognized' is {shown(recognized)}, not true or false"
+        )
+    gather.add_points(
+        points,
+        category=source.category_of(word),
+        key_id=_key_of(_value(fields.key_id, "key_id"), points, source),
+        recognized=flag_of(recognized),
+        place=place,
+    )
+
+
+def _drawing_of(fields: Fields, longest: int = LONGEST_DRAWING) -> Any:
+    if not bytes(fields.drawing):
+        raise Refused("unreadable", "the field 'drawing' is missing")
+    return _value(fields.drawing, "drawing", longest)
+
+
+def _word_of(word: Any, container: str, source: Source) -> str | None:
+    """The field `word` as text, None where there is none."""
+    if type(word) is int and "x and y" in container and 0 <= word < len(all_categories()):
+        source.notes.add("class numbers are read in the order of Hugging Face's google/quickdraw")
+        return category_of_number(word)
+    if word is None:
+        return None
+    if type(word) is not str:
+        number = ", a class number: write the category's name" if type(word) is int else ""
+        raise Refused("unreadable", f"the field 'word' is {shown(word)}, not text{number}")
+    word = word.strip()
+    if wrong := wrong_name(word) or wrong_name(canonical(word)):
+        raise Refused("unreadable", f"the field 'word', a category's name, {wrong}")
+    return word
 
 
 def _value(field: msgspec.Raw, name: str, longest: int = _LONGEST_FIELD) -> Any:
@@ -89,90 +200,18 @@ def _value(field: msgspec.Raw, name: str, longest: int = _LONGEST_FIELD) -> Any:
         raise Refused("unreadable", f"the field {name!r} is not JSON: {error}") from None
 
 
-def _key_of(key: Any, points: np.ndarray) -> int:
-    """The key_id as a number; derived from the points where there is none."""
-    if key is None:
+def _key_of(key: Any, points: np.ndarray, source: Source) -> int:
+    """The key_id as a number: other text is hashed; without one it comes from the points."""
+    if key is None or key == "":
         return key_of_points(points)
-    text = str(key) if key.__class__ in (str, int) else ""  # a boolean is no number here
-    decimal = text.isascii() and text.isdecimal()
-    if not decimal or len(text) > 40 or int(text) >= 1 << 64:
-        raise Refused("unreadable", f"key_id is {_shown(key)}, not a decimal number of 64 bits")
-    return int(text)
-
-
-def _points_of(drawing: Any) -> np.ndarray:
-    """Points u8[t 3] of the JSON value of a drawing, simplified where it is raw."""
-    if not isinstance(drawing, list):
-        raise Refused("unreadable", f"the drawing is {_shown(drawing)}, not a list of strokes")
-    raw = False
-    arrays: list[np.ndarray] = []
-    total = 0
-    for number, stroke in enumerate(drawing, 1):
-        timed, array = _stroke_of(number, stroke)
-        raw |= timed
-        total += len(array)
-        if total > MOST_POINTS:
-            raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} points")
-        if len(array):  # A stroke without points draws nothing: left out.
-            arrays.append(array)
-    if not arrays:
-        raise Refused("empty", "the drawing has no points")
-    joined = np.concatenate(arrays)
-    if raw or (joined % 1).any():
-        return _simplified(arrays)
-    outside = joined[(joined < 0) | (joined > 255)]
-    if len(outside):
-        raise Refused(
-            "range",
-            f"the coordinate {outside[0]:.15g} is not within 0 to 255 "
-            "(a raw drawing has a third list, times, in each stroke)",
-        )
-    points = np.zeros((total, 3), np.uint8)
-    points[:, :2] = joined
-    points[np.cumsum([len(array) for array in arrays]) - 1, 2] = 1
-    return points
-
-
-def _simplified(arrays: list[np.ndarray]) -> np.ndarray:
-    """The points u8[t 3] of a raw drawing."""
-    from sketchjax.data.simplify import simplify  # numba takes half a second to import
-
-    try:
-        points = simplify(arrays)
-    except DataError as error:
-        raise Refused("range", str(error)) from None
-    if len(points) > MOST_POINTS:
-        raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} points")
-    return points
-
-
-def _stroke_of(number: int, stroke: Any) -> tuple[bool, np.ndarray]:
-    """Whether a stroke has times, and its x and y as f64[t 2]."""
-    if (
-        not isinstance(stroke, list)
-        or len(stroke) not in (2, 3)
-        or not all(isinstance(axis, list) for axis in stroke)
-    ):
-        raise Refused("unreadable", f"stroke {number} is not two lists of coordinates, x and y")
-    x, y = stroke[:2]
-    if any(len(axis) != len(x) for axis in stroke):
-        names = ("x", "y", "t")[: len(stroke)]
-        counts = " and ".join(
-            f"{len(axis):,} {name}" for axis, name in zip(stroke, names, strict=True)
-        )
-        raise Refused("unequal", f"stroke {number} has unequal numbers of coordinates: {counts}")
-    if not {*map(type, x), *map(type, y)} <= {int, float}:
-        odd = next(value for value in (*x, *y) if type(value) not in (int, float))
-        raise Refused("unreadable", f"stroke {number} holds {_shown(odd)}, not a number")
-    array = np.array([x, y], np.float64).T
-    if not np.isfinite(array).all():
-        raise Refused("not_finite", f"stroke {number} has a coordinate that is not finite")
-    return len(stroke) == 3, array
-
-
-def _shown(value: Any) -> str:
-    """A value as a person sees it in a message, never long."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    if type(key) is int or (type(key) is str and key.isascii() and key.isdecimal()):
+        if len(f"{key}"[:40]) <= 20 and 0 <= int(key) < 1 << 64:
+            return int(key)
+        if type(key) is int:
+            raise Refused("unreadable", f"key_id is {shown(key)}, not a number of 64 bits")
+    if type(key) is not str or _FLOAT.fullmatch(key):
+        hint = ": a number with a point has lost digits" if type(key) in (str, float) else ""
+        raise Refused("unreadable", f"key_id is {shown(key)}, not a whole number or text{hint}")
+    source.notes.add("key_ids that are not numbers of 64 bits are hashed")
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")

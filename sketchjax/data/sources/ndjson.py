@@ -1,14 +1,15 @@
-"""QuickDraw's ndjson: one JSON object a line, simplified (0 to 255) or raw (screen units).
+"""QuickDraw's ndjson: one JSON object per line, simplified (0 to 255) or raw (screen units).
 
 Google's fields: `word`, `key_id` (a decimal string), `drawing` (strokes `[[x…], [y…]]`, raw ones
 `[[x…], [y…], [t…]]`), `recognized` (optional). A drawing is raw where its strokes have a third list
-or a coordinate has a fraction; then it goes through `simplify`. A whole number outside 0 to 255
-without a third list is an error ("range"), not a raw drawing: better to stop than to rescale one.
+or a coordinate has a fraction; then it goes through `simplify`. What a file's drawings decide
+together, and other forms of the drawing: see `drawings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,16 +17,14 @@ import msgspec
 import orjson
 
 from sketchjax.data.sketch import Sketches, strokes
-from sketchjax.data.sources.examine import examine, flag_of
-from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, BadRecords, Gather, Refused
+from sketchjax.data.sources.examine import fields_of_line, flag_of, read_records
+from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Refused, Source
 from sketchjax.data.sources.stream import blocks, written
 
 # Bytes. The drawing itself has a bound of its own; the rest is for fields that are not read.
 LONGEST_LINE = 16 << 20
 # A point takes at least four bytes ("0,0,"), so a shorter line cannot exceed the limit of points.
 _SURELY_SMALL = 4 * MOST_POINTS
-# A chunk ends early when its lines reach this, so that chunks of raw drawings stay small as well.
-_CHUNK_BYTES = 8 << 20
 
 
 class _Ordinary(msgspec.Struct, gc=False):
@@ -40,28 +39,9 @@ class _Ordinary(msgspec.Struct, gc=False):
 _ORDINARY = msgspec.json.Decoder(_Ordinary)
 
 
-def read_ndjson(
-    file: IO[bytes], report: BadRecords, category: str | None, name: str, chunk: int
-) -> Iterator[Sketches]:
-    """Stream the sketches of an open ndjson file.
-
-    category: given to all sketches in place of their word; name: given to those without a word.
-    """
-    gather = Gather()
-    size = 0
-    for place, line in _lines(file, report):
-        if not _take_ordinary(gather, place, line, category):
-            try:
-                _take_unusual(gather, place, line, category, name)
-            except Refused as refused:
-                report(place, refused.kind, refused.reason)
-        size += len(line)
-        if len(gather) == chunk or size > _CHUNK_BYTES:
-            size = 0
-            if len(gather):
-                yield gather.sketches()
-    if len(gather):
-        yield gather.sketches()
+def read_ndjson(file: IO[bytes], source: Source) -> Iterator[Sketches]:
+    """Stream the sketches of an open ndjson file."""
+    return read_records(lines(file), source, fields_of_line, partial(_take_ordinary, source))
 
 
 def write_ndjson(path: Path | str, sketches: Sketches) -> None:
@@ -82,15 +62,20 @@ def write_ndjson(path: Path | str, sketches: Sketches) -> None:
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _lines(file: IO[bytes], report: BadRecords) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers from 1, without blank ones; no longer one is ever held in memory."""
+def lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | Refused, int]]:
+    """Number from 1, content and size of each line that is not blank; Refused for one too long.
+
+    No longer line is ever held in memory. Refused is also the last item where the file cannot be
+    read to its end.
+    """
     place, parts, size = 1, [], 0
     try:
         for block in blocks(file):
             head, *tail = block.split(b"\n")
             parts.append(head)
             if size <= LONGEST_LINE < size + len(head):
-                report(place, "too_large", f"the line is longer than {LONGEST_LINE:,} bytes")
+                reason = f"the line is longer than {LONGEST_LINE:,} bytes"
+                yield place, Refused("too_large", reason), 0
             size += len(head)
             if size > LONGEST_LINE:
                 parts.clear()
@@ -99,18 +84,18 @@ def _lines(file: IO[bytes], report: BadRecords) -> Iterator[tuple[int, bytes]]:
             *middle, last = tail
             for place, line in enumerate((b"".join(parts), *middle), place):  # noqa: B020
                 if line and not line.isspace():
-                    yield place, line
+                    yield place, line, len(line)
             place, parts, size = place + 1, [last], len(last)
     except Refused as refused:
-        report(place, refused.kind, refused.reason)
+        yield place, refused, 0
         return
     line = b"".join(parts)
     if line and not line.isspace():
-        yield place, line
+        yield place, line, len(line)
 
 
-def _take_ordinary(gather: Gather, place: int, line: bytes, category: str | None) -> bool:
-    """Take a line that is an ordinary simplified record; for any other take nothing, return False.
+def _take_ordinary(source: Source, gather: Gather, place: int, line: bytes) -> bool:
+    """Add a line that is an ordinary simplified record; for any other add nothing, return False.
 
     This is the fast way: `bytes(x)` refuses what is not 0 to 255.
     """
@@ -142,21 +127,9 @@ def _take_ordinary(gather: Gather, place: int, line: bytes, category: str | None
         xs,
         ys,
         lengths,
-        category=category or word,
+        category=source.category_of(word),
         key_id=key_id,
         recognized=flag_of(record.recognized),
         place=place,
     )
     return True
-
-
-def _take_unusual(gather: Gather, place: int, line: bytes, category: str | None, name: str) -> None:
-    """Take a line that is raw or unusual, or raise Refused that says what is wrong with it."""
-    points, word, key_id, recognized = examine(line)
-    gather.add_points(
-        points,
-        category=category or word or name,
-        key_id=key_id,
-        recognized=recognized,
-        place=place,
-    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sketchjax.data.sketch import Sketches
+from sketchjax.data.sources.categories import canonical
 from sketchjax.errors import DataError
 
 KINDS = {
@@ -55,6 +56,29 @@ class Refused(Exception):
         self.reason = reason
 
 
+class Notes(list[str]):
+    """What was decided about one file where it could be read in several ways; a sentence each.
+
+    A file that is read exactly as its format is documented has none. Nothing is printed.
+    on_note: called with each sentence as it is added.
+    """
+
+    MOST = 20
+
+    def __init__(self, on_note: Callable[[str], None] | None = None):
+        super().__init__()
+        self._on_note = on_note
+
+    def add(self, note: str) -> None:
+        """Add a sentence, once; beyond 20 of them the rest are dropped, and a last one says so."""
+        if note in self or len(self) > self.MOST:
+            return
+        note = note if len(self) < self.MOST else "and more of the kind"
+        self.append(note)
+        if self._on_note is not None:
+            self._on_note(note)
+
+
 class BadRecords:
     """Passes the bad records of one file to `on_bad`, or raises DataError where there is none."""
 
@@ -70,6 +94,41 @@ class BadRecords:
                 "fix or remove it, or skip bad records (--on-bad skip)"
             )
         self.on_bad(BadRecord(self.path, place, kind, reason))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file being read.
+
+    bad: called with each bad record.  notes: takes the decisions about the file.
+    category: given to every sketch where it is not None.  name: given to those that have no word.
+    chunk: most sketches at once.
+    """
+
+    bad: BadRecords
+    notes: Notes
+    category: str | None
+    name: str
+    chunk: int
+
+    @property
+    def path(self) -> Path:
+        return self.bad.path
+
+    def category_of_file(self) -> str:
+        """The category of a sketch that has no word."""
+        if self.category is None and not self.path.name.startswith(f"{self.name}."):
+            self.notes.add(f"the file's name stands for the category {self.name!r}")
+        return self.category or self.name
+
+    def category_of(self, word: str | None) -> str:
+        """The category of a record that has this word."""
+        if self.category is not None or word is None:
+            return self.category_of_file()
+        name = canonical(word)
+        if name != word:
+            self.notes.add(f"the word {word!r} is read as {name!r}")
+        return name
 
 
 def wrong_name(name: str) -> str | None:

@@ -1,0 +1,160 @@
+"""The sketch files among files and folders, and what is passed over on the way."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sketchjax.data.sources import categories
+from sketchjax.data.sources.stream import head_of
+from sketchjax.data.sources.table import has_drawings
+from sketchjax.errors import DataError
+
+EXTENSIONS = tuple(
+    name + packed
+    for name in categories.EXTENSIONS
+    for packed in ("", ".gz")
+    if name + packed != ".npz.gz"
+)
+_LOOK_AT = 64 << 10  # bytes of a file whose extension does not say that it holds drawings
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in files and folders.
+
+    paths: the sketch files, sorted, each real file once.
+    passed_over: the other files of the folders, sorted, except hidden ones.
+    repeated: other names (links) of files that are among the paths.
+    """
+
+    paths: list[Path]
+    passed_over: list[Path] = field(default_factory=list)
+    repeated: list[Path] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """What was passed over, in words: "passed over: 2 .csv, 1 .svg"."""
+        notes = []
+        if self.passed_over:
+            counts = Counter(map(_ending, self.passed_over))
+            listed = ", ".join(f"{count} {ending}" for ending, count in sorted(counts.items()))
+            notes.append(f"passed over: {listed}")
+        if self.repeated:
+            notes.append(f"read once: {len(self.repeated)} other names of files that are read")
+        return notes
+
+
+def find(sources: Iterable[Path | str]) -> list[Path]:
+    """The sketch files that `survey` finds; raises what it raises."""
+    return survey(sources).paths
+
+
+def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey:
+    """All sketch files: those named, and those in folders at any depth, through links as well.
+
+    A real folder and a real file count once, however many links lead there. A .json, .jsonl or .csv
+    in a folder counts where it holds drawings.
+    sources: files and folders.  skip: a folder that is not looked into.
+    Raises DataError where a source does not exist, a named file's extension is not a known one, a
+    folder cannot be read, a name is not UTF-8, or nothing is found.
+    """
+    named, others = [], []
+    seen = set() if skip is None or not skip.exists() else {_identity(skip)}
+    sources = [Path(source) for source in sources]
+    for source in sources:
+        if source.is_dir():
+            for path in _files(source, seen):
+                (named if _holds_drawings(path) else others).append(path)
+        elif not source.exists():
+            raise DataError(f"{source} does not exist; name a sketch file or a folder of them")
+        elif not _known(source):
+            raise DataError(f"{source}: unknown format; known are {', '.join(EXTENSIONS)}")
+        else:
+            named.append(source)
+    paths, repeated = _once(named)
+    for path in paths:
+        if not _is_text(str(path)):  # the manifest keeps the names
+            raise DataError(f"{str(path)!r}: the file's name is not UTF-8; rename it")
+    found = Survey(paths, sorted(set(others)), repeated)
+    if not paths:
+        where = ", ".join(map(str, sources)) or "no folder or file at all"
+        passed = "".join(f" ({note})" for note in found.notes())
+        raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}{passed}")
+    return found
+
+
+def _files(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """The files of a folder that are not hidden; of folders not in `seen`, to which they go.
+
+    Links come last, so that a file is found under its own name where it has one here.
+    """
+    folders, links = [root], []
+    while folders or links:
+        folder = folders.pop() if folders else links.pop()
+        try:
+            if _identity(folder) in seen:
+                continue
+            seen.add(_identity(folder))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise DataError(f"cannot read the folder {folder}: {error.strerror}") from None
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                (links if entry.is_symlink() else folders).append(Path(entry.path))
+            else:
+                yield Path(entry.path)
+
+
+def _once(named: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """The paths without other names of the same file; and those names."""
+    chosen: dict[tuple[int, int], Path] = {}
+    repeated = set()
+    # A file's own name goes before a link to it.
+    for path in sorted(set(named), key=lambda path: (path.is_symlink(), path)):
+        first = chosen.setdefault(_identity(path), path)
+        if first != path:
+            repeated.add(path)
+    return sorted(chosen.values()), sorted(repeated)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _known(path: Path) -> bool:
+    return path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
+
+
+def _holds_drawings(path: Path) -> bool:
+    """Whether a file of a folder is one of sketches, by its name and, where need be, content."""
+    if not _known(path) or not path.is_file():
+        return False
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".csv"):
+        return has_drawings(head_of(path, _LOOK_AT))
+    if name.endswith((".json", ".jsonl")):
+        head = head_of(path, _LOOK_AT).lstrip(b"\xef\xbb\xbf \t\r\n")
+        return head.startswith(b"{") and b'"drawing"' in head
+    return True
+
+
+def _ending(path: Path) -> str:
+    if not path.exists():
+        return "broken link"
+    suffixes = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
+    return "".join(suffixes).lower() or "without extension"
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name of the file system is text: Python stores other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,355 @@
+"""Drawings in JSON as users bring them. Oracle: the same drawing in Google's own form."""
+
+import csv
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from sketchjax.data import sources
+from sketchjax.data.sources.categories import all_categories
+from sketchjax.errors import DataError
+
+DRAWING = [[[68, 32, 130, 60], [253, 230, 241, 194]], [[107, 48, 249, 14], [199, 221, 1, 228]]]
+CAT = {"word": "cat", "key_id": "5201136883597312", "recognized": True}
+
+
+def written(path, drawings, **fields):
+    """An ndjson file of drawings, each with a key_id."""
+    lines = (
+        json.dumps({"word": "cat", "key_id": str(key), "drawing": drawing} | fields)
+        for key, drawing in enumerate(drawings)
+    )
+    path.write_text("\n".join(lines))
+    return path
+
+
+def read(path, **options):
+    """Every sketch's strokes [[x...], [y...]], and the notes."""
+    reading = sources.read(path, **options)
+    found = []
+    for part in reading:
+        for index in range(len(part)):
+            points = part.points_of(index)
+            strokes = np.split(points[:, :2], np.flatnonzero(points[:, 2]) + 1)[:-1]
+            found.append([stroke.T.tolist() for stroke in strokes])
+    return found, reading.notes
+
+
+def pairs(drawing):
+    """The strokes as lists of points."""
+    return [list(map(list, zip(*stroke, strict=True))) for stroke in drawing]
+
+
+# --- forms that have one meaning ---
+
+FORMS = {
+    "JSON text": json.dumps(DRAWING),
+    "lists x and y": {"x": [x for x, _ in DRAWING], "y": [y for _, y in DRAWING]},
+    "strokes with x and y": [{"x": x, "y": y} for x, y in DRAWING],
+    "points with x and y": [[{"x": x, "y": y} for x, y in stroke] for stroke in pairs(DRAWING)],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_with_one_meaning_are_read(tmp_path, form):
+    path = written(tmp_path / "cat.ndjson", [FORMS[form], FORMS[form]])
+    assert read(path) == ([DRAWING, DRAWING], [f"drawings are given as {form}"])
+    path = written(tmp_path / "cat.ndjson", [DRAWING, FORMS[form]])
+    assert read(path)[0] == [DRAWING, DRAWING]
+
+
+def test_times_of_objects_make_a_drawing_raw(tmp_path):
+    raw = [[[100.5, 610.5], [300, 300], [0, 40]]]
+    as_objects = [{"x": x, "y": y, "t": t} for x, y, t in raw]
+    as_points = [[{"x": x, "y": y, "time": t} for x, y, t in zip(*raw[0], strict=True)]]
+    as_lists = {"x": [raw[0][0]], "y": [raw[0][1]], "t": [raw[0][2]]}
+    for drawing in (raw, as_objects, as_points, as_lists):
+        found, _ = read(written(tmp_path / "cat.ndjson", [drawing]))
+        assert found == [[[[0, 255], [0, 0]]]]
+
+
+def test_further_lists_of_a_stroke_are_ignored(tmp_path):
+    rng = np.random.default_rng(0)
+    three, five = [], []
+    for _ in range(4):
+        lengths = rng.integers(5, 9, 2)
+        raw = [
+            [*rng.integers(0, 900, (2, length)).tolist(), list(range(length))] for length in lengths
+        ]
+        three.append(raw)
+        five.append([[*stroke, [0.5] * len(stroke[0]), [1] * len(stroke[0])] for stroke in raw])
+    wanted, _ = read(written(tmp_path / "cat.ndjson", three))
+    found, notes = read(written(tmp_path / "dog.ndjson", five))
+    assert found == wanted
+    assert notes == ["strokes have 5 lists: x, y, times, and others that are ignored"]
+
+
+def test_class_numbers_of_hugging_face(tmp_path):
+    numbers = [0, 63, 344]
+    lines = [
+        CAT | {"word": n, "key_id": str(n), "drawing": FORMS["lists x and y"]} for n in numbers
+    ]
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    (part,) = sources.read(path)
+    assert part.categories == ["aircraft carrier", "castle", "zigzag"]
+    for word in (345, -1, 1.5, True):
+        with pytest.raises(DataError, match="the field 'word' is"):
+            read(written(path, [FORMS["lists x and y"]], word=word))
+    with pytest.raises(DataError, match="a class number: write the category's name"):
+        read(written(path, [DRAWING], word=63))
+
+
+@pytest.mark.parametrize(
+    "drawing, message",
+    [
+        ([[68, 253, 0], [32, 230, 1]], r"stroke 1 .*rows of numbers .* are read from \.npz"),
+        ({"paths": []}, "the drawing is an object of 'paths'"),
+        ("M0 0L10 10", "the drawing is text, not a list of strokes"),
+        ('"[]"', "the drawing is text"),
+        ([[{"x": 1, "y": 2}, {"x": 3}]], "a point is an object of 'x', without x and y"),
+        ([[{"x": 1, "y": 2, "t": 0}, {"x": 3, "y": 4}]], "some points have a time"),
+        ({"x": [[1, 2]], "y": [[3], [4]]}, "unequal numbers of strokes"),
+        ([{"x": [1, 2], "y": [3]}], "2 x and 1 y"),
+    ],
+)
+def test_other_forms_are_named(tmp_path, drawing, message):
+    with pytest.raises(DataError, match=message):
+        read(written(tmp_path / "cat.ndjson", [DRAWING, drawing]))
+
+
+# --- axes or points ---
+
+
+def of_lengths(*lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, 256, (2, length)).tolist() for length in lengths]
+
+
+POINTS = {
+    "two, three and four": [of_lengths(2), of_lengths(3), of_lengths(4)],
+    "in one drawing": [of_lengths(2, 7, 2, 3)],
+    "one stroke": [of_lengths(9)],
+    "three points only": [of_lengths(3)],
+    "a point": [of_lengths(1)],
+    "fractions": [[[[0, 10.5, 3.25, 8], [0, 3.2, 4, 4]], [[1, 2], [3, 4]]]],
+}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_lists_of_points_are_refused_as_a_whole(tmp_path, name):
+    path = written(tmp_path / "cat.ndjson", map(pairs, POINTS[name]))
+    for on_bad in (None, lambda record: None):
+        with pytest.raises(DataError, match=r"lists of points.*expected \[\[x, \.\.\.\], \[y"):
+            list(sources.read(path, on_bad=on_bad))
+    text = [json.dumps(pairs(drawing)) for drawing in POINTS[name]]
+    with pytest.raises(DataError, match="lists of points"):
+        read(written(path, text))
+
+
+def test_points_with_a_time_each_are_refused(tmp_path):
+    timed = [[[5, 6, 0], [7, 8, 16], [9, 1, 33], [2, 2, 50]], [[1, 1, 90], [2, 3, 110]]]
+    with pytest.raises(DataError, match="lists of points of 3 numbers"):
+        read(written(tmp_path / "cat.ndjson", [timed]))
+
+
+def test_two_layouts_in_one_file_are_refused(tmp_path):
+    axes = [of_lengths(6, 9, 2, seed=seed) for seed in range(5)]
+    points = [pairs(of_lengths(2, 2, 6, seed=seed)) for seed in range(5)]
+    with pytest.raises(DataError, match=r"of the first 30 strokes are lists of \[x, y\] points"):
+        read(written(tmp_path / "cat.ndjson", [*axes, *points]))
+
+
+def test_a_stray_list_of_points_is_a_bad_record(tmp_path):
+    path = written(tmp_path / "cat.ndjson", [DRAWING, pairs(of_lengths(5)), DRAWING])
+    bad = []
+    reading = sources.read(path, on_bad=bad.append)
+    assert [part.places.tolist() for part in reading] == [[1, 3]]
+    assert bad[0].reason == "stroke 1 is a list of [x, y] points; expected [[x, ...], [y, ...]]"
+
+
+def test_axes_of_any_length_are_read(tmp_path):
+    for lengths in ([2], [2, 2, 2], [3], [1, 1], [1, 2, 3, 4, 5], [4, 4]):
+        drawing = of_lengths(*lengths)
+        assert read(written(tmp_path / "cat.ndjson", [drawing, drawing]))[0] == [drawing] * 2
+    two = [[[10, 20], [30, 40]]]
+    found, notes = read(written(tmp_path / "cat.ndjson", [two]))
+    assert found == [two]
+    assert notes[0] == "every stroke has two points: read as [[x, x], [y, y]]"
+
+
+@pytest.mark.parametrize("start", [0, 1_488_366_345_000])
+def test_raw_strokes_of_two_points_are_known_by_their_times(tmp_path, start):
+    raw = [[[100, 610], [300, 300], [start, start + 40]]]
+    assert read(written(tmp_path / "cat.ndjson", [raw]))[0] == [[[[0, 255], [0, 0]]]]
+
+
+# --- the unit ---
+
+
+def normalized(drawing, unit):
+    return [[[value * unit for value in axis] for axis in stroke] for stroke in drawing]
+
+
+@pytest.mark.parametrize("unit", [1 / 255, 0.5, 4.1, 1000.25])
+def test_every_drawing_of_a_file_with_fractions_is_scaled(tmp_path, unit):
+    """Also one whose numbers happen to be whole."""
+    made = [[[[0, 255, 17], [9, 0, 255]]] for _ in range(30)] + [[[[0, 255], [255, 0]]]]
+    drawings = [normalized(drawing, unit) for drawing in made]
+    found, notes = read(written(tmp_path / "cat.ndjson", drawings))
+    for ours, theirs in zip(found, made, strict=True):
+        assert [stroke[0][0] for stroke in ours] == [stroke[0][0] for stroke in theirs]
+        assert max(max(axis) for stroke in ours for axis in stroke) == 255
+    assert any("in units of their own" in note for note in notes)
+
+
+def test_corners_of_the_unit_square_are_not_points_next_to_each_other(tmp_path):
+    corners = [[[0.0, 1.0], [0.0, 1.0]]]
+    path = written(tmp_path / "cat.ndjson", [corners, [[[0.0, 0.5], [1.0, 0.0]]]])
+    found, _ = read(path)
+    assert found[0] == [[[0, 255], [0, 255]]]
+    assert read(written(path, [corners]))[0] == [[[[0, 255], [0, 255]]]]
+
+
+def test_whole_numbers_on_a_canvas_are_scaled(tmp_path):
+    canvas = [[[[0, 400], [3, 300]]], [[[10, 20], [30, 30]]], [[[0, 390], [1, 200]]]]
+    found, notes = read(written(tmp_path / "cat.ndjson", canvas))
+    assert [max(map(max, drawing[0])) for drawing in found] == [255, 255, 255]
+    assert found[1] == [[[0, 255], [0, 0]]]
+    assert "coordinates from 0 to 400 are in units of their own" in notes[-1]
+
+
+def test_a_stray_coordinate_is_a_bad_record(tmp_path):
+    square = [[[0, 255, 9], [0, 3, 7]]]
+    drawings = [square] * 20 + [[[[0, 256, 9], [0, 3, 7]]]]
+    bad = []
+    sketches = list(sources.read(written(tmp_path / "a.ndjson", drawings), on_bad=bad.append))
+    assert len(sketches[0]) == 20
+    assert [record.kind for record in bad] == ["range"]
+
+
+def test_a_stray_fraction_decides_nothing(tmp_path):
+    square = [[[0, 255, 9], [0, 3, 7]], [[5], [6]]]
+    drawings = [square] * 20 + [[[[0, 10.5], [0, 0]]]]
+    found, notes = read(written(tmp_path / "a.ndjson", drawings))
+    assert found == [square] * 20 + [[[[0, 255], [0, 0]]]]
+    assert "1 of the first 21 drawings have fractions" in notes[0]
+
+
+def test_small_whole_numbers_stay_and_are_noted(tmp_path):
+    small = [[[0, 28, 3], [9, 2, 5]]]
+    found, notes = read(written(tmp_path / "a.ndjson", [small] * 3))
+    assert found == [small] * 3
+    assert notes == ["drawings of at most 28 of 255 units are read as they are"]
+
+
+def test_an_ordinary_file_has_no_notes(tmp_path, real_data):
+    for folder in ("quickdraw", "quickdraw-raw"):
+        for path in sorted((real_data / folder).glob("*.ndjson.gz"))[::40]:
+            reading = sources.read(path)
+            assert sum(map(len, reading)) > 0
+            assert reading.notes == [], path
+
+
+def test_notes_are_reported_as_they_are_made(tmp_path):
+    heard = []
+    path = written(tmp_path / "cat.ndjson", [json.dumps(DRAWING)])
+    reading = sources.read(path, on_note=heard.append)
+    assert heard == reading.notes == []
+    list(reading)
+    assert heard == reading.notes == ["drawings are given as JSON text"]
+
+
+# --- key_ids ---
+
+
+def test_key_ids_that_are_text_are_hashed(tmp_path):
+    keys = ["0f8fad5b-d9cb-469f-a165-70867728950e", "0x1f", "-5", str(2**64), "12e45"]
+    path = tmp_path / "cat.ndjson"
+    path.write_text(
+        "\n".join(json.dumps(CAT | {"key_id": key, "drawing": DRAWING}) for key in keys)
+    )
+    reading = sources.read(path)
+    (part,) = reading
+    assert len({*part.key_ids.tolist()}) == len(keys)
+    assert reading.notes == ["key_ids that are not numbers of 64 bits are hashed"]
+    (again,) = sources.read(path)
+    np.testing.assert_array_equal(part.key_ids, again.key_ids)
+
+
+# --- tables ---
+
+
+def table(path, rows, names=("countrycode", "drawing", "key_id", "recognized", "word")):
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", newline="") as file:
+        csv.writer(file).writerows([names, *rows])
+    return path
+
+
+@pytest.mark.parametrize("name", ["train.csv", "train.csv.gz"])
+def test_kaggles_table_is_read_as_its_drawings(tmp_path, name):
+    rows = [
+        ("US", json.dumps(DRAWING), 5000000000000001, True, "bird"),
+        ("DE", json.dumps(DRAWING[:1]), 5000000000000002, False, "hot_dog"),
+    ]
+    reading = sources.read(table(tmp_path / name, rows))
+    (part,) = reading
+    assert part.categories == ["bird", "hot dog"]
+    assert part.key_ids.tolist() == [5000000000000001, 5000000000000002]
+    assert part.recognized.tolist() == [1, 0]
+    assert part.places.tolist() == [2, 3]
+    assert read(tmp_path / name)[0] == [DRAWING, DRAWING[:1]]
+
+
+def test_a_table_without_words_is_of_its_files_category(tmp_path):
+    path = table(tmp_path / "owl.csv", [(json.dumps(DRAWING),)], names=("drawing",))
+    (part,) = sources.read(path)
+    assert part.categories == ["owl"]
+    assert part.recognized.tolist() == [-1]
+
+
+def test_bad_rows_of_a_table(tmp_path):
+    good = ("US", json.dumps(DRAWING), "1", "True", "cat")
+    rows = [good, ("US", "", "2", "", "cat"), ("US",), (*good[:3], "maybe", "cat")]
+    rows += [("US", json.dumps(DRAWING), "5e+15", "", "cat"), good]
+    path = table(tmp_path / "cat.csv", rows)
+    bad = []
+    (part,) = sources.read(path, on_bad=bad.append)
+    assert part.places.tolist() == [2, 7]
+    assert [(record.place, record.reason[:30]) for record in bad] == [
+        (3, "the field 'drawing' is missing"),
+        (4, "the row has 1 fields, the firs"),
+        (5, "the field 'recognized' is 'may"),
+        (6, "key_id is '5e+15', not a whole"),
+    ]
+    with pytest.raises(DataError, match=r"cat\.csv, line 3: "):
+        list(sources.read(path))
+    path.write_text("key_id,split\n1,train\n")
+    with pytest.raises(DataError, match="no column 'drawing'"):
+        list(sources.read(path))
+
+
+def test_an_array_of_records_is_refused_with_a_remedy(tmp_path):
+    path = tmp_path / "cat.json"
+    path.write_text(json.dumps([CAT | {"drawing": DRAWING}]))
+    with pytest.raises(DataError, match="one object per line"):
+        list(sources.read(path))
+    path.write_text(json.dumps(CAT | {"drawing": DRAWING}))
+    assert read(path)[0] == [DRAWING]
+
+
+def test_a_long_field_next_to_the_drawing_is_skipped(tmp_path):
+    path = written(tmp_path / "cat.ndjson", [DRAWING], image="A" * 15_000_000)
+    assert read(path)[0] == [DRAWING]
+    path = written(tmp_path / "cat.ndjson", [DRAWING], image="A" * 17_000_000)
+    with pytest.raises(DataError, match="longer than 16,777,216 bytes"):
+        read(path)
+
+
+def test_all_categories_are_read_by_their_names(tmp_path):
+    lines = [CAT | {"word": name, "drawing": DRAWING} for name in all_categories()]
+    (tmp_path / "all.ndjson").write_text("\n".join(map(json.dumps, lines)))
+    (part,) = sources.read(tmp_path / "all.ndjson")
+    assert part.categories == all_categories()

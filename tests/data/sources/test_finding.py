@@ -1,0 +1,121 @@
+"""Sketch files in folders, and what is passed over. Oracle: trees made by hand."""
+
+import json
+import os
+
+import pytest
+
+from sketchjax.data.sources import find, survey
+from sketchjax.errors import DataError
+
+LINE = json.dumps({"word": "dog", "key_id": "1", "drawing": [[[0, 255], [3, 4]]]}) + "\n"
+TABLE = 'key_id,drawing,word\n1,"[[[0, 255], [3, 4]]]",bird\n'
+
+
+def made(folder, files):
+    """Write files by their names and contents; returns the folder."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def names(paths, folder):
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def test_what_a_folder_holds_besides_sketches_is_reported(tmp_path):
+    made(
+        tmp_path,
+        {
+            "cat.ndjson": LINE,
+            "dog.jsonl": LINE,
+            "owl.json": LINE,
+            "bird.csv": TABLE,
+            "manifest.json": '{"version": 1}',
+            "list.json": f"[{LINE}]",
+            "metrics.jsonl": '{"loss": 1}\n',
+            "splits.csv": "key_id,split\n1,train\n",
+            "1.svg": "<svg/>",
+            "clock.npy": "\x93NUMPY",
+            "sub/2.SVG": "<svg/>",
+            "sub/bee.ndjson.part": LINE,
+            "sub/notes.txt.gz": "",
+            "README": "",
+            ".DS_Store": "",
+            ".hidden/ant.ndjson": LINE,
+        },
+    )
+    found = survey([tmp_path])
+    assert names(found.paths, tmp_path) == ["bird.csv", "cat.ndjson", "dog.jsonl", "owl.json"]
+    assert found.notes() == [
+        "passed over: 1 .csv, 2 .json, 1 .jsonl, 1 .npy, 1 .part, 2 .svg, 1 .txt.gz, "
+        "1 without extension"
+    ]
+    assert "sub/2.SVG" in names(found.passed_over, tmp_path)
+    assert find([tmp_path]) == found.paths
+
+
+def test_a_folder_of_other_files_names_them(tmp_path):
+    made(tmp_path, {"1.svg": "<svg/>", "2.svg": "<svg/>"})
+    with pytest.raises(DataError, match=r"no sketch files.*passed over: 2 \.svg"):
+        survey([tmp_path])
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    made(tmp_path, {"data/dog.ndjson": LINE, "elsewhere/deep/cat.ndjson": LINE})
+    (tmp_path / "data" / "cats").symlink_to("../elsewhere")
+    found = survey([tmp_path / "data"])
+    assert names(found.paths, tmp_path) == ["data/cats/deep/cat.ndjson", "data/dog.ndjson"]
+    assert found.notes() == []
+
+
+def test_each_real_folder_and_file_counts_once(tmp_path):
+    made(tmp_path, {"data/a/cat.ndjson": LINE, "data/b/dog.ndjson": LINE})
+    (tmp_path / "data" / "again").symlink_to("a")
+    (tmp_path / "data" / "b" / "up").symlink_to("..")
+    (tmp_path / "data" / "b" / "kitten.ndjson").symlink_to("../a/cat.ndjson")
+    os.link(tmp_path / "data" / "b" / "dog.ndjson", tmp_path / "data" / "b" / "puppy.ndjson")
+    (tmp_path / "outer").symlink_to("data")
+    for sources in (["data"], ["data", "outer"], ["data", "data/again", "data/a/cat.ndjson"]):
+        found = survey([tmp_path / source for source in sources])
+        assert names(found.paths, tmp_path) == ["data/a/cat.ndjson", "data/b/dog.ndjson"]
+        assert names(found.repeated, tmp_path)[-2:] == [
+            "data/b/kitten.ndjson",
+            "data/b/puppy.ndjson",
+        ]
+        assert found.notes() == ["read once: 2 other names of files that are read"]
+
+
+def test_broken_links_are_reported(tmp_path):
+    made(tmp_path, {"cat.ndjson": LINE})
+    (tmp_path / "dog.ndjson").symlink_to("nowhere")
+    found = survey([tmp_path])
+    assert found.notes() == ["passed over: 1 broken link"]
+
+
+def test_a_folder_to_skip_is_not_looked_into(tmp_path):
+    made(tmp_path, {"cat.ndjson": LINE, "out/train.arrayrecord": "", "out/dog.ndjson": LINE})
+    (tmp_path / "link").symlink_to("out")
+    found = survey([tmp_path], skip=tmp_path / "out")
+    assert names(found.paths, tmp_path) == ["cat.ndjson"]
+    assert found.notes() == []
+    assert len(survey([tmp_path], skip=tmp_path / "none").paths) == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path):
+    made(tmp_path, {"cat.ndjson": LINE, "closed/dog.ndjson": LINE})
+    (tmp_path / "closed").chmod(0)
+    try:
+        with pytest.raises(DataError, match="cannot read the folder"):
+            survey([tmp_path])
+    finally:
+        (tmp_path / "closed").chmod(0o755)
+
+
+def test_a_named_file_is_taken_whatever_its_content(tmp_path):
+    made(tmp_path, {"metrics.jsonl": '{"loss": 1}\n', "a.svg": ""})
+    assert survey([tmp_path / "metrics.jsonl"]).paths == [tmp_path / "metrics.jsonl"]
+    with pytest.raises(DataError, match=r"a\.svg: unknown format"):
+        survey([tmp_path / "a.svg"])

@@ -1,0 +1,237 @@
+"""Rows of numbers in .npz files as others write them. Oracle: the drawings they were made from."""
+
+import numpy as np
+import pytest
+
+from sketchjax.data import sources
+from sketchjax.errors import DataError
+
+
+def drawings(count, seed=0, points=12, square=255):
+    """Drawings as points i[t 2], aligned and filling the square, and whether a stroke ends."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(count):
+        places = rng.integers(0, square + 1, (points, 2))
+        places[rng.permutation(points)[:2]] = [[0, square], [square, 0]]
+        ends = np.zeros(points, int)
+        ends[[points // 3, points - 1]] = 1
+        made.append((places, ends))
+    return made
+
+
+def from_corner(places, ends):
+    return np.column_stack([np.diff(places, axis=0, prepend=0), ends])
+
+
+def from_first(places, ends):
+    """Without a row for the first point."""
+    return np.column_stack([np.diff(places, axis=0), ends[1:]])
+
+
+def save(path, arrays, **others):
+    array = np.empty(len(arrays), object)
+    array[:] = arrays
+    np.savez(path, train=array, **others)
+    return path
+
+
+def read(path):
+    """Points of every sketch, and the notes."""
+    reading = sources.read(path)
+    found = [part.points_of(i).copy() for part in reading for i in range(len(part))]
+    return found, reading.notes
+
+
+def expected(made):
+    return [np.column_stack([places, ends]).astype(np.uint8) for places, ends in made]
+
+
+def assert_same(found, wanted):
+    assert len(found) == len(wanted)
+    for ours, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+# --- the unit ---
+
+
+@pytest.mark.parametrize("unit", [1, 1 / 255, 1 / 41.7, 105 / 255, 1000 / 255, 1e-6, 1e6])
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_the_unit_of_the_offsets_does_not_matter(tmp_path, unit, kind):
+    made = drawings(9)
+    rows = [from_corner(*one).astype(kind) * np.array([unit, unit, 1], kind) for one in made]
+    found, notes = read(save(tmp_path / "cat.npz", rows))
+    assert_same(found, expected(made))
+    assert any(f"to {255 * unit:.4g} are each scaled to 255" in note for note in notes)
+
+
+@pytest.mark.parametrize("square", [28, 105, 109, 200, 400, 1000])
+def test_whole_numbers_on_another_canvas_are_scaled(tmp_path, square):
+    made = drawings(9, square=square)
+    found, _ = read(
+        save(tmp_path / "cat.npz", [from_corner(*one).astype(np.int16) for one in made])
+    )
+    scaled = [(np.rint(places * 255 / square).astype(int), ends) for places, ends in made]
+    assert_same(found, expected(scaled))
+
+
+def test_sketches_of_different_sizes_fill_the_square_each(tmp_path):
+    rows = [
+        np.array([[0, 0, 0], [10, -2, 0], [-10, 4, 1]]) * [size, size, 1] for size in (1, 20, 900)
+    ]
+    found, _ = read(save(tmp_path / "cat.npz", rows))
+    assert [points[:, :2].max() for points in found] == [255, 255, 255]
+    assert_same(found[1:], [found[0]] * 2)
+
+
+def test_a_dot_stays_at_the_corner(tmp_path):
+    found, _ = read(save(tmp_path / "cat.npz", [np.array([[0, 0, 1]]), np.array([[0.5, 0, 1]])]))
+    assert found[0].tolist() == [[0, 0, 1]]
+
+
+def test_our_own_files_come_back_as_they_were(tmp_path):
+    rows = [np.array([[0, 0, 0], [3, 4, 1]])]
+    small = next(sources.read(save(tmp_path / "a.npz", rows)))
+    small.points[:, :2] = [[0, 0], [3, 4]]
+    sources.write_stroke3(tmp_path / "b.npz", small)
+    found, notes = read(tmp_path / "b.npz")
+    assert [points.tolist() for points in found] == [[[0, 0, 0], [3, 4, 1]]]
+    assert notes == []
+    assert np.load(tmp_path / "b.npz", allow_pickle=True)["train"][0].tolist() == rows[0].tolist()
+
+
+# --- the first row ---
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("unit", [1, 1 / 3, 0.7])
+def test_the_first_row_from_the_corner_survives_rounding(tmp_path, kind, unit):
+    made = drawings(20)
+    if kind is np.int16:
+        unit = 1
+    rows = [(from_corner(*one) * [unit, unit, 1]).astype(kind) for one in made]
+    found, notes = read(save(tmp_path / "cat.npz", rows))
+    assert_same(found, expected(made))
+    assert "the first row is read as the first point: 20 of 20" in notes[0]
+
+
+def test_a_stray_sketch_decides_nothing(tmp_path):
+    made = drawings(20)
+    rows = [from_corner(*one) for one in made]
+    rows[7][0, 0] -= rows[7][:, 0].cumsum().min() + 1  # one pixel off the canvas
+    found, _ = read(save(tmp_path / "cat.npz", rows))
+    assert {len(points) for points in found} == {12}
+    assert_same(found[:7] + found[8:], expected(made[:7] + made[8:]))
+
+
+def test_the_first_row_from_the_first_point(tmp_path):
+    made = drawings(20)
+    rows = [from_first(*one) for one in made]
+    found, notes = read(save(tmp_path / "cat.npz", rows))
+    assert_same(found, expected(made))
+    assert "read as a step from a first point that has no row" in notes[0]
+
+
+def test_first_rows_of_zeros_need_no_decision(tmp_path):
+    made = drawings(5)
+    rows = [from_corner(places - places[0], ends) for places, ends in made]
+    found, notes = read(save(tmp_path / "cat.npz", rows))
+    assert_same(found, expected(made))
+    assert not any("first row" in note for note in notes)
+
+
+# --- the pen ---
+
+
+def test_a_pen_column_of_the_opposite_meaning_is_refused(tmp_path):
+    made = drawings(5)
+    inverted = [np.column_stack([*from_corner(*one).T[:2], 1 - one[1]]) for one in made]
+    with pytest.raises(DataError, match=r"cat\.npz: \d+% of the rows end a stroke.*opposite"):
+        read(save(tmp_path / "cat.npz", inverted))
+    five = [to_five(from_corner(*one), 20)[:, :3] for one in made]  # cut to three columns
+    with pytest.raises(DataError, match="opposite meaning"):
+        read(save(tmp_path / "cat.npz", five))
+
+
+def test_dots_are_no_opposite_meaning(tmp_path):
+    dots = np.array([[0, 0, 1], [9, -9, 1], [3, 20, 1], [-5, 2, 1]])
+    found, _ = read(save(tmp_path / "rain.npz", [dots] * 3))
+    assert [points[:, 2].tolist() for points in found] == [[1, 1, 1, 1]] * 3
+
+
+def test_points_in_place_of_offsets_are_refused(tmp_path):
+    rows = [np.column_stack([places, ends]) for places, ends in drawings(5)]
+    with pytest.raises(DataError, match="no offset is negative"):
+        read(save(tmp_path / "cat.npz", rows))
+
+
+# --- other rows ---
+
+
+def to_five(rows, length):
+    """stroke-5 as sketch-rnn pads it."""
+    five = np.zeros((length, 5))
+    five[: len(rows), :2] = rows[:, :2]
+    five[: len(rows), 3] = rows[:, 2]
+    five[: len(rows), 2] = 1 - rows[:, 2]
+    five[len(rows) :, 4] = 1
+    return five
+
+
+@pytest.mark.parametrize("length", [12, 13, 40])
+@pytest.mark.parametrize("start", [from_corner, from_first])
+def test_stroke5(tmp_path, length, start):
+    made = drawings(20)
+    rows = [to_five(start(*one), length) for one in made]
+    path = tmp_path / "cat.npz"
+    for arrays in (rows, np.stack(rows).astype(np.float32)):
+        np.savez(path, valid=arrays) if isinstance(arrays, np.ndarray) else save(path, arrays)
+        found, notes = read(path)
+        assert_same(found, expected(made))
+        assert notes[0] == "rows of 5 are read as stroke-5"
+
+
+def test_quickdraw_414k(tmp_path):
+    made = drawings(20)
+    rows = np.full((20, 100, 4), -1.0)
+    for row, (places, ends) in zip(rows, made, strict=True):
+        row[:12] = np.column_stack([places, 1 - ends, ends])
+    np.savez(tmp_path / "cat.npz", train=rows)
+    found, notes = read(tmp_path / "cat.npz")
+    assert_same(found, expected(made))
+    assert "QuickDraw-414k" in notes[0]
+    rows[:, :12, 2:] = 1 - rows[:, :12, 2:]
+    np.savez(tmp_path / "cat.npz", train=rows)
+    with pytest.raises(DataError, match="opposite meaning"):
+        read(tmp_path / "cat.npz")
+
+
+def test_rows_that_go_on_after_the_end_are_bad(tmp_path):
+    good = to_five(from_corner(*drawings(1)[0]), 20)
+    after, two, other = good.copy(), good.copy(), good[:, :3]
+    after[15, 2:] = [1, 0, 0]
+    two[2, 2:] = [1, 1, 0]
+    bad = []
+    path = save(tmp_path / "cat.npz", [good, after, two, other, good])
+    assert sum(map(len, sources.read(path, on_bad=bad.append))) == 2
+    assert [(record.place, record.kind) for record in bad] == [
+        (1, "unreadable"),
+        (2, "unreadable"),
+        (3, "unreadable"),
+    ]
+
+
+def test_padding_of_zeros_is_no_point(tmp_path):
+    made = drawings(4)
+    rows = np.zeros((4, 30, 3), np.int16)
+    for row, one in zip(rows, made, strict=True):
+        row[:12] = from_corner(*one)
+    np.savez(tmp_path / "cat.npz", train=rows)
+    assert_same(read(tmp_path / "cat.npz")[0], expected(made))
+
+
+def test_other_arrays_are_named(tmp_path):
+    np.savez(tmp_path / "cat.npz", x_train=np.zeros((2, 3, 3)), labels=np.zeros(2))
+    with pytest.raises(DataError, match=r"no array train, valid or test.*'x_train', 'labels'"):
+        read(tmp_path / "cat.npz")
