@@ -101,7 +101,7 @@ def test_without_the_row_the_config_is_refused(document):
     config = tiny_config()
     exec(steps(document)["The config"][1], vars(configs) | {"config": config})
     with pytest.raises(
-        ConfigError, match="is no loss; there are|kind='stroke_transformer'; choose"
+        ConfigError, match=r"is no loss; there are|kind='stroke_transformer'; choose"
     ):
         validate(config)
 

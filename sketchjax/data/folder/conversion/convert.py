@@ -15,7 +15,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +103,8 @@ def convert(
         tuple(sorted(set(unseen))),
         skip,
     )
-    paths, strangers = _find(sources, out, skip)
+    found, strangers = _find(sources, out, skip)
+    paths = found.paths
     names = _names([*paths, *strangers])
     settings = _settings(selection, filters, on_bad)
     files = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
@@ -116,9 +119,21 @@ def convert(
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
         bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
         decided = decisions(pieces, plan)
-        manifest = summarize(plan, packed, settings, files, bad, bad_listed, decided)
+        passed_over = Counter(path.suffix.lower() or path.name for path in found.passed_over)
+        manifest = summarize(
+            plan,
+            packed,
+            settings,
+            files,
+            bad,
+            bad_listed,
+            decided,
+            dict(sorted(passed_over.items())),
+        )
         remove_stale(out, manifest)
         manifest.save(out)
+    for text in found.notes():
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     for name, texts in manifest.decisions.items():
         for text in texts:
             console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
@@ -141,16 +156,20 @@ def _check(shards, on_bad, minimum, maximum, processes) -> None:
         raise ConfigError(problems)
 
 
-def _find(sources: Iterable[str | Path], out: Path, skip: bool) -> tuple[list[Path], list[Path]]:
+def _find(
+    sources: Iterable[str | Path], out: Path, skip: bool
+) -> tuple[formats.Survey, list[Path]]:
     """The sketch files among the sources and, with `skip`, named files of no known format."""
     known, strangers = [], []
     for source in map(Path, sources):
         named = source.name.lower().endswith(formats.EXTENSIONS)
         (strangers if skip and source.is_file() and not named else known).append(source)
-    paths = [path for path in formats.find(known) if out.absolute() not in path.absolute().parents]
+    found = formats.survey(known)
+    paths = [path for path in found.paths if out.absolute() not in path.absolute().parents]
     if not paths:
         raise DataError(f"all drawings are in {out}, the folder to write; {NAME_OUT}")
-    return paths, sorted(set(strangers))
+    passed = [path for path in found.passed_over if out.absolute() not in path.absolute().parents]
+    return replace(found, paths=paths, passed_over=passed), sorted(set(strangers))
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

@@ -184,6 +184,7 @@ class _Reader:
         self._bad: Counter[str] = Counter()
         self._bad_listed: list[dict[str, Any]] = []
         self._left_out: Counter[str] = Counter()
+        self._decisions: list[str] = []
 
     def found(self, crc32: int) -> Found:
         """What was found in the whole file."""
@@ -194,13 +195,16 @@ class _Reader:
             bad_listed=self._bad_listed,
             left_out=dict(self._left_out),
             crc32=crc32,
+            decisions=self._decisions,
         )
 
     def read(self) -> Iterator[Sketches]:
         """The file's sketches. Bad records are noted, or raise DataError without `skip`."""
         try:
             on_bad = self._bad_record if self._skip else None
-            yield from formats.read(self._path, on_bad=on_bad, chunk=_CHUNK)
+            yield from formats.read(
+                self._path, on_bad=on_bad, on_note=self._decisions.append, chunk=_CHUNK
+            )
         except DataError as error:
             if not self._skip:
                 raise

@@ -57,6 +57,7 @@ def summarize(
     bad: dict[str, int],
     bad_listed: list[dict],
     decisions: dict[str, list[str]],
+    passed_over: dict[str, int],
 ) -> Manifest:
     """The manifest, from what is known when all shards are written.
 
@@ -66,6 +67,7 @@ def summarize(
     sources: name and bytes of each source file.
     bad, bad_listed: of `bad_records`.
     decisions: of `decisions`.
+    passed_over: by extension, files in the source folders that no reader takes.
     """
     by_category: dict[str, dict[str, int]] = {
         name: dict.fromkeys(SPLITS, 0) for name in plan.categories
@@ -96,6 +98,7 @@ def summarize(
         left_out=plan.left_out,
         dropped=plan.dropped,
         decisions=decisions,
+        passed_over=passed_over,
     )
 
 
