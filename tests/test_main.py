@@ -181,21 +181,21 @@ def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkey
 
     from sketchjax.run.compilation import keep_compiled
 
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     try:
         keep_compiled()
-        folder = Path(jax.config.jax_compilation_cache_dir)
+        folder = Path(jax.config.values["jax_compilation_cache_dir"])
         assert folder.parent == tmp_path / "sketchjax"
         assert folder.is_dir()
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
         jax.config.update("jax_compilation_cache_dir", before)
         keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        assert jax.config.values["jax_compilation_cache_dir"] == before
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
         monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
         keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        assert jax.config.values["jax_compilation_cache_dir"] == before
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
