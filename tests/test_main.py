@@ -1,4 +1,4 @@
-"""The command as a person runs it: its exit codes, what it says, and being killed at any moment."""
+"""The command as a person runs it: exit codes, messages, and being killed at any moment."""
 
 import os
 import signal
@@ -47,9 +47,9 @@ def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, 
             code = finish(process)
         assert code == (75 if number == signal.SIGTERM else -9), output(workdir)
         assert not (workdir / "results.json").exists()
-    told = output(workdir)
-    assert "SIGTERM: stopping at the next safe place" in told
-    assert "run the same command again to go on" in told
+    printed = output(workdir)
+    assert "SIGTERM: stopping at the next safe point" in printed
+    assert "rerun the same command to resume" in printed
     assert finish(start(workdir, environment)) == 0, output(workdir)
     same_weights(workdir, whole, "full")
     results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, whole)]
@@ -94,7 +94,7 @@ def test_a_second_signal_ends_it_at_once(environment, tmp_path):
         code = finish(process)
     finally:
         process.kill()
-    # It may have come to a safe place before the second one.
+    # It may have come to a safe point before the second one.
     assert code in (128 + signal.SIGTERM, 75)
     assert time.monotonic() - began < 30
     assert "Traceback" not in output(workdir)
@@ -175,27 +175,27 @@ def test_each_kind_of_error_has_its_code(environment, tmp_path):
     assert "lower stages.rnn.learning_rate" in output(tmp_path / "finite")
 
 
-def test_no_workdir_no_compilation_folder_of_its_own(environment, tmp_path, monkeypatch):
-    """Where JAX_COMPILATION_CACHE_DIR is not set, compiled code goes to the user's cache."""
+def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkeypatch):
+    """Unless JAX_COMPILATION_CACHE_DIR names another folder."""
     import jax
 
-    from sketchjax import main
+    from sketchjax.run.compilation import keep_compiled
 
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     try:
-        main.keep_compiled()
-        folder = Path(jax.config.jax_compilation_cache_dir)
+        keep_compiled()
+        folder = Path(jax.config.values["jax_compilation_cache_dir"])
         assert folder.parent == tmp_path / "sketchjax"
         assert folder.is_dir()
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
         jax.config.update("jax_compilation_cache_dir", before)
-        main.keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] == before
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
         monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
-        main.keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] == before
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

@@ -52,7 +52,8 @@ def evaluate_model(
     title: of the report.
     task: shows progress; note: gets what was decided, line by line.
 
-    Returns the results, as in OUT/results.json.
+    Returns the results, as in OUT/results.json; unseen and missing: the categories that only the
+    data and only the model have.
     Raises DataError when the folder is damaged, lacks sketches of a split or shares no category
     with the model, when the model has neither codes nor a trained classifier, and when `out` is
     the workdir of a run or a data folder.
@@ -92,7 +93,7 @@ def evaluate_model(
         for split in splits
     }
     measured = _measure(model, manifest, encoded, pairs, precision_at, known)
-    results = _results(model, manifest, measured, pairs, time.monotonic() - started)
+    results = _results(model, folder, manifest, measured, pairs, time.monotonic() - started)
     _leave(out, folder, measured, results, pairs, title or f"{model.card.stage} on {folder}")
     return results
 
@@ -172,19 +173,27 @@ def _measure(
 
 def _results(
     model: Model,
+    folder: Path,
     manifest: Manifest,
     measured: Measured,
     pairs: Sequence[tuple[str, str]],
     seconds: float,
 ) -> dict[str, Any]:
+    unseen = [name for name in manifest.categories if name not in model.categories]
+    missing = [name for name in model.categories if name not in manifest.categories]
     return headline(measured, pairs) | {
         "classes": len(manifest.categories),
-        "unseen": [name for name in manifest.categories if name not in model.categories],
+        "unseen": unseen,
+        "missing": missing,
         "train": None,  # the model file does not say
         "seconds_total": seconds,
         "sketches_per_second": {},
         "after_stages": {},
-        "config": {"model": {"fingerprint": model.fingerprint, "stage": model.card.stage}},
+        # The report lists these.
+        "config": {
+            "model": {"fingerprint": model.fingerprint, "stage": model.card.stage},
+            "data": {"dir": str(folder), "new_to_the_model": unseen, "missing": missing},
+        },
         "versions": versions() | {"model": model.card.versions.get("sketchjax", "")},
         "device": device_name(),
     }

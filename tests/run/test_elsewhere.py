@@ -104,7 +104,8 @@ def test_categories_are_matched_by_name(model, later, tmp_path):
         "1 of the data's categories are new to the model: apple",
         "1 of the model's categories are not in the data: clock",
     ]
-    assert (results["classes"], results["unseen"]) == (4, ["apple"])
+    assert results["classes"] == 4
+    assert (results["unseen"], results["missing"]) == (["apple"], ["clock"])
     assert results["accuracy"] == pytest.approx(share_recognised(model, later, "gallery"))
     assert results["accuracy_query"] == pytest.approx(share_recognised(model, later, "query"))
     codes = {split: Codes.load(tmp_path / "codes" / split) for split in SHARES}
@@ -122,6 +123,7 @@ def test_it_leaves_results_and_a_report(model, later, tmp_path):
     assert tuple(results)[: len(RESULT_KEYS)] == RESULT_KEYS
     page = (tmp_path / "report" / "index.html").read_text()
     assert f"full on {later}" in page
+    assert "new_to_the_model" in page
     assert rebuild(tmp_path).read_text() == page
 
 
