@@ -125,7 +125,7 @@ def _take(read: Callable[[Source], Iterable[Sketches]]) -> None:
     for sketches in read(Source(BadRecords(_PATH, "record", bad.append), notes, None, "cat", 64)):
         _check(sketches)
     for note in notes:
-        assert 0 < len(note) < 500
+        assert 0 < len(note) < 3_000
         note.encode()
     for record in bad:
         assert record.kind in KINDS

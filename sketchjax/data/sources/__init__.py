@@ -86,7 +86,8 @@ def read(
         raise ValueError(f"chunk={chunk}: must be at least 1.")
     path = Path(path)
     notes = Notes(on_note)
-    return Reading(_chunks(path, category, on_bad, notes, chunk), notes)
+    chunks = _chunks(path, category, on_bad, notes, chunk)
+    return Reading(_noted_if_empty(chunks, notes), notes)
 
 
 def _chunks(
@@ -111,11 +112,22 @@ def _chunks(
         yield from readers[form](file, source)
 
 
+def _noted_if_empty(chunks: Iterator[Sketches], notes: Notes) -> Iterator[Sketches]:
+    count = 0
+    for chunk in chunks:
+        count += len(chunk)
+        yield chunk
+    if not count:
+        notes.add("the file holds no sketch that can be used")
+
+
 def _form_of(path: Path) -> str:
     """The format of a file: ndjson, csv, bin or npz. Raises DataError where it is none of them."""
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and not name.endswith(".bin"):
+        raise DataError(f"{path} is UTF-16 text; save it as UTF-8")
     if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(".bin"):
         if path.name.lower().endswith((".gz", ".ndjson", ".jsonl", ".json", ".csv")):
             raise DataError(f"{path} is a zip archive: unpack it, or name it .npz if it is one")

@@ -88,7 +88,11 @@ def fields_of_line(line: bytes) -> Fields:
     """The fields of a line of JSON.  Raises Refused where it is not an object."""
     line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of some Windows tools
     try:
-        return _FIELDS.decode(line)
+        fields = _FIELDS.decode(line)
+        if not bytes(fields.drawing) and len(line) <= _LONGEST_FIELD:
+            names = shown(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
+            raise Refused("unreadable", f"the field 'drawing' is missing; the line is {names}")
+        return fields
     except msgspec.ValidationError:
         raise Refused("unreadable", "the line is not a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -19,6 +19,16 @@ EXTENSIONS = tuple(
     for packed in ("", ".gz")
     if name + packed != ".npz.gz"
 )
+_HINTS = {
+    ".npy": " (pictures are not read; put one category's rows of points into the arrays train, "
+    "valid and test of an .npz)",
+    ".zip": " (unpack it)",
+    ".tar": " (unpack it)",
+    ".tgz": " (unpack it)",
+    ".parquet": " (write it as JSON lines, such as by Dataset.to_json)",
+    ".svg": " (drawings of SVG are not read)",
+    ".txt": " (rename it to .ndjson if it holds one JSON object per line)",
+}
 _LOOK_AT = 64 << 10  # bytes of a file whose extension does not say that it holds drawings
 
 
@@ -28,11 +38,13 @@ class Survey:
 
     paths: the sketch files, sorted, each real file once.
     passed_over: the other files of the folders, sorted, except hidden ones.
+    tables: those of them that are CSVs of drawings.
     repeated: other names (links) of files that are among the paths.
     """
 
     paths: list[Path]
     passed_over: list[Path] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
 
     def notes(self) -> list[str]:
@@ -42,6 +54,9 @@ class Survey:
             counts = Counter(map(_ending, self.passed_over))
             listed = ", ".join(f"{count} {ending}" for ending, count in sorted(counts.items()))
             notes.append(f"passed over: {listed}")
+        if self.tables:
+            count = len(self.tables)
+            notes.append(f"{count} .csv with drawings passed over: name a .csv for it to be read")
         if self.repeated:
             notes.append(f"read once: {len(self.repeated)} other names of files that are read")
         return notes
@@ -55,30 +70,36 @@ def find(sources: Iterable[Path | str]) -> list[Path]:
 def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey:
     """All sketch files: those named, and those in folders at any depth, through links as well.
 
-    A real folder and a real file count once, however many links lead there. A .json, .jsonl or .csv
-    in a folder counts where it holds drawings.
+    A real folder and a real file count once, however many links lead there. A .json or .jsonl in a
+    folder counts where it holds drawings, and a .csv as well where there is nothing else: next to
+    other sketch files a table is more often an index of them.
     sources: files and folders.  skip: a folder that is not looked into.
     Raises DataError where a source does not exist, a named file's extension is not a known one, a
     folder cannot be read, a name is not UTF-8, or nothing is found.
     """
-    named, others = [], []
+    named, others, tables = [], [], []
     seen = set() if skip is None or not skip.exists() else {_identity(skip)}
     sources = [Path(source) for source in sources]
     for source in sources:
         if source.is_dir():
             for path in _files(source, seen):
-                (named if _holds_drawings(path) else others).append(path)
+                kind = others if not _holds_drawings(path) else tables if _is_table(path) else named
+                kind.append(path)
         elif not source.exists():
             raise DataError(f"{source} does not exist; name a sketch file or a folder of them")
         elif not _known(source):
-            raise DataError(f"{source}: unknown format; known are {', '.join(EXTENSIONS)}")
+            hint = _HINTS.get(source.suffix.lower(), "")
+            raise DataError(f"{source}: unknown format{hint}; known are {', '.join(EXTENSIONS)}")
         else:
             named.append(source)
+    if not named:
+        named, tables = tables, []
     paths, repeated = _once(named)
     for path in paths:
         if not _is_text(str(path)):  # the manifest keeps the names
             raise DataError(f"{str(path)!r}: the file's name is not UTF-8; rename it")
-    found = Survey(paths, sorted(set(others)), repeated)
+    passed = {*others, *tables} - {*paths}
+    found = Survey(paths, sorted(passed), sorted(passed.intersection(tables)), repeated)
     if not paths:
         where = ", ".join(map(str, sources)) or "no folder or file at all"
         passed = "".join(f" ({note})" for note in found.notes())
@@ -135,13 +156,16 @@ def _holds_drawings(path: Path) -> bool:
     """Whether a file of a folder is one of sketches, by its name and, where need be, content."""
     if not _known(path) or not path.is_file():
         return False
-    name = path.name.lower().removesuffix(".gz")
-    if name.endswith(".csv"):
+    if _is_table(path):
         return has_drawings(head_of(path, _LOOK_AT))
-    if name.endswith((".json", ".jsonl")):
+    if path.name.lower().removesuffix(".gz").endswith((".json", ".jsonl")):
         head = head_of(path, _LOOK_AT).lstrip(b"\xef\xbb\xbf \t\r\n")
         return head.startswith(b"{") and b'"drawing"' in head
     return True
+
+
+def _is_table(path: Path) -> bool:
+    return path.name.lower().endswith((".csv", ".csv.gz"))
 
 
 def _ending(path: Path) -> str:

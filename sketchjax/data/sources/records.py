@@ -116,15 +116,18 @@ class Source:
         return self.bad.path
 
     def category_of_file(self) -> str:
-        """The category of a sketch that has no word."""
+        """The category of every sketch of a file that has no words."""
         if self.category is None and not self.path.name.startswith(f"{self.name}."):
             self.notes.add(f"the file's name stands for the category {self.name!r}")
         return self.category or self.name
 
     def category_of(self, word: str | None) -> str:
         """The category of a record that has this word."""
-        if self.category is not None or word is None:
-            return self.category_of_file()
+        if self.category is not None:
+            return self.category
+        if word is None:
+            self.notes.add(f"records have no word: the file's name makes them {self.name!r}")
+            return self.name
         name = canonical(word)
         if name != word:
             self.notes.add(f"the word {word!r} is read as {name!r}")

@@ -17,8 +17,11 @@ of the pen column, and where the first offset starts. Both ways are in use:
   first row is as long as a drawn step, and 71 % of the first strokes close better on the origin);
 - from the corner of the canvas, so that the first row is the first point itself.
 
-In the second way hardly a sketch goes left of or above the corner; in the first nearly all do.
-Offsets of zero in the first row mean the same in both ways.
+In the second way hardly a sketch goes left of or above the corner; in the first nearly all do,
+except of categories that are drawn from the upper left to the lower right, such as lines. So one of
+three signs of a canvas must be there as well: the drawings touch its left and upper edge, or go
+left of or above their first point, or the first row is much longer than the others. Offsets of zero
+in the first row mean the same in both ways.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from sketchjax.data.sources.records import MOST_POINTS, Refused
 from sketchjax.errors import DataError
 
 LOOK_AT = 1_000  # sketches that decide for a file
-_TOLERANCE = 1e-3  # of the longer side: what a rounding error or a stray pixel may be
+_TOLERANCE = 0.01  # of the longer side: what a rounding error or a stray pixel may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +148,15 @@ def _places_of(rows: np.ndarray, columns: int, from_corner: bool) -> tuple[np.nd
 
 
 def _check_pen(sketches: Sequence[np.ndarray]) -> None:
-    """Raise DataError where the pen column has the opposite meaning."""
+    """Raise DataError where the pen column has another meaning."""
     inner = np.concatenate([rows[:-1, 2] for rows in sketches])
-    last = np.array([rows[-1, 2] for rows in sketches])
+    first, last = (np.array([rows[row, 2] for rows in sketches]) for row in (0, -1))
+    if len(sketches) >= 3 and first.mean() >= 0.9 and last.mean() <= 0.1 and inner.mean() < 0.5:
+        raise DataError(
+            "nearly every sketch has a 1 in the pen column of its first row and none in its last: "
+            "the column seems to mark where a stroke starts; write 1 where the pen is lifted after "
+            "the point, else 0"
+        )
     if len(inner) and inner.mean() >= 0.5 and last.mean() < 0.5:
         raise DataError(
             f"{inner.mean():.0%} of the rows end a stroke, yet few sketches end with one: the pen "
@@ -168,18 +177,34 @@ def _check_offsets(sketches: Sequence[np.ndarray]) -> None:
 
 def _starts_at_corner(sketches: Sequence[np.ndarray], notes: list[str]) -> bool:
     """Whether the first offset is the first point: see the head of the file."""
-    stays = []
-    for rows in sketches:
-        if rows[0, :2].any():
-            with np.errstate(over="ignore", invalid="ignore"):
-                places = np.cumsum(rows[:, :2], axis=0)
-                stays.append(places.min() >= -_TOLERANCE * np.ptp(places, axis=0).max())
-    if not stays:
+    signs = np.array([_signs_of_corner(rows) for rows in sketches if rows[0, :2].any()])
+    if not len(signs):
         return False
-    corner = bool(np.mean(stays) >= 0.9)
+    stays, *others = signs.mean(axis=0)
+    corner = bool(stays >= 0.9 and max(others) >= 0.5)
     how = "the first point" if corner else "a step from a first point that has no row"
     notes.append(
-        f"the first row is read as {how}: {sum(stays):,} of {len(stays):,} sketches never go left "
-        "of or above their start"
+        f"the first row is read as {how}: {signs[:, 0].sum():,} of {len(signs):,} sketches never "
+        "go left of or above their start"
     )
     return corner
+
+
+def _signs_of_corner(rows: np.ndarray) -> tuple[bool, bool, bool, bool]:
+    """Signs that a sketch starts at the corner of a canvas, where its first row leads away from.
+
+    Whether it never leaves the canvas, touches both edges, goes left of or above its first point,
+    and whether its first row is much longer than the others.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        places = np.cumsum(rows[:, :2], axis=0)
+        side = np.ptp(np.vstack([np.zeros(2), places]), axis=0).max()
+        near = _TOLERANCE * side
+        low = places.min(axis=0)
+        steps = np.hypot(*rows[:, :2].T)
+        return (
+            bool((low >= -near).all()),
+            bool((np.abs(low) <= near).all()),
+            bool((places - places[0]).min() < -near),
+            len(steps) > 1 and bool(steps[0] > 2 * steps[1:].mean()),
+        )

@@ -331,6 +331,24 @@ def test_bad_rows_of_a_table(tmp_path):
         list(sources.read(path))
 
 
+def test_a_file_without_sketches_is_noted(tmp_path):
+    (tmp_path / "cat.ndjson").write_text("\n")
+    assert read(tmp_path / "cat.ndjson") == ([], ["the file holds no sketch that can be used"])
+
+
+def test_records_without_a_word_are_noted(tmp_path):
+    path = tmp_path / "train.ndjson"
+    path.write_text(json.dumps({"key_id": "1", "drawing": DRAWING}))
+    assert read(path)[1] == ["records have no word: the file's name makes them 'train'"]
+    assert read(path, category="cat")[1] == []
+
+
+def test_utf_16_is_named(tmp_path):
+    (tmp_path / "cat.ndjson").write_text(json.dumps(CAT | {"drawing": DRAWING}), "utf-16")
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        read(tmp_path / "cat.ndjson")
+
+
 def test_an_array_of_records_is_refused_with_a_remedy(tmp_path):
     path = tmp_path / "cat.json"
     path.write_text(json.dumps([CAT | {"drawing": DRAWING}]))

@@ -47,13 +47,24 @@ def test_what_a_folder_holds_besides_sketches_is_reported(tmp_path):
         },
     )
     found = survey([tmp_path])
-    assert names(found.paths, tmp_path) == ["bird.csv", "cat.ndjson", "dog.jsonl", "owl.json"]
+    assert names(found.paths, tmp_path) == ["cat.ndjson", "dog.jsonl", "owl.json"]
     assert found.notes() == [
-        "passed over: 1 .csv, 2 .json, 1 .jsonl, 1 .npy, 1 .part, 2 .svg, 1 .txt.gz, "
-        "1 without extension"
+        "passed over: 2 .csv, 2 .json, 1 .jsonl, 1 .npy, 1 .part, 2 .svg, 1 .txt.gz, "
+        "1 without extension",
+        "1 .csv with drawings passed over: name a .csv for it to be read",
     ]
     assert "sub/2.SVG" in names(found.passed_over, tmp_path)
     assert find([tmp_path]) == found.paths
+
+
+def test_tables_of_a_folder_are_read_where_there_is_nothing_else(tmp_path):
+    made(tmp_path, {"bird.csv": TABLE, "b/owl.CSV": TABLE, "splits.csv": "key_id,split\n1,train\n"})
+    found = survey([tmp_path])
+    assert names(found.paths, tmp_path) == ["b/owl.CSV", "bird.csv"]
+    assert found.notes() == ["passed over: 1 .csv"]
+    made(tmp_path, {"cat.ndjson": LINE})
+    both = survey([tmp_path, tmp_path / "bird.csv"])
+    assert names(both.paths, tmp_path) == ["bird.csv", "cat.ndjson"]
 
 
 def test_a_folder_of_other_files_names_them(tmp_path):
@@ -117,5 +128,5 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path):
 def test_a_named_file_is_taken_whatever_its_content(tmp_path):
     made(tmp_path, {"metrics.jsonl": '{"loss": 1}\n', "a.svg": ""})
     assert survey([tmp_path / "metrics.jsonl"]).paths == [tmp_path / "metrics.jsonl"]
-    with pytest.raises(DataError, match=r"a\.svg: unknown format"):
+    with pytest.raises(DataError, match=r"a\.svg: unknown format \(drawings of SVG are not read"):
         survey([tmp_path / "a.svg"])

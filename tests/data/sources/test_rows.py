@@ -141,6 +141,38 @@ def test_first_rows_of_zeros_need_no_decision(tmp_path):
     assert not any("first row" in note for note in notes)
 
 
+def lines(count, corner):
+    """Lines to the right, from the corner of a canvas or from their first point."""
+    rng = np.random.default_rng(0)
+    made = []
+    for _ in range(count):
+        steps = np.column_stack([rng.integers(100, 200, 1), rng.integers(0, 2, 1), [1]])
+        start = [[*rng.integers(20, 300, 2), 0]] if corner else np.zeros((0, 3), int)
+        made.append(np.concatenate([start, steps]))
+    return made
+
+
+def test_lines_from_their_first_point_keep_it(tmp_path):
+    """They never go left of or above their start either."""
+    found, _ = read(save(tmp_path / "line.npz", lines(20, corner=False)))
+    assert {tuple(points[[0, -1], 0]) for points in found} == {(0, 255)}
+    assert {len(points) for points in found} == {2}
+
+
+def test_drawings_in_the_middle_of_a_canvas(tmp_path):
+    rows = [from_corner(places // 4 + [90, 70], ends) for places, ends in drawings(20)]
+    found, _ = read(save(tmp_path / "cat.npz", rows))
+    assert {len(points) for points in found} == {12}
+
+
+def test_many_stray_pixels_decide_nothing(tmp_path):
+    made = drawings(20)
+    rows = [from_corner(*one) for one in made]
+    for row in rows[:8]:
+        row[0, :2] -= 2
+    assert_same(read(save(tmp_path / "cat.npz", rows))[0], expected(made))
+
+
 # --- the pen ---
 
 
@@ -152,6 +184,20 @@ def test_a_pen_column_of_the_opposite_meaning_is_refused(tmp_path):
     five = [to_five(from_corner(*one), 20)[:, :3] for one in made]  # cut to three columns
     with pytest.raises(DataError, match="opposite meaning"):
         read(save(tmp_path / "cat.npz", five))
+
+
+def test_a_pen_column_that_marks_starts_is_refused(tmp_path):
+    rows = [np.column_stack([*from_corner(*one).T[:2], np.roll(one[1], 1)]) for one in drawings(5)]
+    with pytest.raises(DataError, match="seems to mark where a stroke starts"):
+        read(save(tmp_path / "cat.npz", rows))
+
+
+def test_a_last_row_without_a_mark_ends_the_sketch(tmp_path):
+    made = drawings(5)
+    rows = [from_corner(*one) for one in made]
+    for row in rows:
+        row[-1, 2] = 0
+    assert_same(read(save(tmp_path / "cat.npz", rows))[0], expected(made))
 
 
 def test_dots_are_no_opposite_meaning(tmp_path):
