@@ -44,7 +44,7 @@ class Trainer:
     plan: the stages, in order.
     passes: over the data, for class centres.
     checkpoints: of the run, open.
-    reporter: is told what happens.
+    reporter: reports what happens.
     should_stop: whether a stop was requested.
     progress: where the run is, with the sha256 of its data.
     started: `time.monotonic()` when this call of the run began.

@@ -128,7 +128,7 @@ def _rows_of(array: np.ndarray, columns: int) -> np.ndarray:
         padding = (rows == -1).all(axis=1) if columns == 4 else (pen[:, 2] == 1) | ~pen.any(axis=1)
         stop = int(padding.argmax()) if padding.any() else len(rows)
         if not padding[stop:].all():
-            raise Refused("unreadable", "the sketch goes on after its end")
+            raise Refused("unreadable", "the sketch continues after its end")
         rows, pen = rows[:stop], pen[:stop]
         if not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=1) == 1).all()):
             raise Refused("unreadable", "not exactly one pen column is 1 in each row")

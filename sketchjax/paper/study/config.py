@@ -106,7 +106,7 @@ def validate_study(config: Config) -> None:
     Raises ConfigError with one line per problem.
     """
     known = default_study()
-    problems = [f"{name} is no field of a study" for name in config if name not in known]
+    problems = [f"{name}: a study has no such field" for name in config if name not in known]
     problems += [
         f"{name} is missing; start from sketchjax.paper.study.config.default_study()"
         for name in known
@@ -170,7 +170,7 @@ def _wrong_method(config: Config, path: str, method: Any) -> list[str]:
     begins: Any = method.get("begins", ())
     names = ", ".join(sorted({*METHODS, *config.methods}))
     return [
-        f"{path}.changes.{field} is no field of a run"
+        f"{path}.changes.{field} names no field that a run has"
         for field in flat(method.changes)
         if field not in known and not field.startswith(free)
     ] + [

@@ -143,7 +143,7 @@ def recogniser(*stages: str, center: bool = False) -> Callable[[Config], None]:
     def change(config: Config) -> None:
         config.model.head = "features"
         config.model.features = RECOGNITION_FEATURES
-        config.train.head_rate = 1.0  # so many features learn fast enough
+        config.train.head_rate = 1.0  # a layer this wide learns fast enough
         losses = {"cross_entropy": 1.0}
         if center:
             # A distance is a sum over features: scaled to as many as the paper's longest code has.
