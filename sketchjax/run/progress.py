@@ -69,7 +69,7 @@ class TrainingProgress:
 
     ```python
     with TrainingProgress() as progress:
-        progress.stage("joint", epochs=5, steps=1000)
+        progress.stage("first", epochs=5, steps=1000)
         progress.update(120, loss=0.81, accuracy=0.77, sketches_per_second=1234)
         with progress.task("encoding gallery", total=345_000) as advance:
             advance(1024)
