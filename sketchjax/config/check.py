@@ -35,12 +35,12 @@ class Section(dict[str, Any]):
 def contents(config: ConfigDict) -> Section:
     """All that a config holds, by name, in sections.
 
-    What cannot be read, such as a reference without a value, is there as the error it raises.
-    Raises ConfigError when the config's own names cannot be read.
+    A value that raises, such as a reference to nothing, is there as its error.
+    Raises ConfigError when the names of its sections are not all text.
     """
     held = _contents(config, 0)
     if not isinstance(held, Section):
-        raise ConfigError(f"the config's sections cannot be read ({one_line(held)}); name them")
+        raise ConfigError(f"not all sections have text as names ({one_line(held)}); rename them")
     return held
 
 

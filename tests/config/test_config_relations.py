@@ -43,7 +43,7 @@ def test_a_plan_has_any_number_of_stages_of_any_name(count):
     validate(config)
 
 
-def test_one_stage_trains_the_whole_network_from_scratch():
+def test_one_stage_trains_everything_from_scratch():
     config = default()
     set_stages(config, whole("everything", epochs=1, losses={"cross_entropy": 1, "center": 0.1}))
     validate(config)
@@ -124,7 +124,7 @@ def test_unknown_parts_cannot_be_trained(trains, expected):
 
 
 @pytest.mark.parametrize("trains", [("head",), ("rnn",), ("encoders", "head"), ("cnn", "head")])
-def test_any_parts_can_be_trained_where_the_head_is_read(trains):
+def test_a_stage_of_the_head_trains_any_parts(trains):
     validate(config_of(stages__joint__trains=trains))
 
 
@@ -213,7 +213,7 @@ def test_losses_of_codes_do_not_go_with_features():
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_any_stage_of_the_head_can_have_any_loss_of_its_head(head):
+def test_a_stage_of_the_head_has_any_loss_of_its_kind(head):
     for name in ("joint", "center", "full"):
         config = config_of(model__head=head)
         config.stages.full.losses.quantization = 0
@@ -440,7 +440,7 @@ def test_splits_that_pass_can_be_converted(splits):
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
-def test_the_smallest_picture_is_the_smallest_that_works(stride):
+def test_the_smallest_picture_is_the_least_that_works(stride):
     def works(size):
         network, image = AlexNet(width=0.01, stem_stride=stride), jnp.zeros((1, size, size, 1))
         try:

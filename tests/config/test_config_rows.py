@@ -6,14 +6,13 @@ from config_fields import problems_of
 from sketchjax.config import (
     default,
     encoder,
-    encoder_rows,
     set_encoders,
     set_stages,
     stage,
     stage_rows,
     validate,
 )
-from sketchjax.config.rows import loss_terms, trained_parts
+from sketchjax.config.rows import encoder_rows, loss_terms, trained_parts
 
 
 def test_set_stages_replaces_all_stages_in_order():
@@ -78,7 +77,7 @@ def test_rows_are_independent():
     assert second.sampler.classes == 0
 
 
-def test_unknown_settings_of_rows_are_left_to_the_check():
+def test_unknown_settings_are_left_to_the_check():
     config = default()
     set_encoders(config, net=encoder("moon", hidden=3), rnn=encoder("bigru", hiden=3))
     set_stages(config, stage("all", trains=("encoders", "head"), epoch=3))

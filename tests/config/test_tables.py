@@ -83,7 +83,7 @@ def test_a_row_of_encoders_builds(kind):
 
 
 @ENCODER_ROWS
-def test_a_row_of_encoders_has_the_fields_of_its_module(kind):
+def test_a_row_of_encoders_has_its_module_s_fields(kind):
     row = ENCODERS[kind]
     network = build(architecture(small(kind), ["cat"], 20.0))
     (_, view, make), *_ = network.layers.encoders

@@ -88,7 +88,7 @@ def setup(parts, in_training) -> Setup:
     )
 
 
-def test_a_category_kept_out_of_training_needs_no_sketch():
+def test_a_category_kept_out_needs_no_sketch():
     parts = [part([[1.0, 0.5], [0.0, 0.5]], [0, 2], [0.3, 0.3])]
     memory = first_centers(setup(parts, [True, False, True]))
     assert list(memory) == ["centers"]
