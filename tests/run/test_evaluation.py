@@ -253,7 +253,7 @@ def flat(tree) -> list[bytes]:
 
 
 def test_nine_stages_run_one_after_the_other(data, tmp_path):
-    """Single steps; stopped in the fifth and resumed, they end in the same bits."""
+    """Single steps; stopped after the fourth and resumed."""
     config = config_of(data, {})
     set_encoders(config, pen=encoder("bigru", hidden=2, layers=1, implementation="fused"))
     names = [f"stage_{number}" for number in (3, 1, 4, 5, 9, 2, 6, 8, 7)]
@@ -264,7 +264,7 @@ def test_nine_stages_run_one_after_the_other(data, tmp_path):
     set_stages(config, *rows)
     config.train.inner_steps = config.train.outer_steps = 1
     config.evaluation.after_stages = (names[4],)
-    with pytest.raises(Stopped, match="in stage stage_9 after 1 of 1 steps"):
+    with pytest.raises(Stopped, match="between two stages"):
         experiment.run(
             config, tmp_path, lambda: (tmp_path / "weights" / f"{names[3]}.safetensors").exists()
         )
