@@ -335,6 +335,7 @@ def test_a_single_class_has_every_score_that_needs_no_other(data, tmp_path):
     splits = {"train": 0.7, "gallery": 0.2, "query": 0.1}
     convert([tmp_path / "in"], tmp_path / "out", splits=splits, shards=1, progress=False)
     config = config_of(tmp_path / "out", {"cross_entropy": 1.0}, **RNN)
+    config.data.categories = ("cat",)
     experiment.run(config, tmp_path / "run")
     results = read(tmp_path / "run")
     assert results["classes"] == 1
