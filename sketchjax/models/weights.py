@@ -114,5 +114,5 @@ def _digest(about: msgspec.Struct, arrays: dict[str, np.ndarray]) -> str:
     digest = hashlib.sha256(msgspec.json.encode(about))
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(array.reshape(-1).view(np.uint8))
+        digest.update(array.reshape(-1).view(np.uint8).tobytes())
     return digest.hexdigest()
