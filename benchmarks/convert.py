@@ -1,10 +1,10 @@
-"""Sketches a second of `sketchjax convert`, from plain simplified ndjson files.
+"""Sketches per second of `sketchjax convert`, from plain simplified ndjson files.
 
 python -m benchmarks.convert [--sketches 200000] [--workers N] [--json FILE]
 
 The drawings are those of SKETCHJAX_DATA, or synthetic doodles, repeated under new key_ids until
 there are enough. The peer is what a user would write instead: one loop with json, numpy and a
-Pillow drawing for the image entropy, to the same ArrayRecord files.
+Pillow drawing for the image entropy, writing the same ArrayRecord files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEY_ID = re.compile(rb'("key_id": ?")(\d+)(")')
 
 
 def drawings(scratch: Path) -> list[Path]:
-    """The files to repeat: real ones where they are at hand, else a few synthetic doodles."""
+    """The files to repeat: real ones if available, otherwise a few synthetic doodles."""
     home = os.environ.get("SKETCHJAX_DATA")
     if home:
         return sorted((Path(home) / "quickdraw").glob("*.ndjson.gz"))
@@ -40,7 +40,7 @@ def drawings(scratch: Path) -> list[Path]:
 
 
 def repeat(paths: list[Path], folder: Path, sketches: int) -> int:
-    """Write about `sketches` lines, plain, a file a category; returns how many."""
+    """Write about `sketches` lines, uncompressed, one file per category; returns how many."""
     folder.mkdir()
     contents = [(gzip.open if path.suffix == ".gz" else open)(path, "rb").read() for path in paths]
     total = sum(content.count(b"\n") for content in contents)
@@ -53,7 +53,7 @@ def repeat(paths: list[Path], folder: Path, sketches: int) -> int:
 
 
 def peer(paths: list[Path], out: Path, sketches: int) -> float:
-    """Sketches a second of the plain loop, over the first `sketches`."""
+    """Sketches per second of the plain loop, over the first `sketches`."""
     start = time.perf_counter()
     writer = ArrayRecordWriter(str(out), "group_size:1")
     for record in itertools.islice(_records(paths), sketches):
@@ -87,7 +87,7 @@ def main() -> None:
         scratch = Path(name)
         sketches = repeat(drawings(scratch), scratch / "in", arguments.sketches)
         paths = sorted((scratch / "in").iterdir())
-        # numba compiles once for a machine and keeps the result: not part of the speed.
+        # numba compiles once per machine and keeps the result: that is not part of the speed.
         convert(paths[:1], scratch / "warm", splits={"train": 1.0}, workers=1, progress=False)
         start, cpu = time.perf_counter(), _cpu_seconds()
         manifest = convert([scratch / "in"], scratch / "out", workers=arguments.workers)
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def _cpu_seconds() -> float:
-    """Processor time of this process and of its children that have ended."""
+    """Processor time of this process and of its finished children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

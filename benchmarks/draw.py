@@ -1,11 +1,12 @@
-"""Sketches a second of drawing, against Pillow, and its share of the joint step.
+"""Drawing on the device: sketches per second compared with Pillow, and its share of the step.
 
     python -m benchmarks.draw [--sizes sample|paper] [--batch 64] [--rounds 5] [--json FILE]
 
-Our `ops.draw.rasterize` in a jit, on points that lie on the device, at 64 px and 224 px. The peers
+Ours is `ops.draw.rasterize` under jit at 64 px and 224 px, with the points on the device. The peers
 draw the same points on one core, as a worker of a data loader would: Pillow at twice the size and
-shrunk, and Pillow without anti-aliasing. `share_of_joint_step` is the time of drawing a batch over
-that of the joint step on it, at the sizes of the config, in turn; the target is at most 0.05.
+scaled down, and Pillow without anti-aliasing. `share_of_joint_step` is the time to draw a batch
+divided by the time of the joint step on it, at the sizes of the config and measured in turn. The
+target is at most 0.05.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from PIL import Image, ImageDraw
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, report
+from benchmarks.record import report
 from benchmarks.timing import in_turn
 from sketchjax.data.canvas import to_pixels
+from sketchjax.data.inputs import Strokes
 from sketchjax.data.sketch import strokes
 from sketchjax.ops.draw import rasterize
 from sketchjax.train.step import Minibatch
@@ -47,32 +49,40 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    flags.add_argument("--batch", type=int, default=0, help="0: the config's")
-    flags.add_argument("--rounds", type=int, default=5)
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
+    flags = workload.step_parser(__doc__)
+    flags.add_argument("--batch", type=int, default=0, help="sketches; 0: the config's")
     return flags.parse_args(arguments)
 
 
 def drawing(batch: Minibatch, side: int, width: float):
-    """A function that draws the block's first batch and waits."""
+    """A function that draws the block's first batch and waits for the pictures."""
     draw = jax.jit(partial(rasterize, size=side, stroke_width=width))
-    points, length = jax.device_put((batch.points[0], batch.length[0]))
-    return lambda: draw(points, length).block_until_ready()
+    strokes = jax.device_put(first_batch(batch))
+    return lambda: draw(strokes).block_until_ready()
+
+
+def first_batch(batch: Minibatch) -> Strokes:
+    """The first of the k batches of a block [k b ...]."""
+    return jax.tree.map(lambda part: part[0], batch.inputs)
 
 
 def against_pillow(batch: Minibatch, side: int, width: float, rounds: int) -> dict[str, float]:
-    """Speeds at one size, and ours over each way of Pillow's."""
+    """Speeds at one size, and their ratios to both ways of drawing with Pillow.
+
+    batch: a block of k batches, of which the first is drawn.
+    side: of the picture, px.
+    width: of the strokes, px.
+    rounds: measurements of each side.
+    """
     ours = drawing(batch, side, width)
-    sketches = [np.asarray(p[:n]) for p, n in zip(batch.points[0], batch.length[0], strict=True)]
+    points, length, _ = first_batch(batch)
+    sketches = [np.asarray(own[:count]) for own, count in zip(points, length, strict=True)]
     found: dict[str, float] = {}
     for name, scale in (("pillow_2x", 2), ("pillow_plain", 1)):
 
         def peer(scale: int = scale) -> None:
-            for points in sketches:
-                pillow(points, side, width, scale)
+            for own in sketches:
+                pillow(own, side, width, scale)
 
         times = in_turn(ours, peer, rounds)
         found[f"{side}px_sketches_per_second"] = len(sketches) / times.seconds
@@ -82,7 +92,13 @@ def against_pillow(batch: Minibatch, side: int, width: float, rounds: int) -> di
 
 
 def pillow(points: np.ndarray, side: int, width: float, scale: int) -> np.ndarray:
-    """One drawing u8[s s], ink is 255; scale: how many times larger it is drawn first."""
+    """One picture u8[s s] as Pillow draws it, 255 for ink.
+
+    points: u8[t 3], without padding.
+    side: s, px.
+    width: of the strokes, px.
+    scale: how many times larger it is drawn before it is scaled down.
+    """
     canvas = Image.new("L", (side * scale, side * scale))
     pen = ImageDraw.Draw(canvas)
     places = points[:, :2].astype(np.float32)
@@ -98,7 +114,7 @@ def pillow(points: np.ndarray, side: int, width: float, scale: int) -> np.ndarra
 
 
 def share_of_joint_step(work: workload.Workload, rounds: int) -> float:
-    """Seconds of drawing one batch over those of one joint step with it."""
+    """Seconds to draw one batch, divided by the seconds of one joint step on it."""
     step = workload.compile_stage(work, "joint")
     draw = drawing(work.batch, work.config.drawing.size, work.config.drawing.stroke_width)
     return in_turn(step, draw, rounds).ratio

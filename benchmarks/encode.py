@@ -1,13 +1,13 @@
-"""Sketches a second of encoding a gallery, against the bare forward pass.
+"""Sketches per second of encoding a gallery, against the bare forward pass.
 
     python -m benchmarks.encode [--sizes sample|paper] [--dtype float32|bfloat16] [--batch 512]
         [--sketches 8192] [--rounds 3] [--json FILE]
 
 `retrieval.encode` reads the shards of the gallery, pads, sends, draws, runs the network on all
 devices and gathers the features. `ratio` is its speed over that of the same compiled forward pass
-repeated on one batch that lies on the devices: 1 means that the devices wait for nothing. Where
-PyTorch is installed its eager forward pass on pictures drawn already is timed as well; `peer_ratio`
-is the speed of `retrieval.encode` over it.
+repeated on one batch that is on the devices: 1 means that the devices wait for nothing. Where
+PyTorch is installed its eager forward pass on finished pictures is timed as well; `peer_ratio` is
+the speed of `retrieval.encode` over it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ import jax
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, peak_memory_bytes, report
+from benchmarks.record import peak_memory_bytes, report
 from benchmarks.timing import in_turn
 from sketchjax import parallel
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.models.table import HEAD
 from sketchjax.retrieval.encode import Encoder
 
 
@@ -63,13 +64,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags = workload.step_parser(__doc__, rounds=3)
     flags.add_argument("--batch", type=int, default=8 if workload.is_tiny() else 512)
     flags.add_argument("--sketches", type=int, default=32 if workload.is_tiny() else 8192)
-    flags.add_argument("--rounds", type=int, default=3)
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
     return flags.parse_args(arguments)
 
 
@@ -84,27 +81,27 @@ def gallery_pass(
         return islice(scan_feed(folder, "gallery", batch=batch, points=points), steps)
 
     def encode() -> None:
-        pairs = ((scan.batch, scan.mask) for scan in scans())
-        for _ in encoder.stream(work.variables, pairs):
+        for _ in encoder.stream(work.variables, scans()):
             pass
 
     return encode, sum(int(scan.mask.sum()) for scan in scans())
 
 
 def bare_pass(work: workload.Workload, steps: int) -> Callable[[], None]:
-    """The forward pass alone, as often, on one batch that lies on the devices."""
+    """Only the forward pass, as often, on one batch that is on the devices."""
 
-    def forward(variables, points, length):
-        output = work.network.apply(variables, points, length, "whole")
+    def forward(variables, inputs):
+        output = work.network.apply(variables, inputs)
         return output.features, output.logits.argmax(-1)
 
     devices = jax.local_device_count()
     run = parallel.over_devices(
-        forward, inputs=(parallel.WHOLE, parallel.SPLIT, parallel.SPLIT), outputs=parallel.SPLIT
+        forward, inputs=(parallel.WHOLE, parallel.SPLIT), outputs=parallel.SPLIT
     )
-    parts = parallel.split((work.batch.points[0], work.batch.length[0]), devices)
-    compiled = cast(Any, run).lower(work.variables, *parts).compile()
-    placed = jax.device_put((work.variables, *parts), tuple(compiled.input_shardings[0]))
+    first = jax.tree.map(lambda array: array[0], work.batch.inputs)
+    parts = parallel.split(first, devices)
+    compiled = cast(Any, run).lower(work.variables, parts).compile()
+    placed = jax.device_put((work.variables, parts), tuple(compiled.input_shardings[0]))
 
     def passes() -> None:
         for _ in range(steps):
@@ -116,7 +113,7 @@ def bare_pass(work: workload.Workload, steps: int) -> Callable[[], None]:
 def against_torch(
     work: workload.Workload, encode: Callable[[], None], sketches: int, rounds: int
 ) -> dict[str, Any]:
-    """PyTorch's forward pass of one batch, in turn with our encoding."""
+    """PyTorch's forward pass of one batch, taking turns with our encoding."""
     import torch  # pyright: ignore[reportMissingImports]
 
     from benchmarks import torch_step
@@ -130,12 +127,12 @@ def against_torch(
     def forward() -> None:
         for _ in range(repeats):
             with precision(work.config.model.dtype):
-                torch_step.run_model(model, batch, "whole")[1].argmax(-1).cpu()
+                torch_step.run_model(model, batch, HEAD)[1].argmax(-1).cpu()
 
     times = in_turn(encode, forward, rounds)
     seen = repeats * len(batch["label"])
     return {
-        "peer": f"torch {torch.__version__}, eager, pictures drawn already",
+        "peer": f"torch {torch.__version__}, eager, finished pictures",
         "peer_sketches_per_second": seen / times.peer_seconds,
         "peer_ratio": times.ratio * sketches / seen,
     }

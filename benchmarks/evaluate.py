@@ -2,18 +2,19 @@
 
     python -m benchmarks.evaluate --json evaluate.json
 
-Codes of the paper's size (34,500 queries, 345,000 gallery codes, 345 classes, 64 bits), made to
-score about as the paper's do: class codes with bits flipped at random. Beside it, in the same run,
-what the usual evaluation scripts do: distances by a product of sign matrices, an argsort of the
-gallery for each query, the average precision of that order. It runs on a sample of the same queries
-and its time is scaled up. `difference_from_stable_sort` compares the mean over that sample, sorted
-in a stable way, with our `map_stable`: rounding alone.
+The codes have the paper's size (34,500 queries, 345,000 gallery codes, 345 classes, 64 bits) and
+score about the same: they are class codes with random bits flipped. The peer, in the same run, does
+what the usual evaluation scripts do: distances from a product of sign matrices, an argsort of the
+gallery per query, and the average precision of that order. It runs on a sample of the queries and
+its time is scaled up. `difference_from_stable_sort` compares the mean over that sample, with a
+stable sort, with our `map_stable`; only rounding separates them.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +23,13 @@ from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.ops.hamming import pack_codes, unpack_codes
 from sketchjax.retrieval.metrics import evaluate
 
-# Share of its class's bits that a sketch flips; 0.175 gives the paper's MAP at 64 bits, 0.68.
+# Share of the class's bits that a sketch flips; 0.175 gives the paper's MAP at 64 bits, 0.68.
 FLIPPED = 0.175
 
 
-def main() -> None:
-    """Measure, print, and write the figures."""
-    arguments = _flags().parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print and write the figures."""
+    arguments = _flags().parse_args(words)
     rng = np.random.default_rng(arguments.seed)
     centers = rng.random((arguments.classes, arguments.bits)) < 0.5
     queries, query_labels = _codes(rng, centers, arguments.queries)
@@ -80,7 +81,7 @@ def _flags() -> argparse.ArgumentParser:
 def _codes(
     rng: np.random.Generator, centers: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Codes u8[count d/8] around class centres, in random order, and labels i64[count]."""
+    """Codes u8[count d/8] around class centres in random order, and their labels i64[count]."""
     labels = rng.permutation(np.arange(count) % len(centers))
     packed = pack_codes(centers)[labels]
     block = 65_536
@@ -97,7 +98,10 @@ def _sorted_average_precision(
     gallery_labels: np.ndarray,
     kind: Literal["quicksort", "stable"],
 ) -> np.ndarray:
-    """Average precision as hashing toolboxes compute it: one sort of the gallery for each query."""
+    """Average precision as hashing toolboxes compute it, with one sort of the gallery per query.
+
+    Arguments are those of `evaluate`; kind: of the sort. Returns f64[q].
+    """
     gallery = unpack_codes(gallery_codes).astype(np.float32) * 2 - 1
     queries = unpack_codes(query_codes).astype(np.float32) * 2 - 1
     bits, block = gallery.shape[1], 20

@@ -1,10 +1,10 @@
-"""Sketches a second that the input pipeline gives one process, without drawing.
+"""Sketches per second that the input pipeline gives one process, without drawing.
 
 python -m benchmarks.feed [--folder DATA_FOLDER] [--block 1024] [--points 128] [--json FILE]
 
 Without a data folder, the drawings of SKETCHJAX_DATA (or synthetic doodles) are converted to one.
-The peers are what a user would take instead, grain's own transforms handling one record at a time
-over the same files: with its default of 16 threads, and without threads.
+The peers are what a user would take instead: grain's own transforms, which handle one record at a
+time, over the same files; with grain's default of 16 threads, and without threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.record import parser, peak_memory_bytes, report
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import scan_feed, train_feed
+from sketchjax.data.feed.scan import scan_feed
+from sketchjax.data.feed.streaming import train_feed
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import HEADER
@@ -31,7 +32,7 @@ from sketchjax.data.sources import doodles as synthetic
 
 
 def decode(element: bytes, points: int) -> dict[str, np.ndarray]:
-    """One record to padded arrays, as a transform of grain's takes it."""
+    """One record to padded arrays, as a transform for grain."""
     header = np.frombuffer(element, HEADER, 1)
     own = np.frombuffer(element, np.uint8, offset=HEADER.itemsize).reshape(-1, 3)[:points]
     padded = np.zeros((points, 3), np.uint8)
@@ -46,7 +47,7 @@ def decode(element: bytes, points: int) -> dict[str, np.ndarray]:
 
 
 def peer(folder: Path, block: int, points: int, threads: int) -> Iterator[dict]:
-    """grain over the records one at a time: shuffle, repeat, decode, batch."""
+    """grain over single records: shuffle, repeat, decode, batch."""
     paths = [str(folder / shard.name) for shard in Manifest.load(folder).shards["train"]]
     source: Any = grain.sources.ArrayRecordDataSource(paths)
     dataset = grain.MapDataset.source(source).seed(0).shuffle().repeat()
@@ -56,7 +57,7 @@ def peer(folder: Path, block: int, points: int, threads: int) -> Iterator[dict]:
 
 
 def speed(batches: Iterator, sketches: int, block: int) -> float:
-    """Sketches a second over some blocks, the first one apart: it opens the files."""
+    """Sketches per second over some blocks, without the first one, which opens the files."""
     next(batches)
     blocks = max(1, sketches // block)
     start = time.perf_counter()
@@ -66,7 +67,7 @@ def speed(batches: Iterator, sketches: int, block: int) -> float:
 
 
 def scan_speed(folder: Path, batch: int, points: int) -> float:
-    """Sketches a second of a pass over the training split in order."""
+    """Sketches per second of one pass over the training split in order."""
     start = time.perf_counter()
     total = sum(
         int(step.mask.sum()) for step in scan_feed(folder, "train", batch=batch, points=points)
@@ -75,7 +76,7 @@ def scan_speed(folder: Path, batch: int, points: int) -> float:
 
 
 def data_folder(scratch: Path) -> Path:
-    """Convert what drawings there are."""
+    """Convert the drawings of SKETCHJAX_DATA, or synthetic doodles."""
     home = os.environ.get("SKETCHJAX_DATA")
     if home:
         source = Path(home) / "quickdraw"
@@ -102,7 +103,7 @@ def main() -> None:
             "sketches_per_second": speed(feed, arguments.sketches, block),
             "scan_sketches_per_second": scan_speed(folder, block, points),
         }
-        # The peers are slower: a tenth of the sketches measures them as well.
+        # The peers are slower: a tenth of the sketches is enough to measure them.
         for threads in (16, 0):
             figures[f"peer_{threads}_threads_sketches_per_second"] = speed(
                 peer(folder, block, points, threads), arguments.sketches // 10, block

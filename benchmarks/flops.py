@@ -1,8 +1,8 @@
 """Floating-point operations of the model, counted from layer shapes; the peak, measured.
 
 One multiplication and one addition are two. Only matmuls and convolutions count: gates, rectifiers,
-normalisation, pooling, drawing and augmentation are left out, and so is padding, of sequences and
-of pictures' blocks; what is left is the work that the model asks for, whoever computes it.
+normalisation, pooling, drawing and augmentation are not counted, nor is padding, of sequences and
+of pictures' blocks: the count is the work that the model asks for, whoever computes it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from benchmarks.timing import seconds_of
 from benchmarks.workload import is_tiny
 from sketchjax.config import Config
+from sketchjax.models.table import HEAD
 
 
 class Layer(NamedTuple):
@@ -36,8 +37,9 @@ _CONVOLUTIONS = (
 
 
 def layers(config: Config, classes: int, length: float) -> list[Layer]:
-    """All layers of both branches and the heads; length: mean points of a sketch."""
-    cnn, rnn, model = config.model.cnn, config.model.rnn, config.model
+    """All layers of both encoders and the heads; length: mean points of a sketch."""
+    model = config.model
+    cnn, rnn = model.encoders.cnn, model.encoders.rnn
     found = []
     side, channels = config.drawing.size, 1
     for number, (kernel, full, stride, padding, pooled) in enumerate(_CONVOLUTIONS):
@@ -65,17 +67,18 @@ def layers(config: Config, classes: int, length: float) -> list[Layer]:
     return found
 
 
+# What each output needs.
 PARTS = {
     "cnn": ("cnn", "cnn_head"),
     "rnn": ("rnn", "rnn_head"),
-    "whole": ("cnn", "rnn", "both_head"),
+    HEAD: ("cnn", "rnn", "both_head"),
 }
 
 
-def forward_flops(config: Config, classes: int, length: float, branch: str) -> float:
-    """Of one sketch's forward pass."""
+def forward_flops(config: Config, classes: int, length: float, output: str) -> float:
+    """Of one sketch's forward pass to an output."""
     return sum(
-        layer.forward for layer in layers(config, classes, length) if layer.part in PARTS[branch]
+        layer.forward for layer in layers(config, classes, length) if layer.part in PARTS[output]
     )
 
 
@@ -84,10 +87,10 @@ def training_flops(config: Config, classes: int, length: float, stage: str) -> f
 
     `full` has one forward pass more, for the codes.
     """
-    branch = stage if stage in ("cnn", "rnn") else "whole"
-    own = [layer for layer in layers(config, classes, length) if layer.part in PARTS[branch]]
+    output = stage if stage in PARTS else HEAD
+    own = [layer for layer in layers(config, classes, length) if layer.part in PARTS[output]]
     work = sum(layer.forward * (2 if layer.first else 3) for layer in own)
-    return work + (forward_flops(config, classes, length, branch) if stage == "full" else 0)
+    return work + (forward_flops(config, classes, length, output) if stage == "full" else 0)
 
 
 def measured_peak(dtype: str, seconds: float = 1.0) -> float:

@@ -1,13 +1,14 @@
-"""Sketches a second of two bidirectional GRU layers, forward and backward, against the peers.
+"""Two bidirectional GRU layers, forward and backward: sketches per second of ours and the peers.
 
     python -m benchmarks.gru [--hidden 512] [--points 128] [--batch 64] [--json FILE]
 
-In turn and in one process: `flax.linen.RNN`, the project's own layers (`ops.gru`), the same without
-packing, and torch.nn.GRU on padded sequences and under pack_padded_sequence, with all lengths full
-and with real ones: of the drawings that SKETCHJAX_DATA names, else log-normal with QuickDraw's
-mean of 46 and 99th percentile of 115 points. A ratio is the median over the rounds of the peer's
-seconds divided by ours. Peak memory is that of a process that runs one of them alone.
-The peers of torch need the extra `bench`. --phases and --unroll try other ways of the loop.
+Measured in turn and in one process: `flax.linen.RNN`, the project's own layers (`ops.gru`), the
+same without packing, and torch.nn.GRU on padded and on packed sequences (pack_padded_sequence).
+Each runs with full lengths and with real ones, which are those of the drawings in SKETCHJAX_DATA,
+or else log-normal with QuickDraw's mean of 46 and 99th percentile of 115 points. A ratio is the
+median over the rounds of the peer's seconds divided by ours. Peak memory is that of a process that
+runs only one of them. The torch peers need the extra `bench`. Use --phases and --unroll to try
+other settings of our loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import importlib.util
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ LAYERS, WIDTH = 2, 4
 LOG_MEDIAN, LOG_DEVIATION = np.log(41.9), 0.434
 
 
-def main() -> None:
-    """Measure, print, and write the figures."""
-    arguments = _flags().parse_args()
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print and write the figures."""
+    arguments = _flags().parse_args(words)
     names = arguments.only or [*JAX, *(TORCH if importlib.util.find_spec("torch") else ())]
     lengths, source = real_lengths(arguments.batch, arguments.points, arguments.seed)
     figures: dict[str, Any] = {
@@ -67,14 +68,14 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--phases", type=int, help="static row counts of `fused`, 0: no packing")
-    flags.add_argument("--unroll", type=int, help="steps a turn where there is no packing")
-    flags.add_argument("--only", nargs="+", choices=(*JAX, *TORCH), help="measure these alone")
-    flags.add_argument("--no-memory", action="store_true", help="no processes for peak memory")
+    flags.add_argument("--unroll", type=int, help="steps per turn without packing")
+    flags.add_argument("--only", nargs="+", choices=(*JAX, *TORCH), help="measure only these")
+    flags.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
     return flags
 
 
 def real_lengths(batch: int, points: int, seed: int) -> tuple[np.ndarray, str]:
-    """Numbers of points i32[b], from 1 to `points`, and where they are from."""
+    """Lengths i32[b], from 1 to `points`, and their source."""
     random = np.random.default_rng(seed)
     home = os.environ.get("SKETCHJAX_DATA")
     if home:
@@ -91,7 +92,7 @@ def real_lengths(batch: int, points: int, seed: int) -> tuple[np.ndarray, str]:
 
 
 def runner(name: str, arguments: argparse.Namespace, lengths: np.ndarray) -> Callable[[], Any]:
-    """A call that runs forward and backward pass once and waits for the gradients."""
+    """A function that runs the forward and backward pass once and waits for the gradients."""
     batch, points = arguments.batch, arguments.points
     sequence = np.random.default_rng(1).normal(size=(batch, points, WIDTH)).astype(np.float32)
     sequence *= (np.arange(points)[None] < lengths[:, None])[:, :, None]
@@ -103,7 +104,7 @@ def runner(name: str, arguments: argparse.Namespace, lengths: np.ndarray) -> Cal
 def jax_runner(
     name: str, arguments: argparse.Namespace, sequence: np.ndarray, lengths: np.ndarray
 ) -> Callable[[], Any]:
-    """Compiled once for all lengths, as in training."""
+    """The layers of jax, compiled once for all lengths as in training."""
     import jax
 
     from sketchjax.models.bigru import BiGRU
@@ -162,7 +163,7 @@ def torch_runner(
 
 
 def in_turn(runs: dict[str, Callable[[], Any]], arguments: argparse.Namespace) -> dict[str, float]:
-    """A B C A B C ...: sketches a second of each, and how many times as fast `fused` is."""
+    """A B C A B C ...: sketches per second of each, and the ratio of `fused` to the others."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(arguments.rounds):
         for name, run in runs.items():
@@ -183,7 +184,7 @@ def in_turn(runs: dict[str, Callable[[], Any]], arguments: argparse.Namespace) -
 
 
 def memory(names: list[str], arguments: argparse.Namespace, lengths: np.ndarray) -> dict[str, int]:
-    """Peak resident memory of each, with real lengths, in a process of its own."""
+    """Peak resident memory of each with real lengths, each in a separate process."""
     if arguments.no_memory:
         return {}
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:

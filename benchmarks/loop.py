@@ -1,4 +1,4 @@
-"""What stands around the compiled step: input, metrics, logging, checkpoints.
+"""What surrounds the compiled step: input, metrics, logging, checkpoints.
 
     python -m benchmarks.loop [--sizes sample|paper] [--dispatches 12] [--folder DATA_FOLDER]
         [--json FILE]
@@ -6,7 +6,7 @@
 `input_resident` and `input_stream` are the seconds of a dispatch of the joint stage that takes its
 sketches from the feed, over those of the same dispatch on a constant block, in turn, median.
 `outside_dispatches` is the share of a real training's wall time, from its second dispatch to its
-last, in which no dispatch is on its way; it logs as always and saves a checkpoint every 10 s, where
+last, in which no dispatch is running; it logs as always and saves a checkpoint every 10 s, where
 a run does every 300 s.
 """
 
@@ -31,22 +31,22 @@ from sketchjax.errors import Stopped
 from sketchjax.run import experiment
 from sketchjax.run.log import RunLog
 from sketchjax.train.checkpoint import Checkpoints
-from sketchjax.train.feeds import Feeds
 from sketchjax.train.split import TrainingSplit
+from sketchjax.train.supply import Supply
 
 STAGE = "joint"
 
 
 class TimedLog(RunLog):
-    """Also notes when each dispatch was told of, and how long it took."""
+    """Also records when each dispatch was reported, and how long it took."""
 
     def __init__(self, workdir: Path):
         super().__init__(workdir)
-        self.told: list[tuple[float, float]] = []
+        self.reported: list[tuple[float, float]] = []
 
     def dispatch(self, stage, before, logged, seconds) -> None:
         super().dispatch(stage, before, logged, seconds)
-        self.told.append((time.perf_counter(), logged.seconds))
+        self.reported.append((time.perf_counter(), logged.seconds))
 
 
 def input_figures(sizes: str, folder: Path, rounds: int, workdir: Path) -> dict[str, float]:
@@ -58,8 +58,8 @@ def input_figures(sizes: str, folder: Path, rounds: int, workdir: Path) -> dict[
         with RunLog(workdir) as log:
             manifest = Manifest.load(folder)
             split = TrainingSplit(folder, manifest, np.zeros(len(manifest.categories), bool))
-            feeds = Feeds(work.config, folder, split, workdir, log)
-            feed = feeds.of(training.stage, position=0, detour=0)
+            supply = Supply(work.config, folder, split, workdir, log)
+            feed = supply.feed(training.stage, position=0, detour=0)
         training = training._replace(load=feed.load)
         state = workload.make_state(work, training)
         stage = workload.compile_dispatch(
@@ -76,7 +76,7 @@ def outside_dispatches(sizes: str, folder: Path, dispatches: int, workdir: Path)
     with Checkpoints(workdir / "checkpoints", keep=2) as checkpoints, TimedLog(workdir) as log:
 
         def enough() -> bool:
-            return len(log.told) >= dispatches - 1
+            return len(log.reported) >= dispatches - 1
 
         this = experiment.assemble(
             config, workdir, folder, checkpoints, log, enough, time.monotonic()
@@ -84,13 +84,13 @@ def outside_dispatches(sizes: str, folder: Path, dispatches: int, workdir: Path)
         with suppress(Stopped):
             for _ in this.trainer.stages():
                 pass
-    # The first line of a run is slow to tell: it compiles its learning rate.
-    told = log.told[1:]
-    return 1 - sum(seconds for _, seconds in told[1:]) / (told[-1][0] - told[0][0])
+    # The first report of a run is slow: it compiles the learning rate.
+    reported = log.reported[1:]
+    return 1 - sum(seconds for _, seconds in reported[1:]) / (reported[-1][0] - reported[0][0])
 
 
 def one_stage(sizes: str, folder: Path) -> Config:
-    """The config of these sizes with the joint stage alone, a block a dispatch."""
+    """The config of these sizes with only the joint stage, and one block per dispatch."""
     config = workload.load_config(sizes, "float32")
     config.data.dir = str(folder)
     config.train.outer_steps, config.train.checkpoint_seconds = 1, 10.0

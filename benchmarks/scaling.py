@@ -3,7 +3,7 @@
     python -m benchmarks.scaling [--devices 1 2 4] [--stage joint] [--batch 64]
         [--rounds 3] [--json FILE]
 
-Each number of devices has a process of its own. Without GPUs the devices are virtual ones, threads
+Each number of devices has its own process. Without GPUs the devices are virtual ones, threads
 on the same cores: then the figures show that the result is right and what dividing a batch costs,
 not how fast several devices would be. `greatest_difference` is that of the losses of the first
 block's steps from those on one device, relative to them.
@@ -82,7 +82,7 @@ def measure(flags: argparse.Namespace) -> dict[str, Any]:
         flags.sizes, flags.dtype, flags.batch, flags.folder, steps=flags.steps
     )
     stage = workload.compile_stage(work, flags.stage, devices=flags.alone)
-    losses = stage.go_on(stage.blocks).tolist()
+    losses = stage.train(stage.blocks).tolist()
     return {
         "losses": losses,
         "seconds": median_seconds(stage, flags.rounds),
@@ -92,7 +92,7 @@ def measure(flags: argparse.Namespace) -> dict[str, Any]:
 
 
 def compare(counts: list[int], runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The figures of all runs beside the first's. Where a run lacked devices, that is said."""
+    """The figures of all runs next to the first's; a run that lacked devices says so."""
     first = runs[0]
     figures: dict[str, Any] = {"note": NOTE if first.get("platform") == "cpu" else "real devices"}
     for count, run in zip(counts, runs, strict=True):

@@ -2,12 +2,12 @@
 
     python -m benchmarks.search --json search.json
 
-Random codes: 345,000 as in the paper's gallery, 10 million and 100 million, of 16, 24, 32 and 64
-bits. A query's seconds for the k nearest on all cores and on one, and for the whole ranking; MB of
-the codes and of what resident memory rose by. Beside it, in the same run and in turn with ours:
-faiss's IndexBinaryFlat (`pip install 'sketchjax[bench]'`), whose distances have to be ours; and
-what the paper prints of its own machine. A size that would take more than half of the free memory
-is left out, and that is said.
+Random codes of 16, 24, 32 and 64 bits: 345,000 as in the paper's gallery, 10 million and 100
+million. The figures are seconds per query for the k nearest on all cores and on one core, seconds
+for the whole ranking, MB of the codes, and MB by which resident memory rose. In the same run and in
+turn with ours: faiss's IndexBinaryFlat (`pip install 'sketchjax[bench]'`), whose distances must
+equal ours. The paper's printed figures, from its own machine, are shown alongside. A size that
+would take more than half of the free memory is skipped and listed as left out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PAPER_GALLERY = 345_000
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure size by size, print, and write the figures after each."""
+    """Measure each size, write the figures after each, and print them all."""
     arguments = _flags().parse_args(words)
     rows: list[dict[str, Any]] = []
     figures = {"k": arguments.k, "queries": arguments.queries, "sizes": rows, "left_out": []}
@@ -44,12 +44,12 @@ def main(words: Sequence[str] | None = None) -> None:
             if needed > free / 2:
                 said = f"{gallery:,} x {bits} bits: {needed / 1e9:.3g} GB of {free / 1e9:.3g} free"
                 figures["left_out"].append(said)
-                print(f"left out, as it would take more than half of the memory: {said}")
+                print(f"left out, because it needs more than half of the free memory: {said}")
                 continue
             rows.append(measure(gallery, bits, arguments))
             write("search", figures, arguments.json)
     write("search", figures, arguments.json)
-    # Eleven columns: narrower, the figures would be cut.
+    # The eleven columns need this width; otherwise figures would be cut.
     Console(width=max(Console().width, 110)).print(table_of(rows))
 
 
@@ -58,7 +58,7 @@ def _flags() -> argparse.ArgumentParser:
     sizes = [PAPER_GALLERY, 10_000_000, 100_000_000]
     flags.add_argument("--gallery", type=int, nargs="+", default=sizes, help="numbers of codes")
     flags.add_argument("--bits", type=int, nargs="+", default=[16, 24, 32, 64])
-    flags.add_argument("--k", type=int, default=200, help="results of a query")
+    flags.add_argument("--k", type=int, default=200, help="results per query")
     flags.add_argument("--queries", type=int, default=20, help="timed at each size, after one")
     flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--no-peer", action="store_true", help="without faiss")
@@ -66,11 +66,11 @@ def _flags() -> argparse.ArgumentParser:
 
 
 def measure(gallery: int, bits: int, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One row: our cost, faiss's time where it is installed, and the paper's figures."""
+    """One row: our cost, faiss's time if it is installed, and the paper's figures."""
     how = {"queries": arguments.queries, "k": arguments.k, "seed": arguments.seed}
     row = asdict(search_cost(gallery, bits, **how))
     if not arguments.no_peer and find_spec("faiss"):
-        row |= beside_faiss(gallery, bits, **how)
+        row |= compare_with_faiss(gallery, bits, **how)
     if gallery == PAPER_GALLERY:
         for printed in paper.rows("5", bits=bits):
             row["paper_seconds_per_query"] = printed["seconds_per_query"]
@@ -78,10 +78,18 @@ def measure(gallery: int, bits: int, arguments: argparse.Namespace) -> dict[str,
     return row
 
 
-def beside_faiss(gallery: int, bits: int, *, queries: int, k: int, seed: int) -> dict[str, Any]:
-    """Seconds of a query by faiss, in turn with ours, and whether all distances are the same.
+def compare_with_faiss(
+    gallery: int, bits: int, *, queries: int, k: int, seed: int
+) -> dict[str, Any]:
+    """Seconds per query of faiss, in turn with ours, and whether the distances are equal.
 
-    Places are not compared: faiss promises no order inside a tie.
+    gallery: number of codes.
+    bits: d, of a code.
+    queries: how many are timed, one at a time.
+    k: results per query.
+    seed: of the random codes.
+
+    Places are not compared, because faiss promises no order inside a tie.
     """
     import faiss
 
@@ -114,7 +122,7 @@ def _one_by_one(find: Callable[[np.ndarray], object], queries: np.ndarray) -> Ca
 
 
 def table_of(rows: list[dict[str, Any]]) -> Table:
-    """All sizes as a table for the terminal; what was not measured stays empty."""
+    """All sizes as a table for the terminal; cells without a measurement are empty."""
     columns = {
         "codes": "gallery",
         "bits": "bits",
@@ -128,7 +136,7 @@ def table_of(rows: list[dict[str, Any]]) -> Table:
         "MB rise": "memory_mb",
         "MB paper": "paper_memory_mb",
     }
-    table = Table(title="search, seconds a query")
+    table = Table(title="search, seconds per query")
     for heading in columns:
         table.add_column(heading, justify="right")
     for row in rows:

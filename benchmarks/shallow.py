@@ -1,14 +1,15 @@
-"""Seconds and memory of the shallow methods at the size of the paper.
+"""Seconds and memory of the shallow methods at the paper's scale.
 
     python -m benchmarks.shallow [--rows 3105000] [--width 256] [--classes 345] [--bits 64]
         [--methods lsh pca_itq ...] [--folder DIR] [--json FILE]
 
 Random float32 features around class centres are written to a temporary file in DIR (3.2 GB at full
-size, removed at the end). Each method then runs in a process of its own, which reads them block by
-block: `NAME_fit_seconds`, `NAME_encode_seconds` (of all rows), the same as `cpu_seconds` of all
-threads, which a busy machine changes less, and `NAME_peak_bytes`, the largest resident memory of
-that process, Python and its libraries included. The file is read and not mapped, so that its pages
-in the system's cache do not count. SketchMate (section 4.2) needed 100 to 200 GB.
+size, removed at the end). Each method then reads them block by block in a separate process. The
+figures are `NAME_fit_seconds` and `NAME_encode_seconds` (for all rows), the same in `cpu_seconds`
+summed over threads, which depend less on how busy the machine is, and `NAME_peak_bytes`, the peak
+resident memory of the process, including Python and its libraries. The file is read rather than
+mapped, so its pages in the system cache do not count. SketchMate (section 4.2) needed 100 to 200
+GB.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ import numpy as np
 import orjson
 
 from benchmarks.record import REPOSITORY, parser, peak_memory_bytes, report, write
-from sketchjax.paper.shallow import SHALLOW
+from sketchjax.paper.shallow import HASHERS
 
 BLOCK = 65_536  # rows written at a time
 
 
 class RowFile:
-    """The rows f32[n e] of a file of bare float32, read when they are asked for."""
+    """Rows f32[n e] in a file of raw float32, read on demand.
+
+    width: e.
+    """
 
     def __init__(self, path: Path, width: int):
         self.path, self.width = path, width
@@ -72,14 +76,20 @@ def read_flags(arguments: list[str] | None) -> argparse.Namespace:
     flags.add_argument("--width", type=int, default=256)
     flags.add_argument("--classes", type=int, default=345)
     flags.add_argument("--bits", type=int, default=64)
-    flags.add_argument("--methods", nargs="+", default=list(SHALLOW), choices=list(SHALLOW))
-    flags.add_argument("--folder", type=Path, help="where the temporary file lies")
-    flags.add_argument("--process", choices=list(SHALLOW), help=argparse.SUPPRESS)
+    flags.add_argument("--methods", nargs="+", default=list(HASHERS), choices=list(HASHERS))
+    flags.add_argument("--folder", type=Path, help="where to put the temporary file")
+    flags.add_argument("--process", choices=list(HASHERS), help=argparse.SUPPRESS)
     return flags.parse_args(arguments)
 
 
 def write_features(folder: Path, rows: int, width: int, classes: int) -> None:
-    """`features` and `labels.npy` in a folder: rows at a distance of 1 around centres N(0, I)."""
+    """Write `features` and `labels.npy`: rows with noise N(0, I) around centres N(0, I).
+
+    folder: where to write them.
+    rows: n.
+    width: e.
+    classes: l, each with its centre.
+    """
     rng = np.random.default_rng(0)
     centers = rng.standard_normal((classes, width), np.float32)
     labels = rng.integers(0, classes, rows, np.int32)
@@ -92,7 +102,7 @@ def write_features(folder: Path, rows: int, width: int, classes: int) -> None:
 
 
 def in_own_process(name: str, folder: Path, width: int, bits: int) -> dict[str, float]:
-    """`fit_and_encode` in a new process, whose memory nobody else has used."""
+    """Run `fit_and_encode` in a new process, whose peak memory is only its own."""
     words = f"--process {name} --folder {folder} --width {width} --bits {bits}"
     command = [sys.executable, "-m", "benchmarks.shallow", *words.split()]
     done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True)
@@ -100,13 +110,19 @@ def in_own_process(name: str, folder: Path, width: int, bits: int) -> dict[str, 
 
 
 def fit_and_encode(name: str, folder: Path, width: int, bits: int) -> dict[str, float]:
-    """Seconds of fit and encode, the largest resident memory, and how even the bits are."""
+    """Time fit and encode; return seconds, peak memory and the share of bits that are 1.
+
+    name: a key of HASHERS.
+    folder: what `write_features` wrote.
+    width: e.
+    bits: d.
+    """
     features, labels = RowFile(folder / "features", width), np.load(folder / "labels.npy")
     clocks = time.perf_counter, time.process_time
     begun = [clock() for clock in clocks]
-    method = SHALLOW[name](bits, seed=0).fit(features, labels)
+    hasher = HASHERS[name](bits, seed=0).fit(features, labels)
     fitted = [clock() for clock in clocks]
-    codes = method.encode(features)
+    codes = hasher.encode(features)
     encoded = [clock() for clock in clocks]
     return {
         "fit_seconds": fitted[0] - begun[0],

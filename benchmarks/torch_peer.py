@@ -1,8 +1,8 @@
-"""The same two-branch network in PyTorch, as a good user would write it today.
+"""The same network of two encoders in PyTorch, as a good user would write it today.
 
 `nn.Conv2d` in channels_last, `nn.BatchNorm`, `nn.GRU` over packed sequences (cuDNN's on a GPU),
 bfloat16 autocast, fused Adam(W), `torch.compile` of the CNN. It gets more than a user would have:
-pictures drawn already, in memory, without augmentation, and batches sorted by length.
+finished pictures in memory, without augmentation, and batches sorted by length.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class AlexNet(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        cnn, channels, side = config.model.cnn, 1, config.drawing.size
+        cnn, channels, side = config.model.encoders.cnn, 1, config.drawing.size
         body: list[nn.Module] = []
         for number, (full, kernel, padding) in enumerate(_CONVOLUTIONS):
             features, stride = round(full * cnn.width), cnn.stem_stride if number == 0 else 1
@@ -64,7 +64,7 @@ class BiGRU(nn.Module):
 
     def __init__(self, config: Config):
         super().__init__()
-        rnn = config.model.rnn
+        rnn = config.model.encoders.rnn
         self.gru = nn.GRU(
             4, rnn.hidden, rnn.layers, batch_first=True, dropout=rnn.dropout, bidirectional=True
         )
@@ -76,14 +76,15 @@ class BiGRU(nn.Module):
         return at_least_float32(self.dropout(torch.cat([final[-2], final[-1]], -1)))
 
 
-class TwoBranch(nn.Module):
-    """`models.two_branch.TwoBranch`; length: i64[b], on the host."""
+class Network(nn.Module):
+    """`models.network.Layers` with these two encoders; length: i64[b], on the host."""
 
     def __init__(self, config: Config, classes: int):
         super().__init__()
         self.cnn, self.rnn = AlexNet(config), BiGRU(config)
-        dense = config.model.cnn.dense_features or round(4096 * config.model.cnn.width)
-        states = 2 * config.model.rnn.hidden
+        cnn, rnn = config.model.encoders.cnn, config.model.encoders.rnn
+        dense = cnn.dense_features or round(4096 * cnn.width)
+        states = 2 * rnn.hidden
         self.cnn_classifier = nn.Linear(dense, classes)
         self.rnn_classifier = nn.Linear(states, classes)
         joined = config.model.fusion_features
@@ -92,12 +93,12 @@ class TwoBranch(nn.Module):
         self.classifier = nn.Linear(config.model.bits, classes)
 
     def forward(
-        self, pictures: Tensor, sequence: Tensor, length: Tensor, branch: str
+        self, pictures: Tensor, sequence: Tensor, length: Tensor, output: str
     ) -> tuple[Tensor | None, Tensor]:
-        """Features f[b d] (None of one branch) and logits f[b l]."""
-        if branch == "cnn":
+        """Features f[b d] (None of one encoder) and logits f[b l]."""
+        if output == "cnn":
             return None, self.cnn_classifier(self.cnn(pictures))
-        if branch == "rnn":
+        if output == "rnn":
             return None, self.rnn_classifier(self.rnn(sequence, length))
         joined = torch.cat([self.cnn(pictures), self.rnn(sequence, length)], -1)
         if self.fusion is not None:
@@ -105,11 +106,11 @@ class TwoBranch(nn.Module):
         features = torch.sigmoid(self.hash(joined))
         return features, self.classifier(features)
 
-    def of_branch(self, branch: str) -> list[nn.Module]:
-        """The modules that training this branch changes."""
+    def modules_of(self, output: str) -> list[nn.Module]:
+        """The modules that a stage which reads this output changes."""
         own = {"cnn": [self.cnn, self.cnn_classifier], "rnn": [self.rnn, self.rnn_classifier]}
         both = [self.cnn, self.rnn, self.fusion, self.hash, self.classifier]
-        return [module for module in own.get(branch, both) if module is not None]
+        return [module for module in own.get(output, both) if module is not None]
 
 
 def at_least_float32(values: Tensor) -> Tensor:
@@ -118,7 +119,7 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def from_flax(variables: dict, layers: int) -> dict[str, np.ndarray]:
-    """Parameters or their gradients (and statistics, if any) under the names of `TwoBranch`."""
+    """Parameters or their gradients (and statistics, if any) under the names of `Network`."""
     params, stats = variables["params"], variables.get("batch_stats", {})
     named: dict[str, np.ndarray] = {}
     if "cnn" in params:
@@ -170,13 +171,13 @@ def _from_gru(layer: dict, number: int) -> dict[str, np.ndarray]:
         biases = [np.asarray(own[f"i{gate}"]["bias"]) for gate in "rzn"]
         named[f"rnn.gru.bias_ih_{end}"] = np.concatenate(biases)
         candidate = np.asarray(own["hn"]["bias"])
-        # torch has a second bias in every gate; flax in the candidate's product alone.
+        # torch has a second bias in every gate; flax only in the candidate's product.
         zeros = np.zeros(2 * len(candidate), candidate.dtype)
         named[f"rnn.gru.bias_hh_{end}"] = np.concatenate([zeros, candidate])
     return named
 
 
-def load(model: TwoBranch, variables: dict, layers: int) -> None:
+def load(model: Network, variables: dict, layers: int) -> None:
     """Give the model the values of flax variables. Raises KeyError where one has no place."""
     own = model.state_dict()
     with torch.no_grad():
@@ -188,11 +189,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def make_model(config: Config, classes: int, variables: dict) -> TwoBranch:
+def make_model(config: Config, classes: int, variables: dict) -> Network:
     """On the GPU where there is one, with the weights of flax variables."""
-    model = TwoBranch(config, classes).to(device())
+    model = Network(config, classes).to(device())
     cast(Any, model).to(memory_format=torch.channels_last)
-    load(model, variables, config.model.rnn.layers)
+    load(model, variables, config.model.encoders.rnn.layers)
     return model
 
 

@@ -7,16 +7,19 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
 import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 from torch import Tensor  # pyright: ignore[reportMissingImports]
 
 from benchmarks.timing import median_seconds
-from benchmarks.torch_peer import TwoBranch, device, from_flax, make_model, precision
+from benchmarks.torch_peer import Network, device, from_flax, make_model, precision
 from benchmarks.workload import Workload, make_training
-from sketchjax.losses import LossInputs, objective
-from sketchjax.models.two_branch import PARTS
+from sketchjax.losses.loss import LossInputs
+from sketchjax.losses.objective import objective
+from sketchjax.models import network as networks
+from sketchjax.models.table import HEAD
 from sketchjax.train.stages import Stage
 
 
@@ -25,12 +28,14 @@ def prepared(workload: Workload) -> list[dict[str, Any]]:
 
     raster: u8[b s s 1]; sequence: f32[b t 4]; length, label: i64[b].
     """
-    draw = jax.jit(workload.network.inputs, static_argnums=2)
+    draw = jax.jit(workload.network.views, static_argnums=1)
     batches = []
-    for points, length, label in zip(*workload.batch[:3], strict=True):
+    for number, label in enumerate(workload.batch.label):
+        inputs = jax.tree.map(lambda array, number=number: array[number], workload.batch.inputs)
+        length = inputs.length
         order = np.argsort(-np.asarray(length), kind="stable")
-        raster, sequence, _ = draw(points[order], length[order], "whole")
-        assert raster is not None, "both branches draw"
+        views = draw(jax.tree.map(lambda array, order=order: array[order], inputs), HEAD)
+        raster, sequence = views["picture"][0], views["sequence"][0]
         batches.append(
             {
                 "raster": np.rint(np.asarray(raster) * 255).astype(np.uint8),
@@ -52,11 +57,11 @@ def on_device(batch: dict[str, Any]) -> dict[str, Tensor]:
     }
 
 
-def run_model(model: TwoBranch, batch: dict[str, Tensor], branch: str):
+def run_model(model: Network, batch: dict[str, Tensor], output: str):
     """Features and logits of a prepared batch."""
     # The sequence's dtype is the model's, float32 but for the check of gradients.
     pictures = batch["raster"].to(batch["sequence"].dtype) / 255
-    return model(pictures, batch["sequence"], batch["length"], branch)
+    return model(pictures, batch["sequence"], batch["length"], output)
 
 
 class Peer:
@@ -70,7 +75,7 @@ class Peer:
         self.batches = [on_device(batch) for batch in batches]
         self.centers = torch.rand(workload.classes, config.model.bits, device=device())
         self.clip_norm = config.train.clip_norm
-        modules = self.model.of_branch(self.stage.row.branch)
+        modules = self.model.modules_of(self.stage.row.output)
         self.parameters = [p for module in modules for p in module.parameters()]
         decayed = [p for p in self.parameters if p.ndim > 1]
         kept = [p for p in self.parameters if p.ndim <= 1]
@@ -80,13 +85,13 @@ class Peer:
                 {"params": decayed, "weight_decay": decay},
                 {"params": kept, "weight_decay": 0.0},
             ],
-            lr=self.stage.learning_rate,
+            lr=self.stage.row.learning_rate,
             fused=True,
         )
 
     def __call__(self) -> None:
         codes = []
-        if "quantization" in self.stage.losses:
+        if "quantization" in self.stage.row.losses:
             codes = [self._codes(batch) for batch in self.batches]
         self.model.train()
         for number, batch in enumerate(self.batches):
@@ -101,14 +106,14 @@ class Peer:
     def _codes(self, batch: dict[str, Tensor]) -> Tensor:
         self.model.eval()
         with precision(self.dtype):
-            features, _ = run_model(self.model, batch, "whole")
-        assert features is not None, "both branches have code features"
+            features, _ = run_model(self.model, batch, HEAD)
+        assert features is not None, "the head has features"
         return (features > 0.5).float()
 
     def _loss(self, batch: dict[str, Tensor], codes: Tensor | None) -> Tensor:
         with precision(self.dtype):
-            features, logits = run_model(self.model, batch, self.stage.row.branch)
-        weights = self.stage.losses
+            features, logits = run_model(self.model, batch, self.stage.row.output)
+        weights = {name: own["weight"] for name, own in self.stage.row.losses.items()}
         loss = F.cross_entropy(logits.float(), batch["label"]) * weights["cross_entropy"]
         if "center" in weights and features is not None:
             away = features.float() - self.centers[batch["label"]]
@@ -143,15 +148,15 @@ def fastest_peer(
 def same_function(workload: Workload, batch: dict[str, Any]) -> dict[str, float]:
     """How far the peer is from ours on the same weights, ours in float32.
 
-    logits: the greatest difference over all branches, without dropout; gradient: that of the joint
+    logits: the greatest difference over all outputs, without dropout; gradient: that of the joint
     loss with the batch's own statistics and no dropout, as the greatest over all parameters of
     |difference| / |ours| (Euclidean norms), with the peer in float64: in float32 a rectifier
-    whose input rounds to the other side of 0 alone can change 2 % (of ours 0.004 % was seen).
+    whose input rounds to the other side of 0 can change 2 % by itself (ours: 0.004 %).
     """
     with exact_matmuls():
         logits = max(
             float(np.abs(ours - theirs).max())
-            for ours, theirs in (_logits(workload, batch, name) for name in ("cnn", "rnn", "whole"))
+            for ours, theirs in (_logits(workload, batch, name) for name in ("cnn", "rnn", HEAD))
         )
         ours, theirs = _joint_gradients(workload, batch)
     norms = {name: float(np.linalg.norm(value)) for name, value in ours.items()}
@@ -164,42 +169,45 @@ def same_function(workload: Workload, batch: dict[str, Any]) -> dict[str, float]
     return {"logits": logits, "gradient": gradient}
 
 
-def _logits(workload: Workload, batch: dict[str, Any], branch: str):
-    model = _reference(workload)
+def _logits(workload: Workload, batch: dict[str, Any], output: str):
+    layers = _reference(workload)
     raster = batch["raster"].astype(np.float32) / 255
-    arguments = (raster, batch["sequence"], batch["length"].astype(np.int32))
-    apply = jax.jit(lambda variables, *inputs: model.apply(variables, *inputs, branch=branch))
-    ours = np.asarray(cast(Any, apply(workload.variables, *arguments)).logits)
+    views = {
+        "picture": (raster,),
+        "sequence": (batch["sequence"], batch["length"].astype(np.int32)),
+    }
+    apply = jax.jit(lambda variables, views: layers.apply(variables, views, output))
+    ours = np.asarray(cast(Any, apply(workload.variables, views)).logits)
     peer = make_model(workload.config, workload.classes, workload.variables).eval()
     with torch.no_grad():
-        theirs = run_model(peer, on_device(batch), branch)[1]
+        theirs = run_model(peer, on_device(batch), output)[1]
     return ours, theirs.cpu().numpy()
 
 
 def _joint_gradients(workload: Workload, batch: dict[str, Any]):
-    model, weights = _reference(workload), make_training(workload, "joint").stage.losses
+    layers, stage = _reference(workload), make_training(workload, "joint").stage
     raster = jnp.asarray(batch["raster"].astype(np.float32) / 255)
-    params = {name: workload.variables["params"][name] for name in PARTS["whole"]
-              if name in workload.variables["params"]}  # fmt: skip
+    params = {
+        name: own for name, own in workload.variables["params"].items() if name in stage.parts
+    }
 
     @jax.jit
     def gradients(params):
         def loss(params):
             variables = workload.variables | {"params": params}
-            inputs = (raster, jnp.asarray(batch["sequence"]), jnp.asarray(batch["length"]))
-            output, _ = model.apply(
-                variables, *inputs, branch="whole", train=True, mutable=["batch_stats"]
-            )
+            steps = (jnp.asarray(batch["sequence"]), jnp.asarray(batch["length"]))
+            views = {"picture": (raster,), "sequence": steps}
+            output, _ = layers.apply(variables, views, train=True, mutable=["batch_stats"])
             output = cast(Any, output)
             seen = LossInputs(
                 output.logits, jnp.asarray(batch["label"]), output.features, None, jnp.zeros(())
             )
-            return objective(weights, seen)[0]
+            return objective(stage.row.losses, seen)[0]
 
         return jax.grad(loss)(params)
 
     ours = from_flax(
-        {"params": jax.device_get(gradients(params))}, workload.config.model.rnn.layers
+        {"params": jax.device_get(gradients(params))}, workload.config.model.encoders.rnn.layers
     )
     peer = make_model(workload.config, workload.classes, workload.variables).double().train()
     for module in peer.modules():
@@ -208,7 +216,7 @@ def _joint_gradients(workload: Workload, batch: dict[str, Any]):
     peer.rnn.gru.dropout = 0.0
     placed = on_device(batch)
     placed["sequence"] = placed["sequence"].double()
-    logits = run_model(peer, placed, "whole")[1]
+    logits = run_model(peer, placed, HEAD)[1]
     F.cross_entropy(logits, placed["label"]).backward()
     theirs = {
         name: value.grad.cpu().numpy()
@@ -223,11 +231,9 @@ def _joint_gradients(workload: Workload, batch: dict[str, Any]):
 
 
 def _reference(workload: Workload) -> Any:
-    """Our model in float32, on one device."""
-    model: Any = workload.network.model
-    cnn = model.cnn.clone(dtype=jnp.float32, axis_name=None)
-    rnn = model.rnn.clone(dtype=jnp.float32)
-    return workload.network.model.clone(cnn=cnn, rnn=rnn)
+    """Our layers in float32, on one device."""
+    architecture = msgspec.structs.replace(workload.network.architecture, dtype="float32")
+    return networks.build(architecture).layers
 
 
 @contextmanager

@@ -1,18 +1,18 @@
-"""Sketches a second of a training step, and its share of the device's measured peak.
+"""Sketches per second of a training step, and its share of the device's measured peak.
 
     python -m benchmarks.train_step [--sizes sample|paper] [--peer torch] [--batch 64 256]
         [--stages cnn rnn joint full] [--dtype float32|bfloat16] [--rounds 5] [--eager]
         [--json FILE]
 
 A round is one dispatch as the trainer runs it: k steps, drawing and augmentation included; in the
-stage `full` the codes of the k batches first. Batches lie on the device before timing. The drawings
+stage `full` the codes of the k batches first. Batches are on the device before timing. The drawings
 are those of SKETCHJAX_DATA, or synthetic doodles.
 
 `--peer torch` runs the same k steps in PyTorch (see benchmarks/torch_peer.py) in turn with ours,
-A B A B, after checking that both are the same function. The peer is given pictures drawn already:
-what it would spend on drawing and augmentation is not counted. `ratio` is ours over the peer's, the
-median of all rounds. Figures of a stage stand under its name, for the first of the batch sizes;
-all of them under `sweep`.
+A B A B, after checking that both are the same function. The peer gets finished pictures: what it
+would spend on drawing and augmentation is not counted. `ratio` is ours over the peer's, the median
+of all rounds. A stage's figures are under its name, for the first of the batch sizes; all of them
+are under `sweep`.
 
 FLOPs are the model's (benchmarks/flops.py); `utilisation` is their rate over that of the fastest
 large matmul of this device in this dtype.
@@ -33,12 +33,12 @@ import jax
 
 from benchmarks import flops, workload
 from benchmarks.feed import data_folder
-from benchmarks.record import parser, peak_memory_bytes, report, write
+from benchmarks.record import peak_memory_bytes, report, write
 from benchmarks.timing import in_turn, median_seconds
 
 STAGES = ("cnn", "rnn", "joint", "full")
 LOGITS_WITHIN, GRADIENT_WITHIN = 1e-3, 2e-2
-PEER_GETS = "pictures drawn already as uint8, no augmentation, batches sorted by length"
+PEER_GETS = "finished pictures as uint8, no augmentation, batches sorted by length"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,16 +59,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def read_flags(arguments: list[str] | None) -> argparse.Namespace:
-    flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
+    flags = workload.step_parser(__doc__)
     flags.add_argument("--peer", choices=("torch",))
     flags.add_argument("--batch", type=int, nargs="+", default=[0], help="0: the config's")
     flags.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
-    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     flags.add_argument("--eager", action="store_true", help="do not try torch.compile")
-    flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--steps", type=int, default=0, help="k; 0: the config's")
-    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
     return flags.parse_args(arguments)
 
 
@@ -152,11 +148,11 @@ def line_of(row: dict[str, Any]) -> str:
 
 
 def input_ratio(stage: workload.CompiledStage, take: Callable[[], Any], rounds: int) -> float:
-    """Seconds of a step with real input over those of a step on a constant batch, in turn.
+    """Seconds of a step with real input over those of a step on a constant batch, taking turns.
 
     take: the feed's next blocks, such as `lambda: feed.take(1)`; stage: compiled for such blocks.
     """
-    return in_turn(stage, lambda: stage.go_on(take()), rounds).ratio
+    return in_turn(stage, lambda: stage.train(take()), rounds).ratio
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """What the benchmarks of a step measure: sizes, real drawings, and a compiled stage.
 
-`sample` is configs/quickdraw55.py, `paper` configs/sketchmate.py. SKETCHJAX_BENCH_TINY=1 shrinks
-both to a network that compiles in seconds, to see that a benchmark runs; its figures mean nothing.
+`sample` is configs/quickdraw55.py, `paper` is configs/sketchmate.py. SKETCHJAX_BENCH_TINY=1 shrinks
+both to a network that compiles in seconds, to check that a benchmark runs; such figures mean
+nothing.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import os
 import time
@@ -18,10 +20,10 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from benchmarks.record import REPOSITORY
+from benchmarks.record import REPOSITORY, parser
 from sketchjax import parallel
-from sketchjax.config import Config
-from sketchjax.data.feed.streaming import pad
+from sketchjax.config import Config, architecture
+from sketchjax.data.feed.batch import pad
 from sketchjax.data.folder.shards import Shards
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network
@@ -35,8 +37,18 @@ BLOCKS_PER_EPOCH = 1000  # the learning rate's schedule wants one; any will do
 
 
 def is_tiny() -> bool:
-    """Whether SKETCHJAX_BENCH_TINY asks for sizes that only show that all runs."""
+    """Whether SKETCHJAX_BENCH_TINY asks for sizes that only show that everything runs."""
     return os.environ.get("SKETCHJAX_BENCH_TINY", "") not in ("", "0")
+
+
+def step_parser(description: str | None, *, rounds: int = 5) -> argparse.ArgumentParser:
+    """`record.parser` with the flags of a benchmark that runs the network on real drawings."""
+    flags = parser(description)
+    flags.add_argument("--sizes", choices=tuple(SIZES), default="sample")
+    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    flags.add_argument("--rounds", type=int, default=rounds)
+    flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
+    return flags
 
 
 def load_config(sizes: str, dtype: str) -> Config:
@@ -51,8 +63,8 @@ def load_config(sizes: str, dtype: str) -> Config:
     config.model.dtype = dtype
     if is_tiny():
         config.drawing.size, config.data.points = 64, 24
-        config.model.cnn.update({"width": 0.125, "stem_stride": 2, "dense_features": 32})
-        config.model.rnn.hidden = 8
+        config.model.encoders.cnn.update({"width": 0.125, "stem_stride": 2, "dense_features": 32})
+        config.model.encoders.rnn.hidden = 8
         config.train.update({"batch_size": 8, "inner_steps": 2})
     return config
 
@@ -77,38 +89,53 @@ class Workload:
     @property
     def mean_length(self) -> float:
         """Points of a sketch, without padding."""
-        return float(np.mean(self.batch.length))
+        return float(np.mean(self.batch.inputs.length))
 
 
 def make_workload(sizes: str, dtype: str, batch: int, folder: Path, *, steps: int = 0) -> Workload:
-    """k batches of drawings of a data folder, and new variables; steps: k, 0 for the config's."""
+    """k batches of drawings and fresh variables.
+
+    sizes, dtype: of the network.
+    batch: sketches of a step; 0: the config's.
+    folder: of the data.
+    steps: k; 0: the config's.
+    """
     config, classes = load_config(sizes, dtype), SIZES[sizes][1]
     config.train.batch_size = batch or config.train.batch_size
     config.train.inner_steps = steps or config.train.inner_steps
-    network = networks.build(config, classes=classes, offset_scale=30.0, axis_name=parallel.AXIS)
-    variables = jax.jit(network.initialise, static_argnums=1)(jax.random.key(0), config.data.points)
+    network = networks.build(
+        architecture(config, [str(label) for label in range(classes)], 30.0),
+        axis_name=parallel.AXIS,
+        augmentation=config.augmentation.to_dict(),
+    )
+    variables = jax.jit(network.initialise)(jax.random.key(0))
     shape = (config.train.inner_steps, config.train.batch_size)
     return Workload(config, classes, network, variables, read_block(folder, shape, config, classes))
 
 
 def read_block(folder: Path, shape: tuple[int, int], config: Config, classes: int) -> Minibatch:
-    """Random training drawings as [k b ...]; where the folder has too few, some come again.
+    """Random training drawings as [k b ...], repeated where the folder has too few.
 
-    Labels are folded into l = classes, as the folder may have another number of them.
+    folder: of the data; shape: (k, b); config: for t, the points of a sketch.
+    classes: l, into which labels are folded, as the folder may have another number of them.
     """
     with Shards(folder, "train") as shards:
         order = np.random.default_rng(0).permutation(len(shards))
         read = pad(shards.read(np.resize(order, shape[0] * shape[1])), config.data.points)
-    arrays = (read.points, read.length, read.label % classes)
-    points, length, label = (array.reshape(*shape, *array.shape[1:]) for array in arrays)
+    inputs, label = jax.tree.map(
+        lambda array: array.reshape(*shape, *array.shape[1:]), (read.inputs, read.label % classes)
+    )
     place = np.broadcast_to(np.arange(shape[1], dtype=np.int32), shape)
-    return Minibatch(*cast(Any, (points, length, label, place)))
+    return Minibatch(*cast(Any, (inputs, label, place)))
 
 
 def make_training(workload: Workload, stage: str) -> Training:
     """What is fixed during a stage, as the trainer makes it."""
-    config = workload.config
-    row = next(s for s in stages.plan(config, BLOCKS_PER_EPOCH) if s.name == stage)
+    config, layers = workload.config, workload.network.layers
+    planned = stages.plan(
+        config, layers.parts_of, layers.head_parts(), lambda row: BLOCKS_PER_EPOCH
+    )
+    row = next(s for s in planned if s.name == stage)
     optimizer = stages.optimizer(
         row, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
     )
@@ -117,11 +144,12 @@ def make_training(workload: Workload, stage: str) -> Training:
 
 @dataclass
 class CompiledStage:
-    """A stage's dispatch of one block, compiled; calling it goes one block on, and waits.
+    """A stage's dispatch of one block, compiled; calling it trains on one block, and waits.
 
-    run: (state, blocks) -> (state, metrics), for any blocks of one shape; blocks: those that a call
-    takes, on the devices; compile_seconds: of tracing and compiling; temporary_bytes: what the
-    program needs beside its arguments and results.
+    run: (state, blocks) -> (state, metrics), for any blocks of one shape.
+    blocks: those that a call takes, on the devices.
+    compile_seconds: of tracing and compiling.
+    temporary_bytes: what the program needs besides its arguments and results.
     """
 
     run: Callable[[State, Any], tuple[State, dict]]
@@ -131,19 +159,20 @@ class CompiledStage:
     temporary_bytes: int
 
     def __call__(self) -> None:
-        self.go_on(self.blocks)
+        self.train(self.blocks)
 
-    def go_on(self, blocks: Any) -> np.ndarray:
-        """Train with these blocks, such as a feed's next; their losses f[k]."""
+    def train(self, blocks: Any) -> np.ndarray:
+        """Train on these blocks, such as a feed's next; returns their losses f[k]."""
         self.state, metrics = self.run(self.state, blocks)
         jax.block_until_ready((self.state, metrics))
         return np.asarray(metrics["loss"]).ravel()
 
 
 def make_state(workload: Workload, training: Training) -> State:
-    """The first state of a stage, with class centres of any kind."""
-    centers = jax.random.uniform(jax.random.key(1), (workload.classes, workload.network.model.bits))
-    memories = {"center": {"centers": centers}} if "center" in training.stage.losses else {}
+    """The first state of a stage, with random class centres."""
+    shape = (workload.classes, workload.network.architecture.width)
+    centers = jax.random.uniform(jax.random.key(1), shape)
+    memories = {"center": {"centers": centers}} if "center" in training.stage.row.losses else {}
     return start(training.optimizer, training.stage, workload.variables, memories)
 
 

@@ -1,6 +1,10 @@
-"""Synthetic doodles, five stages, a scored retrieval and a report, on any CPU.
+"""Synthetic doodles of 32 categories, five stages, a scored retrieval and a report, on any CPU.
 
-python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+    python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
+
+Takes 3 min 37 s on two busy CPU cores, compilation included. MAP 0.899 (0.887 to 0.908 over the
+orders of ties), precision@200 0.270 (at most 0.29 is possible: 58 gallery sketches per category),
+accuracy 0.938.
 """
 
 from sketchjax.config import default
@@ -17,12 +21,12 @@ def get_config():
     config.data.shards = 2
     config.drawing.size = 48
     config.drawing.stroke_width = 1.5
-    config.model.cnn.width = 0.25
-    config.model.cnn.stem_stride = 2
-    config.model.cnn.dense_features = 256
-    config.model.cnn.dropout = 0.2
-    config.model.rnn.hidden = 64
-    config.model.rnn.implementation = "fused"
+    config.model.encoders.cnn.width = 0.25
+    config.model.encoders.cnn.stem_stride = 2
+    config.model.encoders.cnn.dense_features = 256
+    config.model.encoders.cnn.dropout = 0.2
+    config.model.encoders.rnn.hidden = 64
+    config.model.encoders.rnn.implementation = "fused"
     config.train.batch_size = 64
     config.train.inner_steps = 6
     config.train.outer_steps = 2

@@ -1,4 +1,4 @@
-"""The README's picture, from a finished run: queries and the sketches that their codes find.
+"""The README's picture, from a finished run: queries and what their codes retrieve.
 
 python docs/picture.py runs/quickstart docs/images/quickstart.png
 """
@@ -15,14 +15,18 @@ from sketchjax.report.plots import LIGHT
 from sketchjax.report.thumbnails import thumbnail
 
 SIZE, GAP, INSET, HEAD = 84, 6, 5, 30
-COLUMNS = 10  # results of each query
+COLUMNS = 10  # results per query
 
 
 def main(workdir: str, out: str) -> None:
-    """Draw all queries of the report, a row each."""
+    """Draw one row for each query of a run's report.
+
+    workdir: of the finished run.
+    out: the picture to write.
+    """
     retrievals = load_material(Path(workdir) / "report" / "material.json").retrievals
     if not retrievals:
-        sys.exit(f"{workdir} has no report with retrievals; finish the run first")
+        sys.exit(f"{workdir} has no report with retrievals; let the run finish first")
     width = (COLUMNS + 1) * (SIZE + GAP) + 4 * GAP
     picture = Image.new("RGB", (width, HEAD + len(retrievals) * (SIZE + GAP) + GAP), LIGHT.ground)
     pen = ImageDraw.Draw(picture)
@@ -36,7 +40,11 @@ def main(workdir: str, out: str) -> None:
 
 
 def draw_row(picture: Image.Image, pen: ImageDraw.ImageDraw, y: int, retrieval: Retrieval) -> None:
-    """The query in a frame, then its nearest sketches, false positives framed red."""
+    """Draw the query in a frame, then its nearest sketches, false positives framed in red.
+
+    picture, pen: what to draw into.
+    y: the row's upper edge, in pixels.
+    """
     cells: list[tuple[int, np.ndarray, str | None]] = [(GAP, retrieval.query_points, LIGHT.accent)]
     for rank, result in enumerate(retrieval.results[:COLUMNS]):
         x = 4 * GAP + (rank + 1) * (SIZE + GAP)

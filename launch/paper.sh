@@ -3,39 +3,39 @@
 #
 #   launch/paper.sh --folder FOLDER [--bits 64] [--recipe ours|paper] ...
 #
-# Each step goes on where it was stopped, and what is done is not done again: whatever ended the
-# script, run the same command again.
+# Each step resumes where it stopped, and finished work is not repeated: whatever ended the script,
+# rerun the same command.
 set -euo pipefail
 
 usage() {
     cat <<'TEXT'
 Usage: launch/paper.sh [OPTIONS] [-- FLAGS OF sketchjax.main]
 
-Options, each also taken from the environment variable beside it:
+Options. Each can also be given by the environment variable next to it:
   --folder DIR       FOLDER     where everything goes (default: runs/paper): drawings/, data/ and
                                 a workdir for each code size and recipe, such as 64-ours/
   --bits N           BITS       length of the codes (default: 64)
   --recipe NAME      RECIPE     ours or paper (default: ours); see configs/sketchmate.py
   --devices LIST     DEVICES    GPUs to use, such as 0,1 (default: all)
-  --categories NAMES CATEGORIES a part of the 345, names with commas between (default: all)
+  --categories NAMES CATEGORIES some of the 345, separated by commas (default: all)
   --per-category N   COUNTS     sketches of each category for train,validation,gallery,query
                                 (default: 9000,1000,1000,100, the paper's)
   --from URL         FROM       a mirror of Google's bucket to download from (default: the bucket)
   --config FILE      CONFIG     another config, which takes BITS or BITS,paper as its argument
   --steps LIST       STEPS      of download,convert,train,report (default: all four)
-  --restarts N       RESTARTS   how often to start the training again when it was stopped by a
-                                signal that this script did not get (default: 3)
+  --restarts N       RESTARTS   how often to restart the training when a signal that this
+                                script did not get has stopped it (default: 3)
   --dry-run                     print the commands and do nothing
   --help
 
-PYTHON names the interpreter; by default .venv/bin/python beside the project's README, else python3.
+PYTHON names the interpreter; by default .venv/bin/python in this repository, otherwise python3.
 
-All categories need about 35 GB of disk (estimated: 50 million drawings of 450 bytes, and 140 bytes
-each once more while they are converted), 8 GB of memory and a GPU. Install for it:
+All categories need about 35 GB of disk (an estimate: 50 million drawings of 450 bytes, and another
+140 bytes each once converted), 8 GB of memory and a GPU. To install for it:
   .venv/bin/pip install -e '.[cuda]'
 
 Exit codes: 0 done; 64 bad option or config; 65 bad data or no network; 66 no valid checkpoint;
-70 a loss was not finite; 75 stopped by a signal, run the same command again.
+70 a loss was not finite; 75 stopped by a signal: rerun the same command to resume.
 TEXT
 }
 
@@ -105,8 +105,8 @@ if [[ -n $devices ]]; then
     export CUDA_VISIBLE_DEVICES=$devices
 fi
 
-# The child has a process group of its own, so that a Ctrl-C reaches it once, through us: to the
-# training, a second signal means to stop at once, without saving.
+# The child runs in its own process group, so that a Ctrl-C reaches it once, through us: a second
+# signal would make the training stop at once, without saving.
 set -m
 child=
 signals=0
@@ -119,7 +119,7 @@ pass_on() {
 }
 
 # Print a command and, unless this is a dry run, run it. Returns its exit code, and ends with 75
-# when this script was told to stop meanwhile.
+# when a signal stopped this script meanwhile.
 run() {
     printf '+'
     printf ' %q' "$@"
@@ -136,7 +136,7 @@ run() {
     done
     child=
     if ((signals && code)); then
-        echo 'paper.sh: stopped; run the same command again to go on' >&2
+        echo 'paper.sh: stopped; rerun the same command to resume' >&2
         exit 75
     fi
     return "$code"
@@ -191,8 +191,8 @@ if wanted train; then
     fi
 fi
 
-# The training writes the report as its last act; this makes it anew from what the run left, as
-# after an update of sketchjax.
+# The training ends by writing the report; this regenerates it from the files that the run left, for
+# instance after an update of sketchjax.
 if wanted report; then
     must report "$python" -m sketchjax.cli report "$workdir"
 fi

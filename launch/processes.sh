@@ -3,10 +3,10 @@
 #
 #   launch/processes.sh COUNT --config FILE --workdir DIR [FLAGS OF sketchjax.main]
 #
-# All of them train as one: a batch is spread over their devices, process 0 writes. A signal goes to
-# all, and when one ends with an error the others end too; run the same command again to go on.
+# All of them train as one: each batch is spread over their devices, and process 0 writes. A signal
+# is passed to all, and when one fails the others stop too; rerun the same command to resume.
 # On several machines, start `python -m sketchjax.main` on each with the three flags below and the
-# address of the first: the workdir and the data have to be on a disk that all of them see.
+# address of the first; the workdir and the data have to be on a disk that all of them share.
 set -euo pipefail
 
 if [[ $# -lt 2 || ! $1 =~ ^[1-9][0-9]*$ ]]; then
@@ -31,13 +31,13 @@ trap 'kill -TERM "${processes[@]}" 2>/dev/null || true' TERM INT
 
 code=0
 while [[ -n $(jobs -pr) ]]; do
-    wait -n || true # one has ended, or a signal was passed on
+    wait -n || true # one has ended, or a signal has come
     for process in "${processes[@]}"; do
         kill -0 "$process" 2>/dev/null && continue
         ended=0
         wait "$process" || ended=$?
         [[ $code -ne 0 ]] || code=$ended
-        # Those that wait for a lost one would wait in vain; after 75 they are saving.
+        # The others would wait for a lost one forever; after 75 they are saving.
         [[ $ended -eq 0 || $ended -eq 75 ]] || kill -TERM "${processes[@]}" 2>/dev/null || true
     done
 done

@@ -1,7 +1,7 @@
-"""The `sketchjax` command: verbs for files. Training is `python -m sketchjax.main`.
+"""The `sketchjax` command: everything but training, which is `python -m sketchjax.main`.
 
-A verb imports what it needs when it runs, so that `--help` answers at once and the verbs for data
-never load jax. A new verb is a function under `@app.command()`; it raises the project's errors,
+A command imports what it needs when it runs, so that `--help` answers at once and the commands for
+data never load jax. A new one is a function under `@app.command()`; it raises the project's errors,
 and `main` turns them into a message and an exit code.
 """
 
@@ -13,12 +13,12 @@ import sys
 import traceback
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 import sketchjax
-from sketchjax.errors import ConfigError, DataError, SketchjaxError
+from sketchjax.errors import ConfigError, DataError, SketchjaxError, on_disk
 
 app = typer.Typer(
     name="sketchjax",
@@ -29,8 +29,18 @@ app = typer.Typer(
 )
 
 
+def expanded(text: str) -> Path:
+    """A path of the command line. The shell expands ~ only at the start of a word, not after =."""
+    return Path(os.path.expanduser(text))
+
+
+def path(metavar: str, meaning: str) -> Any:
+    """An argument that is a path."""
+    return typer.Argument(parser=expanded, metavar=metavar, help=meaning)
+
+
 class OnBad(StrEnum):
-    """What to do at bad input."""
+    """What to do with bad input."""
 
     STOP = "stop"
     SKIP = "skip"
@@ -51,7 +61,8 @@ Categories = Annotated[
         "--categories",
         "--classes",
         metavar="NAMES",
-        help="Only these categories: names with commas between, or the option several times.",
+        help="Only these categories: names separated by commas, or the option repeated. A name "
+        "with a comma is quoted: '\"salt, pepper\",cat'.",
     ),
 ]
 
@@ -59,13 +70,13 @@ Categories = Annotated[
 @app.callback(invoke_without_command=True)
 def start(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error, not its message alone.")
+        bool, typer.Option("--debug", help="Show the traceback of an error, not only its message.")
     ] = False,
 ) -> None:
-    """Sketch files, data folders, hash codes. Training: python -m sketchjax.main --help"""
-    del debug  # taken by `main` wherever it stands; it is here for --help
+    """Sketch files, data folders, codes. Training: python -m sketchjax.main --help"""
+    del debug  # `main` takes it from any place; it is here for --help
     if version:
         print(f"sketchjax {sketchjax.__version__}")
         raise typer.Exit
@@ -78,6 +89,7 @@ def convert(
     paths: Annotated[
         list[Path],
         typer.Argument(
+            parser=expanded,
             metavar="[SOURCE]... OUT",
             help="Sketch files, or folders of them (QuickDraw .ndjson, simplified or raw, and "
             ".bin, each plain or .gz; sketch-rnn .npz), then the data folder to write. "
@@ -88,8 +100,8 @@ def convert(
         str | None,
         typer.Option(
             metavar="N|SHARE",
-            help="Training sketches of each category: a count (9000) or a share (0.8). One kind "
-            "for all four splits; by default 0.8, 0.05, 0.1, 0.05.",
+            help="Training sketches of each category: a count (9000) or a share (0.8), of the same "
+            "kind for all four splits; by default 0.8, 0.05, 0.1, 0.05.",
         ),
     ] = None,
     validation: Annotated[
@@ -104,16 +116,15 @@ def convert(
     split_file: Annotated[
         Path | None,
         typer.Option(
+            parser=expanded,
             metavar="CSV",
-            help="Splits from a file with the heading key_id,split; the rest is left.",
+            help="Splits from a file with the heading key_id,split; other drawings are left out.",
         ),
     ] = None,
     categories: Categories = None,
     recognized_only: Annotated[
         bool,
-        typer.Option(
-            "--recognized-only", help="Only drawings that the game is known to have recognised."
-        ),
+        typer.Option("--recognized-only", help="Only drawings that the game recognised."),
     ] = False,
     min_per_category: Annotated[
         int, typer.Option(metavar="N", help="Leave out categories with fewer sketches.")
@@ -121,23 +132,24 @@ def convert(
     max_per_category: Annotated[
         int | None, typer.Option(metavar="N", help="Use at most N sketches of each category.")
     ] = None,
-    shards: Annotated[int, typer.Option(metavar="N", help="Files a split.")] = 8,
+    shards: Annotated[int, typer.Option(metavar="N", help="Files per split.")] = 8,
     seed: Annotated[
-        int, typer.Option(metavar="N", help="The key of the splits and of the order.")
+        int, typer.Option(metavar="N", help="Seed of the splits and of the order.")
     ] = 0,
     on_bad: Annotated[
         OnBad,
         typer.Option(
-            help="Bad input: stop at the first (exit code 65), or skip it, listed in the manifest."
+            help="Bad input: stop at the first (exit code 65), or skip it and list it in the "
+            "manifest."
         ),
     ] = OnBad.STOP,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Processes; by default one for each core.")
+        int | None, typer.Option(metavar="N", help="Processes; by default one per core.")
     ] = None,
 ) -> None:
     """Convert sketch files into a data folder: ArrayRecord shards and a manifest.
 
-    The same sources and options give the same bytes. Stopped or killed, the same command goes on.
+    The same sources and options give the same bytes. After a stop, rerun the same command.
     """
     from sketchjax.data.folder.conversion.convert import convert as run
 
@@ -166,7 +178,7 @@ def convert(
 
 @app.command()
 def download(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the files.")],
+    folder: Annotated[Path, path("DIR", "Where to put the files.")],
     categories: Categories = None,
     form: Annotated[Form, typer.Option(help="Which of Google's forms.")] = Form.SIMPLIFIED,
     mirror: Annotated[
@@ -174,7 +186,7 @@ def download(
         typer.Option("--from", metavar="URL", help="A mirror with the same paths as the bucket."),
     ] = None,
 ) -> None:
-    """Download QuickDraw from Google's public bucket. Broken off, the same command goes on."""
+    """Download QuickDraw from Google's public bucket; rerun the same command to resume."""
     from sketchjax.data.sources.download import BASE_URL
     from sketchjax.data.sources.download import download as run
 
@@ -184,14 +196,14 @@ def download(
 
 @app.command()
 def synthesize(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put the files.")],
-    per_category: Annotated[
-        int, typer.Option(metavar="N", help="Doodles of each category.")
-    ] = 1_000,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed draws the same.")] = 0,
+    folder: Annotated[Path, path("DIR", "Where to put the files.")],
+    per_category: Annotated[int, typer.Option(metavar="N", help="Doodles per category.")] = 1_000,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed draws the same doodles.")
+    ] = 0,
     categories: Categories = None,
 ) -> None:
-    """Draw synthetic doodles as ordinary ndjson files, for use without data or network."""
+    """Draw synthetic doodles as ordinary ndjson files: no data or network needed."""
     from sketchjax.data.sources.doodles import write
 
     paths = write(folder, per_category=per_category, seed=seed, categories=_names(categories))
@@ -200,7 +212,7 @@ def synthesize(
 
 @app.command()
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A data folder.")],
+    folder: Annotated[Path, path("FOLDER", "A data folder.")],
 ) -> None:
     """Check every shard and every record of a data folder against its manifest."""
     from rich.console import Console
@@ -214,24 +226,66 @@ def verify(
 
 
 @app.command()
-def report(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a finished run.")],
+def evaluate(
+    model: Annotated[Path, path("MODEL", "A model file, or the workdir of a run.")],
+    folder: Annotated[Path, path("FOLDER", "A data folder with gallery and queries.")],
+    out: Annotated[Path, path("OUT", "Where to write results, codes and report.")],
+    rankings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ranking",
+            metavar="QUERIES:GALLERY",
+            help="Splits to rank, the first for the headline; by default query:gallery.",
+        ),
+    ] = None,
 ) -> None:
-    """Make the report of a finished run anew, from the files that it left."""
-    from sketchjax.report.page import rebuild
+    """Score a trained model on other drawings; write results, codes and report as a run does.
+
+    Categories are matched by name; those that only the model or only the data has are listed.
+    """
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.elsewhere import evaluate_model
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.summary import print_summary
+
+    pairs = _rankings(rankings)
+    keep_compiled()
+    loaded = load(model)
+    with on_disk("the evaluation cannot be written"), TrainingProgress() as progress:
+        results = evaluate_model(
+            loaded,
+            folder,
+            out,
+            pairs=pairs,
+            title=f"{model.resolve().name} on {folder.resolve().name}",
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_summary(results, out)
+
+
+@app.command()
+def report(
+    workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
+) -> None:
+    """Regenerate the report of a finished run or evaluation from the files that it left."""
+    from sketchjax.run.rebuild import rebuild
 
     print(rebuild(workdir))
 
 
 @app.command()
 def study(
-    workdir: Annotated[Path, typer.Argument(metavar="WORKDIR", help="Of a study.")],
+    workdir: Annotated[Path, path("WORKDIR", "Of a study.")],
     markdown: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write it as Markdown, with pictures beside it."),
+        typer.Option(
+            parser=expanded, metavar="FILE", help="Also write it as Markdown, with its pictures."
+        ),
     ] = None,
 ) -> None:
-    """Print how far a study is and what it found, and make its report anew."""
+    """Print a study's progress and results, and regenerate its report."""
     from rich.console import Console
 
     from sketchjax.paper.report.markdown import write_markdown
@@ -252,7 +306,11 @@ def study(
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
     debug = "--debug" in sys.argv
-    # It may stand anywhere: `sketchjax convert --debug …` like `sketchjax --debug convert …`.
+    # What a terminal cannot show is escaped: names of categories may be of any script.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the shell, as in `>&-`
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    # It may be anywhere: `sketchjax convert --debug …` like `sketchjax --debug convert …`.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(arguments, prog_name="sketchjax")
@@ -260,7 +318,8 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         else:
-            print(f"sketchjax: {error}", file=sys.stderr)
+            for line in error.problems if isinstance(error, ConfigError) else [error]:
+                print(f"sketchjax: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 
@@ -272,7 +331,7 @@ def _sources(paths: list[Path]) -> tuple[list[Path], Path]:
         if not home:
             raise DataError(
                 f"only one path is given, {out}; name the sources first, then the folder to write "
-                "(or set SKETCHJAX_DATA to a folder that has the drawings in `quickdraw`)"
+                "(or set SKETCHJAX_DATA to a folder that has drawings in its folder quickdraw)"
             )
         sources = [Path(home) / "quickdraw"]
     return sources, out
@@ -283,10 +342,10 @@ def _splits(shares: dict[str, str | None], split_file: Path | None):
     given = {name: value for name, value in shares.items() if value is not None}
     if split_file is not None:
         if given:
-            raise ConfigError(f"--split-file and --{next(iter(given))} exclude each other")
+            raise ConfigError(f"--split-file and --{next(iter(given))} cannot be used together")
         return split_file
     problems = [
-        f"--{name} {value}: a count such as 9000 or a share such as 0.8 is wanted"
+        f"--{name} {value}: give a count such as 9000 or a share such as 0.8"
         for name, value in given.items()
         if not re.fullmatch(r"\d+|\d*\.\d+|\d+\.", value)
     ]
@@ -296,9 +355,26 @@ def _splits(shares: dict[str, str | None], split_file: Path | None):
 
 
 def _names(values: list[str] | None) -> list[str] | None:
-    """Category names from options that may hold several with commas between."""
-    names = [name.strip() for value in values or [] for name in value.split(",")]
+    """Category names from options that may hold several, separated by commas."""
+    if not values:
+        return None
+    from sketchjax.config import split_list
+
+    names = [name for value in values for name in split_list(value)]
     return [name for name in names if name] or None
+
+
+def _rankings(given: list[str] | None) -> list[tuple[str, str]]:
+    """Pairs of splits from texts such as query:gallery."""
+    from sketchjax.config.fields import is_ranking, ranking_sides
+
+    wrong = [text for text in given or [] if not is_ranking(text)]
+    if wrong:
+        raise ConfigError(
+            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery"
+        )
+    sides = map(ranking_sides, given or ["query:gallery"])
+    return [(queries, gallery) for (_, queries), (_, gallery) in sides]
 
 
 def _count_list(numbers: dict[str, int]) -> str:

@@ -1,7 +1,7 @@
-"""The errors that a user can meet, each with the exit code of its kind.
+"""The errors a user can meet, each with its exit code.
 
-Every message says what was wrong, where, and what to do. `main` and `cli` print the message
-alone and exit with the code; `--debug` shows the traceback.
+Every message says what was wrong, where, and what to do. `main` and `cli` print only the message
+and exit with the code; `--debug` shows the traceback.
 """
 
 import errno
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 
 class SketchjaxError(Exception):
-    """Base of all errors that are the user's to mend; never raised itself."""
+    """Base class of the errors a user can fix; never raised itself."""
 
     exit_code = 1
 
 
 class ConfigError(SketchjaxError):
-    """A config that cannot run. `problems`: one line for each field that is wrong."""
+    """A config that cannot run. problems: one line per field that is wrong."""
 
     exit_code = 64
 
@@ -34,7 +34,7 @@ class DataError(SketchjaxError):
 
 
 class CheckpointError(SketchjaxError):
-    """No valid checkpoint to go on from."""
+    """No valid checkpoint to resume from."""
 
     exit_code = 66
 
@@ -42,7 +42,7 @@ class CheckpointError(SketchjaxError):
 class NotFiniteError(SketchjaxError):
     """A loss, parameter or feature became NaN or infinite.
 
-    records: i64[b], the training sketches of the batch where it happened; None where none is known.
+    records: i64[b], the training sketches of the batch where it happened; None if unknown.
     """
 
     exit_code = 70
@@ -50,21 +50,24 @@ class NotFiniteError(SketchjaxError):
 
 
 class DiskError(SketchjaxError):
-    """A disk that is full, read-only or failing, or a folder that vanished under a run."""
+    """A disk that is full, read-only or failing, or a folder that disappeared during a run."""
 
     exit_code = 74
 
     @classmethod
     def of(cls, what: str, error: OSError) -> "DiskError":
-        """The error that says what could not be done, why, and what to do about it."""
+        """The error for an OSError: what could not be done, why, and how to fix it.
+
+        what: the beginning of a sentence, such as "The report cannot be written".
+        """
         where = f": {error.filename}" if error.filename else ""
         reason = error.strerror or str(error) or type(error).__name__
-        return cls(f"{what} ({reason}{where}); {_remedy(error)}, then run the same command again")
+        return cls(f"{what} ({reason}{where}); {_remedy(error)}, then rerun the same command")
 
 
 @contextmanager
 def on_disk(what: str) -> Iterator[None]:
-    """Raise DiskError for an OSError. what: what then could not be done, a sentence's beginning."""
+    """Raise DiskError for an OSError. what: as in `DiskError.of`."""
     try:
         yield
     except OSError as error:
@@ -74,22 +77,22 @@ def on_disk(what: str) -> Iterator[None]:
 def _remedy(error: OSError) -> str:
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return "make room"
+            return "free some space"
         case errno.EFBIG:
             return "allow larger files (ulimit -f)"
         case errno.EROFS | errno.EACCES | errno.EPERM:
             return "make it writable"
         case errno.ENOENT | errno.ESTALE:
-            return "see what removed it"
+            return "check what removed it"
         case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
-            return "see what lies in its place"
+            return "check what is in its place"
         case errno.EMFILE | errno.ENFILE:
             return "allow more open files (ulimit -n)"
         case _:
-            return "see that the disk is sound"
+            return "check the disk"
 
 
 class Stopped(SketchjaxError):
-    """The run was asked to stop by a signal and saved its state; run it again to go on."""
+    """A signal stopped the run, which saved its state; rerun the same command to resume."""
 
     exit_code = 75

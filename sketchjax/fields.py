@@ -1,4 +1,4 @@
-"""Fields of a config: a default, what may stand in its place, and what a report says of it.
+"""Fields of a config: a default, the values that may replace it, and the report's question.
 
 Every setting of the project is one such line: those of a run (`config.fields`), of an encoder
 (`models.table`), of a loss (`losses.table`). No jax here: a config is checked before jax loads.
@@ -18,10 +18,11 @@ LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
 class Field:
     """One setting.
 
-    default: its value where a config says nothing, which also gives its type.
-    is_valid: whether a value of that type may be used; remedy: what to do where it may not.
+    default: its value where a config says nothing; it also gives the type.
+    is_valid: whether a value of that type may be used.
+    remedy: what to do about a value that may not.
     resumable: whether it may change between two calls on one workdir, as no figure depends on it.
-    question: what a report lists it under; empty for a field that no report mentions.
+    question: the heading a report lists it under; empty for a field that no report lists.
     """
 
     default: Any
@@ -29,6 +30,9 @@ class Field:
     remedy: str = ""
     resumable: bool = False
     question: str = ""
+
+
+# In all of these, `more` is `resumable` and `question` of the field.
 
 
 def whole(default: int, least: int = 0, most: int = LARGEST_INT, **more: Any) -> Field:
@@ -42,7 +46,7 @@ def number(default: float, least: float = 0.0, most: float = LARGEST_FLOAT, **mo
 
 
 def above(default: float, least: float, remedy: str, **more: Any) -> Field:
-    """A number greater than `least`."""
+    """A number greater than `least`; remedy: what to do about one that is not."""
     return Field(float(default), lambda v: v > least, remedy, **more)
 
 
@@ -80,9 +84,7 @@ def names(**more: Any) -> Field:
 def _range_text(least: float, most: float) -> str:
     if most in (LARGEST_INT, LARGEST_FLOAT):
         return f"must be at least {least:g}"
-    return f"must be {least:g} to {most:,}" if isinstance(most, int) else (
-        f"must be {least:g} to {most:g}"
-    )
+    return f"must be {least:g} to " + (f"{most:,}" if isinstance(most, int) else f"{most:g}")
 
 
 def is_number(value: Any) -> bool:
@@ -94,6 +96,6 @@ def one_line(value: Any) -> str:
     """Any value in one short line."""
     try:
         line = " ".join(repr(value).split())
-    except Exception:  # whole numbers of more than 4300 digits, and what a class may do
+    except Exception:  # whole numbers of more than 4300 digits, and any class's own repr
         line = f"a {type(value).__name__}"
     return line if len(line) <= 80 else line[:77] + "..."

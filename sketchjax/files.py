@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and the sha256 by which one is known."""
+"""Files that are complete or absent, their sha256, and how we write JSON."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import os
 from pathlib import Path
 
 import numpy as np
+import orjson
+
+# Numbers and arrays of numpy are written as they are; integers may be keys.
+JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place whole or not at all: temporary file, fsync, rename, fsync of the folder.
+    """Write a file completely or not at all: temporary file, fsync, rename, fsync of the folder.
 
-    A reader, or a run killed at any moment, meets the old content or the new, never a part; folders
-    on the way are made. Two processes at once must not write one file.
-    Raises OSError where the disk refuses, and leaves the old file as it was.
+    A reader, or a run killed at any moment, finds the old content or the new, never a part of it.
+    Missing folders are created. Two processes must not write the same file at the same time.
+    Raises OSError when the disk refuses, and leaves the old file as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # One name for all: what a kill leaves of a file goes when the file is written again.
+    # Always the same name: the next write replaces what a killed run left behind.
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
@@ -32,7 +36,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's names to the disk, so that a rename outlives a power cut."""
+    """Flush a folder's entries to disk, so that a rename survives a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -41,13 +45,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write a .npy file as `write_whole` does."""
+    """Write a .npy file with `write_whole`."""
     content = io.BytesIO()
     np.save(content, array)
     write_whole(path, content.getvalue())
 
 
 def sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal digits."""
+    """The sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def safetensors_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file's bytes: its header of JSON comes first.
+
+    Raises ValueError when the header is not such JSON.
+    """
+    header = orjson.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return header.get("__metadata__", {}) if isinstance(header, dict) else {}

@@ -1,13 +1,12 @@
 """Train, evaluate and report: python -m sketchjax.main --config FILE[:ARG] --workdir DIR.
 
-FILE is the config of one run, or of a study: a set of runs that share what can be shared, and a
-report over all of them. Run again with the same flags, it goes on where it was stopped; when it is
-done, it prints the result. Any field of the config can be given as --config.SECTION.FIELD=VALUE.
+FILE is the config of one run, or of a study: a set of runs that share what can be shared, and one
+report over all of them. Rerun with the same flags, it resumes where it stopped; when it is done, it
+prints the result. Any field of the config can be given as --config.SECTION.FIELD=VALUE; a list of
+names is given with commas, as in --config.data.categories=cat,clock.
 """
 
-import hashlib
 import os
-import platform
 import re
 import signal
 import socket
@@ -20,19 +19,18 @@ from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
-from rich.console import Console
 
-from sketchjax.config import validate
+from sketchjax.config import as_literal, validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
 from sketchjax.paper.study.config import is_study, validate_study, wrong_study_text
 
-# jax is imported when the flags are right: an answer to a wrong one takes no seconds, and the
-# processes that read data ahead import this module without it.
+# jax is imported when the flags are right: a wrong one is answered without delay, and the processes
+# that read data ahead import this module without it.
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment's config file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, results and report.")
 _COORDINATOR = flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of process 0, where several train together."
+    "coordinator", None, "HOST:PORT of process 0, where several processes train together."
 )
 _PROCESSES = flags.DEFINE_integer("processes", 1, "How many train together.", lower_bound=1)
 _PROCESS = flags.DEFINE_integer("process", 0, "Which of them this one is.", lower_bound=0)
@@ -48,7 +46,7 @@ def main() -> None:
 
 
 def _parse(arguments: list[str]) -> list[str]:
-    """Read the flags and the config file; all that is wrong with them exits as a bad config."""
+    """Read the flags and the config file; whatever is wrong with them exits as a bad config."""
     right, problems = _sift(arguments)
     # The config's flag looks for fields here, not in what it is given.
     sys.argv[:] = right
@@ -58,7 +56,7 @@ def _parse(arguments: list[str]) -> list[str]:
         if is_study(_CONFIG.value):
             validate_study(_CONFIG.value)
             if _PROCESSES.value > 1:
-                raise ConfigError("a study is run by one process; leave out --processes")
+                raise ConfigError("a study runs in one process; leave out --processes")
         else:
             validate(_CONFIG.value)
     except ConfigError as error:
@@ -94,25 +92,37 @@ def _read_flags(arguments: list[str]) -> list[str]:
 
 
 def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """The arguments without the fields that cannot be, and a line for each of those."""
+    """The arguments without invalid fields, and one line for each of those.
+
+    Fields that hold several values come back as ml_collections reads them.
+    """
     right, problems = [], []
-    left = iter(arguments)
-    for argument in left:
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument.startswith("--config=~"):  # which the shell leaves as it is
+            right.append("--config=" + os.path.expanduser(argument.removeprefix("--config=")))
+            continue
         match = _FIELD.fullmatch(argument)
         if match is None:
             right.append(argument)
             continue
         negated, path, text = match.groups()
-        is_switch = text is None and wrong_study_text(path, "true") is None
         parts = [argument]
-        if text is None and not negated and not is_switch:
-            parts.append(text := next(left, ""))
+        if text is None and not negated and not _is_switch(path):
+            parts.append(text := next(remaining, ""))
         problem = wrong_study_text(path, "true" if text is None else text)
         if problem:
             problems.append(problem)
+        elif text is not None and (literal := as_literal(path, text)) != text:
+            right.append(f"--config.{path}={literal}")
         else:
             right += parts
     return right, problems
+
+
+def _is_switch(path: str) -> bool:
+    """Whether a field takes True or False, so that its flag may have no value."""
+    return wrong_study_text(path, "true") is None and wrong_study_text(path, "?") is not None
 
 
 def _config_file() -> str:
@@ -120,7 +130,7 @@ def _config_file() -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """In one line, why the flags or the config file could not be read."""
+    """Why the flags or the config file could not be read, in one line."""
     if isinstance(error, flags.Error) and "Traceback" not in str(error):
         return " ".join(str(error).split())
     place = _place(error)
@@ -136,7 +146,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where in a config file an error came up: its line, and what stands there."""
+    """Where in a config file an error came up: its line and that line's text."""
     files = [argument.split("=")[-1].split(":")[0] for argument in sys.argv[1:]]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename in files:
@@ -146,30 +156,41 @@ def _place(error: BaseException) -> str:
 
 def _run(_: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
+    # What a terminal cannot show is escaped: names of categories may be of any script.
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed by the shell, as in `>&-`
+            stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     if _PROCESSES.value > 1:
         from sketchjax import parallel
 
-        # Before our handlers of signals: jax sets its own, which stops this process alone.
+        # Before our handlers of signals: jax sets its own, which stops this process only.
         parallel.join(str(_COORDINATOR.value), _PROCESSES.value, _PROCESS.value)
     should_stop = stop_on_signals()
+    from sketchjax.paper.reference import reference
     from sketchjax.paper.study.run import run_study
     from sketchjax.run import experiment
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.summary import print_summary
 
     keep_compiled()
-    workdir = Path(str(_WORKDIR.value))
     try:
-        with on_disk("the run cannot go on"):
+        with on_disk("the run cannot continue"):
             if is_study(_CONFIG.value):
-                sys.exit(run_study(_CONFIG.value, workdir, should_stop).exit_code)
-            results = experiment.run(_CONFIG.value, workdir, should_stop)
+                sys.exit(run_study(_CONFIG.value, workdir(), should_stop).exit_code)
+            results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
     except SketchjaxError as error:
         _fail(error)
     if _PROCESS.value == 0:
-        show(results, workdir)
+        print_summary(results, workdir())
+
+
+def workdir() -> Path:
+    """The folder that --workdir names. The shell leaves ~ as it is after an equals sign."""
+    return Path(os.path.expanduser(str(_WORKDIR.value)))
 
 
 def _fail(error: SketchjaxError) -> NoReturn:
-    """Say what went wrong and exit with the code of its kind."""
+    """Report what went wrong and exit with the code of its kind."""
     _show_traceback()
     print(f"{type(error).__name__}: {error}", file=sys.stderr)
     sys.exit(error.exit_code)
@@ -181,40 +202,12 @@ def _show_traceback() -> None:
         traceback.print_exc()
 
 
-def keep_compiled() -> None:
-    """Keep what jax compiles, so that a run that goes on, or the next one, starts in seconds.
-
-    It lies in the user's cache, unless JAX_COMPILATION_CACHE_DIR names another folder.
-    """
-    import jax
-
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "sketchjax" / f"compiled-{_processor()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # It saves time, and nothing else.
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-
-
-def _processor() -> str:
-    """A name for this kind of processor: code compiled for one may not run on another."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    kind = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
-    return hashlib.sha256("\n".join([platform.machine(), *sorted(kind)]).encode()).hexdigest()[:12]
-
-
 def stop_on_signals() -> Callable[[], bool]:
     """Ask for a stop on the first SIGTERM or SIGINT; the second one ends the process at once.
 
-    Returns a function that tells whether a stop was asked for. Python calls handlers of signals
-    between two of its instructions, and a dispatch may be one instruction of a minute; so a thread
-    reads the signals from a socket, as they come.
+    Returns a function that says whether a stop was asked for. Python calls signal handlers between
+    two of its instructions, and a dispatch may be one instruction of a minute; so a thread reads
+    the signals from a socket as they come.
     """
     asked = threading.Event()
     ours, theirs = socket.socketpair()
@@ -224,36 +217,15 @@ def stop_on_signals() -> Callable[[], bool]:
         number = ours.recv(1)[0]
         asked.set()
         name = signal.Signals(number).name
-        print(f"{name}: stopping at the next safe place; once more ends at once", file=sys.stderr)
+        print(f"{name}: stopping at the next safe point; again ends at once", file=sys.stderr)
         os._exit(128 + ours.recv(1)[0])
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # a handler, or its signals would not be sent on
+        signal.signal(number, lambda *_: None)  # without a handler, no signal would be passed on
     signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
     threading.Thread(target=watch, name="signals", daemon=True).start()
     _kept_open.append(theirs)
     return asked.is_set
-
-
-def show(results: dict, workdir: Path) -> None:
-    """Print the main figures and where the report is."""
-    out = Console(soft_wrap=True, highlight=False)
-    parts, hashes = [], results["bits"] is not None
-    if hashes:
-        parts += [
-            f"MAP {results['map']:.4f} (between {results['map_worst']:.4f} and "
-            f"{results['map_best']:.4f} over orders of ties)",
-            f"precision@200 {results['precision_at_200']:.4f}",
-        ]
-    if results["accuracy"] is not None:
-        parts.append(f"accuracy {results['accuracy']:.4f}")
-    out.print("  ".join(parts))
-    what = f"{results['bits']} bits" if hashes else "recognition"
-    out.print(
-        f"{what}, {results['classes']} classes, {results['train']:,} training "
-        f"sketches, {results['queries']:,} queries against {results['gallery']:,}"
-    )
-    out.print(f"report: {workdir / 'report' / 'index.html'}")
 
 
 if __name__ == "__main__":

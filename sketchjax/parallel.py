@@ -1,7 +1,7 @@
-"""Several devices, in one process or more: the one place that knows `pmap` and its axis.
+"""Several devices, in one process or more: the only module that knows `pmap` and its axis.
 
-The state has no device axis: it goes in and comes out whole, so a checkpoint does not know how
-many devices wrote it. Batches have a leading device axis, of the devices of this process.
+The state has no device axis: it goes in and comes out whole, so a checkpoint does not depend on how
+many devices wrote it. Batches have a leading device axis for the devices of this process.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,60 +14,61 @@ from jax import lax
 AXIS = "devices"
 WHOLE, SPLIT = None, 0
 
-# A process that is gone is known by its silence, and the others end within a minute.
+# A process that stops sending heartbeats counts as dead, and the others exit within a minute.
 _SILENCE_SECONDS = 30
 
 
 def average(tree: Any) -> Any:
-    """Mean over the devices of all processes, inside `over_devices`."""
+    """Mean over the devices of all processes; call it inside `over_devices`."""
     return lax.pmean(tree, AXIS)
 
 
 def joined(part: jax.Array) -> jax.Array:
-    """The arrays f[b ...] of all devices of all processes as one, inside `over_devices`."""
+    """The arrays f[b ...] of all devices of all processes joined; call it inside `over_devices`."""
     return lax.all_gather(part, AXIS, tiled=True)
 
 
 def over_devices(
     step: Callable, *, inputs: tuple, outputs: Any, devices: Sequence[Any] | None = None
 ) -> Callable:
-    """Compile step for every device.
+    """Compile a step for every device.
 
-    inputs: for each argument WHOLE (the same on all devices) or SPLIT (cut along a leading
-    device axis); outputs likewise; what comes back WHOLE must be equal on all devices.
-    devices: those of all processes, where none are named.
+    step: a function of device-local arrays; it may call `average` and `joined`.
+    inputs: for each argument, WHOLE (the same on all devices) or SPLIT (a leading device axis).
+    outputs: likewise for the results. A WHOLE result must be equal on all devices.
+    devices: by default those of all processes.
 
-    Wait for what a call gives before the next one when the step averages: on a CPU the devices
-    are threads, and with fewer cores than devices two calls on the way at once lock each other up.
+    When the step averages, wait for the result of a call before making the next one. On a CPU the
+    devices are threads, and with fewer cores than devices two calls in flight can deadlock.
     """
     return jax.pmap(step, axis_name=AXIS, in_axes=inputs, out_axes=outputs, devices=devices)
 
 
 def compile_for(step: Callable, *arguments: Any) -> tuple[Callable, Any]:
-    """Compile what `over_devices` gave for arguments like these, and where each of them belongs.
+    """Compile the result of `over_devices` for arguments like these; also their shardings.
 
-    The compiled step moves nothing itself: give it what `place` or `place_split` has placed.
+    The compiled step moves no data: call it with arguments that `place` or `place_split` returned.
     """
     compiled = cast(Any, step).lower(*arguments).compile()
     return compiled, compiled.input_shardings[0]
 
 
 def place(tree: Any, shardings: Any) -> Any:
-    """Put a WHOLE argument, the same in every process, where a compiled step wants it."""
+    """Put a WHOLE argument, the same in every process, where a compiled step expects it."""
     if jax.process_count() == 1:
         return jax.device_put(tree, shardings)
 
     def put(leaf: Any, sharding: jax.sharding.Sharding) -> jax.Array:
         if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
             return leaf
-        # From the host: what lies on a device of this process cannot be sent to another's.
+        # From the host: an array on a device of this process cannot be sent to another process.
         return jax.device_put(np.asarray(leaf), sharding)
 
     return jax.tree.map(put, tree, shardings)
 
 
 def place_split(tree: Any, shardings: Any) -> Any:
-    """Put a SPLIT argument, of which this process has its own part, where a step wants it."""
+    """Put a SPLIT argument, of which this process holds its part, where a step expects it."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(
@@ -78,10 +79,14 @@ def place_split(tree: Any, shardings: Any) -> Any:
 
 
 def split(tree: Any, devices: int, axis: int = 0) -> Any:
-    """Cut `axis` of every array into [devices, rest] and move the devices to the front.
+    """Split an axis of every array into [devices, rest] and move the devices to the front.
 
-    Device i gets the i-th run of consecutive elements, so that an element's place in the whole
-    batch is device * (n / devices) + its place on the device.
+    tree: host arrays whose `axis` has n elements.
+    devices: how many parts; it must divide n.
+    axis: the axis to split, by default the first.
+
+    Device i gets the i-th run of consecutive elements, so an element's place in the whole batch is
+    device * (n / devices) + its place on the device.
     """
 
     def cut(array: np.ndarray) -> np.ndarray:
@@ -96,9 +101,11 @@ def split(tree: Any, devices: int, axis: int = 0) -> Any:
 
 
 def join(coordinator: str, processes: int, process: int) -> None:
-    """Make this process one of several that train together, before any other use of jax.
+    """Make this process one of several that train together. Call it before any other use of jax.
 
-    coordinator: HOST:PORT of process 0, which listens there.
+    coordinator: HOST:PORT where process 0 listens.
+    processes: how many there are.
+    process: the number of this one, from 0.
     """
     jax.distributed.initialize(
         coordinator,
@@ -109,14 +116,14 @@ def join(coordinator: str, processes: int, process: int) -> None:
 
 
 def own_copy(tree: Any) -> Any:
-    """Arrays that are whole on all devices, as arrays of this process's first device alone."""
+    """Copies of WHOLE arrays on only this process's first device."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(lambda leaf: jax.numpy.asarray(np.asarray(leaf)), tree)
 
 
 def gather(tree: Any) -> Any:
-    """Host arrays [n ...] of every process, one after the other: [processes * n ...]."""
+    """Host arrays [n ...] of all processes, concatenated: [processes * n ...]."""
     if jax.process_count() == 1:
         return tree
     from jax.experimental.multihost_utils import process_allgather
@@ -125,5 +132,5 @@ def gather(tree: Any) -> Any:
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether a flag is set in any process; every process has to ask, and all get one answer."""
+    """Whether a flag is set in any process. Every process must ask, and all get one answer."""
     return bool(gather(np.array([flag])).any())

@@ -1,8 +1,15 @@
-"""The documents say what is so: paths exist, commands are those that run, exit codes are ours."""
+"""The documents are true and plain: paths exist, commands run, exit codes are ours, and the
+English has none of the idioms that make prose read as if it were translated.
+"""
 
+import ast
+import io
 import re
 import runpy
 import shlex
+import tokenize
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,8 +26,125 @@ DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 INSTALL = "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && "
 
 
+# Idioms of translated prose, each with what to write instead.
+IDIOMS = {
+    r"\b(tell|tells|told|telling)\b": "say, report, log, show",
+    r"\balone\b": "only, by itself",
+    r"\b(go|goes|going|gone|went) on\b": "continue, resume",
+    r"\b(stand|stands|stood)\b": "is, appears, is written",
+    r"\banew\b": "again; regenerate",
+    r"\b(come|comes|came) to (its|their|an) end\b": "finish, end",
+    r"\bor more can be\b": "must be at least",
+    r"\b(that|it|they) cannot be[.,;:)]": "invalid",
+    r"\bis no (file|folder|field|split|loss) of\b": "is not a ... of",
+    r"\bbeside\b": "next to, alongside",
+    r"\bwhat is left\b": "what remains",
+    r"\bof its own accord\b": "by itself",
+    r"\bby and by\b": "gradually",
+    r"\bso many\b": "this many, a number of",
+}
+# The same words in senses that are good English.
+GOOD = re.compile(
+    r"\b(?:tell|tells|telling|told) (?:\S+ ){0,3}(?:apart|from)\b|\b(?:leav(?:e|es|ing)|left) "
+    r"(?:\S+ ){0,4}alone\b|\blet alone\b|-alone\b|\bgo(?:es)? on (?:top|the|an?|each|every|its)\b"
+    r"|\bstands? (?:in )?(?:for|out)\b|\bstand-|\bwhat is left (?:out|over|behind)\b"
+    r"|\bso many (?:\w+ )?that\b|\bpoints beside\b",
+    re.IGNORECASE,
+)
+FENCES = re.compile(r"```.*?```", re.DOTALL)
+CODE = re.compile(r"(`+)[^`]+\1")
+
+
+@cache
+def prose() -> list[tuple[str, str]]:
+    """Place and text of all prose: documents, docstrings, messages and comments, without code."""
+    found = []
+    for path in DOCUMENTS:
+        text = FENCES.sub(lambda block: "\n" * block[0].count("\n"), path.read_text())
+        found += [(path, number, part) for number, part in paragraphs(text)]
+    for folder in ("sketchjax", "configs", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            text = path.read_text()
+            found += [(path, number, part) for number, part in strings(text)]
+            found += [(path, number, part) for number, part in comments(text)]
+    for path in sorted((ROOT / "launch").glob("*.sh")):
+        found += [(path, number, part) for number, part in paragraphs(path.read_text())]
+    return [(f"{path.relative_to(ROOT)}:{number}", plain(text)) for path, number, text in found]
+
+
+def plain(text: str) -> str:
+    """A text in one line, without code and without idioms in their good senses."""
+    return GOOD.sub("...", " ".join(CODE.sub("CODE", text).split()))
+
+
+def paragraphs(text: str) -> Iterator[tuple[int, str]]:
+    """The first line's number and the text of what blank lines separate."""
+    for part in re.finditer(r"(?:[^\n]*\S[^\n]*(?:\n|$))+", text):
+        yield text.count("\n", 0, part.start()) + 1, part[0]
+
+
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """The docstrings and messages of a Python file: its strings of several words."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, FENCES.sub("", node.value)
+
+
+def comments(source: str) -> Iterator[tuple[int, str]]:
+    """The comments of a Python file; those of adjacent lines as one."""
+    lines: list[str] = []
+    first = last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        number = token.start[0]
+        if number != last + 1 and lines:
+            yield first, " ".join(lines)
+            lines = []
+        if not lines:
+            first = number
+        lines.append(token.string.lstrip("# "))
+        last = number
+    if lines:
+        yield first, " ".join(lines)
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_the_english_is_plain(idiom):
+    pattern = re.compile(idiom, re.IGNORECASE)
+    found = [
+        f"{place}: {text[max(0, match.start() - 60) : match.end() + 60]}"
+        for place, text in prose()
+        for match in pattern.finditer(text)
+    ]
+    listing = "\n".join(found[:40])
+    assert not found, f"{len(found)} times; write {IDIOMS[idiom]}:\n{listing}"
+
+
+@pytest.mark.parametrize(
+    "text, is_plain",
+    [
+        ("the run goes on with the next stage", False),
+        ("the label goes on top of the bar", True),
+        ("two reds that the eye cannot tell apart", True),
+        ("it told the trainer to stop", False),
+        ("`*` stands for the name of a row", True),
+        ("a flag stands in the config", False),
+        ("it leaves the older file alone", True),
+        ("trained by one loss alone", False),
+        ("`alone(workdir)` and `tell` are names of functions", True),
+        ("so many classes that nothing fits", True),
+        ("the run finishes,\ncontinues and resumes", True),
+        ("the run goes\non", False),
+    ],
+)
+def test_idioms_are_found_in_their_bad_senses_only(text, is_plain):
+    found = [idiom for idiom in IDIOMS if re.search(idiom, plain(text), re.IGNORECASE)]
+    assert (not found) == is_plain
+
+
 def blocks(document: Path) -> list[str]:
-    """The commands of a document's shell blocks, one a line, without comments."""
+    """The commands of a document's shell blocks, one per line, without comments."""
     shell = "\n".join(re.findall(r"```bash\n(.*?)```", document.read_text(), re.DOTALL))
     lines = shell.replace("\\\n", " ").splitlines()
     return [line for line in (line.split(" #")[0].strip() for line in lines) if line and
@@ -42,7 +166,7 @@ def test_named_files_are_there(document):
     assert not missing
 
 
-def test_every_room_stands_in_the_architecture():
+def test_the_architecture_names_every_room():
     text = (ROOT / "docs" / "architecture.md").read_text()
     package = ROOT / "sketchjax"
     rooms = [f"{path.parent.name}/" for path in package.glob("*/__init__.py")]

@@ -1,13 +1,16 @@
-"""Files that are whole or not there."""
+"""Files that are complete or absent."""
 
 import os
 import subprocess
 import sys
 
-from sketchjax.files import write_whole
+import numpy as np
+import orjson
+
+from sketchjax.files import JSON_OPTIONS, write_whole
 
 
-def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
+def test_content_is_flushed_before_the_rename(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(os, "fsync", lambda _: calls.append("fsync"))
     replace = os.replace
@@ -17,7 +20,7 @@ def test_the_content_is_on_the_disk_before_the_name_is(tmp_path, monkeypatch):
     assert (tmp_path / "sub" / "file").read_bytes() == b"content"
 
 
-def test_what_a_kill_left_of_a_file_goes_with_the_next_write(tmp_path):
+def test_the_next_write_removes_what_a_kill_left(tmp_path):
     path = tmp_path / "file"
     script = (
         "import os, sys; from pathlib import Path; from sketchjax.files import write_whole\n"
@@ -29,3 +32,8 @@ def test_what_a_kill_left_of_a_file_goes_with_the_next_write(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     write_whole(path, b"whole")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_takes_numpy_values_and_integer_keys():
+    content = {200: np.float32(0.5), "codes": np.arange(3)}
+    assert orjson.dumps(content, option=JSON_OPTIONS) == b'{"200":0.5,"codes":[0,1,2]}'

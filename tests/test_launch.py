@@ -1,4 +1,4 @@
-"""The launch scripts, with a stand-in for Python that notes what it is asked, and once for real."""
+"""The launch scripts, with a stand-in for Python that records its arguments, and once for real."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from sketchjax.data.sources import doodles as synthetic
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "launch" / "paper.sh"
 
-# Notes its arguments and ends with the next code of the step's list; 0 when there is none left.
+# Records its arguments and exits with the next code of the step's list; 0 when it is empty.
 STAND_IN = """#!/bin/bash
 [[ $2 != 'import jax'* ]] || exit 0
 here=$(dirname "$0")
@@ -67,7 +67,7 @@ class Stage:
         )
 
     def codes(self, step: str, *codes: object) -> None:
-        """What the stand-in ends with when it is asked for this step."""
+        """What the stand-in exits with in this step, call by call."""
         (self.folder / f"{step}.codes").write_text("".join(f"{code}\n" for code in codes))
 
     @property
@@ -77,7 +77,7 @@ class Stage:
 
     @property
     def steps(self) -> list[str]:
-        """Which step each call was for."""
+        """The step of each call."""
         words = [call.split("|")[1].split() for call in self.calls]
         return [word[2] if word[1] == "sketchjax.cli" else "train" for word in words]
 
@@ -93,7 +93,7 @@ def test_scripts_parse_and_can_be_run(script):
     assert os.access(script, os.X_OK)
 
 
-def test_the_four_steps_with_all_their_arguments(stage):
+def test_the_four_steps_get_all_their_arguments(stage):
     done = stage.run("--bits", "16", "--recipe=paper", "--devices", "0,1", "--", "--config.seed=3")
     assert done.returncode == 0, done.stderr
     out = stage.folder / "out"
@@ -109,7 +109,7 @@ def test_the_four_steps_with_all_their_arguments(stage):
     assert stage.steps == ["download", "convert", "train", "report"]
 
 
-def test_environment_in_place_of_options(stage):
+def test_the_environment_can_replace_options(stage):
     done = stage.run(
         STEPS="convert,train", BITS="24", CATEGORIES="cat,hot dog", COUNTS="9,1,2,3", DEVICES="1"
     )
@@ -152,7 +152,7 @@ def test_dry_run_prints_what_would_run_and_does_nothing(stage):
         (["64"], "there is no option 64"),
     ],
 )
-def test_wrong_options_end_with_64_before_anything_runs(stage, options, words):
+def test_wrong_options_exit_with_64_before_anything_runs(stage, options, words):
     done = stage.run(*options)
     assert done.returncode == 64
     assert done.stderr.startswith("paper.sh: ")
@@ -186,7 +186,7 @@ def test_a_stopped_training_is_started_again(stage):
     assert len(set(train)) == 1
 
 
-def test_but_not_for_ever(stage):
+def test_a_training_that_never_ends_is_given_up(stage):
     stage.codes("sketchjax.main", *[75] * 9)
     done = stage.run("--steps", "train", "--restarts", "2")
     assert done.returncode == 75
@@ -194,7 +194,7 @@ def test_but_not_for_ever(stage):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_the_script_lets_the_training_save_and_ends_with_75(stage, number):
+def test_a_signal_lets_the_training_save_and_exits_with_75(stage, number):
     stage.codes("sketchjax.main", "wait")
     # Into a file: a pipe would wait for the training as well.
     errors = stage.folder / "errors"
@@ -204,7 +204,7 @@ def test_a_signal_to_the_script_lets_the_training_save_and_ends_with_75(stage, n
             command,
             env=stage.environment,
             stderr=file,
-            # What is started in the background ignores SIGINT, and a shell cannot undo that.
+            # A background process ignores SIGINT, and a shell cannot undo that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             start_new_session=True,
         )
@@ -218,7 +218,7 @@ def test_a_signal_to_the_script_lets_the_training_save_and_ends_with_75(stage, n
         if script.poll() is None:
             os.killpg(script.pid, signal.SIGKILL)
     assert stage.calls[1:] == ["waiting", "saved"]  # saved once, and not started again
-    assert "run the same command again" in errors.read_text()
+    assert "rerun the same command to resume" in errors.read_text()
 
 
 TINY = """
@@ -229,11 +229,11 @@ def get_config(argument):
     config.model.bits = int(argument)
     config.drawing.size = 63
     config.data.points = 32
-    config.model.cnn.width = 0.05
-    config.model.cnn.stem_stride = 2
-    config.model.cnn.dense_features = 8
-    config.model.rnn.hidden = 4
-    config.model.rnn.layers = 1
+    config.model.encoders.cnn.width = 0.05
+    config.model.encoders.cnn.stem_stride = 2
+    config.model.encoders.cnn.dense_features = 8
+    config.model.encoders.rnn.hidden = 4
+    config.model.encoders.rnn.layers = 1
     config.train.batch_size = config.evaluation.batch_size = 16
     config.train.inner_steps = config.train.outer_steps = 1
     for stage in ("cnn", "rnn", "center", "full"):
@@ -248,7 +248,7 @@ def get_config(argument):
 
 @pytest.fixture
 def mirror(tmp_path) -> Iterator[str]:
-    """The address of a bucket on this machine with two categories in Google's place."""
+    """The address of a local bucket with two categories, instead of Google's."""
     place = tmp_path / "bucket" / "full" / "simplified"
     synthetic.write(place, per_category=60, seed=0, categories=["cat", "clock"])
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "bucket")

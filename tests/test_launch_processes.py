@@ -12,8 +12,8 @@ import pytest
 
 SCRIPT = Path(__file__).parents[1] / "launch" / "processes.sh"
 
-# Notes its arguments, then does what `NUMBER.does` says: ends with a code, or waits for SIGTERM and
-# ends with 75, as a run does that has saved.
+# Records its arguments, then does what `NUMBER.does` says: exits with a code, or waits for SIGTERM
+# and exits with 75, like a run that has saved.
 STAND_IN = """#!/bin/bash
 here=$(dirname "$0")
 [[ $1 != -c ]] || { echo 12345; exit; }
@@ -26,7 +26,7 @@ if [[ $does == wait ]]; then
     echo > "$here/$number.waits"
     while :; do sleep 0.02; done
 fi
-# Not before the others wait.
+# Not before the others are waiting.
 for other in $(grep -lsx wait "$here"/*.does); do
     until [[ -e ${other%.does}.waits ]]; do sleep 0.02; done
 done
@@ -46,7 +46,7 @@ class Launch:
         self.environment["PYTHON"] = str(python)
 
     def run(self, *arguments: str, **environment: str) -> tuple[int, str]:
-        """Its exit code, and what it told."""
+        """Its exit code, and what it printed."""
         with self.started(*arguments, **environment) as process:
             pass
         assert process.stderr is not None
@@ -54,7 +54,7 @@ class Launch:
 
     @contextmanager
     def started(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
-        """The script while it runs, waited for at the end; nothing of it stays."""
+        """The script while it runs; waits for it at the end, and leaves no process behind."""
         process = subprocess.Popen(
             ["bash", str(SCRIPT), *arguments],
             env=self.environment | environment,
@@ -75,7 +75,7 @@ class Launch:
             (self.folder / f"{number}.does").write_text(f"{what}\n")
 
     def numbers(self, ending: str) -> list[int]:
-        """Of the processes that left such a file."""
+        """The processes that left a file with this ending."""
         return sorted(int(path.stem) for path in self.folder.glob(f"*.{ending}"))
 
 
@@ -84,7 +84,7 @@ def launch(tmp_path) -> Launch:
     return Launch(tmp_path)
 
 
-def test_each_process_is_told_its_number_and_where_they_meet(launch):
+def test_each_process_gets_its_number_and_the_coordinator(launch):
     assert launch.run("3", "--config", "a file.py", "--config.seed=2") == (0, "")
     assert launch.numbers("asked") == [0, 1, 2]
     for number in range(3):
@@ -100,16 +100,16 @@ def test_the_port_can_be_given(launch):
 
 
 @pytest.mark.parametrize("arguments", [(), ("2",), ("0", "--workdir=w"), ("--workdir=w", "2")])
-def test_wrong_use_is_told_how_to_use_it(launch, arguments):
-    code, told = launch.run(*arguments)
+def test_wrong_arguments_print_the_usage(launch, arguments):
+    code, printed = launch.run(*arguments)
     assert code == 64
-    assert "launch/processes.sh COUNT --config FILE --workdir DIR" in told
-    assert "#" not in told
+    assert "launch/processes.sh COUNT --config FILE --workdir DIR" in printed
+    assert "#" not in printed
     assert launch.numbers("asked") == []
 
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_when_one_fails_the_others_end_and_its_code_is_told(launch, failing):
+def test_when_one_fails_the_others_stop_and_its_code_is_kept(launch, failing):
     does = ["wait"] * 3
     does[failing] = "70"
     launch.does(*does)
@@ -117,7 +117,7 @@ def test_when_one_fails_the_others_end_and_its_code_is_told(launch, failing):
     assert launch.numbers("saved") == [number for number in range(3) if number != failing]
 
 
-def test_a_signal_goes_to_all_and_they_save(launch):
+def test_a_signal_goes_to_all_processes_and_they_save(launch):
     launch.does("wait", "wait")
     with launch.started("2", "--workdir=w") as process:
         deadline = time.monotonic() + 60
@@ -129,8 +129,8 @@ def test_a_signal_goes_to_all_and_they_save(launch):
     assert launch.numbers("saved") == [0, 1]
 
 
-def test_one_that_has_saved_does_not_end_the_others(launch):
-    """They were told to stop as well, and are not to be told twice."""
+def test_one_that_has_saved_does_not_stop_the_others(launch):
+    """They were asked to stop too, and must not be asked twice."""
     launch.does("75", "75")
     assert launch.run("2", "--workdir=w")[0] == 75
     launch.does("75", "wait")

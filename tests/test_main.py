@@ -1,4 +1,4 @@
-"""The command as a person runs it: its exit codes, what it says, and being killed at any moment."""
+"""The command as a person runs it: exit codes, messages, and being killed at any moment."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from tiny_run import (
     CONFIG,
     command,
     finish,
+    has_line,
     output,
     run_command,
     same_figures,
     same_weights,
-    stages_told,
     start,
     wait_for,
 )
@@ -29,13 +29,13 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, tmp_path):
-    """While it converts, in a stage, in the change from one to the next, in the report."""
+def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, tmp_path):
+    """While it converts, in a stage, between two stages, in the report."""
     workdir = tmp_path / "run"
     moments = [
         (signal.SIGKILL, lambda: (workdir / "data" / ".partial").exists()),
-        (signal.SIGTERM, lambda: stages_told(workdir, stage="cnn")),
-        (signal.SIGKILL, lambda: stages_told(workdir, stage="joint", validation_accuracy=None)),
+        (signal.SIGTERM, lambda: has_line(workdir, stage="cnn")),
+        (signal.SIGKILL, lambda: has_line(workdir, stage="joint", validation_accuracy=None)),
         (signal.SIGKILL, lambda: (workdir / "report" / "material.json").exists()),
     ]
     for number, moment in moments:
@@ -47,9 +47,9 @@ def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, 
             code = finish(process)
         assert code == (75 if number == signal.SIGTERM else -9), output(workdir)
         assert not (workdir / "results.json").exists()
-    told = output(workdir)
-    assert "SIGTERM: stopping at the next safe place" in told
-    assert "run the same command again to go on" in told
+    printed = output(workdir)
+    assert "SIGTERM: stopping at the next safe point" in printed
+    assert "rerun the same command to resume" in printed
     assert finish(start(workdir, environment)) == 0, output(workdir)
     same_weights(workdir, whole, "full")
     results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, whole)]
@@ -61,20 +61,20 @@ def test_killed_again_and_again_it_ends_in_the_same_figures(whole, environment, 
     assert finish(start(workdir, environment)) == 0
     assert time.monotonic() - began < 60
     assert contents(workdir) == before
-    said = output(workdir)[length:].splitlines()
-    assert len(said) == 3
-    assert said[0].startswith(f"MAP {results[0]['map']:.4f} ")
-    assert said[2] == f"report: {workdir / 'report' / 'index.html'}"
+    printed = output(workdir)[length:].splitlines()
+    assert len(printed) == 3
+    assert printed[0].startswith(f"MAP {results[0]['map']:.4f} ")
+    assert printed[2] == f"report: {workdir / 'report' / 'index.html'}"
 
 
-def test_processes_that_read_ahead_end_and_go_on(whole, environment, tmp_path):
-    """A stream with a worker process gives the batches of the data that the devices hold."""
+def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path):
+    """A stream with a worker process gives the batches of data held by the devices."""
     workdir = tmp_path / "run"
     for stage in ("cnn", "rnn"):
         feed = ("--config.data.feed=stream", "--config.train.workers=1")
         process = start(workdir, environment, *feed)
         try:
-            wait_for(lambda stage=stage: stages_told(workdir, stage=stage), process)
+            wait_for(lambda stage=stage: has_line(workdir, stage=stage), process)
             process.send_signal(signal.SIGTERM)
         finally:
             code = finish(process)
@@ -82,7 +82,7 @@ def test_processes_that_read_ahead_end_and_go_on(whole, environment, tmp_path):
     same_weights(workdir, whole, "cnn")
 
 
-def test_a_second_signal_ends_it_at_once(environment, tmp_path):
+def test_a_second_signal_ends_a_run_at_once(environment, tmp_path):
     workdir = tmp_path / "run"
     process = start(workdir, environment)
     try:
@@ -94,7 +94,7 @@ def test_a_second_signal_ends_it_at_once(environment, tmp_path):
         code = finish(process)
     finally:
         process.kill()
-    # It may have come to a safe place before the second one.
+    # It may have come to a safe point before the second one.
     assert code in (128 + signal.SIGTERM, 75)
     assert time.monotonic() - began < 30
     assert "Traceback" not in output(workdir)
@@ -127,8 +127,8 @@ FLAGS = {
 }
 
 
-def test_what_is_wrong_with_flags_or_config_is_said_in_a_line(environment, tmp_path):
-    """All at once: a process takes seconds, mostly waiting for the disk."""
+def test_wrong_flags_and_configs_are_one_line_each(environment, tmp_path):
+    """All started at once: a process takes seconds, mostly waiting for the disk."""
     for name, content in BROKEN.items():
         if content is not None:
             (tmp_path / name).write_text(content)
@@ -140,17 +140,17 @@ def test_what_is_wrong_with_flags_or_config_is_said_in_a_line(environment, tmp_p
             filled = [flag.replace("{" + key + "}", str(path)) for flag in filled]
         running[name] = run_command(command(*filled, f"--workdir={tmp_path / 'w'}"), environment)
     for name, process in running.items():
-        said, _ = process.communicate(timeout=600)
-        assert process.returncode == 64, (name, said)
-        assert FLAGS[name][1] in said, (name, said)
-        assert said.startswith("ConfigError: "), (name, said)
-        assert "Traceback" not in said, (name, said)
+        printed, _ = process.communicate(timeout=600)
+        assert process.returncode == 64, (name, printed)
+        assert FLAGS[name][1] in printed, (name, printed)
+        assert printed.startswith("ConfigError: "), (name, printed)
+        assert "Traceback" not in printed, (name, printed)
     assert not (tmp_path / "w").exists()
     debug = run_command(command("--config={}".format(paths["raises.py"]), "--debug"), environment)
-    said, _ = debug.communicate(timeout=600)
+    printed, _ = debug.communicate(timeout=600)
     assert debug.returncode == 64
-    assert "Traceback" in said
-    assert "line 1, in get_config" in said
+    assert "Traceback" in printed
+    assert "line 1, in get_config" in printed
 
 
 def test_each_kind_of_error_has_its_code(environment, tmp_path):
@@ -175,27 +175,27 @@ def test_each_kind_of_error_has_its_code(environment, tmp_path):
     assert "lower stages.rnn.learning_rate" in output(tmp_path / "finite")
 
 
-def test_no_workdir_no_compilation_folder_of_its_own(environment, tmp_path, monkeypatch):
-    """Where JAX_COMPILATION_CACHE_DIR is not set, compiled code goes to the user's cache."""
+def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkeypatch):
+    """Unless JAX_COMPILATION_CACHE_DIR names another folder."""
     import jax
 
-    from sketchjax import main
+    from sketchjax.run.compilation import keep_compiled
 
-    before = jax.config.jax_compilation_cache_dir
+    before = jax.config.values["jax_compilation_cache_dir"]
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     try:
-        main.keep_compiled()
-        folder = Path(jax.config.jax_compilation_cache_dir)
+        keep_compiled()
+        folder = Path(jax.config.values["jax_compilation_cache_dir"])
         assert folder.parent == tmp_path / "sketchjax"
         assert folder.is_dir()
         monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
         jax.config.update("jax_compilation_cache_dir", before)
-        main.keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] == before
         monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
         monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)
-        main.keep_compiled()
-        assert jax.config.jax_compilation_cache_dir == before
+        keep_compiled()
+        assert jax.config.values["jax_compilation_cache_dir"] == before
     finally:
         jax.config.update("jax_compilation_cache_dir", before)

@@ -1,4 +1,4 @@
-"""Devices against numpy: what is averaged, what is whole, where each element goes."""
+"""Several devices compared with numpy: what is averaged, what is whole, what goes where."""
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,13 @@ from sketchjax.parallel import SPLIT, WHOLE, average, over_devices, split
 
 
 def deviation(weights, values):
-    """A step as training has it: something of its own on each device, then the mean."""
+    """A step like that of training: a different value on each device, then the mean."""
     own = (values * weights).sum()
     return average(own), weights * 2
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
-def test_a_step_averages_over_the_devices_and_gives_the_whole_back(count):
+def test_a_step_averages_over_the_devices(count):
     values = np.arange(24, dtype=np.float32).reshape(8, 3)
     weights = np.array([1, 10, 100], np.float32)
     step = over_devices(
@@ -31,7 +31,7 @@ def test_a_step_averages_over_the_devices_and_gives_the_whole_back(count):
     np.testing.assert_array_equal(doubled, weights * 2)
 
 
-def test_all_devices_take_part_where_none_are_named():
+def test_all_devices_take_part_by_default():
     assert jax.local_device_count() == 4, "conftest.py asks for four"
     step = over_devices(lambda own: average(own), inputs=(SPLIT,), outputs=WHOLE)
     assert float(step(jnp.array([0.0, 1.0, 2.0, 5.0]))) == 2.0
@@ -39,7 +39,7 @@ def test_all_devices_take_part_where_none_are_named():
         step(jnp.zeros(5))
 
 
-def test_whole_results_are_whole_inputs_again():
+def test_whole_results_can_be_inputs_again():
     step = over_devices(deviation, inputs=(WHOLE, SPLIT), outputs=(WHOLE, WHOLE))
     values = split(np.ones((8, 3), np.float32), 4)
     weights = np.ones(3, np.float32)

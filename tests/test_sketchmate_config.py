@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from sketchjax import parallel
-from sketchjax.config import validate
+from sketchjax.config import architecture, validate
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.inputs import Strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
@@ -22,7 +23,7 @@ from sketchjax.train.step import Training, dispatch
 FILE = Path(__file__).parents[1] / "configs" / "sketchmate.py"
 CLASSES = 345
 
-# Weights by hand. Pictures: (224 + 2·2 - 11) // 4 + 1 = 55, pooled to 27, 13 and 6.
+# Weights by hand. Sides of the pictures: (224 + 2·2 - 11) // 4 + 1 = 55, pooled to 27, 13 and 6.
 KERNELS = (
     11 * 11 * 1 * 96
     + 5 * 5 * 96 * 256
@@ -31,8 +32,8 @@ KERNELS = (
     + 4096 * 4096
 )
 CHANNELS = 96 + 256 + 384 + 384 + 256 + 4096 + 4096
-# A direction of a GRU layer: three gates of the input with a bias, three of the state, and one
-# more bias, for the candidate.
+# One direction of a GRU layer: three gates of the input with a bias, three of the state, and one
+# more bias for the candidate.
 GRU = sum(2 * (3 * width * 512 + 3 * 512 + 3 * 512 * 512 + 512) for width in (4, 2 * 512))
 CLASSIFIERS = sum((width + 1) * CLASSES for width in (4096, 2 * 512))
 
@@ -51,7 +52,18 @@ def get_config(*argument: str):
 
 
 def build(config) -> networks.Network:
-    return networks.build(config, classes=CLASSES, offset_scale=20.0, axis_name=parallel.AXIS)
+    names = [f"category {number}" for number in range(CLASSES)]
+    return networks.build(
+        architecture(config, names, 20.0),
+        axis_name=parallel.AXIS,
+        augmentation=config.augmentation.to_dict(),
+    )
+
+
+def planned(config) -> list[stages.Stage]:
+    """The stages of a config, with epochs of 1000 blocks."""
+    layers = build(config).layers
+    return stages.plan(config, layers.parts_of, layers.head_parts(), lambda row: 1000)
 
 
 def rates(stage: stages.Stage, *steps: int) -> list[float]:
@@ -81,43 +93,42 @@ def test_sizes_of_the_paper_in_both_recipes(argument):
 
 @pytest.mark.parametrize("recipe, per_channel", [("", 2), (",paper", 1)])
 def test_parameters_are_those_counted_by_hand(recipe, per_channel):
-    """Batch normalisation has a scale and a bias a channel; without it there is the bias."""
-    network = build(get_config("24" + recipe))
-    variables = jax.eval_shape(partial(network.initialise, points=128), jax.random.key(0))
+    """Batch normalisation has a scale and a bias per channel; without it there is only the bias."""
+    variables = build(get_config("24" + recipe)).shapes()
     expected = KERNELS + per_channel * CHANNELS + GRU + CLASSIFIERS + hash_and_classifier(24)
     assert size(variables["params"]) == expected
     assert size(variables.get("batch_stats", {})) == (2 * CHANNELS if per_channel == 2 else 0)
 
 
-def test_our_recipe():
+def test_our_recipe_warms_up_and_decays():
     config = get_config("64")
-    assert config.model.cnn.batch_norm
+    assert config.model.encoders.cnn.batch_norm
     assert config.model.dtype == "bfloat16"
-    stage = stages.plan(config, blocks_per_epoch=1000)[0]
+    stage = planned(config)[0]
     at = rates(stage, 0, stage.warmup_steps, stage.steps)
     assert at == pytest.approx([0, 1e-3, 0], abs=1e-9)
 
 
-def test_recipe_of_the_paper():
+def test_the_papers_recipe_is_plain_and_falls_in_steps():
     config = get_config("64,paper")
-    assert not config.model.cnn.batch_norm
+    assert not config.model.encoders.cnn.batch_norm
     assert config.model.dtype == "float32"
     assert (config.train.weight_decay, config.train.clip_norm) == (0, 0)
     assert not any(config.augmentation.values())
-    for stage in stages.plan(config, blocks_per_epoch=1000):
+    for stage in planned(config):
         epochs = (0, 9.9, 10, 20)
         at = rates(stage, *(round(epoch * stage.steps_per_epoch) for epoch in epochs))
         assert at == pytest.approx([1e-2, 1e-2, 1e-3, 1e-4])
 
 
 @pytest.mark.parametrize("argument", ["", "sixteen", "64,theirs", "-8", "paper"])
-def test_an_unknown_argument_is_refused_with_the_way_to_write_it(argument):
+def test_an_unknown_argument_is_refused_with_the_right_form(argument):
     with pytest.raises(ConfigError, match="give BITS or BITS,paper"):
         get_config(argument)
 
 
 def test_one_dispatch_of_the_last_stage_with_the_exact_model():
-    """Two sketches a batch in place of 256, two steps in place of 32: all else as it would be.
+    """Two sketches per batch instead of 256, two steps instead of 32; all else as it would be.
 
     On one device: the 67 million parameters, their gradients and Adam's two moments are 1 GB.
     """
@@ -125,14 +136,14 @@ def test_one_dispatch_of_the_last_stage_with_the_exact_model():
     config.train.batch_size = config.train.inner_steps = 2
     config.train.outer_steps = 1
     network = build(config)
-    stage = stages.plan(config, blocks_per_epoch=1000)[-1]
+    stage = planned(config)[-1]
     assert stage.name == "full"
-    assert list(stage.losses) == ["center", "cross_entropy", "quantization"]
+    assert list(stage.row.losses) == ["center", "cross_entropy", "quantization"]
     adam = stages.optimizer(
         stage, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
     )
     training = Training(network, stage, adam, parallel.average, config.seed)
-    variables = jax.jit(network.initialise, static_argnums=1)(jax.random.key(0), 128)
+    variables = jax.jit(network.initialise)(jax.random.key(0))
     before = np.asarray(variables["params"]["hash"]["kernel"])
     assert before.shape == (4096 + 2 * 512, 64)
     centers = jax.random.uniform(jax.random.key(1), (CLASSES, 64))
@@ -150,7 +161,7 @@ def test_one_dispatch_of_the_last_stage_with_the_exact_model():
     assert set(metrics) == named
     values = {name: np.asarray(value) for name, value in metrics.items()}
     assert all(value.shape == (1, 2) and np.isfinite(value).all() for value in values.values())
-    # What a network that has learnt nothing gives: log 345 = 5.8, and at most 1 a bit.
+    # What an untrained network gives: log 345 = 5.8, and at most 1 per bit.
     assert abs(values["cross_entropy"] - np.log(CLASSES)).max() < 1
     assert 0 < values["quantization"].max() < 64
     weighted = values["cross_entropy"] + 0.01 * values["center"] + 1e-4 * values["quantization"]
@@ -169,4 +180,4 @@ def doodles(number: int, points: int) -> Batch:
         drawn = synthetic.draw(category, rng)
         padded[row, : len(drawn)], length[row] = drawn, len(drawn)
     places = np.arange(number, dtype=np.int32)
-    return Batch(padded, length, places, places)
+    return Batch(Strokes.of(padded, length), places, places)

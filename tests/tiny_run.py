@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
+import numpy as np
+
+from sketchjax.retrieval.codes import Codes
 
 CONFIG = Path(__file__).parent / "configs" / "tiny.py"
 STUDY = CONFIG.with_name("tiny_study.py")
@@ -39,13 +42,15 @@ def _load(path: Path):
 
 @contextmanager
 def quick_compilation(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Compile with little optimisation, and once for this session and all its processes.
+    """Compile with little optimisation, and only once for a session and all its processes.
 
-    A stage takes 14 s to compile with all optimisations, 9 s so, and 0.2 s to load. Gives the
-    environment under which other processes do the same.
+    A stage takes 14 s to compile with all optimisations, 9 s like this, and 0.2 s to load. Yields
+    the environment in which other processes do the same. Where JAX_COMPILATION_CACHE_DIR is set,
+    later sessions compile nothing at all.
     """
-    folder = shared_folder(tmp_path_factory) / "compiled"
-    folder.mkdir(exist_ok=True)
+    kept = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    folder = Path(kept) if kept else shared_folder(tmp_path_factory) / "compiled"
+    folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.3,
@@ -66,7 +71,7 @@ def shared_folder(tmp_path_factory) -> Path:
 
 
 def whole_run(tmp_path_factory, environment: dict[str, str]) -> Path:
-    """The workdir of a tiny run that was never stopped; one for all workers of a session."""
+    """The workdir of a tiny run that was never stopped, the same for all workers of a session."""
     workdir = shared_folder(tmp_path_factory) / "whole"
     with workdir.with_name("whole.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,7 +86,7 @@ def command(*arguments: str) -> list[str]:
 
 
 def run_command(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen:
-    """Start a command whose output, all of it, can be read from its stdout."""
+    """Start a command; its stdout has all of its output."""
     return subprocess.Popen(
         arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
     )
@@ -95,7 +100,7 @@ def start(workdir: Path, environment: dict[str, str], *arguments: str) -> subpro
 
 
 def finish(process: subprocess.Popen, timeout: float = 600) -> int:
-    """The exit code, once the process has come to its end."""
+    """The exit code of a process, once it has ended."""
     try:
         return process.wait(timeout)
     finally:
@@ -105,7 +110,7 @@ def finish(process: subprocess.Popen, timeout: float = 600) -> int:
 
 
 def output(workdir: Path) -> str:
-    """All that processes of this workdir have said."""
+    """Everything that processes of this workdir have printed."""
     return workdir.with_name(workdir.name + ".log").read_text()
 
 
@@ -113,37 +118,55 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, timeout: 
     """Wait until the condition holds while the process runs."""
     end = time.monotonic() + timeout
     while not condition():
-        assert process.poll() is None, f"ended with {process.returncode} before its time"
-        assert time.monotonic() < end, "waited in vain"
+        assert process.poll() is None, f"the process ended early, with {process.returncode}"
+        assert time.monotonic() < end, "nothing happened in time"
         time.sleep(0.002)
 
 
-def stages_told(workdir: Path, **wanted) -> bool:
-    """Whether metrics.jsonl has a line of these values (None: of this name at all)."""
+def lines_of(workdir: Path) -> list[dict]:
+    """The lines of metrics.jsonl; none if there is no file."""
     path = workdir / "metrics.jsonl"
     # The last part is a line that is being written, or nothing.
     lines = path.read_text().split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def has_line(workdir: Path, **wanted) -> bool:
+    """Whether metrics.jsonl has a line with these values; None stands for any."""
     return any(
         all(name in line and value in (None, line[name]) for name, value in wanted.items())
-        for line in map(json.loads, lines)
+        for line in lines_of(workdir)
     )
 
 
 def free_port() -> int:
-    """A port on which nothing listens."""
+    """A port that nobody listens on."""
     with socket.socket() as found:
         found.bind(("localhost", 0))
         return found.getsockname()[1]
 
 
 def same_figures(first: dict, second: dict) -> None:
-    """Two results agree in all that does not depend on the clock or the workdir."""
+    """Check that two results agree in all that does not depend on the clock or the workdir."""
+    assert first.keys() == second.keys()
     for name in second:
         if name not in ("seconds_total", "sketches_per_second", "config"):
             assert first[name] == second[name], name
 
 
 def same_weights(first: Path, second: Path, stage: str) -> None:
-    """Two runs left the same parameters after a stage, bit for bit."""
+    """Check that two runs left the same model after a stage, byte for byte."""
     name = f"weights/{stage}.safetensors"
     assert (first / name).read_bytes() == (second / name).read_bytes(), stage
+
+
+def stable_map(workdir: Path, queries: str = "query", gallery: str = "gallery") -> float:
+    """Mean average precision by a stable sort, query by query, from the files in codes/."""
+    asked, found = (Codes.load(workdir / "codes" / split) for split in (queries, gallery))
+    precisions = []
+    for code, label in zip(asked.unpacked(), asked.labels, strict=True):
+        order = np.argsort((found.unpacked() != code).sum(1), kind="stable")
+        ranks = np.flatnonzero(found.labels[order] == label) + 1
+        if len(ranks):
+            precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+    return float(np.mean(precisions))

@@ -1,73 +1,71 @@
-"""What the fields of a config must be to one another, and the names that they can have."""
+"""The rules between the fields of a config."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-STAGES = ("cnn", "rnn", "joint", "center", "full")
-HASHING_STAGES = ("joint", "center", "full")
-# A branch alone has no code features: of the losses it can have the first.
-LOSSES = (
-    "cross_entropy",
-    "center",
-    "quantization",
-    "common_center",
-    "contrastive",
-    "semantic",
-)
-# The least side of a picture that an encoder can read, as strides of its stem and pixels.
-SMALLEST_PICTURE = {"alexnet": (14, 7), "sketch_a_net": (22, 15), "resnet50": (0, 1)}
-SPLITS = ("train", "validation", "gallery", "query")
-LARGEST_FLOAT = 3.4028234e38
-LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
+from sketchjax.config.fields import ranking_sides
+from sketchjax.config.rows import has_place, trained_parts
+from sketchjax.data.folder.splits import SPLITS
+from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
+from sketchjax.losses.table import LOSSES, WEIGHT
+from sketchjax.models.table import ALL_ENCODERS, CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+
+Fields = Mapping[str, Any]
 
 
-def has_place(stage: str, branches: str, pretrained: str) -> bool:
-    """Whether a stage has anything to train: that of a branch only where the model has the branch
-    and it does not come trained.
+def broken_relations(fields: Fields, devices: int) -> list[str]:
+    """One line for each set of fields that are invalid together.
 
-    branches, pretrained: `model.branches` and `train.pretrained` of the config.
+    fields: `section.field`: value, each valid by itself; a rule is passed over where one of its
+      fields is missing.
+    devices: how many a batch is divided over.
     """
-    return stage in HASHING_STAGES or (branches in ("both", stage) and not pretrained)
+    return [
+        *_of_pictures(fields),
+        *_of_batches(fields, devices),
+        *_of_data(fields),
+        *_of_encoders(fields),
+        *_of_losses(fields),
+        *_of_plan(fields),
+        *_of_classes(fields),
+    ]
 
 
-def broken_relations(fields: dict[str, Any], devices: int) -> list[str]:
-    """One line for each pair of fields, or more of them, that cannot be.
-
-    fields: as `config_rules.broken_rules` takes them, each sound by itself; rules that name a
-    missing field are left out.
-    """
-    problems = _of_picture(fields) + _of_batches(fields, devices) + _of_data(fields)
-    for stage in STAGES:
-        problems += _of_losses(fields, stage)
-    return problems + _of_model(fields) + _of_classes(fields)
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(one_line, names))
 
 
-def is_number(value: Any) -> bool:
-    """True for whole numbers and for floats, as far as float32 has them; booleans are none."""
-    return type(value) in (int, float) and abs(value) <= LARGEST_FLOAT
+# --- the network -----------------------------------------------------------------------------
 
 
-def shown(value: Any) -> str:
-    """A value in one short line, whatever it is."""
-    try:
-        line = " ".join(repr(value).split())
-    except Exception:  # whole numbers of more than 4300 digits, and what a class may do
-        line = f"a {type(value).__name__}"
-    return line if len(line) <= 80 else line[:77] + "..."
+def _branches(fields: Fields) -> list[str]:
+    """The encoders that the network has, those whose rows exist."""
+    return [
+        name for name in fields.get("model.branches", ()) if f"model.encoders.{name}.kind" in fields
+    ]
 
 
-def _of_picture(fields: dict[str, Any]) -> list[str]:
-    size, stride = fields.get("drawing.size"), fields.get("model.cnn.stem_stride")
-    width = fields.get("drawing.stroke_width")
+def _encoder(fields: Fields, name: str) -> dict[str, Any]:
+    """The kind and settings of an encoder; empty where its kind is unknown."""
+    prefix = f"model.encoders.{name}."
+    own = {path.removeprefix(prefix): v for path, v in fields.items() if path.startswith(prefix)}
+    return own if own.get("kind") in ENCODERS else {}
+
+
+def _of_pictures(fields: Fields) -> list[str]:
+    size, width = fields.get("drawing.size"), fields.get("drawing.stroke_width")
     problems = []
-    encoder = fields.get("model.cnn.encoder")
-    draws = fields.get("model.branches") != "rnn"
-    if draws and size is not None and stride is not None and encoder is not None:
-        strides, pixels = SMALLEST_PICTURE[encoder]
-        smallest = strides * stride + pixels
-        if size < smallest:
+    for name in _branches(fields):
+        own = _encoder(fields, name)
+        row = ENCODERS[own["kind"]] if own else None
+        if size is None or row is None or row.smallest is None or not own.keys() >= {*row.settings}:
+            continue
+        if size < (least := row.smallest(own)):
             problems.append(
-                f"drawing.size={size} leaves nothing after the last pooling with "
-                f"model.cnn.stem_stride={stride}; try a size of {smallest} or more"
+                f"drawing.size={size} is too small for model.encoders.{name}: {own['kind']} with "
+                f"these settings reads pictures of at least {least} pixels"
             )
     if size is not None and width is not None and width > size / 4:
         problems.append(
@@ -77,7 +75,210 @@ def _of_picture(fields: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _of_batches(fields: dict[str, Any], devices: int) -> list[str]:
+def _of_encoders(fields: Fields) -> list[str]:
+    problems = []
+    rows = dict.fromkeys(
+        path.split(".")[2] for path in fields if path.startswith("model.encoders.")
+    )
+    reserved = (ALL_ENCODERS, HEAD, FUSION, CLASSIFIER, *HEADS)
+    for name in rows:
+        kind = fields.get(f"model.encoders.{name}.kind")
+        if kind is not None and kind not in ENCODERS:
+            choices = ", ".join(ENCODERS)
+            problems.append(f"model.encoders.{name}.kind={one_line(kind)}; choose one of {choices}")
+        if not name.isidentifier():
+            problems.append(
+                f"model.encoders.{name}: an encoder's name has letters, digits and _ only"
+            )
+        elif name in reserved or name.endswith(f"_{CLASSIFIER}"):
+            problems.append(
+                f"model.encoders.{name}: the name is reserved; give the encoder another one than "
+                f"{', '.join(reserved)} or ..._{CLASSIFIER}"
+            )
+    if "model.branches" not in fields:
+        return problems
+    there = ", ".join(rows) or "none"
+    branches = fields["model.branches"]
+    if not branches:
+        problems.append(f"model.branches=() names no encoder; there are {there}")
+    if unknown := [name for name in branches if name not in rows]:
+        problems.append(
+            f"model.branches names {_listed(unknown)}, no row of model.encoders; there are {there}"
+        )
+    return problems
+
+
+# --- the losses ------------------------------------------------------------------------------
+
+
+def _of_losses(fields: Fields) -> list[str]:
+    """Names and settings of the losses of all rows, whether they run or not."""
+    problems = []
+    for path, losses in fields.items():
+        if not (path.startswith("stages.") and path.endswith(".losses")):
+            continue
+        for name, given in losses.items():
+            if name in LOSSES:
+                problems += _wrong_settings(f"{path}.{name}", name, given)
+            else:
+                choices = ", ".join(LOSSES)
+                problems.append(f"{path}.{name}={one_line(given)} is no loss; there are {choices}")
+    return problems
+
+
+def _wrong_settings(path: str, loss: str, given: Any) -> list[str]:
+    known: dict[str, Field] = {"weight": WEIGHT, **LOSSES[loss].settings}
+    is_section = isinstance(given, Mapping)
+    problems = []
+    for key, value in (given if is_section else {"weight": given}).items():
+        name = f"{path}.{key}" if is_section else path
+        if key not in known:
+            problems.append(f"{name}={one_line(value)} is no setting; there are {', '.join(known)}")
+        elif not is_number(value) or not known[key].is_valid(value):
+            what = "give a weight of at least 0" if key == "weight" else known[key].remedy
+            if not is_number(value) and key != "weight":
+                what = f"give a number, such as {known[key].default!r}"
+            problems.append(f"{name}={one_line(value)}; {what}")
+    return problems
+
+
+def _weight(given: Any) -> float:
+    weight = given.get("weight", WEIGHT.default) if isinstance(given, Mapping) else given
+    return weight if is_number(weight) else WEIGHT.default
+
+
+def _weighted(losses: Mapping[str, Any]) -> list[str]:
+    """The known losses of a stage whose weight is not 0."""
+    return [name for name, given in losses.items() if name in LOSSES and _weight(given)]
+
+
+# --- the stages ------------------------------------------------------------------------------
+
+
+def _of_plan(fields: Fields) -> list[str]:
+    if "plan" not in fields or "model.branches" not in fields:
+        return []
+    plan = fields["plan"]
+    rows = dict.fromkeys(path.split(".")[1] for path in fields if path.startswith("stages."))
+    problems = []
+    if unknown := [name for name in plan if name not in rows]:
+        there = ", ".join(rows) or "none"
+        problems.append(f"plan names {_listed(unknown)}, no row of stages; there are {there}")
+    problems += [
+        f"stages.{name}: a stage's name has letters, digits and _ only"
+        for name in plan
+        if name in rows and not name.isidentifier()
+    ]
+    for name in _planned(fields):
+        problems += _of_output(fields, name)
+    running = _running(fields)
+    for name in running:
+        problems += _of_parts(fields, name) + _of_objective(fields, name)
+    problems += _of_purpose(fields, running)
+    wrong = [
+        name
+        for name in fields.get("evaluation.after_stages", ())
+        if name not in plan or fields.get(f"stages.{name}.output", HEAD) != HEAD
+    ]
+    if wrong:
+        problems.append(
+            f"evaluation.after_stages names {_listed(wrong)}, no stage of the plan that reads the "
+            f"{HEAD}"
+        )
+    return problems
+
+
+def _planned(fields: Fields) -> list[str]:
+    """The stages of the plan whose rows exist."""
+    return [name for name in fields.get("plan", ()) if f"stages.{name}.output" in fields]
+
+
+def _running(fields: Fields) -> list[str]:
+    """The stages that run, as `config.rows.stage_rows` has it."""
+    branches, pretrained = fields.get("model.branches", ()), fields.get("train.pretrained", "")
+    return [
+        name
+        for name in _planned(fields)
+        if fields.get(f"stages.{name}.epochs", 1)
+        and has_place(fields[f"stages.{name}.output"], branches, pretrained)
+    ]
+
+
+def _of_output(fields: Fields, stage: str) -> list[str]:
+    output = fields[f"stages.{stage}.output"]
+    if output == HEAD or f"model.encoders.{output}.kind" in fields:
+        return []
+    rows = [path.split(".")[2] for path in fields if path.startswith("model.encoders.")]
+    choices = ", ".join(dict.fromkeys([HEAD, *rows]))
+    return [f"stages.{stage}.output={one_line(output)}; choose one of {choices}"]
+
+
+def _of_parts(fields: Fields, stage: str) -> list[str]:
+    branches, output = fields["model.branches"], fields[f"stages.{stage}.output"]
+    trains, path = fields.get(f"stages.{stage}.trains"), f"stages.{stage}.trains"
+    if trains is None:
+        return []
+    if not trains:
+        return [f"{path}=() trains nothing; name parts, such as ('encoders', 'head')"]
+    parts = trained_parts(trains, branches)
+    if unknown := [part for part in parts if part not in (*branches, HEAD)]:
+        return [
+            f"{path} names {_listed(unknown)}; the parts are {', '.join(branches)}, "
+            f"{ALL_ENCODERS} (all of these) and {HEAD}"
+        ]
+    if output != HEAD and parts != (output,):
+        return [f"{path}={one_line(trains)}, but its output {output} depends on {output} only"]
+    return []
+
+
+def _of_objective(fields: Fields, stage: str) -> list[str]:
+    """Whether the losses of a stage that runs can be computed, and add up to something."""
+    path, output = f"stages.{stage}.losses", fields[f"stages.{stage}.output"]
+    if path not in fields:
+        return []
+    losses, head = fields[path], fields.get("model.head")
+    if not any(map(_weight, losses.values())):
+        return [f"{path}={one_line(losses)} has no weight above 0; give {path}.cross_entropy=1.0"]
+    problems = []
+    for name in _weighted(losses):
+        declared = LOSSES[name]
+        if output != HEAD and declared.reads != ("logits",):
+            usable = [other for other, row in LOSSES.items() if row.reads == ("logits",)]
+            problems.append(
+                f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
+                f"stage whose output is one encoder can have {', '.join(usable)}"
+            )
+        elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
+            problems.append(
+                f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
+                f"model.head to {' or '.join(declared.heads)}"
+            )
+    return problems
+
+
+def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
+    """Some stage has to train what the run is for."""
+    plan = fields["plan"]
+    if not plan:
+        return ["plan=() has no stage; name rows of `stages`"]
+    if any(f"stages.{name}.output" not in fields for name in plan):
+        return []
+    heads = [name for name in plan if fields[f"stages.{name}.output"] == HEAD]
+    first = f"stages.{heads[0]}" if heads else f"a stage with output={HEAD!r}"
+    if not running:
+        return [f"no stage trains anything; give {first}.epochs at least 1"]
+    if len(fields["model.branches"]) > 1 and fields[f"stages.{running[-1]}.output"] != HEAD:
+        return [
+            f"the last stage does not train the {HEAD}; give {first}.epochs at least 1, or name "
+            "one encoder only in model.branches, to recognise with it"
+        ]
+    return []
+
+
+# --- batches and data ------------------------------------------------------------------------
+
+
+def _of_batches(fields: Fields, devices: int) -> list[str]:
     return [
         f"{name}={fields[name]} does not divide over {devices} devices; "
         f"try {max(1, fields[name] // devices) * devices}"
@@ -86,114 +287,86 @@ def _of_batches(fields: dict[str, Any], devices: int) -> list[str]:
     ]
 
 
-def _of_model(fields: dict[str, Any]) -> list[str]:
-    """What a model and its stages must be to one another."""
-    epochs = {stage: fields.get(f"stages.{stage}.epochs", 1) for stage in STAGES}
-    branches, problems = fields.get("model.branches", "both"), []
-    pretrained = fields.get("train.pretrained", "")
-    trained = [s for s in STAGES if epochs[s] and has_place(s, branches, pretrained)]
-    if not trained:
-        problems.append("no stage trains anything; give stages.joint.epochs at least 1")
-    elif branches == "both" and trained[-1] not in HASHING_STAGES:
-        problems.append(
-            "no stage trains the hash layer; give stages.joint.epochs at least 1, or "
-            "model.branches=cnn or rnn to recognise with that branch alone"
-        )
-    if fields.get("model.recognition_features"):
-        wrong = [
-            f"stages.{stage}.losses.{loss}"
-            for stage in HASHING_STAGES
-            for loss in ("quantization", "contrastive", "semantic")
-            if epochs[stage] and fields.get(f"stages.{stage}.losses", {}).get(loss)
-        ]
-        if wrong:
+def _of_classes(fields: Fields) -> list[str]:
+    problems, batch = [], fields.get("train.batch_size", 0)
+    for stage in _running(fields) if batch else ():
+        problems += _of_sampler(fields, f"stages.{stage}.sampler", batch)
+        losses = fields.get(f"stages.{stage}.losses", {})
+        pairs = [name for name in _weighted(losses) if LOSSES[name].pairs]
+        if pairs and batch == 1:
             problems.append(
-                f"{', '.join(wrong)}: codes have no place in a network that recognises; set it "
-                "to 0, or model.recognition_features to 0"
+                f"train.batch_size=1 has no pairs for stages.{stage}.losses.{pairs[0]}; take at "
+                "least 2"
             )
-    return problems
-
-
-def _of_classes(fields: dict[str, Any]) -> list[str]:
-    problems = []
-    chosen, batch = fields.get("train.classes_per_batch", 0), fields.get("train.batch_size", 0)
-    if chosen and batch % chosen:
-        problems.append(
-            f"train.batch_size={batch} does not divide over train.classes_per_batch={chosen}; "
-            f"try {max(1, batch // chosen) * chosen}"
-        )
-    pairs = [
-        f"stages.{stage}.losses.contrastive"
-        for stage in HASHING_STAGES
-        if fields.get(f"stages.{stage}.losses", {}).get("contrastive")
-    ]
-    if pairs and batch == 1:
-        problems.append(f"train.batch_size=1 has no pairs for {pairs[0]}; take 2 or more")
-    unseen, all_names = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
-    missing = [name for name in unseen if all_names and name not in all_names]
+    missing = [name for name in unseen if categories and name not in categories]
     if missing:
-        problems.append(f"data.unseen={shown(missing)} are not among data.categories")
+        problems.append(f"data.unseen={one_line(missing)} are not among data.categories")
     return problems
 
 
-def _of_data(fields: dict[str, Any]) -> list[str]:
+def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
+    classes, each = fields.get(f"{path}.classes", 0), fields.get(f"{path}.each", 0)
+    if each and not classes:
+        return [f"{path}.each={each} needs {path}.classes; give both"]
+    if each and classes * each != batch:
+        return [
+            f"{path} asks for {classes} x {each} sketches, but train.batch_size={batch}; make them "
+            "equal"
+        ]
+    if classes and batch % classes:
+        return [
+            f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
+            f"try {max(1, batch // classes) * classes}"
+        ]
+    categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
+    trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
+    if classes and categories and classes > trained:
+        return [
+            f"{path}.classes={classes}, but data.categories has {max(0, trained)} for training; "
+            "ask for at most that many"
+        ]
+    return []
+
+
+def _of_data(fields: Fields) -> list[str]:
     problems = []
     if fields.get("data.source") == "synthetic" and fields.get("data.synthetic_per_category") == 0:
         problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
     if "data.splits" in fields and not fields.get("data.split_file"):
-        problems += _of_splits(fields["data.splits"], fields.get("evaluation.queries", "query"))
+        problems += _of_splits(fields["data.splits"], fields.get("evaluation.rankings", ()))
     return problems
 
 
-def _of_splits(splits: dict[str, Any], queries: str) -> list[str]:
+def _of_splits(splits: Mapping[str, Any], rankings: Any) -> list[str]:
     problems = []
-    for name, share in splits.items():
+    for name, part in splits.items():
         if name not in SPLITS:
             problems.append(
-                f"data.splits.{name}={shown(share)} is no split; there are {', '.join(SPLITS)}"
+                f"data.splits.{name}={one_line(part)} is no split; there are {', '.join(SPLITS)}"
             )
-        elif not is_number(share) or not 0 <= share <= LARGEST_INT:
+        elif not is_number(part) or not 0 <= part <= LARGEST_INT:
             problems.append(
-                f"data.splits.{name}={shown(share)}; give how many sketches, or a fraction"
+                f"data.splits.{name}={one_line(part)}; give how many sketches, or a fraction"
             )
     if problems:
         return problems
-    kinds = {type(share) for share in splits.values() if share}
+    kinds = {type(part) for part in splits.values() if part}
     if len(kinds) > 1:
         problems.append(
-            f"data.splits={shown(splits)} mixes numbers of sketches and fractions; use one"
+            f"data.splits={one_line(splits)} mixes numbers of sketches and fractions; use one"
         )
     elif float in kinds and sum(splits.values()) > 1 + 1e-9:
         problems.append(
-            f"data.splits={shown(splits)} adds up to more than 1; take fractions of a whole"
+            f"data.splits={one_line(splits)} adds up to more than 1; take fractions of a whole"
         )
-    empty = [name for name in ("train", "gallery", queries) if not splits.get(name)]
+    asked = [split for row in rankings for _, split in ranking_sides(row)]
+    empty = [name for name in dict.fromkeys(["train", *asked]) if not splits.get(name)]
     if empty:
         problems.append(
-            f"data.splits={shown(splits)} gives nothing to {', '.join(empty)}; each needs sketches"
-        )
-    return problems
-
-
-def _of_losses(fields: dict[str, Any], stage: str) -> list[str]:
-    path = f"stages.{stage}.losses"
-    known = LOSSES if stage in HASHING_STAGES else LOSSES[:1]
-    weights = fields.get(path)
-    if weights is None:
-        return []
-    problems = []
-    for name, weight in weights.items():
-        if name not in LOSSES:
-            choices = ", ".join(LOSSES)
-            problems.append(f"{path}.{name}={shown(weight)} is no loss; there are {choices}")
-        elif not is_number(weight) or weight < 0:
-            problems.append(f"{path}.{name}={shown(weight)}; give a weight of at least 0")
-        elif weight and name not in known:
-            problems.append(f"{path}.{name}={weight!r}; stage {stage} can have {', '.join(known)}")
-    if not problems and fields.get(f"stages.{stage}.epochs") and not any(weights.values()):
-        problems.append(
-            f"{path}={shown(weights)} has no weight above 0; give {path}.cross_entropy=1.0"
+            f"data.splits={one_line(splits)} gives nothing to {', '.join(empty)}; each needs "
+            "sketches"
         )
     return problems

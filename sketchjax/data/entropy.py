@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.data.canvas import to_pixels
 from sketchjax.errors import DataError
 
 # px at 224 px. The paper's thresholds for stars, 0.1051 and 0.1721, mean 1.38 % and 2.57 % ink,
-# 1.88 % in their (geometric) middle. 29 real stars give 1.56 % and 2.27 %, 1.88 % in the middle,
-# with 1 px; 2.80 % with 1.5 px; 3.71 % with 2 px. Which sketches a class keeps hardly depends on
-# it: 98 to 99 % of cats and backpacks are kept or left out alike with 1 px and 1.5 px.
+# 1.88 % in their (geometric) middle. 29 real stars have 1.56 % and 2.27 % at 1 px, 1.88 % in the
+# middle; 2.80 % at 1.5 px; 3.71 % at 2 px. The choice hardly matters: 98 to 99 % of cats and
+# backpacks are kept or left out in the same way at 1 px and 1.5 px.
 STROKE_WIDTH = 1.0
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _row_span(ax, ay, bx, by, row, radius):
-    """Columns first to last (empty: first > last) whose middles on a row lie nearer than radius.
+    """Columns first to last (empty: first > last) whose centres on a row lie within the radius.
 
-    What lies nearer than radius to a segment is convex, so on a row it is one interval: the join
-    of the two end discs' intervals and that of the rectangle between them.
+    The region within the radius of a segment is convex, so on a row it is one interval: the union
+    of the intervals of the two end discs and of the rectangle between them.
     """
+    # The discs around both ends.
     y = row + 0.5
     low, high = np.inf, -np.inf
     for x_end, y_end in ((ax, ay), (bx, by)):
@@ -29,11 +30,13 @@ def _row_span(ax, ay, bx, by, row, radius):
         if reach > 0.0:
             half = np.sqrt(reach)
             low, high = min(low, x_end - half), max(high, x_end + half)
+    # The rectangle: points next to the segment, between its ends.
     length = np.hypot(bx - ax, by - ay)
     if length > 0.0:
         tx, ty = (bx - ax) / length, (by - ay) / length
         left, right = -np.inf, np.inf
-        # -radius < (y - ay) tx - (x - ax) ty < radius: on the side, and 0 < along < length.
+        # Two conditions on x: -radius < (y - ay) tx - (x - ax) ty < radius, the distance to the
+        # line, and 0 < (x - ax) tx + (y - ay) ty < length, the distance along it.
         if ty != 0.0:
             middle = ax + (y - ay) * tx / ty
             left, right = middle - radius / abs(ty), middle + radius / abs(ty)
@@ -52,9 +55,9 @@ def _row_span(ax, ay, bx, by, row, radius):
     return int(np.floor(low - 0.5)) + 1, int(np.ceil(high - 0.5)) - 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _stroke_pixels(canvas, ax, ay, bx, by, radius):
-    """Ink the segment a to b on the boolean canvas; returns how many pixels became ink."""
+    """Draw the segment a to b on the boolean canvas; returns how many pixels became ink."""
     size = canvas.shape[0]
     top = max(0, int(np.floor(min(ay, by) - radius)))
     bottom = min(size - 1, int(np.ceil(max(ay, by) + radius)))
@@ -68,7 +71,7 @@ def _stroke_pixels(canvas, ax, ay, bx, by, radius):
     return fresh
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ink_pixels(points, offsets, size, stroke_width):
     """Number of ink pixels of each binary picture, i64[n]."""
     counts = np.zeros(len(offsets) - 1, np.int64)
@@ -85,7 +88,7 @@ def _ink_pixels(points, offsets, size, stroke_width):
         for j in range(len(sketch)):
             bx = to_pixels(float(sketch[j, 0]), left, right, size, stroke_width)
             by = to_pixels(float(sketch[j, 1]), top, bottom, size, stroke_width)
-            if starts:  # the disc of the first point is all there is of a dot
+            if starts:  # a dot is only the disc of its first point
                 ax, ay = bx, by
             counts[i] += _stroke_pixels(canvas, ax, ay, bx, by, stroke_width * 0.5)
             ax, ay = bx, by
@@ -102,9 +105,14 @@ def ink_fraction(
 ) -> np.ndarray:
     """Fraction of ink pixels of each sketch's binary picture, f32[n] in [0, 1].
 
-    points: u8[p 3]; offsets: i64[n + 1], as in `Sketches`; size, stroke_width: px.
-    A pixel is ink where its middle is nearer than stroke_width / 2 to a stroke: the same picture
-    as `ops.draw.rasterize(...) > 0.5`. Raises ValueError when the shapes do not fit.
+    A pixel is ink if its centre is within stroke_width / 2 of a stroke: the same picture as
+    `ops.draw.rasterize(...) > 0.5`.
+
+    points: u8[p 3], as in `Sketches`.
+    offsets: i64[n + 1].
+    size: of the picture's side, px.
+    stroke_width: px.
+    Raises ValueError if the shapes do not fit.
     """
     if points.ndim != 2 or points.shape[1] != 3:
         raise ValueError(f"points must be [p 3], got {list(points.shape)}")
@@ -121,10 +129,10 @@ def image_entropy(
     size: int = 224,
     stroke_width: float = STROKE_WIDTH,
 ) -> np.ndarray:
-    """Entropy in bits of ink against paper, f32[n] in [0, 1] (SketchMate, section on noise).
+    """Entropy of a picture's ink in bits, f32[n] in [0, 1] (SketchMate, section on noise).
 
     H = -p log2 p - (1 - p) log2(1 - p) with p the `ink_fraction`; 0 for a blank picture.
-    Arguments, shapes and errors as in `ink_fraction`.
+    Arguments and errors are those of `ink_fraction`.
     """
     ink = ink_fraction(points, offsets, size=size, stroke_width=stroke_width).astype(np.float64)
     paper = 1.0 - ink
@@ -135,8 +143,11 @@ def image_entropy(
 def thresholds(entropies: np.ndarray, keep: float = 0.9) -> tuple[float, float]:
     """The entropies (low, high) between which the middle `keep` of a class lies.
 
-    entropies: f[n], of one class. Linear quantiles at (1 - keep) / 2 and (1 + keep) / 2.
-    Raises ValueError when keep is not in (0, 1], DataError when there is no sketch.
+    They are the quantiles (1 - keep) / 2 and (1 + keep) / 2, with linear interpolation.
+
+    entropies: f[n], of one class.
+    keep: the fraction to keep; the paper keeps 0.9.
+    Raises ValueError if keep is not in (0, 1], DataError if there are no sketches.
     """
     if not 0.0 < keep <= 1.0:
         raise ValueError(f"keep={keep} is not a fraction in (0, 1]; the paper keeps 0.9")
@@ -149,9 +160,12 @@ def thresholds(entropies: np.ndarray, keep: float = 0.9) -> tuple[float, float]:
 def thresholds_by_label(
     entropies: np.ndarray, labels: np.ndarray, classes: int, keep: float = 0.9
 ) -> list[tuple[float, float]]:
-    """`thresholds` of each of `classes` classes; (0, 1) for one without a sketch.
+    """`thresholds` of each class; (0, 1) for a class without sketches.
 
-    entropies: f[n]; labels: i[n], below classes.
+    entropies: f[n].
+    labels: i[n], below classes.
+    classes: number of classes.
+    keep: as in `thresholds`.
     """
     ordered = entropies[np.argsort(labels, kind="stable")]
     edges = np.searchsorted(np.sort(labels), np.arange(classes + 1))

@@ -26,8 +26,12 @@ class Strokes(NamedTuple):
     @classmethod
     def of(cls, points: np.ndarray, length: np.ndarray) -> Strokes:
         """Strokes with their centre, on the host; `ops.draw.strokes_of` does it on a device."""
-        places = np.asarray(points)[..., :2].astype(np.float32)
-        valid = (np.arange(places.shape[1]) < np.asarray(length)[:, None])[..., None]
-        low = np.where(valid, places, np.float32(1e9)).min(axis=1)
-        high = np.where(valid, places, np.float32(-1e9)).max(axis=1)
-        return cls(points, length, (low + high) * np.float32(0.5))
+        # One axis at a time: numpy reduces contiguous rows 30 times as fast as [b t 2] over t.
+        valid = np.arange(points.shape[1]) < length[:, None]
+        center = np.empty((len(points), 2), np.float32)
+        for axis in range(2):
+            places = np.ascontiguousarray(points[..., axis])
+            places = np.where(valid, places, places[:, :1])
+            low, high = (edge(1).astype(np.float32) for edge in (places.min, places.max))
+            center[:, axis] = (low + high) * np.float32(0.5)
+        return cls(points, length, center)

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.errors import DataError
 
 EPSILON = 2.0  # of Ramer–Douglas–Peucker, in pixels of the 256 × 256 square
@@ -55,7 +55,7 @@ def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _arc_lengths(stroke):
     """Path length from the first point to each point: f64[t 2] to f64[t]."""
     arc = np.zeros(len(stroke))
@@ -65,7 +65,7 @@ def _arc_lengths(stroke):
     return arc
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _resample(stroke, arc):
     """Points at the path lengths 0, 1, 2, … below the whole length, then the last point."""
     count = max(1, int(np.ceil(arc[-1])))
@@ -83,7 +83,7 @@ def _resample(stroke, arc):
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _farthest(points, first, last):
     """Index strictly between two points that is farthest from the line through them, and how far.
 
@@ -101,7 +101,7 @@ def _farthest(points, first, last):
     return index, most
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _simplify_stroke(stroke, epsilon, most_pixels):
     """Resample and simplify one scaled stroke f64[t 2]; u8[0 3] where it is too long."""
     arc = _arc_lengths(stroke)

@@ -1,7 +1,9 @@
-"""Softmax cross entropy (SketchMate, eq. 2)."""
+"""Softmax cross entropy (SketchMate: Xu et al., CVPR 2018, eq. 2)."""
 
 import jax
 import jax.numpy as jnp
+
+from sketchjax.losses.loss import Loss
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -14,3 +16,6 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
         raise ValueError(f"logits {logits.shape} and labels {labels.shape} differ in b")
     log_probability = jax.nn.log_softmax(logits.astype(jnp.float32))
     return -jnp.take_along_axis(log_probability, labels[:, None], axis=1).mean()
+
+
+LOSS = Loss(lambda seen: cross_entropy(seen.logits, seen.labels))

@@ -13,11 +13,15 @@ Memory = dict[str, Any]
 
 
 class LossInputs(NamedTuple):
-    """What a loss can see of a batch.
+    """What a loss sees of a batch.
 
-    logits: f[b l]; labels: i[b]; features: f[b d], in (0, 1) where they are of a hash layer;
-    activations: f[b d], the same before the sigmoid; both None while one branch trains alone.
-    codes: f[b d] of 0 and 1, fixed; memory: arrays by name; both the loss's own.
+    logits: f[b l].
+    labels: i[b].
+    features: f[b d] of the head, in (0, 1) for a hash layer; None where a stage reads one encoder.
+    activations: f[b d], the features before the head's nonlinearity; None likewise.
+    codes: f[b d] of 0 and 1, those that this loss fixed for the batch; None if it makes none.
+    memory: arrays by name, those that this loss remembers.
+    settings: numbers by name, as the loss's row declares them.
     """
 
     logits: jax.Array
@@ -26,10 +30,16 @@ class LossInputs(NamedTuple):
     activations: Any = None
     codes: Any = None
     memory: Memory = {}  # noqa: RUF012 - never written to
+    settings: dict[str, float] = {}  # noqa: RUF012 - never written to
 
 
 class TrainingPart(NamedTuple):
-    """Some training sketches: features f[n d], labels i[n], image entropy f[n]."""
+    """Some of the training sketches.
+
+    features: f[n d].
+    labels: i[n].
+    entropy: f[n], image entropy.
+    """
 
     features: np.ndarray
     labels: np.ndarray
@@ -40,10 +50,12 @@ class TrainingPart(NamedTuple):
 class Setup:
     """What a loss may look at before its first stage.
 
-    classes, width: l and d; entropy_low, entropy_high: f[l], each class's bounds; in_training:
-    bool[l], classes that have training sketches; block_share: of the training split, in one block;
-    word_vectors: f[l e], where the objective has a loss that needs them; train: one pass over the
-    training sketches with the model as it is.
+    classes: l; width: d.
+    entropy_low, entropy_high: f[l], each class's bounds of image entropy.
+    in_training: bool[l], the classes that have training sketches.
+    block_share: the share of an epoch in one block.
+    word_vectors: f[l e]; None if no loss of the run needs them.
+    train: makes one pass over the training sketches with the model of this moment.
     """
 
     classes: int
@@ -58,15 +70,14 @@ class Setup:
 
 @dataclass(frozen=True)
 class Loss:
-    """A row of the table of losses. The arrays that it remembers are part of the state.
+    """The functions of a loss, `LOSS` in its file. A memory is part of the training state.
 
-    value: f[] of a batch.
-    blank: its memory as zeros, for the shapes; None: it remembers nothing.
+    value: the loss f[] of a batch.
+    blank: its memory as zeros, which gives the shapes; None: it remembers nothing.
     begin: its memory before its first stage; None: as blank.
-    codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once for each
-    block with the parameters fixed; average: the mean over devices.
-    move: the memory after each step.
-    whole_batch: it compares sketches with each other, so it sees those of all devices.
+    codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once per
+      block with the parameters fixed; average: the mean over devices. None: it makes no codes.
+    move: its memory after each step; None: as before the step.
     """
 
     value: Callable[[LossInputs], jax.Array]
@@ -74,4 +85,3 @@ class Loss:
     begin: Callable[[Setup], Memory] | None = None
     codes: Callable[[Memory, Any, Any, Callable], tuple[jax.Array, Memory]] | None = None
     move: Callable[[LossInputs], Memory] | None = None
-    whole_batch: bool = False

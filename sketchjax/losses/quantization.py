@@ -1,7 +1,9 @@
-"""Quantisation loss (SketchMate, eq. 3)."""
+"""Quantisation loss (SketchMate: Xu et al., CVPR 2018, eq. 3)."""
 
 import jax
 import jax.numpy as jnp
+
+from sketchjax.losses.loss import Loss
 
 
 def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
@@ -16,5 +18,11 @@ def quantization(features: jax.Array, codes: jax.Array) -> jax.Array:
 
 
 def nearest_codes(features: jax.Array) -> jax.Array:
-    """The codes nearest to features f[n d] in (0, 1) (eq. 1): f32[n d] of 0 and 1."""
+    """The codes nearest to features f[n d] in (0, 1), eq. 1: f32[n d] of 0 and 1."""
     return (features > 0.5).astype(jnp.float32)
+
+
+LOSS = Loss(
+    lambda seen: quantization(seen.features, seen.codes),
+    codes=lambda memory, features, labels, average: (nearest_codes(features), memory),
+)

@@ -1,4 +1,4 @@
-"""The RNN branch: stacked bidirectional GRU layers over the order of strokes."""
+"""Stacked bidirectional GRU layers over the points of a sketch, in the order of drawing."""
 
 from typing import Any
 
@@ -22,12 +22,16 @@ DIRECTIONS = ("forward", "backward")
 
 
 class BiGRU(nn.Module):
-    """Layers of bidirectional GRU; its output is the last layer's true final states.
+    """Layers of bidirectional GRU; the output is the last layer's true final states.
 
-    implementation: `linen` runs `flax.linen.RNN`, `fused` the project's own loop (`ops.gru`):
-    the same parameters, outputs and gradients.
-    dropout: on the outputs between the layers and on the final states.
-    phases, unroll: how the fused loop runs, as `ops.gru.bidirectional_gru` takes them.
+    hidden: h, units per direction.
+    layers: how many.
+    dropout: rate on the outputs between the layers and on the final states.
+    implementation: `linen` runs `flax.linen.RNN`, `fused` runs the project's own loop (`ops.gru`).
+      Parameters, outputs and gradients are the same.
+    dtype: of the computation; parameters are float32.
+    phases: how the fused loop packs, see `ops.gru.bidirectional_gru`.
+    unroll: steps per turn of the fused loop without packing, see the same.
     """
 
     hidden: int = 512
@@ -47,10 +51,12 @@ class BiGRU(nn.Module):
         train: bool = False,
         keys: jax.Array | None = None,
     ) -> jax.Array:
-        """sequence: f[b t 4], zero beyond length; length: i[b], at least 1.
+        """Final states f32[b 2h]: forward at the last point, then backward at the first.
 
-        Returns f32[b 2h]: the forward state at the last point beside the backward one at the
-        first.
+        sequence: f[b t 4], zero beyond the length.
+        length: i[b], at least 1.
+        train: whether dropout applies.
+        keys: [b] typed PRNG keys, one per sketch, for dropout; None for none.
         """
         outputs: jax.Array | PackedSequence = jnp.asarray(sequence, self.dtype).swapaxes(0, 1)
         layer_type = {"linen": LinenLayer, "fused": FusedLayer}[self.implementation]
@@ -59,7 +65,7 @@ class BiGRU(nn.Module):
             phases = default_phases() if self.phases is None else self.phases
             options = {"phases": phases, "unroll": self.unroll}
             if phases:
-                # Once for all layers: what goes from one to the next stays packed.
+                # Pack once for all layers: the outputs stay packed from one layer to the next.
                 outputs = pack(outputs, length, row_counts(len(length), phases))
         final = jnp.zeros((len(length), 2 * self.hidden))
         for layer in range(self.layers):
@@ -69,7 +75,7 @@ class BiGRU(nn.Module):
             )(outputs, length, last=last)
             if train and keys is not None and self.dropout:
                 layer_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, layer)
-                # One mask a sketch for all its steps (Gal and Ghahramani 2016).
+                # One mask per sketch for all its steps (Gal and Ghahramani 2016).
                 mask = dropout(jnp.ones_like(final), self.dropout, layer_keys)
                 final = final * mask
                 if not last:
@@ -78,14 +84,14 @@ class BiGRU(nn.Module):
 
 
 def _masked(outputs: jax.Array | PackedSequence, mask: jax.Array) -> jax.Array | PackedSequence:
-    """Outputs of a layer times a mask f[b 2h] that is the same at all steps."""
+    """The outputs of a layer times a mask f[b 2h], the same at all steps."""
     if isinstance(outputs, PackedSequence):
         return scale_rows(outputs, mask)
     return outputs * mask.astype(outputs.dtype)[None]
 
 
 class LinenLayer(nn.Module):
-    """One bidirectional layer through `flax.linen.RNN`, time first."""
+    """One bidirectional layer of `flax.linen.RNN`, time first."""
 
     hidden: int
     dtype: jnp.dtype
@@ -115,7 +121,7 @@ class LinenLayer(nn.Module):
 
 
 class FusedLayer(nn.Module):
-    """One bidirectional layer through `ops.gru`, with the parameters of `LinenLayer`."""
+    """One bidirectional layer of `ops.gru`, with the parameters of `LinenLayer`."""
 
     hidden: int
     dtype: jnp.dtype
@@ -128,7 +134,7 @@ class FusedLayer(nn.Module):
     ) -> tuple[Any, jax.Array]:
         """f[t b i], i[b] -> outputs f[t b 2h] (zero beyond the length), final states f[b 2h].
 
-        A packed sequence gives packed outputs, the `last` layer gives none of these.
+        A packed sequence gives packed outputs, except for the `last` layer, which gives None.
         """
         packed = isinstance(sequence, PackedSequence)
         width = sum(p.shape[-1] for p in sequence.parts) if packed else sequence.shape[-1]
@@ -144,7 +150,7 @@ class FusedLayer(nn.Module):
 
 
 class GRUParameters(nn.Module):
-    """The parameters of `flax.linen.GRUCell` under its own names, gates side by side."""
+    """The parameters of `flax.linen.GRUCell` under the same names, with the gates side by side."""
 
     hidden: int
     dtype: jnp.dtype
@@ -168,7 +174,7 @@ class GRUParameters(nn.Module):
 
 
 class GateParameters(nn.Module):
-    """Kernel and, where the gate has one, bias of a dense layer that is not applied here."""
+    """Kernel and, if the gate has one, bias of a dense layer that is not applied here."""
 
     kernel_init: nn.initializers.Initializer
     shape: tuple[int, int]
@@ -176,7 +182,7 @@ class GateParameters(nn.Module):
 
     @nn.compact
     def __call__(self) -> tuple[jax.Array, jax.Array]:
-        """Kernel f[i h] and bias f[h] (empty where there is none)."""
+        """Kernel f[i h] and bias f[h], which is empty if there is none."""
         kernel = self.param("kernel", self.kernel_init, self.shape)
         if not self.bias:
             return kernel, jnp.zeros((0,))

@@ -1,4 +1,4 @@
-"""Layers that the picture encoders share: convolution and dense layer, with what follows them."""
+"""Layers that the picture encoders share: convolution and dense layer, with normalisation."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,16 @@ from sketchjax.ops.dropout import dropout
 
 
 class Conv(nn.Module):
-    """A convolution with bias, or followed by batch normalisation instead of it."""
+    """A convolution followed by a bias or by batch normalisation.
+
+    features: channels of the result.
+    size: side of the kernel.
+    stride: of both axes.
+    padding: zeros on each side.
+    batch_norm: whether batch normalisation replaces the bias.
+    axis_name: the devices' axis for the batch statistics; None for one device.
+    dtype: of the computation.
+    """
 
     features: int
     size: int
@@ -23,7 +32,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        """f[b h w c] -> f[b h' w' features], before the rectifier."""
+        """f[b h w c] -> f[b h' w' features], before the ReLU."""
         shape = (self.size, self.size, images.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape)
         images = conv2d(
@@ -40,7 +49,7 @@ class Conv(nn.Module):
 
 
 def batch_norm(axis_name: str | None, dtype: jnp.dtype, train: bool) -> Callable:
-    """Batch normalisation with statistics over all devices of `axis_name`."""
+    """Batch normalisation; in training its statistics cover all devices of `axis_name`."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
@@ -51,7 +60,14 @@ def batch_norm(axis_name: str | None, dtype: jnp.dtype, train: bool) -> Callable
 
 
 class Dense(nn.Module):
-    """A dense layer, its batch normalisation, rectifier and dropout."""
+    """A dense layer with optional batch normalisation, ReLU and dropout.
+
+    features: units of the layer.
+    dropout: rate after the ReLU.
+    batch_norm: whether batch normalisation replaces the bias.
+    axis_name: the devices' axis for the batch statistics; None for one device.
+    dtype: of the computation.
+    """
 
     features: int
     dropout: float
@@ -61,7 +77,7 @@ class Dense(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, train: bool, keys: jax.Array | None) -> jax.Array:
-        """f[b c] -> f[b features]."""
+        """f[b c] -> f[b features]; keys: [b], one per sketch, for dropout in training."""
         features = nn.Dense(
             self.features,
             use_bias=not self.batch_norm,

@@ -1,124 +1,227 @@
-"""The network as the trainer and the encoder use it: from points to features and logits."""
+"""The network: encoders, a head over all of them, and a classifier for each output.
 
-from dataclasses import dataclass
-from typing import Any, cast
+An output is what a stage's losses read: `head`, or an encoder's name for that encoder's classifier.
+"""
 
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from sketchjax.config import Config
-from sketchjax.models.alexnet import AlexNet
-from sketchjax.models.bigru import BiGRU
-from sketchjax.models.resnet import ResNet50
-from sketchjax.models.sketch_a_net import SketchANet
-from sketchjax.models.two_branch import Output, TwoBranch
+from sketchjax.data.inputs import Strokes
+from sketchjax.models.architecture import Architecture
+from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
-from sketchjax.ops.draw import bounding_center, rasterize, sequence
 
-# What reads the picture, by the name that `model.cnn.encoder` takes.
-ENCODERS = {"alexnet": AlexNet, "sketch_a_net": SketchANet, "resnet50": ResNet50}
+ACTIVATIONS: dict[str, Callable] = {"sigmoid": nn.sigmoid, "relu": nn.relu, "": lambda x: x}
+
+
+class Output(NamedTuple):
+    """What the losses of a stage read.
+
+    logits: f32[b l].
+    features: f32[b d] of the head; None for a single encoder.
+    activations: f32[b d], the features before the head's nonlinearity; None for a single encoder.
+    """
+
+    logits: jax.Array
+    features: jax.Array | None = None
+    activations: jax.Array | None = None
+
+
+class Layers(nn.Module):
+    """The trainable layers; each encoder, head layer and classifier is a part of its own name.
+
+    encoders: (name, view, maker) of each, in the order in which the head reads them; maker(name=)
+      makes the module.
+    head: a row of HEADS.
+    width: d, the head's features.
+    classes: l.
+    fusion_features: width of a dense layer between encoders and head; 0: none.
+    """
+
+    encoders: tuple[tuple[str, str, Callable[..., nn.Module]], ...]
+    head: str
+    width: int
+    classes: int
+    fusion_features: int = 0
+
+    @nn.compact
+    def __call__(
+        self,
+        views: Mapping[str, tuple[jax.Array, ...]],
+        output: str = HEAD,
+        train: bool = False,
+        keys: jax.Array | None = None,
+        fused_only: bool = False,
+    ) -> Any:
+        """The output of these layers, or with fused_only what the head reads, f32[b f].
+
+        views: by name, those that this output's encoders read.
+        output: `head` or an encoder's name.
+        train: whether batch normalisation uses the statistics of the batch.
+        keys: b PRNG keys for dropout, one per sketch; None: no dropout.
+        fused_only: stop in front of the head.
+        """
+        encoded = {
+            name: make(name=name)(*views[view], train=train, keys=keys)
+            for name, view, make in self.encoders
+            if output in (HEAD, name)
+        }
+        if output != HEAD:
+            classify = nn.Dense(self.classes, name=f"{output}_{CLASSIFIER}")
+            return Output(classify(encoded[output]))
+        fused = jnp.concatenate(list(encoded.values()), axis=-1)
+        if self.fusion_features:
+            fused = nn.relu(nn.Dense(self.fusion_features, name=FUSION)(fused))
+        if fused_only:
+            return fused
+        activations = nn.Dense(self.width, name=self.head)(fused)
+        features = ACTIVATIONS[HEADS[self.head].activation](activations)
+        logits = nn.Dense(self.classes, name=CLASSIFIER)(features)
+        return Output(logits, features, activations)
+
+    @nn.nowrap
+    def parts_of(self, names: tuple[str, ...], output: str) -> tuple[str, ...]:
+        """The parameters, by top-level name, that a stage trains.
+
+        names: encoders and `head`.
+        output: what its losses read; its classifier is added.
+        """
+        head = (FUSION, self.head) if self.fusion_features else (self.head,)
+        parts = [part for name in names for part in (head if name == HEAD else (name,))]
+        return *parts, CLASSIFIER if output == HEAD else f"{output}_{CLASSIFIER}"
+
+    @nn.nowrap
+    def head_parts(self) -> tuple[str, ...]:
+        """The parameters of the head, by top-level name."""
+        return self.parts_of((HEAD,), HEAD)
 
 
 @dataclass(frozen=True)
 class Network:
-    """The model with the drawing before it.
+    """The layers with what comes before them: augmentation and the views.
 
-    size, stroke_width: of the raster in pixels; offset_scale: what the sequence's offsets are
-    divided by; augmentation: the strengths that `ops.augment.augment` takes.
+    architecture: what it was built from.
+    layers: the trainable part.
+    augmentation: the amounts that `ops.augment.augment` takes, for training.
     """
 
-    model: TwoBranch
-    size: int
-    stroke_width: float
-    offset_scale: float
-    augmentation: dict[str, float]
+    architecture: Architecture
+    layers: Layers
+    augmentation: Mapping[str, float] = field(default_factory=dict)
 
-    def initialise(self, key: jax.Array, points: int) -> Any:
-        """All parameters and batch statistics, for sketches of `points` points."""
-        return self.model.init(
-            key,
-            jnp.zeros((1, self.size, self.size, 1)),
-            jnp.zeros((1, points, 4)),
-            jnp.ones((1,), jnp.int32),
-            method="all_branches",
-        )
+    def initialise(self, key: jax.Array) -> Any:
+        """All parameters and batch statistics."""
+        points = np.zeros((1, self.architecture.points, 3), np.uint8)
+        views = self.views(Strokes.of(points, np.ones(1, np.int32)), HEAD)
 
-    def apply(self, variables: dict, points: jax.Array, length: jax.Array, branch: str) -> Output:
-        """Evaluation: points u8[b t 3], length i[b]; no augmentation, no dropout."""
-        inputs = self.inputs(points, length, branch)
-        return cast(Output, self.model.apply(variables, *inputs, branch=branch))
+        def everything(layers: Layers) -> None:
+            # Every output once: together they have all parameters.
+            for name, _, _ in layers.encoders:
+                layers(views, name)
+            layers(views, HEAD)
 
-    def fusion_layer(self, variables: dict, points: jax.Array, length: jax.Array) -> jax.Array:
-        """What the hash layer reads, f32[b f], of points u8[b t 3] and length i[b]."""
-        inputs = self.inputs(points, length, "whole")
-        return cast(jax.Array, self.model.apply(variables, *inputs, method="fusion_layer"))
+        return nn.init(everything, self.layers)(key)
+
+    def shapes(self) -> Any:
+        """Shapes and types of all parameters and batch statistics, without computing them."""
+        return jax.eval_shape(self.initialise, jax.random.key(0))
+
+    def apply(self, variables: Any, inputs: Any, output: str = HEAD) -> Output:
+        """The network without augmentation and dropout.
+
+        variables: parameters and batch statistics.
+        inputs: what its encoders read, such as `Strokes` of b sketches.
+        output: `head` or an encoder's name.
+        """
+        return cast(Output, self.layers.apply(variables, self.views(inputs, output), output))
+
+    def fused(self, variables: Any, inputs: Any) -> jax.Array:
+        """What the head reads of these inputs: the fused features f32[b f]."""
+        views = self.views(inputs, HEAD)
+        return cast(jax.Array, self.layers.apply(variables, views, HEAD, fused_only=True))
 
     def apply_in_training(
-        self,
-        variables: dict,
-        points: jax.Array,
-        length: jax.Array,
-        branch: str,
-        keys: jax.Array,
+        self, variables: Any, inputs: Any, output: str, keys: jax.Array
     ) -> tuple[Output, Any]:
-        """Augmented and with dropout, under one PRNG key a sketch; also the new statistics."""
+        """The network with augmentation and dropout; also the new batch statistics.
+
+        variables: parameters and batch statistics.
+        inputs: what its encoders read, such as `Strokes` of b sketches.
+        output: `head` or an encoder's name.
+        keys: b PRNG keys, one per sketch.
+        """
         fold = jax.vmap(jax.random.fold_in, (0, None))
-        center = bounding_center(points, length)
-        points, length = augment(fold(keys, 0), points, length, **self.augmentation)
-        output, changed = self.model.apply(
+        inputs = augment(fold(keys, 0), inputs, **self.augmentation)
+        result, changed = self.layers.apply(
             variables,
-            *self.inputs(points, length, branch, center),
-            branch=branch,
+            self.views(inputs, output),
+            output,
             train=True,
             keys=fold(keys, 1),
             mutable=["batch_stats"],
         )
-        return output, changed.get("batch_stats", {})
+        return cast(Output, result), changed.get("batch_stats", {})
 
-    def inputs(
-        self, points: jax.Array, length: jax.Array, branch: str, center: jax.Array | None = None
-    ) -> tuple[jax.Array | None, jax.Array | None, jax.Array]:
-        """Draw what the branch needs: raster f[b s s 1], sequence f[b t 4], and the length.
+    def views(self, inputs: Any, output: str) -> dict[str, tuple[jax.Array, ...]]:
+        """What the encoders of an output look at, each view made once.
 
-        center: f[b 2], what stands in the middle of the raster; by default the drawing's own.
+        Raises TypeError when the inputs are not of the kind that a view reads.
         """
-        raster = steps = None
-        if branch != "rnn" and self.model.cnn is not None:
-            raster = rasterize(
-                points, length, size=self.size, stroke_width=self.stroke_width, center=center
-            )
-        if branch != "cnn" and self.model.rnn is not None:
-            steps = sequence(points, length, scale=self.offset_scale)
-        return raster, steps, length
+        wanted = dict.fromkeys(
+            view for name, view, _ in self.layers.encoders if output in (HEAD, name)
+        )
+        for view in wanted:
+            if not isinstance(inputs, VIEWS[view].reads):
+                raise TypeError(
+                    f"the view {view} reads {VIEWS[view].reads.__name__}, not "
+                    f"{type(inputs).__name__}"
+                )
+        return {view: VIEWS[view].make(inputs, self.architecture.drawing) for view in wanted}
 
 
-def build(config: Config, *, classes: int, offset_scale: float, axis_name: str | None) -> Network:
-    """The network of a config; axis_name: the devices' axis for batch normalisation."""
-    model = config.model
-    dtype = jnp.dtype(model.dtype)
-    cnn = rnn = None
-    if model.branches != "rnn":
-        cnn = ENCODERS[model.cnn.encoder](
-            width=model.cnn.width,
-            stem_stride=model.cnn.stem_stride,
-            dense_features=model.cnn.dense_features or None,
-            batch_norm=model.cnn.batch_norm,
-            dropout=model.cnn.dropout,
-            axis_name=axis_name,
-            dtype=dtype,
-        )
-    if model.branches != "cnn":
-        rnn = BiGRU(
-            hidden=model.rnn.hidden,
-            layers=model.rnn.layers,
-            dropout=model.rnn.dropout,
-            implementation=model.rnn.implementation,
-            dtype=dtype,
-        )
-    return Network(
-        TwoBranch(model.bits, classes, cnn, rnn, model.fusion_features, model.recognition_features),
-        size=config.drawing.size,
-        stroke_width=config.drawing.stroke_width,
-        offset_scale=offset_scale,
-        augmentation=config.augmentation.to_dict(),
+def build(
+    architecture: Architecture,
+    *,
+    axis_name: str | None = None,
+    augmentation: Mapping[str, float] | None = None,
+) -> Network:
+    """The network of an architecture.
+
+    architecture: encoders, head and drawing.
+    axis_name: the devices' axis, over which training takes batch statistics; None: one device.
+    augmentation: amounts by name, for training; None: no augmentation.
+    """
+    encoders = tuple(
+        (name, ENCODERS[own["kind"]].view, _maker(own, architecture.dtype, axis_name))
+        for name, own in architecture.encoders.items()
     )
+    layers = Layers(
+        encoders,
+        architecture.head,
+        architecture.width,
+        architecture.classes,
+        architecture.fusion_features,
+    )
+    return Network(architecture, layers, dict(augmentation or {}))
+
+
+def _maker(own: Mapping[str, Any], dtype: str, axis_name: str | None) -> Callable[..., nn.Module]:
+    """A function of `name` that makes an encoder's module with its settings."""
+    row = ENCODERS[own["kind"]]
+    file, _, name = row.module.partition(":")
+    module = getattr(importlib.import_module(f"sketchjax.models.{file}"), name)
+    settings = {key: value for key, value in own.items() if key != "kind"}
+    known = {"dtype": jnp.dtype(dtype), "axis_name": axis_name}
+    fields = module.__dataclass_fields__
+    return partial(module, **settings, **{key: v for key, v in known.items() if key in fields})

@@ -1,8 +1,8 @@
-"""ResNet-50 (He et al., CVPR 2016), a recogniser of table 6 of SketchMate.
+"""ResNet-50 (He et al., CVPR 2016), one of the recognisers in table 6 of SketchMate.
 
-The form of the paper, to which SketchMate's table refers: the stride stands in the first 1x1 of a
-stage. Moving it to the 3x3 ("v1.5") keeps the parameters and takes 6 % more products: 4.09 G for
-3.86 G, with three channels of 224 px and 1,000 classes.
+This is the form of the paper, which SketchMate's table refers to: the first 1x1 convolution of a
+stage has the stride. Moving it to the 3x3 convolution ("v1.5") keeps the parameters and takes 6 %
+more multiplications: 4.09 G instead of 3.86 G, with three channels of 224 px and 1,000 classes.
 """
 
 import flax.linen as nn
@@ -12,15 +12,20 @@ import jax.numpy as jnp
 from sketchjax.models.layers import Conv
 from sketchjax.ops.convolution import max_pool
 
-# Blocks of each stage, and the channels inside its bottlenecks; four times as many leave them.
+# Blocks of each stage and channels inside its bottlenecks, which put out four times as many.
 STAGES = ((3, 64), (4, 128), (6, 256), (3, 512))
 
 
 class Bottleneck(nn.Module):
-    """Convolutions of 1x1, 3x3 and 1x1, added to what came in; inner: channels of the first two.
+    """Convolutions of 1x1, 3x3 and 1x1, added to the input.
 
-    stride: of the first convolution, as published; later variants move it to the 3x3. Where the
-    shape changes, what came in takes a convolution of 1x1 too.
+    inner: channels of the first two convolutions.
+    outer: channels of the third one and of the result.
+    stride: of the first convolution, as published; later variants move it to the 3x3 convolution.
+    axis_name: the devices' axis for the batch statistics; None for one device.
+    dtype: of the computation.
+
+    If the shape changes, the input passes through a 1x1 convolution of its own before the addition.
     """
 
     inner: int
@@ -53,14 +58,16 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50(nn.Module):
-    """A stem, 16 bottlenecks in four stages, and the mean over all places.
+    """A stem, 16 bottlenecks in four stages, and the mean over all positions.
 
     width: multiplies all channel counts (64; 256, 512, 1024 and 2048 after the stages).
-    stem_stride: of the 7x7 convolution, 2 as published for 224 px and enough at 48; max pooling 3/2
-    follows it, so that the last map is 1/(16 stem_stride) of the picture.
-    dense_features, batch_norm, dropout: taken so that all encoders are built alike, and ignored:
-    the published network has no dense layer before the classifier, no dropout, and always batch
-    normalisation.
+    stem_stride: of the 7x7 convolution; 2 as published for 224 px, which also suits 48 px. Max
+      pooling 3/2 follows, so the last map is 1/(16 stem_stride) of the picture.
+    dense_features, batch_norm, dropout: ignored; they exist so that all encoders are built alike.
+      The published network has no dense layer before the classifier, no dropout, and always batch
+      normalisation.
+    axis_name: the devices' axis for the batch statistics; None for one device.
+    dtype: of the computation; parameters are float32.
     """
 
     width: float = 1.0
@@ -73,13 +80,19 @@ class ResNet50(nn.Module):
 
     @staticmethod
     def smallest_size(stem_stride: int) -> int:
-        """Least s, in pixels: all layers pad, so that any picture leaves one place at least."""
+        """Smallest s in pixels: all layers pad, so any picture leaves at least one position."""
         return 1
 
     @nn.compact
     def __call__(
         self, raster: jax.Array, *, train: bool = False, keys: jax.Array | None = None
     ) -> jax.Array:
+        """Features f32[b d], d = 2048 times the width.
+
+        raster: f[b s s 1], ink in 0 to 1.
+        train: whether the batch's own statistics are used.
+        keys: ignored, as there is no dropout.
+        """
         channels = round(64 * self.width)
         stem = Conv(
             channels,

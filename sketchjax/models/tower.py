@@ -11,9 +11,9 @@ from sketchjax.ops.convolution import max_pool
 
 
 class Tower(nn.Module):
-    """A network of this kind says its layers; the fields are those that all encoders take.
+    """A subclass names its layers; the fields are those of all picture encoders.
 
-    CONVOLUTIONS: channels, side and padding of each; the first one's stride is `stem_stride`;
+    CONVOLUTIONS: channels, kernel side and padding of each; the first one has `stem_stride`.
     DENSE: units of both dense layers. width multiplies channels and units.
     """
 
@@ -51,11 +51,13 @@ class Tower(nn.Module):
     def __call__(
         self, raster: jax.Array, *, train: bool = False, keys: jax.Array | None = None
     ) -> jax.Array:
-        """raster: f[b s s 1] of ink in 0 to 1; keys: one a sketch, for dropout.
+        """Features f32[b d], the output of the second dense layer.
 
-        Returns the second dense layer, f32[b d].
+        raster: f[b s s 1], ink in 0 to 1.
+        train: whether dropout applies and the batch's own statistics are used.
+        keys: [b] typed PRNG keys, one per sketch, for dropout; None for none.
         """
-        # The rectifier after the pooling: the same values, a quarter of the work.
+        # ReLU after the pooling gives the same values for a quarter of the work.
         images = nn.relu(max_pool(self.conv1(raster, train)))
         images = nn.relu(max_pool(self.conv2(images, train)))
         images = nn.relu(self.conv3(images, train))

@@ -1,16 +1,21 @@
-"""2-D convolution and max pooling, arranged for the backend that runs them.
+"""2-D convolution and max pooling, chosen by the backend that runs them.
 
 On a GPU both are XLA's own. On a CPU, XLA's gradient of a convolution is slow, and inside
-`lax.scan` 150 times slower still (5x5, 48 to 128 channels, 16x16, batch 64: 19 s a step); its
-forward pass is fast in both. So there the gradient of the pictures is a forward pass too, with the
-kernel turned round, and that of the kernel is matmuls of shifted slices. Tried and slower, in a
-whole training step of AlexNet (64 px, batch 64, two cores, 375 sketches/s as it is): all slices
-side by side times one matmul, forward and backward, 300; that below 5x5 alone, 330; XLA's own
-gradient of the pooling, as of any slice with steps, 40 ms of 190.
+`lax.scan` it is another 150 times slower (5x5, 48 to 128 channels, 16x16, batch 64: 19 s per step).
+XLA's forward pass is fast in both cases. So on a CPU the gradient with respect to the images is a
+forward pass with the flipped kernel, and the gradient with respect to the kernel is a sum of
+matmuls over shifted slices.
 
-Two kinds of convolution, of a ResNet at small sizes above all, are one matmul on a CPU: those of
-1x1 (two thirds of XLA's time), and those whose kernel is larger than the picture, for which XLA's
-way breaks down (3x3, 256 to 256 channels, 2x2, batch 64, forward and backward: 128 ms, so 4.6).
+Alternatives that were slower, measured on a whole training step of AlexNet (64 px, batch 64, two
+cores; 375 sketches/s with this file):
+
+  - All slices side by side and one matmul, forward and backward: 300 sketches/s. The same only for
+    kernels below 5x5: 330.
+  - XLA's own gradient of the pooling, as of any strided slice: 40 ms of a step's 190.
+
+Two kinds of convolution become one matmul on a CPU; a ResNet at small sizes has many of both. A 1x1
+convolution then takes two thirds of XLA's time. A kernel larger than the image is where XLA breaks
+down (3x3, 256 to 256 channels, 2x2, batch 64, forward and backward: 128 ms, as a matmul 4.6 ms).
 """
 
 from functools import partial
@@ -21,15 +26,18 @@ from jax import lax
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 
-# Up to this many columns of a kernel, a row of its places is one matmul; beyond, each place has its
-# own: the slices side by side no longer fit the cache.
+# Up to this many kernel columns, one matmul handles a whole kernel row. Beyond it each kernel
+# position has its own, because the slices side by side no longer fit the cache.
 NARROW = 3
 
 
 def conv2d(images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0) -> jax.Array:
-    """Cross-correlate images f[b h w c] with kernel f[i j c o]; zero padding on all four sides.
+    """Cross-correlate images with a kernel: f[b (h + 2 padding - i) // stride + 1, ..., o].
 
-    Returns f[b (h + 2 padding - i) // stride + 1, ..., o].
+    images: f[b h w c].
+    kernel: f[i j c o].
+    stride: of both axes, by default 1.
+    padding: zeros added on each of the four sides, by default none.
     """
     if jax.default_backend() != "cpu":
         return _native(images, kernel, stride, padding)
@@ -42,7 +50,7 @@ def conv2d(images: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: in
 
 
 def pointwise(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Array:
-    """`conv2d` with a kernel of 1x1, as one matmul of all places."""
+    """`conv2d` with a 1x1 kernel, as one matmul over all positions."""
     images = images[:, ::stride, ::stride]
     flat = images.reshape(-1, images.shape[-1]) @ kernel[0, 0]
     return flat.reshape(*images.shape[:3], -1)
@@ -51,16 +59,16 @@ def pointwise(images: jax.Array, kernel: jax.Array, stride: int = 1) -> jax.Arra
 def between_places(
     images: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0
 ) -> jax.Array:
-    """`conv2d` as a dense layer from all places of the picture to all of the result.
+    """`conv2d` as a dense layer from all positions of the image to all of the result.
 
-    padding: less than the kernel's sides.
+    Arguments are those of `conv2d`, with a padding smaller than the sides of the kernel.
     """
     height, width, channels = images.shape[1:]
     rows, columns = (
         (size + 2 * padding - own) // stride + 1
         for size, own in zip((height, width), kernel.shape[:2], strict=True)
     )
-    # For each place of the result: what of the kernel lies on the picture, zeros elsewhere.
+    # For each position of the result: the part of the kernel that covers the image, else zeros.
     wide = jnp.pad(kernel, ((height, height), (width, width), (0, 0), (0, 0)))
     to_each = [
         wide[top : top + height, left : left + width]
@@ -82,7 +90,7 @@ def _native(images: jax.Array, kernel: jax.Array, stride: int, padding: int) -> 
 def conv2d_on_cpu(
     images: jax.Array, kernel: jax.Array, stride: int = 1, padding: int = 0
 ) -> jax.Array:
-    """`conv2d` as XLA has it, with a gradient that is fast on a CPU too; works on every backend."""
+    """XLA's convolution with a gradient that is fast on a CPU; works on every backend."""
     return _native(images, kernel, stride, padding)
 
 
@@ -102,7 +110,10 @@ conv2d_on_cpu.defvjp(_forward, _backward)
 
 
 def _images_gradient(gradient, kernel, shape, stride, padding):
-    """The convolution turned round: gradient f[b h' w' o], its places `stride` apart."""
+    """Gradient of the images: the incoming gradient, spread by `stride`, under the flipped kernel.
+
+    gradient: f[b h' w' o]; shape: of the images, [b h w c].
+    """
     turned = kernel[::-1, ::-1].swapaxes(2, 3)
     edges = []
     for size, places, own in zip(shape[1:3], gradient.shape[1:3], kernel.shape[:2], strict=True):
@@ -114,7 +125,7 @@ def _images_gradient(gradient, kernel, shape, stride, padding):
 
 
 def _kernel_gradient(images, gradient, shape, stride, padding):
-    """For each place in the kernel, what lay under it in all pictures, times the gradient."""
+    """Gradient of the kernel: at each of its positions, the pixels under it times the gradient."""
     rows, columns, channels, features = shape
     images = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = (stride * (places - 1) + 1 for places in gradient.shape[1:3])
@@ -137,7 +148,10 @@ def _kernel_gradient(images, gradient, shape, stride, padding):
 def max_pool(images: jax.Array, *, window: int = 3, stride: int = 2, padding: int = 0) -> jax.Array:
     """Largest value of each window: f[b h w c] -> f[b h' w' c].
 
-    padding: places on all four sides that are never the largest; less than the window.
+    images: f[b h w c].
+    window: side of the window, by default 3.
+    stride: between windows, by default 2.
+    padding: positions added on each side, below every value; smaller than the window.
     """
     if padding:
         sides = (padding, padding)
@@ -155,10 +169,10 @@ def max_pool(images: jax.Array, *, window: int = 3, stride: int = 2, padding: in
 
 
 def max_pool_as_slices(images: jax.Array, *, window: int = 3, stride: int = 2) -> jax.Array:
-    """`max_pool` as the largest of shifted slices: XLA's own gradient is slow on a CPU.
+    """`max_pool` as a maximum of shifted slices, because XLA's gradient is slow on a CPU.
 
-    Rows first, then columns: of several values that are the largest of a window, the gradient goes
-    to the first in that order.
+    It reduces rows first, then columns. Where several values tie for the largest, the first in that
+    order gets the gradient.
     """
     return _largest(_largest(images, 1, window, stride), 2, window, stride)
 
@@ -170,7 +184,7 @@ def _largest(images: jax.Array, axis: int, window: int, stride: int) -> jax.Arra
 
 
 def _slices(images, axis, window, stride):
-    """For each place in a window, what the windows have there."""
+    """For each position in a window, the values that all windows have there."""
     size = (images.shape[axis] - window) // stride + 1
     return [
         lax.slice_in_dim(images, i, i + (size - 1) * stride + 1, stride, axis)
@@ -186,8 +200,9 @@ def _largest_forward(images, axis, window, stride):
 
 
 def _largest_backward(axis, window, stride, residuals, gradient):
-    """Places that are `stride` apart belong together: their gradients are added up, and then laid
-    side by side. Padding between them, as XLA's gradient of a slice does, takes ten times as long.
+    """Add up the gradients of positions that share a remainder by `stride`, then interleave them.
+
+    Padding between the positions, as XLA's gradient of a slice does, takes ten times as long.
     """
     images, largest = residuals
     size, taken = gradient.shape[axis], jnp.zeros(gradient.shape, bool)
@@ -205,7 +220,7 @@ def _largest_backward(axis, window, stride, residuals, gradient):
     joined = joined.reshape(*shape[:axis], turns * stride, *shape[axis + 1 :])
     rest = images.shape[axis] - turns * stride
     edges = [(0, 0, 0)] * images.ndim
-    edges[axis] = (0, rest, 0)  # places that no window reaches, or more than there are
+    edges[axis] = (0, rest, 0)  # rest: positions that no window reaches; negative cuts the surplus
     return (lax.pad(joined, jnp.zeros((), joined.dtype), edges),)
 
 

@@ -1,17 +1,17 @@
 """Draw sketches on the device: strokes travel, pixels are made inside the compiled step.
 
-How fast (XLA on two free CPU cores with AVX2, b = 64, t = 96, real drawings): 24,000 sketches/s at
-64 px and 2,250 at 224 px, the same inside `lax.scan`. What was tried:
+Speed with XLA on two idle CPU cores with AVX2 (b = 64, t = 96, real drawings): 24,000 sketches/s
+at 64 px and 2,250 at 224 px, and the same inside `lax.scan`. Alternatives that were measured:
 
-  - a loop over segments that keeps the smallest squared distance, 1, 4 or 8 segments a turn
-    (this file), by `fori_loop` or `scan`: all within 10 % of each other. Eight spare a GPU seven
-    of eight reads and writes of the canvas.
-  - one fused reduction over [b s s t]: 3 times slower at 64 px, 8 times at 224 px.
-  - stopping at the longest sketch of the batch: no gain, since of 64 sketches one nearly always
-    has 96 points, and a `while_loop` has no reverse gradient.
+  - A loop over segments that keeps the smallest squared distance (this file), taking 1, 4 or 8
+    segments per turn, by `fori_loop` or `scan`: all within 10 % of each other. With eight, a GPU
+    saves seven of eight reads and writes of the canvas.
+  - One fused reduction over [b s s t]: 3 times slower at 64 px, 8 times at 224 px.
+  - Stopping at the longest sketch of the batch: no gain. Of 64 sketches one nearly always has 96
+    points, and a `while_loop` has no reverse-mode gradient.
 
-That is about 10 flops a pixel and segment, near the cores' peak: only leaving out the segments far
-from a pixel could be faster.
+The loop spends about 10 flops per pixel and segment, near the peak of the cores. Only skipping
+segments that are far from a pixel could be faster.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ import jax.numpy as jnp
 from jax import Array
 
 from sketchjax.data.canvas import to_pixels
+from sketchjax.data.inputs import Strokes
 
 SEGMENTS_A_TURN = 8
-_FAR = 1e4  # px: the distance of a segment that is not there
+_FAR = 1e4  # px: the distance to a segment that does not exist
 
 
 class _Segments(NamedTuple):
     """Segments in pixels, each f[b t]: p lies at (x tx + y ty + along, y tx - x ty + across).
 
-    The first is measured along the unit tangent (tx, ty) from the segment's middle, the second
-    across it; half is half the segment's length.
+    The first coordinate runs along the unit tangent (tx, ty), measured from the segment's middle;
+    the second runs across it. half is half the segment's length.
     """
 
     tx: Array
@@ -42,29 +43,31 @@ class _Segments(NamedTuple):
     half: Array
 
 
-def rasterize(
-    points: Array,
-    length: Array,
-    *,
-    size: int,
-    stroke_width: float,
-    center: Array | None = None,
-) -> Array:
-    """Anti-aliased picture of each sketch: f32[b s s 1], ink coverage in [0, 1], 1 for ink.
+def strokes_of(points: Array, length: Array) -> Strokes:
+    """Strokes with their centre, computed on the device.
 
-    points: f|u8[b t 3], columns x, y (drawing units, y downwards) and end; length: i32[b].
-    size: s, px. stroke_width: w, px. center: f[b 2], the place in the drawing, in units, that goes
-      to the middle of the picture; by default that of its bounding box. Give that of the drawing
-      before augmentation (`bounding_center`), or a shift will not be seen.
-    Coverage is clip(w / 2 + 0.5 - distance to the nearest segment, 0, 1), taken at pixel middles,
+    points: f|u8[b t 3], columns x, y (drawing units, y downwards) and end of stroke.
+    length: i32[b], points that are not padding.
+    Raises ValueError when the shapes do not fit. `Strokes.of` does the same on the host.
+    """
+    return Strokes(points, length, bounding_center(points, length))
+
+
+def rasterize(strokes: Strokes, *, size: int, stroke_width: float) -> Array:
+    """Anti-aliased pictures f32[b s s 1]: ink coverage in [0, 1], 1 for ink.
+
+    strokes: b drawings of t points. `strokes.center` goes to the middle of the picture.
+    size: s, px.
+    stroke_width: w, px.
+
+    Coverage is clip(w / 2 + 0.5 - distance to the nearest segment, 0, 1), sampled at pixel centres,
     so coverage > 0.5 is the binary picture of `data.entropy`. Segments join consecutive points of
-    a stroke; a stroke of one point is a dot; what lies outside the picture is cut. Units become
-    pixels by `data.canvas.to_pixels`. An empty sketch is blank. Differentiable in points.
+    a stroke; a stroke of one point is a dot; ink outside the picture is cut off. Units become
+    pixels by `data.canvas.to_pixels`. An empty sketch is blank. Differentiable in the points.
     Raises ValueError when the shapes do not fit.
     """
-    _check(points, length)
-    if center is None:
-        center = bounding_center(points, length)
+    _check(strokes)
+    points, length, center = strokes
     middle = center[:, None, :].astype(jnp.float32)
     places = to_pixels(points[..., :2].astype(jnp.float32), middle, middle, size, stroke_width)
     segments = _segments(places, _valid(points, length), points[..., 2] > 0)
@@ -75,11 +78,11 @@ def rasterize(
 
 
 def bounding_center(points: Array, length: Array) -> Array:
-    """Middle of each sketch's bounding box in drawing units, f32[b 2] (0 for an empty sketch).
+    """Middle of each sketch's bounding box in drawing units, f32[b 2]; 0 for an empty sketch.
 
-    points: f|u8[b t 3]; length: i32[b].
+    points: f|u8[b t 3]; length: i32[b]. Raises ValueError when the shapes do not fit.
     """
-    _check(points, length)
+    _check_points(points, length)
     valid = _valid(points, length)[..., None]
     places = points[..., :2].astype(jnp.float32)
     low = jnp.min(jnp.where(valid, places, 1e9), axis=1)
@@ -87,18 +90,21 @@ def bounding_center(points: Array, length: Array) -> Array:
     return (low + high) * 0.5
 
 
-def sequence(points: Array, length: Array, *, scale: float | Array) -> Array:
-    """Stroke-4 steps of each sketch, f32[b t 4]: Δx / scale, Δy / scale, pen-down, pen-up.
+def sequence(strokes: Strokes, *, scale: float | Array) -> Array:
+    """Stroke-4 steps f32[b t 4]: Δx / scale, Δy / scale, pen-down, pen-up.
 
-    points: f|u8[b t 3]; length: i32[b]; scale: units, a number or f[] (the standard deviation of
-    the offsets of the training set). As sketch-rnn's offsets without the end-of-sketch state: step
-    i moves from point i - 1 to point i; pen-up is 1 where point i ends its stroke, so that the next
-    step draws nothing, else pen-down is 1. The first step has Δ = 0: a drawing means the same
-    wherever it stands. Padding is exactly zero. Raises ValueError when the shapes do not fit.
+    strokes: b drawings of t points; the centre is not used.
+    scale: units, a number or f[]; the standard deviation of the training set's offsets.
+
+    These are sketch-rnn's offsets without the end-of-sketch state. Step i moves from point i - 1 to
+    point i. Pen-up is 1 where point i ends its stroke, so that the next step draws nothing;
+    elsewhere pen-down is 1. The first step has Δ = 0: a drawing means the same wherever it lies.
+    Padding is exactly zero. Raises ValueError when the shapes do not fit.
     """
-    _check(points, length)
+    _check(strokes)
+    points, length, _ = strokes
     valid = _valid(points, length)
-    # Zeroed first: neither a NaN nor a gradient can come out of what stands in the padding.
+    # Zeroed first, so that neither a NaN nor a gradient can leak out of the padding.
     places = jnp.where(valid[..., None], points[..., :2].astype(jnp.float32), 0.0)
     moves = jnp.diff(places, axis=1, prepend=places[:, :1]) / scale
     up = points[..., 2:] > 0
@@ -106,7 +112,14 @@ def sequence(points: Array, length: Array, *, scale: float | Array) -> Array:
     return jnp.where(valid[..., None], steps, 0.0)
 
 
-def _check(points: Array, length: Array) -> None:
+def _check(strokes: Strokes) -> None:
+    points, length, center = strokes
+    _check_points(points, length)
+    if center.shape != (len(points), 2):
+        raise ValueError(f"center must be [b 2], got {center.shape} for points {points.shape}")
+
+
+def _check_points(points: Array, length: Array) -> None:
     if points.ndim != 3 or points.shape[-1] != 3 or length.shape != points.shape[:1]:
         raise ValueError(
             f"points must be [b t 3] and length [b], got {points.shape} and {length.shape}"
@@ -114,14 +127,16 @@ def _check(points: Array, length: Array) -> None:
 
 
 def _valid(points: Array, length: Array) -> Array:
-    """Which points are no padding, bool[b t]."""
+    """Which points are not padding, bool[b t]."""
     return jnp.arange(points.shape[1])[None, :] < length[:, None]
 
 
 def _segments(places: Array, valid: Array, end: Array) -> _Segments:
-    """One segment for each point, to the next point of its stroke, or a dot at the stroke's end.
+    """One segment per point: to the next point of its stroke, or a dot at the stroke's end.
 
-    places: f32[b t 2] in pixels; valid, end: bool[b t].
+    places: f32[b t 2] in pixels.
+    valid: bool[b t], points that are not padding.
+    end: bool[b t], points that end a stroke.
     """
     joined = valid & ~end & jnp.pad(valid[:, 1:], ((0, 0), (0, 1)))
     following = jnp.concatenate([places[:, 1:], places[:, -1:]], axis=1)
@@ -142,7 +157,7 @@ def _segments(places: Array, valid: Array, end: Array) -> _Segments:
 
 
 def _smallest_squared_distance(segments: _Segments, size: int) -> Array:
-    """Squared distance of each pixel's middle to its nearest segment, px², f32[b s s]."""
+    """Squared distance from each pixel's centre to its nearest segment, px², f32[b s s]."""
     batch, points = segments.half.shape
     padding = -points % SEGMENTS_A_TURN
     padded = _Segments(
@@ -150,7 +165,7 @@ def _smallest_squared_distance(segments: _Segments, size: int) -> Array:
         across=jnp.pad(segments.across, ((0, 0), (0, padding)), constant_values=_FAR),
         half=jnp.pad(segments.half, ((0, 0), (0, padding))),
     )
-    # [turns, SEGMENTS_A_TURN, b, 1, 1], so that a turn reads one slice and no axis needs a move.
+    # [turns, SEGMENTS_A_TURN, b, 1, 1], so a turn reads one slice and no axis moves.
     turns = [part.T.reshape(-1, SEGMENTS_A_TURN, batch, 1, 1) for part in padded]
     middles = jnp.arange(size, dtype=jnp.float32) + 0.5
     x, y = middles[None, None, :], middles[None, :, None]

@@ -1,8 +1,8 @@
 """Binary codes: packing bits into bytes, and histograms of Hamming distances in pure jax.
 
-On a processor `sketchjax.retrieval.histograms` counts with its own compiled loop, 18 times faster
-than XLA there; the function here is for codes that lie on accelerators, or for use inside a
-larger compiled program. Both give the same integers.
+On a CPU `sketchjax.retrieval.histograms` counts with its own compiled loop, 18 times faster than
+XLA. The function here is for codes on accelerators and for use inside a larger compiled program.
+Both give the same integers.
 """
 
 from __future__ import annotations
@@ -14,33 +14,35 @@ from jax import lax
 
 
 def pack_codes(bits: np.ndarray) -> np.ndarray:
-    """Pack bits into bytes: bit j of a code is bit j % 8 (1 << (j % 8)) of its byte j // 8.
+    """Pack bits into bytes u8[n d/8], in the order of faiss's binary indexes.
 
-    This is the order of faiss's binary indexes. bits: bool or {0, 1}, [n d], d a multiple of 8.
-    Returns u8[n d/8]. Raises ValueError on another shape, or on values other than 0 and 1.
+    bits: bool or {0, 1}, [n d], with d a multiple of 8. Bit j of a code becomes bit j % 8, of value
+      1 << (j % 8), of its byte j // 8.
+    Raises ValueError for another shape or for values other than 0 and 1.
     """
     bits = np.asarray(bits)
     if bits.ndim != 2 or bits.shape[1] % 8 or not bits.shape[1]:
-        raise ValueError(
-            f"bits have shape {bits.shape}; codes are packed from [n d] with d a multiple of 8"
-        )
+        raise ValueError(f"bits have shape {bits.shape}: must be [n d] with d a multiple of 8.")
     if bits.dtype != bool:
         if not np.isin(bits, (0, 1)).all():
-            raise ValueError("bits hold values other than 0 and 1; compare features with 0.5 first")
+            raise ValueError("bits hold values other than 0 and 1; compare features with 0.5.")
         bits = bits.astype(bool)
     return np.packbits(bits, axis=1, bitorder="little")
 
 
 def unpack_codes(codes: np.ndarray) -> np.ndarray:
-    """The bits of packed codes: u8[n d/8] to bool[n d]; the inverse of `pack_codes`."""
+    """The bits bool[n d] of packed codes u8[n d/8]; the inverse of `pack_codes`.
+
+    Raises ValueError for another shape or type.
+    """
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.dtype != np.uint8:
-        raise ValueError(f"packed codes are u8[n d/8], not {codes.dtype}{list(codes.shape)}")
+        raise ValueError(f"codes are {codes.dtype}{list(codes.shape)}: must be packed u8[n d/8].")
     return np.unpackbits(codes, axis=1, bitorder="little").astype(bool)
 
 
 def hamming_distances(queries: jax.Array, gallery: jax.Array) -> jax.Array:
-    """All distances of two sets of packed codes: u8[b d/8] and u8[n d/8] to i32[b n]."""
+    """Distances between all pairs of packed codes: u8[b d/8] and u8[n d/8] -> i32[b n]."""
     differing = _words(queries)[:, None, :] ^ _words(gallery)[None, :, :]
     return lax.population_count(differing).astype(jnp.int32).sum(axis=2)
 
@@ -55,12 +57,18 @@ def distance_histograms(
     gallery_mask: jax.Array | None = None,
     chunk: int = 4096,
 ) -> tuple[jax.Array, jax.Array]:
-    """For each query, how many gallery codes, and how many of its own class, lie at each distance.
+    """Counts by distance for each query: of all gallery codes, and of those of its own class.
 
-    queries: u8[b d/8]; gallery: u8[n d/8]; labels: i[b] and i[n]; masks: bool[b] and bool[n],
-    False where an item is padding: a masked query counts nothing, a masked gallery item is not
-    counted. Returns two i32[b d+1], exact. Pure: it runs under jit on queries sharded in any way;
-    histograms over parts of a gallery add up. Holds b × chunk distances at a time.
+    queries: u8[b d/8], packed.
+    gallery: u8[n d/8], packed.
+    query_labels: i[b].
+    gallery_labels: i[n].
+    query_mask: bool[b], False for padding, which counts nothing; by default all True.
+    gallery_mask: bool[n], False for padding, which is not counted; by default all True.
+    chunk: gallery codes per step; b × chunk distances are held at a time.
+
+    Returns two i32[b d+1], exact. The function is pure and runs under jit on queries sharded in any
+    way. The histograms of the parts of a gallery add up to those of the whole.
     """
     count, bits = gallery.shape[0], gallery.shape[1] * 8
     if gallery_mask is None:
@@ -80,7 +88,7 @@ def distance_histograms(
         codes, labels, mask = part
         distances = hamming_distances(queries, codes)
         if bits < 256:
-            # Read once for each distance below: a quarter of the bytes.
+            # The distances are read d + 1 times below; as bytes they are a quarter of the size.
             distances = distances.astype(jnp.uint8)
         counted = mask[None, :] & query_mask[:, None]
         relevant = counted & (query_labels[:, None] == labels[None, :])
@@ -93,7 +101,7 @@ def distance_histograms(
         everything, own = lax.map(count_one, jnp.arange(bits + 1, dtype=distances.dtype))
         return (totals[0] + everything.T, totals[1] + own.T), None
 
-    # Zeros made from the queries, so that they are sharded, and vary over devices, as these do.
+    # Zeros derived from the queries, so that they are sharded like them.
     zeros = jnp.zeros((queries.shape[0], bits + 1), jnp.int32) + 0 * query_labels[:, None].astype(
         jnp.int32
     )

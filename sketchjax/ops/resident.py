@@ -1,7 +1,7 @@
 """A training split that lives on the devices: shuffled, gathered and padded in the compiled step.
 
-All points lie end to end, 3 bytes each, so that QuickDraw-3.8M (3.1 million training sketches of
-about 140 bytes) takes 0.5 GB and a batch takes one gather. As 8-bit pictures it would be 156 GB.
+All points lie end to end, 3 bytes each: QuickDraw-3.8M (3.1 million training sketches of about 140
+bytes) takes 0.5 GB, and a batch is one gather. As 8-bit pictures it would be 156 GB.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from sketchjax.data.feed.permutation import domain_bits, shuffle
+from sketchjax.data.inputs import Strokes
+from sketchjax.ops.draw import strokes_of
 
 
 class Resident(NamedTuple):
@@ -27,9 +29,11 @@ class Resident(NamedTuple):
 
 
 def permute(places: jax.Array, size: int, keys: jax.Array) -> jax.Array:
-    """`data.permutation.permute` on the device: i32[b] below size -> i32[b].
+    """`data.feed.permutation.permute` on the device, with the same numbers bit for bit: i32[b].
 
-    keys: u32[r]. The numbers are the host's, bit for bit.
+    places: i32[b], each below size.
+    size: n, how many sketches there are.
+    keys: u32[r], the epoch's round keys.
     """
     bits = domain_bits(size)
 
@@ -41,13 +45,13 @@ def permute(places: jax.Array, size: int, keys: jax.Array) -> jax.Array:
     return numbers.astype(jnp.int32)
 
 
-def take(
-    resident: Resident, index: jax.Array, points: int
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The sketches at index i32[b], padded with zeros to t = points.
+def take(resident: Resident, index: jax.Array, points: int) -> tuple[Strokes, jax.Array]:
+    """The sketches at an index as strokes of u8[b t 3], and their labels i32[b].
 
-    A sketch longer than t is cut to its first t points, and the last one kept ends a stroke.
-    Returns points u8[b t 3], length i32[b] and label i32[b], as `data.feed.pad` lays them out.
+    resident: n sketches.
+    index: i32[b], each below n.
+    points: t. Shorter sketches are padded with zeros; longer ones are cut to their first t points,
+      and the last point kept ends a stroke, as in `data.feed.batch.pad`.
     """
     start = resident.offset[index]
     length = jnp.minimum(resident.offset[index + 1] - start, points)
@@ -57,4 +61,4 @@ def take(
     found = jnp.where(inside[:, :, None], found, jnp.uint8(0))
     last = steps == length[:, None] - 1
     ends = jnp.where(last, jnp.uint8(1), found[:, :, 2])
-    return found.at[:, :, 2].set(ends), length, resident.label[index]
+    return strokes_of(found.at[:, :, 2].set(ends), length), resident.label[index]

@@ -1,4 +1,4 @@
-"""What exact search costs: seconds a query and memory (SketchMate, table 5)."""
+"""The cost of exact search: seconds per query and memory (SketchMate, table 5)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ MB = 1e6  # bytes
 
 @dataclass(frozen=True, slots=True)
 class SearchCost:
-    """The cost of searching one query at a time in a gallery of codes.
+    """The cost of searching a gallery of codes, one query at a time.
 
-    gallery, bits, k: what was searched: codes, their size, results of a query.
-    seconds_per_query: the k nearest codes, on all processor cores; the median.
-    seconds_per_query_one_core: the same on one.
-    seconds_per_ranking: the whole gallery in its order, on all cores. The paper says "retrieval
-      time per query" of an exhaustive ranking, and not which: this is the most it can mean.
-    code_mb: the packed codes, gallery · bits / 8 bytes, in MB of 10⁶ bytes.
-    memory_mb: the most by which resident memory rose from before there were codes to the last
-      search for k, in MB; NaN where the system does not tell (it has no /proc).
+    gallery: number of codes.
+    bits: length of a code.
+    k: results per query.
+    seconds_per_query: for the k nearest codes, on all processor cores; the median.
+    seconds_per_query_one_core: the same on one core.
+    seconds_per_ranking: for ranking the whole gallery, on all cores. The paper reports "retrieval
+      time per query" of an exhaustive ranking without defining it: this is the most it can mean.
+    code_mb: size of the packed codes, gallery · bits / 8 bytes, in MB of 10⁶ bytes.
+    memory_mb: peak rise of resident memory from before the codes existed to the last search for k,
+      in MB; NaN on systems without /proc.
     """
 
     gallery: int
@@ -47,43 +49,47 @@ class SearchCost:
 def search_cost(
     gallery: int, bits: int, *, queries: int = 20, k: int = 200, seed: int = 0
 ) -> SearchCost:
-    """Measure exact search of random codes, as `index.search` does it, one query at a time.
+    """Measure `index.search` on random codes, one query at a time.
 
-    gallery: how many codes; bits: of each, a multiple of 8; queries: how many are timed, after one
-    that is not (the ranking takes 3 at most); seed: of the codes. The time hardly depends on what
-    the codes are, as every one is compared.
-    Raises ValueError on sizes that are no such numbers.
+    Search compares every code, so its time hardly depends on their values.
+
+    gallery: number of codes, at least 1.
+    bits: length of a code, a multiple of 8.
+    queries: how many are timed, after one warm-up; at most 3 for the full ranking. Default 20.
+    k: results per query, 200 by default.
+    seed: of the random codes.
+    Raises ValueError for sizes out of range.
     """
     if min(gallery, queries, k) < 1 or bits < 8 or bits % 8:
         raise ValueError(
-            f"gallery={gallery}, queries={queries}, k={k}, bits={bits}: all have to be at least 1, "
+            f"gallery={gallery}, queries={queries}, k={k}, bits={bits}: each must be at least 1, "
             "and bits a multiple of 8"
         )
-    # Compiled before memory is looked at: code for the processor is not what a gallery takes.
+    # Compile first: machine code does not count as the gallery's memory.
     search(random_codes(2, bits, seed), random_codes(2, bits, seed), 1)
-    with _most_resident() as memory:
+    with _watched_memory() as memory:
         codes = random_codes(gallery, bits, seed)
-        wanted = random_codes(queries + 1, bits, seed + 1)
-        seconds = _median_seconds(wanted, codes, k)
+        probes = random_codes(queries + 1, bits, seed + 1)
+        seconds = _median_seconds(probes, codes, k)
     cores = numba.get_num_threads()
     try:
         numba.set_num_threads(1)
-        alone = _median_seconds(wanted, codes, k)
+        one_core = _median_seconds(probes, codes, k)
     finally:
         numba.set_num_threads(cores)
-    ranking = _median_seconds(wanted[:4], codes, gallery)
+    ranking = _median_seconds(probes[:4], codes, gallery)
     return SearchCost(
-        gallery, bits, k, seconds, alone, ranking, codes.nbytes / MB, memory.rise / MB
+        gallery, bits, k, seconds, one_core, ranking, codes.nbytes / MB, memory.rise / MB
     )
 
 
 def random_codes(count: int, bits: int, seed: int) -> np.ndarray:
-    """Packed codes u8[count bits/8] whose bits are 0 or 1 alike."""
+    """Packed codes u8[count bits/8] of uniform random bits."""
     return np.random.default_rng(seed).integers(0, 256, (count, bits // 8), np.uint8)
 
 
 def _median_seconds(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
-    """Median seconds of a query, each alone, without the first."""
+    """Median seconds of a search for one query, leaving out the first query."""
     seconds = []
     for query in range(len(queries)):
         begun = time.perf_counter()
@@ -92,8 +98,8 @@ def _median_seconds(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     return statistics.median(seconds[1:])
 
 
-class _Resident:
-    """rise: bytes by which resident memory was most above what it was at first; NaN if unknown."""
+class _Memory:
+    """rise: bytes by which resident memory peaked above its first value; NaN if unknown."""
 
     def __init__(self) -> None:
         self.first = _resident_bytes()
@@ -105,13 +111,13 @@ class _Resident:
 
 
 @contextmanager
-def _most_resident() -> Iterator[_Resident]:
-    """Watch resident memory from a thread; the searches leave Python's lock to it."""
-    # glibc keeps some 64 MB of what was freed for later; taken from these, nothing would rise.
+def _watched_memory() -> Iterator[_Memory]:
+    """Watch resident memory from a thread, which runs because searches release Python's lock."""
+    # glibc keeps some 64 MB of freed memory; allocations served from it would show no rise.
     give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if give_back is not None:
         give_back(0)
-    watched, done = _Resident(), threading.Event()
+    watched, done = _Memory(), threading.Event()
 
     def watch() -> None:
         while not done.wait(0.002):
@@ -128,7 +134,7 @@ def _most_resident() -> Iterator[_Resident]:
 
 
 def _resident_bytes() -> float:
-    """Resident memory of this process now."""
+    """Current resident memory of this process; NaN without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -139,8 +145,9 @@ def _resident_bytes() -> float:
 
 
 def bytes_needed(gallery: int, bits: int) -> int:
-    """Memory that a measurement takes at most: codes, a copy of them, and a whole ranking.
+    """Upper bound on a measurement's memory: the codes, a copy of them, and a full ranking.
 
-    Of a ranking each item has a distance i32 and a place i64. Counts of a search: 16 MB and more.
+    An item of a ranking has a distance i32 and a place i64. Another 64 MiB cover the counters of a
+    search, 16 MB and more.
     """
     return gallery * (2 * bits // 8 + 12) + (64 << 20)

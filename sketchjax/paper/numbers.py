@@ -1,8 +1,8 @@
-"""The numbers that the SketchMate paper prints, so that every report can set ours beside them.
+"""The numbers printed in the SketchMate paper, which every report shows next to ours.
 
-`sketchmate.json` beside this file holds tables 1, 2, 4, 5, 6 and the zero-shot figures as printed,
-two misprints among them: for Our+CEL+SCL at 24 bits table 1 says MAP 0.6371 and table 4 0.6374; and
-the ratios d1/d2 of table 4 are those of its d1 and d2 except at 16 bits.
+`sketchmate.json` holds tables 1, 2, 4, 5, 6 and the zero-shot figures as printed, including two
+misprints: for Our+CEL+SCL at 24 bits table 1 gives a MAP of 0.6371 and table 4 gives 0.6374; and
+the ratios d1/d2 of table 4 match its d1 and d2 at every length but 16 bits.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ def _content() -> dict[str, Any]:
 
 
 def source() -> str:
-    """The paper these numbers are from, as one line."""
+    """The paper's authors, title and year, on one line."""
     return _content()["source"]
 
 
 def table_names() -> tuple[str, ...]:
-    """The tables at hand: the paper's numbers as text, and `zero-shot`."""
+    """The available tables: the paper's numbers as text, and `zero-shot`."""
     return tuple(_content()["tables"])
 
 
 def title(table: str) -> str:
-    """What a table is about, in a few words. Raises ValueError on an unknown table."""
+    """What a table is about, in a few words. Raises ValueError for an unknown table."""
     return _table(table)["title"]
 
 
 def rows(table: str, **equal: Any) -> list[Row]:
-    """The rows of a table in the paper's order, those whose fields equal the given ones.
+    """The rows of a table, in the paper's order, whose fields equal the given values.
 
     Fields by table: 1 model, bits, map, precision_at_200 · 2 features, method, supervised, bits,
     map · 4 model, bits, d1, d2, d1_over_d2, map · 5 bits, seconds_per_query, memory_mb · 6 model,
-    accuracy · zero-shot model, bits, classes, map. Raises ValueError on an unknown table or field.
+    accuracy · zero-shot model, bits, classes, map. Raises ValueError for an unknown table or field.
     """
     whole = _table(table)["rows"]
     unknown = set(equal) - set(whole[0])
@@ -55,13 +55,14 @@ def rows(table: str, **equal: Any) -> list[Row]:
 
 
 def scores(bits: int, model: str = FULL) -> dict[str, float]:
-    """All that the paper prints of a model at a code size, by our names of `results.json`.
+    """All scores the paper prints for a model at a code length, keyed as in `results.json`.
 
-    Any of map, precision_at_200 (table 1), d1, d2, d1_over_d2 (table 4), and accuracy (table 6,
-    of the whole model with sketch centre loss, whatever the bits). Empty where it prints nothing.
+    Any of map, precision_at_200 (table 1), d1, d2, d1_over_d2 (table 4) and accuracy (table 6,
+    which has one for the whole model with sketch centre loss, whatever the bits). Empty if the
+    paper prints none.
     """
     found: dict[str, float] = {}
-    # Table 1 last: where the two disagree on a MAP, it is the one that others quote.
+    # Table 1 last: where the two disagree on a MAP, others quote table 1.
     for table in ("4", "1"):
         for row in rows(table, model=model, bits=bits):
             found |= {name: value for name, value in row.items() if name not in ("model", "bits")}
@@ -73,18 +74,5 @@ def scores(bits: int, model: str = FULL) -> dict[str, float]:
 def _table(name: str) -> dict[str, Any]:
     tables = _content()["tables"]
     if name not in tables:
-        raise ValueError(f"no table {name!r} of the paper here; there are {', '.join(tables)}")
+        raise ValueError(f"no table {name!r} of the paper; choose from {', '.join(tables)}")
     return tables[name]
-
-
-def _by_model() -> dict[str, dict[str, dict[int, float]]]:
-    table: dict[str, dict[str, dict[int, float]]] = {}
-    for row in rows("1"):
-        metrics = table.setdefault(row["model"], {"map": {}, "precision_at_200": {}})
-        for name, values in metrics.items():
-            values[row["bits"]] = row[name]
-    return table
-
-
-# Table 1 by model, then metric, then bits.
-TABLE1 = _by_model()

@@ -1,72 +1,39 @@
-"""What a config says about the paper: its open questions answered, its stages named.
+"""What a run's config says to a reader: its answers to open questions, and its stages.
 
-Read from the plain `config` object of results.json, so that any run's page can be made anew.
+Read from the plain `config` object of results.json, so the page of any run can be made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sketchjax.config import STAGES
-from sketchjax.config.relations import has_place
-from sketchjax.paper.numbers import FULL
-from sketchjax.report.material import OpenChoice, Stage
-
-# What SketchMate leaves open, and the fields that answer it here; a section means all its fields.
-OPEN_QUESTIONS = (
-    ("what reads the picture", ("model.cnn.encoder", "model.branches")),
-    ("AlexNet: width, stride of the first layer, units of the dense layers",
-     ("model.cnn.width", "model.cnn.stem_stride", "model.cnn.dense_features")),
-    ("AlexNet: batch normalisation", ("model.cnn.batch_norm",)),
-    ("dropout", ("model.cnn.dropout", "model.rnn.dropout")),
-    ("width into the fusion (0: both branches as they are)", ("model.fusion_features",)),
-    ("longest sequence, in points", ("data.points",)),
-    ("size of the picture and width of its strokes, in pixels",
-     ("drawing.size", "drawing.stroke_width")),
-    ("changes to training sketches", ("augmentation",)),
-    ("batch size, and classes of a balanced batch (0: drawn from all alike)",
-     ("train.batch_size", "train.classes_per_batch")),
-    ("trained parts that the run began with", ("train.pretrained",)),
-    ("iterations with the codes fixed, in stage 5", ("train.inner_steps",)),
-    ("which epochs belong to which stage",
-     tuple(f"stages.{stage}.epochs" for stage in STAGES)),
-    ("learning rate and its course, by stage",
-     tuple(f"stages.{stage}.{name}" for stage in STAGES
-           for name in ("learning_rate", "schedule", "warmup_epochs"))),
-    ("learning rate of the hash layer and the classifier, over the stage's", ("train.head_rate",)),
-    ("regularisation", ("train.weight_decay", "train.clip_norm")),
-    ("number format of the computation", ("model.dtype",)),
-    ("random seed", ("seed",)),
-)  # fmt: skip
-SYMBOLS = {"cross_entropy": "CEL", "common_center": "CL", "center": "SCL", "quantization": "QL"}
-# Rows of the paper's table 1 by the losses that trained them.
-PAPER_ROWS = {
-    frozenset({"cross_entropy"}): "Our+CEL",
-    frozenset({"cross_entropy", "common_center"}): "Our+CEL+CL",
-    frozenset({"cross_entropy", "center"}): "Our+CEL+SCL",
-    frozenset({"cross_entropy", "center", "quantization"}): FULL,
-}
-SINGLE_BRANCHES = ("cnn", "rnn")
+from sketchjax.report.material import OpenChoice, StageRow
 
 
-def open_choices(config: Mapping[str, Any]) -> list[OpenChoice]:
-    """The config's answer to each question that the paper leaves open; unknown fields are left out.
+def open_choices(
+    config: Mapping[str, Any], questions: Iterable[tuple[str, str]]
+) -> list[OpenChoice]:
+    """The config's answer to each question; fields that the config lacks are skipped.
 
     config: nested, as in results.json.
+    questions: (question, dotted name) pairs; the name of a section stands for all its fields.
     """
     choices = []
-    for question, names in OPEN_QUESTIONS:
-        for name in names:
-            value: Any = config
-            for part in name.split("."):
-                value = value.get(part) if isinstance(value, Mapping) else None
-            choices += [OpenChoice(question, *leaf) for leaf in leaves(value, name)]
+    for question, name in questions:
+        value: Any = config
+        for part in name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        choices += [OpenChoice(question, *leaf) for leaf in leaves(value, name)]
     return choices
 
 
 def leaves(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """The fields of a nested config as (dotted name, value), in its own order; none for None."""
+    """The fields of a nested config as (dotted name, value), in its order.
+
+    config: nested, as in results.json; None has no fields.
+    name: of the section that config is; empty for a whole config.
+    """
     if isinstance(config, Mapping) and config:
         for key, value in config.items():
             yield from leaves(value, f"{name}.{key}" if name else str(key))
@@ -77,32 +44,58 @@ def leaves(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield name, config
 
 
-def config_stages(config: Mapping[str, Any]) -> list[Stage]:
-    """The stages that the config trains (epochs above 0), each with its objective and paper row.
+def config_stages(
+    config: Mapping[str, Any],
+    symbols: Mapping[str, str],
+    after_stages: Iterable[str] | None = None,
+) -> list[StageRow]:
+    """The stages that a run trained, in order, with their objectives.
 
-    config: nested, as in results.json; its `stages` has epochs and weights of losses by stage.
-    A branch alone has no code, hence no row.
+    config: nested, as in results.json; its `stages` has epochs and losses by stage.
+    symbols: the symbol of each loss by its name, in the order that objectives name them.
+    after_stages: the stages that ran, in order (`after_stages` of results.json); None: those with
+      epochs in the config.
     """
-    stages = []
     given = config.get("stages") or {}
-    branches = (config.get("model") or {}).get("branches", "both")
-    pretrained = (config.get("train") or {}).get("pretrained", "")
-    for name in STAGES:
+    if after_stages is None:
+        after_stages = [name for name, stage in given.items() if (stage or {}).get("epochs")]
+    stages = []
+    for name in after_stages:
         stage = given.get(name) or {}
-        if not stage.get("epochs") or not has_place(name, branches, pretrained):
-            continue
-        losses = stage.get("losses") or {}
-        # A ConfigDict sorts its keys: back to the paper's order, then whatever it does not know.
-        weights = {loss: losses[loss] for loss in [*SYMBOLS, *losses] if losses.get(loss)}
-        row = None if name in SINGLE_BRANCHES else PAPER_ROWS.get(frozenset(weights))
-        stages.append(Stage(name, _objective(weights), float(stage["epochs"]), paper_row=row))
+        epochs = stage.get("epochs")
+        row = StageRow(
+            name,
+            objective(loss_weights(stage), symbols),
+            None if epochs is None else float(epochs),
+        )
+        stages.append(row)
     return stages
 
 
-def _objective(weights: Mapping[str, float]) -> str:
-    """The objective in the paper's symbols: CEL + 0.01 SCL."""
+def loss_weights(stage: Mapping[str, Any]) -> dict[str, float]:
+    """The weights of a stage's losses by name, those of 0 left out.
+
+    stage: from the config; a loss is a number, its weight, or a mapping of settings with `weight`
+      among them, 1 where it is missing.
+    """
+    weights = {}
+    for name, loss in (stage.get("losses") or {}).items():
+        weight = loss.get("weight", 1.0) if isinstance(loss, Mapping) else loss
+        if weight:
+            weights[name] = float(weight)
+    return weights
+
+
+def objective(weights: Mapping[str, float], symbols: Mapping[str, str]) -> str:
+    """An objective in symbols, such as CEL + 0.01 SCL.
+
+    weights: of the losses, by name; a weight of 1 is not written.
+    symbols: the symbol of each loss by its name, in the order of the terms; a loss without a
+      symbol is written with its name, after those that have one.
+    """
+    known = [name for name in symbols if name in weights]
     terms = []
-    for loss, weight in weights.items():
-        symbol = SYMBOLS.get(loss, loss)
-        terms.append(symbol if weight == 1 else f"{weight:g} {symbol}")
+    for name in dict.fromkeys([*known, *weights]):
+        symbol = symbols.get(name) or name
+        terms.append(symbol if weights[name] == 1 else f"{weights[name]:g} {symbol}")
     return " + ".join(terms)

@@ -1,101 +1,118 @@
 """The sketches that a report shows: one category by its entropy, and what a few queries find."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
 
 from sketchjax.data.folder.manifest import Manifest
-from sketchjax.data.folder.shards import Records, Shards
+from sketchjax.data.folder.shards import Shards
 from sketchjax.report.material import EntropyExample, Neighbour, Retrieval
-from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.index import search
+from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.metrics import Scores
 
+BLOCK = 65_536  # records read at once: 10 MB, where QuickDraw-3.8M has 500 MB to train with
 
-def entropy_example(folder: Path, *, shown: int = 6) -> EntropyExample:
-    """One category's training sketches, with `shown` from each of its three parts.
 
-    It is the paper's star (figure 4) where there is one, else the category of the widest bounds.
+def entropy_example(folder: Path, *, category: str = "", shown: int = 6) -> EntropyExample:
+    """One category's training sketches by image entropy, with examples of its three parts.
+
+    folder: a data folder.
+    category: which one to show; the one with the widest thresholds if the folder lacks it.
+    shown: example sketches of each part.
     """
     manifest = Manifest.load(folder)
     low, high = np.asarray(manifest.entropy_low), np.asarray(manifest.entropy_high)
     names = manifest.categories
-    label = names.index("star") if "star" in names else int((high - low).argmax())
+    label = names.index(category) if category in names else int((high - low).argmax())
     with Shards(folder, "train") as shards:
-        records = shards.read(np.arange(len(shards)))
-    own = np.flatnonzero(records.labels == label)
-    entropies = records.entropies[own]
-    order = np.argsort(entropies, kind="stable")
-    below = int((entropies < low[label]).sum())
-    above = int((entropies > high[label]).sum())
-    inside = order[below : len(own) - above]
-    parts = (
-        order[:below][:shown],
-        inside[np.linspace(0, len(inside) - 1, min(shown, len(inside))).astype(int)],
-        order[len(own) - above :][-shown:],
-    )
-    sketches = [[_points(records, int(own[place])) for place in part] for part in parts]
+        own, entropies = _entropies(shards, label)
+        order = np.argsort(entropies, kind="stable")
+        below = int((entropies < low[label]).sum())
+        above = int((entropies > high[label]).sum())
+        inside = order[below : len(own) - above]
+        parts = (
+            order[:below][:shown],
+            inside[np.linspace(0, len(inside) - 1, min(shown, len(inside))).astype(int)],
+            order[len(own) - above :][-shown:],
+        )
+        sketches = [_drawings(shards, own[part]) for part in parts]
     return EntropyExample(names[label], entropies, float(low[label]), float(high[label]), *sketches)
+
+
+def _entropies(shards: Shards, label: int) -> tuple[np.ndarray, np.ndarray]:
+    """The records i64[n] of a category and their entropies f32[n], read block by block."""
+    records, entropies = [np.empty(0, np.int64)], [np.empty(0, np.float32)]
+    for first in range(0, len(shards), BLOCK):
+        block = shards.read(np.arange(first, min(first + BLOCK, len(shards))))
+        own = np.flatnonzero(block.labels == label)
+        records.append(first + own)
+        entropies.append(block.entropies[own])
+    return np.concatenate(records), np.concatenate(entropies)
 
 
 def example_retrievals(
     folder: Path,
-    codes: dict[str, np.ndarray],
+    queries: Codes,
+    gallery: Codes,
     scores: Scores,
-    gallery: Encoded,
-    query: Encoded,
     *,
-    queries: int,
+    shown: int,
     retrieved: int,
-    asked: str,
 ) -> list[Retrieval]:
     """The nearest gallery sketches of a few queries, easy and hard ones.
 
-    They stand at even steps of the ranking by average precision: no choice of ours.
-    codes: packed, of `gallery` and `query`; queries: how many; retrieved: results of each;
-    asked: the split that `query` is.
+    The queries are taken at even steps of the ranking by average precision, not by hand.
+
+    folder: the data folder that both were encoded from.
+    queries, gallery: codes with the records that they belong to.
+    scores: of ranking this gallery for these queries.
+    shown: how many queries.
+    retrieved: how many results of each.
     """
     ranked = scores.query[np.argsort(-scores.average_precision, kind="stable")]
-    steps = np.linspace(0.1, 0.95, queries) * (len(ranked) - 1)
+    steps = np.linspace(0.1, 0.95, shown) * (len(ranked) - 1)
     chosen = ranked[np.unique(steps.astype(int))]
-    indices = {"gallery": gallery.index, "query": query.index}
-    return retrievals_of(folder, codes, indices, chosen, retrieved, asked)
+    return retrievals_of(folder, queries, gallery, chosen, retrieved)
 
 
 def retrievals_of(
-    folder: Path,
-    codes: dict[str, np.ndarray],
-    indices: dict[str, np.ndarray],
-    chosen: np.ndarray,
-    retrieved: int,
-    asked: str,
+    folder: Path, queries: Codes, gallery: Codes, chosen: np.ndarray, retrieved: int
 ) -> list[Retrieval]:
     """The nearest gallery sketches of chosen queries.
 
-    codes: packed u8[n d/8], and indices: i[n], the record of each in its split, of `gallery` and
-    `query`; chosen: i[q], places in the codes of `query`; retrieved: results of each; asked: the
-    split that `query` is.
+    folder: the data folder that both were encoded from.
+    queries, gallery: codes with the records that they belong to.
+    chosen: i64[q], rows of `queries`.
+    retrieved: how many results of each.
     """
-    distances, places = search(codes["query"][chosen], codes["gallery"], retrieved)
+    asking = queries[chosen]
+    distances, found = gallery.nearest(asking, retrieved)
     names = Manifest.load(folder).categories
-    retrievals = []
-    with Shards(folder, asked) as asking, Shards(folder, "gallery") as items:
-        own = asking.read(indices["query"][chosen])
-        for row, label in enumerate(own.labels):
-            found = items.read(indices["gallery"][places[row]])
-            neighbours = [
-                Neighbour(
-                    _points(found, place),
-                    names[found.labels[place]],
-                    int(distances[row, place]),
-                    bool(found.labels[place] == label),
-                )
-                for place in range(len(found.labels))
-            ]
-            retrievals.append(Retrieval(_points(own, row), names[label], neighbours))
-    return retrievals
+    with Shards(folder, queries.split) as own, Shards(folder, gallery.split) as items:
+        drawings = _drawings(own, asking.places)
+        return [
+            Retrieval(
+                drawings[row],
+                names[label],
+                [
+                    Neighbour(points, names[other], int(distance), bool(other == label))
+                    for points, other, distance in zip(
+                        _drawings(items, gallery.places[found[row]]),
+                        gallery.labels[found[row]],
+                        distances[row],
+                        strict=True,
+                    )
+                ],
+            )
+            for row, label in enumerate(asking.labels)
+        ]
 
 
-def _points(records: Records, index: int) -> np.ndarray:
-    """The points u8[t 3] of one record."""
-    return records.points[records.offsets[index] : records.offsets[index + 1]].copy()
+def _drawings(shards: Shards, records: np.ndarray) -> list[np.ndarray]:
+    """The points u8[t 3] of records i64[n]."""
+    if not len(records):
+        return []
+    read = shards.read(records)
+    return [points.copy() for points in np.split(read.points, read.offsets[1:-1])]

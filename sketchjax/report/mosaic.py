@@ -1,4 +1,4 @@
-"""The first results of one query as one picture, false positives framed red (figure 6)."""
+"""One query and its first results as one picture, false positives framed in red."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ FALSE_POSITIVE = "#D62839"
 
 
 def retrieval_mosaic(retrieval: Retrieval, *, columns: int = 9, size: int = 128) -> Image.Image:
-    """The query above its results in rows, nearest first, false positives framed red.
+    """The query above its results, nearest first, false positives framed in red.
 
-    size: pixels of a sketch's side. Works with any number of results, none included.
+    retrieval: with any number of results, including none.
+    columns: results in a row.
+    size: side of a sketch, in pixels.
     """
     gap, frame, inset = 8, 3, 6
     cell = size + gap
@@ -26,7 +28,7 @@ def retrieval_mosaic(retrieval: Retrieval, *, columns: int = 9, size: int = 128)
     width = gap + columns * cell
     mosaic = Image.new("RGB", (width, gap + (rows + 1) * cell + 2 * gap), LIGHT.ground)
     pen = ImageDraw.Draw(mosaic)
-    small = size - 2 * inset  # so that a frame does not touch the ink
+    small = size - 2 * inset  # keeps the frame off the ink
     mosaic.paste(thumbnail(retrieval.query_points, small), (gap + inset, gap + inset))
     pen.rectangle((gap, gap, gap + size - 1, gap + size - 1), outline=LIGHT.accent, width=frame)
     precision = retrieval.precision
@@ -50,10 +52,10 @@ def write_mosaic(path: Path, retrieval: Retrieval) -> None:
 
 
 def small_png(picture: Image.Image) -> bytes:
-    """The bytes of a PNG in 64 colours.
+    """A picture as a PNG of 64 colours.
 
-    Of an octree, a mosaic takes 49 KB instead of 85 and looks the same; the default median cut
-    spends its colours on the white and leaves the strokes jagged.
+    With colours chosen by an octree a mosaic takes 49 KB instead of 85 KB and looks the same. The
+    default, median cut, spends its colours on the white and leaves the strokes jagged.
     """
     content = io.BytesIO()
     reduced = picture.quantize(64, method=Image.Quantize.FASTOCTREE)

@@ -1,4 +1,4 @@
-"""WORKDIR/report: index.html with its figures and tables, readable without any network."""
+"""WORKDIR/report: index.html with its figures and tables, readable without a network."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ import orjson
 from jinja2 import Environment
 from markupsafe import Markup
 
-from sketchjax.config.rules import QUERIES
-from sketchjax.errors import DataError
-from sketchjax.files import write_whole
-from sketchjax.paper import numbers as paper
+from sketchjax.files import JSON_OPTIONS, write_whole
 from sketchjax.report import mosaic, plots, tables
-from sketchjax.report.choices import config_stages, leaves, open_choices
+from sketchjax.report.choices import config_stages, leaves
 from sketchjax.report.material import (
     EntropyExample,
     Material,
     Neighbour,
     OpenChoice,
     PrecisionRecall,
+    Reference,
     Retrieval,
-    Stage,
+    StageRow,
     fill_stages,
-    load_material,
     save_material,
 )
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.report.template import environment
-from sketchjax.run.writers import JSON_OPTIONS, read_metrics, read_results
+
+# Scores that the page can do without: a run may lack them.
+SCORES = ("map", "map_best", "map_worst", "map_stable", "accuracy", "bits")
 
 
 def write_report(
@@ -44,16 +43,28 @@ def write_report(
     curve: PrecisionRecall | None = None,
     entropy_example: EntropyExample | None = None,
     retrievals: Sequence[Retrieval] = (),
-    stages: Sequence[Stage] = (),
+    stages: Sequence[StageRow] = (),
     choices: Sequence[OpenChoice] = (),
     measured_on: str = Material.measured_on,
     title: str = "",
+    reference: Reference | None = None,
 ) -> Path:
     """Write WORKDIR/report and return its index.html, which is written last.
 
-    results, metrics: as `read_results` and `read_metrics` give them. The rest is described in
-    `sketchjax.report.material`: what is missing is taken from the config, the metrics and the
-    results where they have it, and left out of the page where not.
+    Parts that are missing are left out of the page. All but results and metrics is kept in
+    report/material.json, from which `write_page` makes the page again.
+
+    results: as in results.json.
+    metrics: the lines of metrics.jsonl.
+    curve: precision and recall over the full ranking.
+    entropy_example: one category's training sketches by image entropy.
+    retrievals: a few queries with their nearest gallery sketches.
+    stages: rows of the table of stages, as `choices.config_stages` makes them; missing values come
+      from metrics and results, and by default the rows from the config in results.
+    choices: this run's choices, as `choices.open_choices` makes them.
+    measured_on: where the map and precision of the stages were measured, in words.
+    title: what the run is called.
+    reference: published figures to set next to the run's own; None to show only its own.
     """
     folder = Path(workdir) / "report"
     material = Material(
@@ -64,45 +75,38 @@ def write_report(
         open_choices=list(choices),
         measured_on=measured_on,
         title=title,
+        reference=reference,
     )
     save_material(folder / "material.json", material)
-    # As results.json will give them back: plain numbers and lists, whatever library made them.
+    # As results.json will return them: plain numbers and lists, whatever library made them.
     results = orjson.loads(orjson.dumps(results, option=JSON_OPTIONS))
-    return _write(folder, results, metrics, material)
+    return write_page(folder, results, metrics, material)
 
 
-def rebuild(workdir: str | Path) -> Path:
-    """Make WORKDIR/report anew from the files that the run left; returns its index.html.
-
-    Raises DataError when the run has not come to its end.
-    """
-    results = read_results(workdir)
-    if results is None:
-        raise DataError(
-            f"{Path(workdir) / 'results.json'} does not exist: the run has not come to its end; "
-            "run it again with the same --workdir to finish it"
-        )
-    folder = Path(workdir) / "report"
-    return _write(folder, results, read_metrics(workdir), load_material(folder / "material.json"))
-
-
-def _write(
+def write_page(
     folder: Path,
     results: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
     material: Material,
 ) -> Path:
+    """Write a report's tables, its figures and then its index.html; returns the latter's path.
+
+    folder: the report's folder.
+    results: as in results.json; scores that do not exist may be missing or None.
+    metrics: the lines of metrics.jsonl.
+    material: everything else.
+    """
+    results = dict.fromkeys(SCORES) | dict(results)
     material = _complete(material, results, metrics)
     figures = _write_figures(folder, results, metrics, material)
     written = _write_tables(folder, results, material)
     page = _environment().get_template("index.html.j2").render(
         results=results,
         material=material,
+        reference=material.reference,
         figures=figures,
         tables=written,
         facts=_facts(results),
-        source=paper.source(),
-        size_note=tables.size_note(results),
         bounds=_bounds(results),
         choices=_by_question(material.open_choices),
         config=list(leaves(results["config"])),
@@ -116,11 +120,9 @@ def _write(
 def _complete(
     material: Material, results: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]
 ) -> Material:
-    """The material with what it lacks taken from the run's own files."""
-    config = results["config"]
-    stages = fill_stages(material.stages or config_stages(config), metrics, results)
-    choices = material.open_choices or open_choices(config)
-    return replace(material, stages=stages, open_choices=choices)
+    """The material with its stages filled from the run's own files."""
+    stages = material.stages or config_stages(results["config"], {}, results.get("after_stages"))
+    return replace(material, stages=fill_stages(stages, metrics, results))
 
 
 def _write_figures(
@@ -147,19 +149,26 @@ def _write_figures(
 def _write_tables(
     folder: Path, results: Mapping[str, Any], material: Material
 ) -> dict[str, tables.Table]:
-    """Write each table as CSV; returns those that the page shows, by name."""
-    distances = tables.distance_table(results)
-    made = [tables.result_table(results), *([distances] if distances else [])]
+    """Write each table as CSV; returns all of them by name."""
+    reference = material.reference
+    made = [
+        tables.result_table(results, reference and reference.results),
+        tables.distance_table(results, reference and reference.distances),
+        tables.ranking_table(results),
+    ]
     if material.stages:
-        made.append(tables.stage_table(material.stages, results["bits"], material.measured_on))
+        made.append(
+            tables.stage_table(material.stages, results["bits"], material.measured_on, reference)
+        )
         made.append(tables.speed_table(material.stages))
     if material.retrievals:
         made.append(tables.retrieval_table(material.retrievals))
     if material.curve is not None:
         made.append(_curve_table(material.curve))
-    for table in made:
+    written = {table.name: table for table in made if table is not None}
+    for table in written.values():
         tables.write_csv(folder, table)
-    return {table.name: table for table in made}
+    return written
 
 
 def _curve_table(curve: PrecisionRecall) -> tables.Table:
@@ -171,24 +180,36 @@ def _curve_table(curve: PrecisionRecall) -> tables.Table:
 
 def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The sizes of the run, for the lines under the headline."""
-    counts = ("classes", "train", "gallery", "queries")
-    asking = results["config"].get("evaluation", {}).get("queries", "query")
-    words = ("classes", "training sketches", "gallery sketches", QUERIES[asking])
-    facts = [(tables.shown(results[key]), word) for key, word in zip(counts, words, strict=True)]
-    facts.append((tables.duration(results["seconds_total"]), "in all"))
+    words = {
+        "classes": "classes",
+        "train": "training sketches",
+        "gallery": "gallery sketches",
+        "queries": _queries_words(results),
+    }
+    facts = [(tables.cell_text(results[key]), word) for key, word in words.items()]
+    facts.append((tables.duration(results["seconds_total"]), "in total"))
     facts.append((str(results["device"]), "device"))
     return facts
 
 
+def _queries_words(results: Mapping[str, Any]) -> str:
+    """The queries of the first ranking, in words: those of other splits are named by the split."""
+    rankings = results.get("rankings")
+    if rankings:
+        split = rankings[0]["queries"]
+    else:  # a run of an older version
+        split = (results["config"].get("evaluation") or {}).get("queries", "query")
+    return "queries" if split == "query" else f"{split} queries"
+
+
 def _bounds(results: Mapping[str, Any]) -> list[tuple[int, float, float | None]]:
-    """Each precision@k of the results with the most it can be: (k, value, bound or None)."""
-    prefix = "precision_at_"
-    ks = sorted(
-        int(key.removeprefix(prefix))
-        for key in results
-        if key.startswith(prefix) and key.removeprefix(prefix).isdigit() and results["bits"]
-    )
-    return [(k, results[f"{prefix}{k}"], tables.precision_bound(results, k)) for k in ks]
+    """Each precision@k of the results with its upper bound: (k, value, bound or None)."""
+    if not results["bits"]:
+        return []
+    return [
+        (k, results[f"{tables.PRECISION}{k}"], tables.precision_bound(results, k))
+        for k in tables.ranks(results)
+    ]
 
 
 def _by_question(choices: Sequence[OpenChoice]) -> dict[str, list[OpenChoice]]:
@@ -199,20 +220,20 @@ def _by_question(choices: Sequence[OpenChoice]) -> dict[str, list[OpenChoice]]:
 
 
 def _sketch(points: np.ndarray, label: str) -> Markup:
-    """A sketch as inline SVG in the colour of the text around it; label: what a reader hears."""
+    """A sketch as inline SVG in the colour of the text around it; label: for screen readers."""
     return Markup(
         '<svg class="sketch" viewBox="{}" role="img" aria-label="{}"><path d="{}"/></svg>'
     ).format(view_box(points), label, path_data(points))
 
 
 def _verdict(rank: int, result: Neighbour) -> str:
-    """One result in words: for a pointer that rests on it, and for those who listen."""
+    """One result in words, for tooltips and screen readers."""
     verdict = "correct" if result.correct else "false positive"
     return f"{rank}: {result.category}, Hamming distance {result.distance}, {verdict}"
 
 
 def _environment() -> Environment:
     own = environment()
-    own.filters["shown"] = tables.shown
+    own.filters["cell"] = tables.cell_text
     own.globals.update(sketch=_sketch, verdict=_verdict)
     return own

@@ -1,7 +1,7 @@
 """The report's figures as PNG, each for light and for dark pages.
 
-Colours are of Okabe and Ito's set, which people with any colour vision can tell apart; a stage
-keeps its colour through all figures, and red is kept for false positives (`mosaic.py`).
+The colours are from Okabe and Ito's palette, which people with any colour vision can distinguish.
+A stage has the same colour in all figures; red is reserved for false positives (`mosaic.py`).
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sketchjax.files import write_whole
-from sketchjax.report.material import EntropyExample, PrecisionRecall, Stage
+from sketchjax.report.material import EntropyExample, PrecisionRecall, StageRow
 
 STAGE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7", "#009E73")
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Ink (for words, for lesser words, for lines), ground and accent of one colour scheme."""
+    """The colours of one colour scheme.
+
+    name: light or dark.
+    ink, soft, faint: for text, for less important text, for lines.
+    ground: the background.
+    accent: for what a figure is about.
+    """
 
     name: str
     ink: str
@@ -45,7 +51,11 @@ THEMES = (LIGHT, DARK)
 def write_figure(folder: Path, name: str, draw: Callable[[Theme], Figure | None]) -> list[Path]:
     """Draw a figure in both themes into FOLDER/NAME.png and FOLDER/NAME-dark.png, at 150 dpi.
 
-    Returns the paths; none when `draw` has nothing to show and gives None.
+    folder: of the report.
+    name: of the figure.
+    draw: makes the figure in a theme; None when it has nothing to show.
+
+    Returns the paths written, none when there is nothing to show.
     """
     paths = []
     for theme in THEMES:
@@ -59,7 +69,7 @@ def write_figure(folder: Path, name: str, draw: Callable[[Theme], Figure | None]
 
 
 def figure_png(draw: Callable[[Theme], Figure | None], theme: Theme) -> bytes | None:
-    """A figure in one theme as the bytes of a PNG at 150 dpi; None where there is nothing."""
+    """A figure in one theme as a PNG at 150 dpi; None when `draw` has nothing to show."""
     with mpl.rc_context(cast(Any, _style(theme))):
         figure = draw(theme)
         if figure is None:
@@ -71,15 +81,15 @@ def figure_png(draw: Callable[[Theme], Figure | None], theme: Theme) -> bytes | 
 
 
 def stage_colour(index: int) -> str:
-    """The colour of the run's stage number `index`, from 0."""
+    """The colour of a run's stage by its index, counted from 0."""
     return STAGE_COLOURS[index % len(STAGE_COLOURS)]
 
 
 def training_curves(metrics: Sequence[Mapping[str, Any]], theme: Theme) -> Figure | None:
-    """Loss and accuracy over the epochs, a column a stage; None when no line has a loss.
+    """Loss and accuracy over the epochs, one column per stage; None when no line has a loss.
 
-    metrics: the lines of metrics.jsonl. A faint line is each logged value, the strong one its
-    running mean; the ring at the end is the accuracy on the validation split.
+    The faint line shows every logged value, the strong line their running mean, the ring at the
+    end the accuracy on the validation split. metrics: the lines of metrics.jsonl.
     """
     names = list(dict.fromkeys(line["stage"] for line in metrics if "loss" in line))
     if not names:
@@ -105,7 +115,10 @@ def training_curves(metrics: Sequence[Mapping[str, Any]], theme: Theme) -> Figur
 
 
 def precision_recall(curve: PrecisionRecall, bits: int, theme: Theme) -> Figure:
-    """Precision over recall for the full ranking, with a few Hamming distances marked."""
+    """Precision against recall for the full ranking, with a few Hamming distances marked.
+
+    curve: what to draw; bits: length of the codes; theme: the colours.
+    """
     figure = Figure(figsize=(4.8, 3.9), layout="constrained")
     axes = figure.subplots()
     recall, precision = np.asarray(curve.recall), np.asarray(curve.precision)
@@ -128,8 +141,8 @@ def precision_recall(curve: PrecisionRecall, bits: int, theme: Theme) -> Figure:
     return figure
 
 
-def stage_speed(stages: Sequence[Stage], theme: Theme) -> Figure | None:
-    """Training sketches a second by stage as bars; None when no stage has a speed."""
+def stage_speed(stages: Sequence[StageRow], theme: Theme) -> Figure | None:
+    """Training sketches per second by stage, as bars; None when no stage has a speed."""
     known = [(i, s) for i, s in enumerate(stages) if s.sketches_per_second]
     if not known:
         return None
@@ -157,17 +170,17 @@ def stage_speed(stages: Sequence[Stage], theme: Theme) -> Figure | None:
 
 
 def entropy_histogram(example: EntropyExample, theme: Theme) -> Figure:
-    """How many training sketches of a category have which entropy, with both thresholds drawn."""
+    """A histogram of a category's training sketches by entropy, with both thresholds drawn."""
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     draw_entropy(figure.subplots(), example, theme)
     return figure
 
 
 def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
-    """The histogram of `entropy_histogram` into axes."""
+    """Draw the histogram of `entropy_histogram` into axes."""
     entropies = np.asarray(example.entropies, np.float64)
     bins = int(np.clip(2 * len(entropies) ** 0.5, 8, 60))
-    # At least 0.01 bits wide, or a class of one sketch would have an axis of nothing.
+    # At least 0.01 bits wide, or a class of one sketch would have an axis without width.
     span = (min(entropies.min(), example.low) - 0.005, max(entropies.max(), example.high) + 0.005)
     kept = (entropies >= example.low) & (entropies <= example.high)
     inside, edges = np.histogram(entropies[kept], bins, span)
@@ -177,7 +190,13 @@ def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
     axes.bar(edges[:-1], inside, color=theme.accent, **style)
     axes.bar(edges[:-1], outside, bottom=inside, color=theme.faint, **style)
     top = max(counts.max(initial=0), 1) * 1.22
-    for threshold, side in ((example.low, "right"), (example.high, "left")):
+    # A label goes outside its threshold, unless the axes end there.
+    room = 0.06 * (span[1] - span[0])
+    sides = (
+        (example.low, "left" if example.low - span[0] < room else "right"),
+        (example.high, "right" if span[1] - example.high < room else "left"),
+    )
+    for threshold, side in sides:
         axes.axvline(threshold, color=theme.ink, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
             f"{threshold:.4f}",
@@ -188,7 +207,7 @@ def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
             va="top",
             color=theme.ink,
         )
-    if example.high - example.low > 0.25 * (span[1] - span[0]):  # else the words do not fit
+    if example.high - example.low > 0.25 * (span[1] - span[0]):  # else the label does not fit
         place = ((example.low + example.high) / 2, top)
         axes.annotate("middle 90 %", place, xytext=(0, -3), textcoords="offset points",
                       ha="center", va="top", color=theme.accent)  # fmt: skip
@@ -197,9 +216,9 @@ def draw_entropy(axes: Axes, example: EntropyExample, theme: Theme) -> None:
 
 
 def running_mean(values: np.ndarray, width: int) -> np.ndarray:
-    """Mean over the values at most `width` places away (fewer at both ends): f[n] to f[n].
+    """Mean over the values at most `width` places away, fewer at both ends: f[n] to f[n].
 
-    Centred: a mean over the past alone would draw a falling loss too high.
+    It is centred, because a mean over past values only would draw a falling loss too high.
     """
     sums = np.cumsum(np.insert(np.asarray(values, np.float64), 0, 0.0))
     places = np.arange(len(values))
@@ -223,7 +242,7 @@ def _validation_ring(axes: Axes, lines: Sequence[Mapping[str, Any]], theme: Them
     values = [v for line in lines if (v := line.get("validation_accuracy")) is not None]
     if not values:
         return
-    low = values[-1] < 0.25  # the words then stand above the ring, not across the axis
+    low = values[-1] < 0.25  # the label then goes above the ring, not across the axis
     last = max((_epoch(line) for line in lines), default=0.0)
     axes.plot(last, values[-1], "o", mfc=theme.ground, mec=theme.ink, markersize=6, clip_on=False)
     axes.annotate(
@@ -243,7 +262,7 @@ def _epoch(line: Mapping[str, Any]) -> float:
 
 
 def _spread_radii(recall: np.ndarray, precision: np.ndarray, apart: float = 0.17) -> list[int]:
-    """Radii whose points lie at least `apart` from each other along the drawn curve."""
+    """Radii whose points on the curve are at least `apart` from each other."""
     chosen: list[int] = []
     for radius in range(len(recall)):
         place = np.array([recall[radius], precision[radius]])

@@ -1,4 +1,4 @@
-"""A sketch as an SVG path: sharp at any size and in any colour, in less space than its pixels."""
+"""A sketch as an SVG path: sharp at any size, in any colour, and smaller than its pixels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sketchjax.data.sketch import strokes
 def path_data(points: np.ndarray) -> str:
     """The `d` attribute of a path through points u8[t 3], in the sketch's own coordinates.
 
-    A stroke of one point becomes a line of no length, which round caps show as a dot.
+    A stroke of one point becomes a line of zero length, which round caps show as a dot.
     """
     parts = []
     for stroke in strokes(points):
@@ -21,9 +21,10 @@ def path_data(points: np.ndarray) -> str:
 
 
 def view_box(points: np.ndarray, margin: float = 0.08) -> str:
-    """The `viewBox` of the square around the sketch, with a margin as a share of its side.
+    """The `viewBox` of the square around a sketch.
 
-    Empty points give a box of the whole drawing area, 0 to 255.
+    points: u8[t 3]; without any, the box is the whole drawing area, 0 to 255.
+    margin: on each side, as a share of the sketch's longer side.
     """
     if not len(points):
         return "0 0 255 255"

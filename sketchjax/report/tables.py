@@ -1,7 +1,6 @@
 """The report's tables: plain rows, written as CSV in full precision and shown rounded.
 
-Other people's numbers come from `sketchjax.paper.numbers` and are marked as the paper's: they were
-measured on far more data than most runs see, and each table says so.
+Rows of a `Reference` follow the run's own; the run's rows are marked as such.
 """
 
 from __future__ import annotations
@@ -14,20 +13,45 @@ from pathlib import Path
 from typing import Any
 
 from sketchjax.files import write_whole
-from sketchjax.paper import numbers as paper
-from sketchjax.report.material import Retrieval, Stage
+from sketchjax.report.material import (
+    Cell,
+    PublishedRows,
+    PublishedStage,
+    Reference,
+    Retrieval,
+    StageRow,
+)
 
-Cell = str | int | float | None
 NO_NUMBER = "\N{EN DASH}"
-# QuickDraw-3.8M (SketchMate, table 3): what the paper's numbers were measured on.
-PAPER_DATA = {"classes": 345, "train": 3_105_000, "gallery": 345_000, "queries": 34_500}
+PRECISION = "precision_at_"
+# Columns of the tables by the names of results.json.
+HEADINGS = {
+    "model": "model",
+    "bits": "bits",
+    "map": "MAP",
+    "precision_at_200": "P@200",
+    "accuracy": "accuracy",
+    "classes": "classes",
+    "train": "training",
+    "gallery": "gallery",
+    "d1": "d1",
+    "d2": "d2",
+    "d1_over_d2": "d1/d2",
+}
+RESULTS = ("model", "bits", "map", "precision_at_200", "accuracy", "classes", "train", "gallery")
+RECOGNITION = ("model", "accuracy", "classes", "train")
+DISTANCES = ("model", "d1", "d2", "d1_over_d2")
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under named columns; None stands for a number that does not exist.
+    """Rows under named columns.
 
-    ours: the indices of the rows that this run measured, to be set off from the paper's.
+    name: of its CSV file, without the ending.
+    caption: shown above it.
+    columns: their headings.
+    rows: one cell per column; None for a number that does not exist.
+    ours: indices of the rows that this run measured, set off from published ones.
     """
 
     name: str
@@ -36,109 +60,134 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     ours: tuple[int, ...] = ()
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that hold text, to be aligned on the left."""
+        return tuple(
+            name
+            for place, name in enumerate(self.columns)
+            if any(isinstance(row[place], str) for row in self.rows)
+        )
 
-def result_table(results: Mapping[str, Any]) -> Table:
-    """This run's scores above the paper's table 1 at the same number of bits.
 
-    At a number of bits that the paper does not have, its full model stands at each that it has.
-    What recognises without codes stands beside table 6.
+def result_table(results: Mapping[str, Any], published: PublishedRows | None = None) -> Table:
+    """This run's scores above the published ones.
+
+    results: as in results.json; a run without codes (bits None) has its accuracy only.
+    published: rows to add, and the caption; None for none.
     """
-    if results["bits"] is None:
-        return _recognition_table(results)
-    bits = int(results["bits"])
-    rows: list[tuple[Cell, ...]] = [_scored("this run", bits, results, results)]
-    if bits in paper_bits():
-        wanted = paper.rows("1", bits=bits)
-        caption = f"This run beside table 1 of the paper at {bits} bits."
-    else:
-        wanted = paper.rows("1", model=paper.FULL)
-        caption = f"The paper has no number at {bits} bits: its full model at those that it has."
-    for row in wanted:
-        model, each = row["model"], row["bits"]
-        rows.append(_scored(model, each, paper.scores(each, model), PAPER_DATA))
-    columns = ("model", "bits", "MAP", "P@200", "accuracy", "classes", "training", "gallery")
-    return Table("results", caption, columns, tuple(rows), ours=(0,))
+    keys = RESULTS if results["bits"] is not None else RECOGNITION
+    return _compared("results", keys, results, published or PublishedRows(), "Scores of this run.")
 
 
-def _recognition_table(results: Mapping[str, Any]) -> Table:
-    rows: list[tuple[Cell, ...]] = [
-        ("this run", results["accuracy"], *(results[name] for name in ("classes", "train")))
-    ]
-    rows += [
-        (row["model"], row["accuracy"], PAPER_DATA["classes"], PAPER_DATA["train"])
-        for row in paper.rows("6")
-    ]
-    columns = ("model", "accuracy", "classes", "training")
-    return Table("results", "This run beside table 6 of the paper.", columns, tuple(rows), (0,))
+def distance_table(
+    results: Mapping[str, Any], published: PublishedRows | None = None
+) -> Table | None:
+    """Distances inside (d1) and between (d2) classes above the published ones.
 
-
-def distance_table(results: Mapping[str, Any]) -> Table | None:
-    """Distances inside (d1) and between (d2) classes beside the paper's table 4, None without."""
-    keys = ("d1", "d2", "d1_over_d2")
-    if any(results.get(key) is None for key in keys):
+    results: as in results.json; where it has none of the distances, there is no table.
+    published: rows to add, and the caption; None for none.
+    """
+    if all(results.get(key) is None for key in DISTANCES[1:]):
         return None
-    bits = int(results["bits"])
-    printed = paper.rows("4", bits=bits)
-    rows = [("this run", *(results[key] for key in keys))]
-    rows += [(row["model"], *(row[key] for key in keys)) for row in printed]
-    caption = "Mean distance inside a class (d1) and between classes (d2)"
-    if printed:
-        caption += (
-            f", beside table 4 of the paper at {bits} bits. Ours are Hamming distances of codes, "
-            "the paper's lie in its feature space: only the ratios compare"
-        )
-    caption += "."
-    return Table("distances", caption, ("model", "d1", "d2", "d1/d2"), tuple(rows), ours=(0,))
+    caption = "Mean distance inside a class (d1) and between classes (d2)."
+    return _compared("distances", DISTANCES, results, published or PublishedRows(), caption)
 
 
-def _scored(
-    model: str, bits: int, scores: Mapping[str, Any], sizes: Mapping[str, Any]
-) -> tuple[Cell, ...]:
-    measured = (scores.get(key) for key in ("map", "precision_at_200", "accuracy"))
-    return (model, bits, *measured, sizes["classes"], sizes["train"], sizes["gallery"])
-
-
-def stage_table(stages: Sequence[Stage], bits: int | None, measured_on: str) -> Table:
-    """What each stage reached, beside the paper's row that was trained with the same objective.
-
-    bits: None where there are no codes to score.
-    """
-    if bits is None:
-        recognised = tuple(
-            (stage.name, stage.objective, stage.validation_accuracy) for stage in stages
-        )
-        columns = ("after stage", "objective", "validation accuracy")
-        return Table("stages", "What each stage reached.", columns, recognised)
-    rows = []
-    for stage in stages:
-        row = stage.paper_row
-        rows.append(
-            (
-                stage.name,
-                stage.objective,
-                stage.validation_accuracy,
-                stage.map,
-                paper_value(row, "map", bits),
-                stage.precision_at_200,
-                paper_value(row, "precision_at_200", bits),
-                row,
-            )
-        )
-    columns = (
-        "after stage",
-        "objective",
-        "validation accuracy",
-        "MAP",
-        "MAP in the paper",
-        "P@200",
-        "P@200 in the paper",
-        "row of the paper",
+def _compared(
+    name: str,
+    keys: Sequence[str],
+    results: Mapping[str, Any],
+    published: PublishedRows,
+    caption: str,
+) -> Table:
+    """A table of these keys: this run's row, then the published ones."""
+    rows = [{**results, "model": "this run"}, *published.rows]
+    return Table(
+        name,
+        published.caption or caption,
+        tuple(HEADINGS[key] for key in keys),
+        tuple(tuple(row.get(key) for key in keys) for row in rows),
+        ours=(0,),
     )
-    caption = f"Our MAP and precision@200 after a stage: {measured_on}."
-    return Table("stages", caption, columns, tuple(rows))
 
 
-def speed_table(stages: Sequence[Stage]) -> Table:
+def ranking_table(results: Mapping[str, Any]) -> Table | None:
+    """The scores of every ranking, where a run has more than one.
+
+    results: as in results.json; `rankings` is missing in runs of older versions.
+    """
+    rankings = results.get("rankings") or []
+    if len(rankings) < 2:
+        return None
+    columns = {
+        "queries": "queries",
+        "gallery": "gallery",
+        "map": "MAP",
+        "map_worst": "worst order",
+        "map_best": "best order",
+        "map_stable": "stable sort",
+        **{f"{PRECISION}{k}": f"P@{k}" for k in sorted({k for r in rankings for k in ranks(r)})},
+        "queries_count": "query count",
+        "gallery_count": "gallery size",
+    }
+    rows = tuple(tuple(ranking.get(key) for key in columns) for ranking in rankings)
+    caption = (
+        "Every ranking of this run; the scores above are those of the first. MAP is the expected "
+        "value over all orders within ties; the worst and the best order are its bounds."
+    )
+    return Table("rankings", caption, tuple(columns.values()), rows)
+
+
+def ranks(scores: Mapping[str, Any]) -> list[int]:
+    """The k of each precision@k that scores have a value for, rising."""
+    found = (key.removeprefix(PRECISION) for key in scores if key.startswith(PRECISION))
+    return sorted(int(k) for k in found if k.isdigit() and scores[f"{PRECISION}{k}"] is not None)
+
+
+def stage_table(
+    stages: Sequence[StageRow],
+    bits: int | None,
+    measured_on: str,
+    reference: Reference | None = None,
+) -> Table:
+    """What each stage reached, next to the published row with the same objective.
+
+    stages: one row each.
+    bits: length of the codes; None where there are no codes to score.
+    measured_on: where map and precision were measured, in words.
+    reference: the published figures; None for none.
+    """
+    columns = ["after stage", "objective", "validation accuracy"]
+    rows: list[tuple[Cell, ...]] = [(s.name, s.objective, s.validation_accuracy) for s in stages]
+    if bits is None:
+        return Table("stages", "What each stage reached.", tuple(columns), tuple(rows))
+    caption = f"MAP and precision@200 of this run after a stage: {measured_on}."
+    if reference is None:
+        columns += ["MAP", "P@200"]
+        rows = [
+            (*row, stage.map, stage.precision_at_200)
+            for row, stage in zip(rows, stages, strict=True)
+        ]
+        return Table("stages", caption, tuple(columns), tuple(rows))
+    name = reference.name
+    columns += ["MAP", f"MAP in {name}", "P@200", f"P@200 in {name}", f"row of {name}"]
+    printed = [reference.stages.get(stage.name, PublishedStage("")) for stage in stages]
+    rows = [
+        (
+            *row,
+            stage.map,
+            other.map,
+            stage.precision_at_200,
+            other.precision_at_200,
+            other.label or None,
+        )
+        for row, stage, other in zip(rows, stages, printed, strict=True)
+    ]
+    return Table("stages", caption, tuple(columns), tuple(rows))
+
+
+def speed_table(stages: Sequence[StageRow]) -> Table:
     """Training time and speed by stage."""
     rows = tuple((s.name, s.epochs, s.seconds, s.sketches_per_second) for s in stages)
     columns = ("stage", "epochs", "seconds", "sketches per second")
@@ -146,7 +195,7 @@ def speed_table(stages: Sequence[Stage]) -> Table:
 
 
 def retrieval_table(retrievals: Sequence[Retrieval]) -> Table:
-    """Every shown result of every shown query, a row each."""
+    """One row for each result shown of each query shown."""
     rows = tuple(
         (number, retrieval.query_category, rank, result.category, result.distance, result.correct)
         for number, retrieval in enumerate(retrievals, 1)
@@ -156,47 +205,20 @@ def retrieval_table(retrievals: Sequence[Retrieval]) -> Table:
     return Table("retrievals", "The nearest gallery sketches of a few queries.", columns, rows)
 
 
-def paper_bits() -> list[int]:
-    """The numbers of bits at which the paper's full model was measured, rising."""
-    return sorted(row["bits"] for row in paper.rows("1", model=paper.FULL))
-
-
-def paper_value(row: str | None, metric: str, bits: int | None) -> float | None:
-    """The paper's number for a row of its table 1, or None where it has none."""
-    return paper.scores(bits, row).get(metric) if row and bits else None
-
-
-def size_note(results: Mapping[str, Any]) -> str:
-    """How far this run's data are from the paper's, in one sentence or two."""
-    keys = ("classes", "train", "gallery", "queries")
-    if all(results[key] == PAPER_DATA[key] for key in keys):
-        return "This run has the data sizes of the paper, so the numbers stand side by side."
-    if results["bits"] is None:
-        return (
-            f"These numbers do not compare one to one. The paper tells {PAPER_DATA['classes']} "
-            f"classes apart after {PAPER_DATA['train']:,} training sketches, this run "
-            f"{results['classes']:,} after {results['train']:,}."
-        )
-    return (
-        f"These numbers do not compare one to one. The paper tells {PAPER_DATA['classes']} classes "
-        f"apart after {PAPER_DATA['train']:,} training sketches and ranks "
-        f"{PAPER_DATA['gallery']:,}; this run tells {results['classes']:,} apart after "
-        f"{results['train']:,} and ranks {results['gallery']:,}. A random ranking has a MAP of "
-        f"about {1 / PAPER_DATA['classes']:.3f} there and {1 / results['classes']:.3f} here."
-    )
-
-
 def precision_bound(results: Mapping[str, Any], k: int) -> float | None:
-    """The most that precision@k can be where a class has fewer than k gallery sketches, else None.
+    """The most that precision@k can be; None where classes are large enough for 1.
 
-    Taken from the mean size of a class: gallery / classes.
+    results: as in results.json; the mean size of a class is gallery / classes. A ranking shorter
+      than k counts as a whole.
     """
-    mean_size = results["gallery"] / max(results["classes"], 1)
-    return mean_size / k if mean_size < k else None
+    if not results.get("gallery") or not results.get("classes"):
+        return None
+    mean_size, length = results["gallery"] / results["classes"], min(k, results["gallery"])
+    return mean_size / length if mean_size < length else None
 
 
 def csv_text(table: Table) -> str:
-    """The table as CSV with a heading, numbers in full precision, an empty field for None."""
+    """The table as CSV with a header line, numbers in full precision, empty fields for None."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(table.columns)
@@ -211,10 +233,10 @@ def write_csv(folder: Path, table: Table) -> Path:
     return path
 
 
-def shown(value: Cell) -> str:
-    """A cell as a person reads it: 0.6791, 3,105,000, yes, and an en dash for None.
+def cell_text(value: Cell) -> str:
+    """A cell as the page shows it: 0.6791, 3,105,000, yes, and an en dash for None.
 
-    Shares and scores (0 to 1) have four decimals as in the paper, larger numbers fewer.
+    Shares and scores (0 to 1) have four decimals, larger numbers fewer.
     """
     if value is None:
         return NO_NUMBER
@@ -232,7 +254,7 @@ def shown(value: Cell) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: 8.2 s, 3 min 12 s, 1 h 04 min, 2 d 3 h."""
+    """Seconds in two units at most: 8.2 s, 3 min 12 s, 1 h 04 min, 2 d 3 h."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

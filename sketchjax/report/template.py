@@ -1,4 +1,4 @@
-"""The templates of the report's pages, and how they are read."""
+"""How the templates of the report's pages are loaded."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def environment(*folders: Path) -> Environment:
-    """Loads templates from these folders, then from the report's own.
+    """An environment that loads templates from these folders first, then from the report's own.
 
-    An undefined name in a template is an error, and text is escaped.
+    An undefined name in a template is an error; text is escaped.
     """
     return Environment(
         loader=FileSystemLoader([*folders, TEMPLATES]),

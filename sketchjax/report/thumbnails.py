@@ -1,4 +1,4 @@
-"""Draw sketches for people, with Pillow: one small smooth picture, or a sheet of many."""
+"""Sketches drawn for people, with Pillow: one small smooth picture, or a sheet of many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sketchjax.data.canvas import to_pixels
 from sketchjax.data.sketch import strokes
 
 Colour = tuple[int, int, int]
-_SUPERSAMPLING = 4  # Pillow rounds to whole pixels: to a quarter of one here, then averaged
+_SUPERSAMPLING = 4  # Pillow rounds to whole pixels; drawn four times as large, to a quarter of one
 
 
 def thumbnail(
@@ -23,11 +23,14 @@ def thumbnail(
     stroke_width: float | None = None,
     by_order: bool = False,
 ) -> Image.Image:
-    """A smooth RGB picture of one sketch, size by size pixels.
+    """A smooth RGB picture of one sketch, with positions and widths as in `ops.draw.rasterize`.
 
-    points: u8|f[t 3], columns x, y, end, without padding; stroke_width: px, by default size / 64.
-    by_order: colour the strokes from the first, blue, over green to the last, red, instead of ink.
-    Places and widths as in `ops.draw.rasterize`. No points give the background.
+    points: u8|f[t 3], columns x, y, end, without padding; no points give an empty picture.
+    size: side of the picture, in pixels.
+    ink: colour of the strokes.
+    background: colour behind them.
+    stroke_width: in pixels; by default size / 64, at least 1.
+    by_order: colour strokes by their order instead, from blue through green to red.
     """
     fine = _SUPERSAMPLING
     image = Image.new("RGB", (size * fine, size * fine), background)
@@ -47,9 +50,13 @@ def contact_sheet(
     gap: int = 4,
     background: Colour = (225, 225, 225),
 ) -> Image.Image:
-    """Pictures of equal size side by side in rows of `columns`, `gap` pixels apart, RGB.
+    """Pictures in a grid, RGB.
 
-    Raises ValueError when there is none.
+    pictures: all of one size.
+    columns: pictures in a row.
+    gap: pixels between and around them.
+    background: colour of the gaps.
+    Raises ValueError when there are no pictures.
     """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
@@ -63,7 +70,7 @@ def contact_sheet(
 
 
 def order_colour(index: int, count: int) -> Colour:
-    """The colour of stroke `index` of `count`: blue, the first, over green to red, the last."""
+    """The colour of stroke `index` of `count`, from blue (the first) through green to red."""
     hue = 2 / 3 * (1 - index / max(count - 1, 1))
     red, green, blue = colorsys.hsv_to_rgb(hue, 1.0, 0.85)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -80,8 +87,8 @@ def _in_pixels(points: np.ndarray, size: int, width: float) -> np.ndarray:
 def _draw_stroke(
     draw: ImageDraw.ImageDraw, stroke: np.ndarray, width: float, colour: Colour
 ) -> None:
-    """A line through places [t 2], in pixels, with round ends and joints."""
-    # Pillow means the middle of a pixel by whole numbers, the map its corner.
+    """Draw a line through points [t 2], in pixels, with round ends and joints."""
+    # Whole numbers are the middle of a pixel to Pillow, and its corner to `to_pixels`.
     places = [(x - 0.5, y - 0.5) for x, y in stroke.tolist()]
     if len(places) > 1:
         draw.line(places, fill=colour, width=round(width))

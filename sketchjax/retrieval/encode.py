@@ -1,60 +1,97 @@
-"""From sketches to code features: one streaming pass over a split, on all devices."""
+"""From sketches to features: one streaming pass over a split, on all devices."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.feed.batch import Scan
 from sketchjax.models.network import Network
+from sketchjax.models.table import HEAD
+from sketchjax.ops.hamming import pack_codes
 from sketchjax.parallel import SPLIT, WHOLE, gather, over_devices, own_copy, split
+from sketchjax.retrieval.codes import Codes
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """features: f32[n d] in (0, 1), d = 0 for one branch; predictions, labels, index: i32[n]."""
+    """What a network makes of n sketches.
+
+    features: f32[n d] of the head; d = 0 for a single encoder's output.
+    predictions: i32[n], the most likely categories.
+    labels: i32[n].
+    places: i64[n], each sketch's record in its split.
+    key_ids: u64[n].
+    entropy: f32[n], image entropy.
+    """
 
     features: np.ndarray
     predictions: np.ndarray
     labels: np.ndarray
-    index: np.ndarray
+    places: np.ndarray
+    key_ids: np.ndarray
+    entropy: np.ndarray
+
+    def __getitem__(self, items: Any) -> Encoded:
+        """Some of the sketches. items: an array of places, or a mask bool[n]."""
+        return Encoded(*(getattr(self, own.name)[items] for own in fields(self)))
+
+    def codes(
+        self, threshold: float, *, split: str, categories: Iterable[str], model: str
+    ) -> Codes:
+        """The codes of these features (SketchMate, eq. 1): a bit is 1 above the threshold.
+
+        threshold: of the head (`models.table.HEADS`).
+        split: that was encoded.
+        categories: the name of each label.
+        model: fingerprint of the model.
+        """
+        return Codes(
+            pack_codes(binarize(self.features, threshold)),
+            self.labels,
+            self.key_ids,
+            self.places,
+            split=split,
+            categories=tuple(categories),
+            model=model,
+        )
 
 
 class Encoder:
-    """The compiled forward pass of a network; one for each choice of branches."""
+    """The compiled forward pass of a network for one of its outputs, `head` by default."""
 
-    def __init__(self, network: Network, branch: str = "whole"):
-        def forward(variables, points, length):
-            output = network.apply(variables, points, length, branch)
-            features = output.features
+    def __init__(self, network: Network, output: str = HEAD):
+        def forward(variables, inputs):
+            found = network.apply(variables, inputs, output)
+            features = found.features
             if features is None:
-                features = jnp.zeros((*length.shape, 0))
-            return features, output.logits.argmax(-1)
+                features = jnp.zeros((*found.logits.shape[:1], 0))
+            return features, found.logits.argmax(-1)
 
         # Each process has its own part of a split: nothing crosses between them here.
         self.devices = jax.local_device_count()
         self._forward = over_devices(
-            forward,
-            inputs=(WHOLE, SPLIT, SPLIT),
-            outputs=SPLIT,
-            devices=jax.local_devices(),
+            forward, inputs=(WHOLE, SPLIT), outputs=SPLIT, devices=jax.local_devices()
         )
 
-    def stream(
-        self, variables: dict, batches: Iterable[tuple[Batch, np.ndarray]]
-    ) -> Iterator[Encoded]:
-        """Encode (batch, mask) pairs of one size, a multiple of the devices.
+    def stream(self, variables: Any, scans: Iterable[Scan]) -> Iterator[Encoded]:
+        """Encode the steps of a pass, all of one size, which the devices must divide.
 
-        Where mask is False the sketch is padding and left out, so that a remainder is exact on
-        any number of devices. The device works a batch ahead of what is yielded. With several
-        processes each gives its part of a step, and all get the whole of it.
+        variables: of the network.
+        scans: the steps. Masked sketches are padding and left out, so that a remainder is exact on
+          any number of devices.
+
+        The device works one step ahead of what is yielded. With several processes, each passes its
+        part of a step, and all get the whole of it.
         """
         pending, variables = None, own_copy(variables)
-        for batch, mask in batches:
-            parts = split((batch.points, batch.length), self.devices)
-            running = self._forward(variables, *parts), batch, mask
+        for scan in scans:
+            running = self._forward(variables, split(scan.batch.inputs, self.devices)), scan
             if pending is not None:
                 yield _gather(*pending)
             pending = running
@@ -62,21 +99,33 @@ class Encoder:
             yield _gather(*pending)
 
 
-def _gather(outputs, batch: Batch, mask: np.ndarray) -> Encoded:
+def _gather(outputs: Any, scan: Scan) -> Encoded:
     features, predictions = jax.tree.map(
-        lambda array: np.asarray(array).reshape(len(mask), *array.shape[2:]), outputs
+        lambda array: np.asarray(array).reshape(len(scan.mask), *array.shape[2:]), outputs
     )
-    *arrays, mask = gather((features, predictions, batch.label, batch.index, mask))
+    places = scan.batch.index.astype(np.int64)
+    *arrays, mask = gather(
+        (
+            features,
+            predictions,
+            scan.batch.label,
+            places,
+            scan.key_id,
+            scan.entropy,
+            scan.mask,
+        )
+    )
     return Encoded(*(array[mask] for array in arrays))
 
 
 def concatenate(parts: Iterable[Encoded]) -> Encoded:
-    """All of a stream as one."""
+    """All parts of a stream joined."""
     parts = list(parts)
-    names = ("features", "predictions", "labels", "index")
-    return Encoded(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return Encoded(
+        *(np.concatenate([getattr(part, own.name) for part in parts]) for own in fields(Encoded))
+    )
 
 
-def binarize(features: np.ndarray) -> np.ndarray:
-    """The bits of code features f[n d] (SketchMate, eq. 1): bool[n d], feature > 0.5."""
-    return features > 0.5
+def binarize(features: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """The bits of features f[n d]: bool[n d], feature > threshold."""
+    return features > threshold

@@ -1,18 +1,18 @@
 """Histograms of Hamming distances between queries and a gallery: all that the scores need.
 
-A ranking of n gallery codes by d-bit distances has only d + 1 different keys. So for each query
-two histograms say everything but the order inside a tie: how many gallery codes lie at each
-distance, and how many of them are relevant, which is of the query's class. No list of n is sorted
-and no matrix of queries × gallery is held.
+A ranking of n gallery codes by d-bit distances has only d + 1 different keys. So two histograms per
+query say everything except the order inside a tie: how many gallery codes are at each distance, and
+how many of those are relevant, that is, of the query's class. Nothing of length n is sorted, and no
+matrix of queries × gallery is stored.
 
 Two backends give the same integers:
 
-- `numba`, the default: one compiled loop over the gallery for four queries at a time, on all
-  processor cores. It alone also gives the average precision of a stable sort.
-- `jax`: `sketchjax.ops.hamming.distance_histograms`, on the accelerators that jax sees.
+- `numba`: one compiled loop over the gallery for four queries at a time, on all CPU cores. Only
+  this one also gives the average precision of a stable sort.
+- `jax`: `sketchjax.ops.hamming.distance_histograms`, on jax's devices.
 
-`auto` takes `jax` where jax's default backend is an accelerator and the stable value is not
-wanted, else `numba`.
+`auto`, the default, uses `jax` if jax's default backend is an accelerator and the stable value is
+not wanted, and `numba` otherwise.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Backend = Literal["auto", "numba", "jax"]
 
 @dataclass(frozen=True, slots=True)
 class Histograms:
-    """Counts for q queries by distance 0 to d.
+    """Counts for q queries by distance, 0 to d.
 
     all: i32[q d+1], gallery codes at each distance.
     relevant: i32[q d+1], those of the query's class.
-    stable_average_precision: f64[q], of the ranking by (distance, place in the gallery), NaN where
-      nothing is relevant; None where the backend does not give it.
+    stable_average_precision: f64[q], of the ranking by (distance, place in the gallery); NaN when
+      nothing is relevant, None when the backend does not compute it.
     """
 
     all: np.ndarray
@@ -46,7 +46,7 @@ class Histograms:
         return len(self.all)
 
     def __getitem__(self, queries: np.ndarray) -> Histograms:
-        """The histograms of some queries, by index or mask."""
+        """The histograms of some of the queries, by index or mask."""
         stable = self.stable_average_precision
         return Histograms(
             self.all[queries],
@@ -65,12 +65,17 @@ def histograms(
     stable: bool = True,
     backend: Backend = "auto",
 ) -> Histograms:
-    """Count distances of every query to every gallery code.
+    """Count the distances of every query to every gallery code.
 
-    query_codes: u8[q d/8]; gallery_codes: u8[n d/8] (see `ops.hamming.pack_codes`); labels: i[q]
-    and i[n]. exclude_self: queries and gallery are the same list, and query i is not compared
-    with gallery item i. stable: also give the average precision of a stable sort (numba only).
-    Raises ValueError on wrong shapes or types, DataError on an empty side.
+    query_codes: u8[q d/8], packed by `ops.hamming.pack_codes`.
+    query_labels: i[q].
+    gallery_codes: u8[n d/8], packed likewise.
+    gallery_labels: i[n].
+    exclude_self: queries and gallery are the same list, and query i is not compared with itself.
+    stable: whether `auto` must choose a backend that gives the stable average precision (numba).
+    backend: "auto", "numba" or "jax".
+
+    Raises ValueError for wrong shapes or types, and DataError when a side is empty.
     """
     check_codes(query_codes, gallery_codes)
     _check_labels("query", query_labels, len(query_codes))
@@ -78,11 +83,11 @@ def histograms(
     if exclude_self and not (
         np.array_equal(query_codes, gallery_codes) and np.array_equal(query_labels, gallery_labels)
     ):
-        raise ValueError("exclude_self needs the same codes and labels as queries and as gallery")
+        raise ValueError("exclude_self needs equal codes and labels for queries and gallery.")
     if backend == "auto":
         backend = "jax" if not stable and _accelerator() else "numba"
     if backend not in _BACKENDS:
-        raise ValueError(f"backend={backend!r} is not known; choose auto, numba or jax")
+        raise ValueError(f"backend={backend!r}: must be auto, numba or jax.")
     count = _BACKENDS[backend]
     if exclude_self:
         return count(query_codes, query_labels, gallery_codes, gallery_labels, True)
@@ -92,10 +97,10 @@ def histograms(
 
 
 def _different(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Queries that differ in code or label, i64[u], and the place among them of each query, i64[q].
+    """Distinct queries by code and label, i64[u], and for each query its place among them, i64[q].
 
-    Queries alike have the same histograms. Of 2,134 real ones 546 differ at 16 bits, which have
-    but 65,536 values, and 1,167 at 64.
+    Equal queries have equal histograms. Of 2,134 real queries, 546 are distinct at 16 bits and
+    1,167 at 64.
     """
     rows = np.concatenate([codes, labels.astype("<i8")[:, None].view(np.uint8)], axis=1)
     keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel()
@@ -104,27 +109,27 @@ def _different(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def check_codes(query_codes: np.ndarray, gallery_codes: np.ndarray) -> None:
-    """Raise ValueError or DataError, naming the argument, unless these codes can be compared."""
+    """Raise ValueError or DataError, naming the argument, if these codes cannot be compared."""
     for name, codes in (("query", query_codes), ("gallery", gallery_codes)):
         if codes.ndim != 2 or codes.dtype != np.uint8 or not codes.shape[1]:
             raise ValueError(
-                f"{name}_codes is {codes.dtype}{list(codes.shape)}; expected packed codes "
-                "u8[n d/8], as ops.hamming.pack_codes gives them"
+                f"{name}_codes is {codes.dtype}{list(codes.shape)}: must be packed codes "
+                "u8[n d/8], as ops.hamming.pack_codes returns them."
             )
         if not len(codes):
             raise DataError(f"There are no {name} codes; encode that split first.")
     if query_codes.shape[1] != gallery_codes.shape[1]:
         raise ValueError(
             f"query codes have {query_codes.shape[1] * 8} bits and gallery codes "
-            f"{gallery_codes.shape[1] * 8}; encode both with the same model"
+            f"{gallery_codes.shape[1] * 8}; encode both with the same model."
         )
 
 
 def _check_labels(name: str, labels: np.ndarray, count: int) -> None:
     if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"{name}_labels is {labels.dtype}{list(labels.shape)}; expected one integer for each "
-            f"of the {count} {name} codes"
+            f"{name}_labels is {labels.dtype}{list(labels.shape)}: must be one integer for each of "
+            f"the {count} {name} codes."
         )
 
 
@@ -156,7 +161,7 @@ def _by_jax(
     exclude_self: bool,
     block: int = 1024,
 ) -> Histograms:
-    """Queries in blocks, each sharded over all local devices; the last block is padded, masked."""
+    """Queries in blocks, each sharded over all local devices; the last is padded and masked."""
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -168,7 +173,7 @@ def _by_jax(
         NamedSharding(mesh, PartitionSpec("queries")),
         NamedSharding(mesh, PartitionSpec()),
     )
-    # Labels as their places among the gallery's: jax keeps 32 bits of an integer.
+    # Labels become places among the gallery's labels, because jax keeps 32 bits of an integer.
     classes, gallery_classes = np.unique(gallery_labels, return_inverse=True)
     found = np.searchsorted(classes, query_labels)
     known = classes[np.minimum(found, len(classes) - 1)] == query_labels

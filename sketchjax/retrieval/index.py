@@ -1,19 +1,20 @@
-"""Exact search for the nearest codes: what a report shows as the first results of a query."""
+"""Exact search for the nearest codes of a query."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from sketchjax.compiled import kernel, parallel_kernel
 from sketchjax.retrieval.histograms import check_codes
 from sketchjax.retrieval.popcount import distance, popcount, words
 
-# Gallery codes that a thread compares at a time. 64 bits are 32 KB then: they stay in L1 for all
-# queries of a block, and it costs little to compare a part again that holds a result.
+# Gallery codes that a thread compares at a time. At 64 bits they are 32 KB and stay in L1 for all
+# queries of a block, and comparing a part again that holds a result costs little.
 PART = 4096
-# Counts i32 by part, query and distance that a block of queries may have: 16 MB.
+# Most counts i32 by part, query and distance for a block of queries: 16 MB.
 MOST_COUNTS = 1 << 22
 
 
@@ -22,14 +23,17 @@ def search(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest gallery codes of each query, nearest first, ties in gallery order.
 
-    query_codes: u8[q d/8]; gallery_codes: u8[n d/8], packed by `ops.hamming.pack_codes`. Returns
-    Hamming distances i32[q min(k, n)] and places in the gallery i64[q min(k, n)]. Exact: every
-    code is compared, and places come from a counting sort, so nothing of length n is sorted or
-    held. All cores share the gallery, for one query as for many.
-    Raises ValueError on wrong shapes or types, or k < 1, and DataError on an empty side.
+    query_codes: u8[q d/8], packed by `ops.hamming.pack_codes`.
+    gallery_codes: u8[n d/8], packed likewise.
+    k: results per query.
+
+    Returns Hamming distances i32[q min(k, n)] and places in the gallery i64[q min(k, n)]. The
+    search compares every code, and a counting sort finds the places, so nothing of length n is
+    sorted or stored. All cores share the gallery, even for a single query.
+    Raises ValueError for wrong shapes or types or k < 1, and DataError when a side is empty.
     """
     if k < 1:
-        raise ValueError(f"k={k}: ask for at least one result")
+        raise ValueError(f"k={k}: must be at least 1.")
     check_codes(query_codes, gallery_codes)
     shape = (len(query_codes), min(k, len(gallery_codes)))
     distances, places = np.empty(shape, np.int32), np.empty(shape, np.int64)
@@ -44,10 +48,10 @@ def search(
 
 
 def _units(codes: np.ndarray) -> np.ndarray:
-    """Codes u8[n d/8] as the widest unsigned numbers that fill a row, u[n w], mostly a view.
+    """Codes u8[n d/8] as the widest unsigned integers that fill a row, u[n w]; usually a view.
 
-    100 million codes of 16 bits stay the 200 MB that they are; as 64-bit words they would be
-    copied to 800 MB, by every search. Rows of 9 bytes and more that fill no words are padded.
+    So 100 million codes of 16 bits stay at 200 MB. As 64-bit words every search would copy them to
+    800 MB. Rows of more than 8 bytes that are not whole words are padded.
     """
     width = codes.shape[1]
     if width > 8 and width % 8:
@@ -57,7 +61,7 @@ def _units(codes: np.ndarray) -> np.ndarray:
     return units if units.flags.aligned else units.copy()
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel
 def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) -> None:
     """Fill distances i32[q k] and places i64[q k]; queries u[q w], gallery u[n w]."""
     size, results = gallery.shape[0], distances.shape[1]
@@ -69,7 +73,7 @@ def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) 
             _count(queries, query, gallery, part * PART, end, counts[part, query])
     ranks = counts
     _rank(ranks, results)
-    # Few parts hold a result where k is small: only these are compared again.
+    # With a small k few parts hold a result; only these are compared again.
     for part in prange(parts):
         for query in range(queries.shape[0]):
             if ranks[part, query].min() == results:
@@ -83,25 +87,25 @@ def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) 
                     ranks[part, query, here] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _count(queries: Any, query: int, gallery: Any, start: int, end: int, counts: Any) -> None:
     """Add the distances from a query to gallery[start:end], u[n w], to its counts i32[d+1]."""
     if queries.shape[1] > 1:
         for item in range(np.uint64(start), np.uint64(end)):
             counts[distance(queries, query, gallery, item)] += 1
         return
-    # Written out as in `counting`: with the query in a register it takes 1.4 ns an item, not 1.9.
+    # Unrolled as in `counting`: with the query in a register an item takes 1.4 ns instead of 1.9.
     code = queries[query, 0]
     for item in range(np.uint64(start), np.uint64(end)):
         counts[popcount(code ^ gallery[item, 0])] += 1
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _rank(counts: Any, results: int) -> None:
-    """Turn counts i32[parts q d+1] into the rank of the first such item of each part, in place.
+    """Replace counts i32[parts q d+1] by the rank of the first such item of each part.
 
-    Before an item stand all that are nearer, and those as near in the parts before its own. Where
-    there is none, or its rank is beyond the results, `results` stands.
+    An item ranks after all nearer items and after the equally near ones of earlier parts. The value
+    is `results` where there is no such item or its rank is beyond the results.
     """
     for query in range(counts.shape[1]):
         before = 0

@@ -1,11 +1,12 @@
 """Scores of a Hamming ranking, in closed form from histograms of distances.
 
-Codes of d bits have d + 1 distances, so a ranking of a large gallery is mostly ties, and the order
-inside them decides what a sorting evaluation prints. Here every score is the exact expectation over
-random orders inside each tie; beside the average precision stand the best and the worst order and
-the value of the usual stable sort. Arithmetic is float64 over exact integer counts.
+Codes of d bits have d + 1 distances, so the ranking of a large gallery is mostly ties, and a score
+from a sort depends on the order inside them. Here every score is the exact expectation over random
+orders inside each tie. The average precision also comes with its bounds, for the best and the worst
+order, and with the value of the usual stable sort. The arithmetic is float64 on exact integer
+counts.
 
-Letters: q queries, d bits; `all` and `relevant` are counts i[q d+1] by distance, see `histograms`.
+Letters: q queries, d bits. `all` and `relevant` are counts i[q d+1] by distance; see `histograms`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from sketchjax.compiled import kernel
 from sketchjax.errors import DataError
 from sketchjax.retrieval.class_distances import hamming_class_distances
 from sketchjax.retrieval.histograms import Backend, Histograms, histograms
@@ -28,10 +29,11 @@ RECALLS = np.linspace(0.01, 1.0, 100)
 class Curve:
     """Precision and recall, means over queries.
 
-    radius_precision, radius_recall: f64[d+1], of all gallery codes within each Hamming radius 0 to
-      d. Precision is the mean over the queries that find anything there, NaN where none does.
-    recall: f64[r], a fixed grid; precision: f64[r], expected precision where the ranking reaches
-      that recall.
+    radius_precision: f64[d+1], of all gallery codes within each Hamming radius 0 to d. The mean is
+      over the queries that find anything there; NaN when none does.
+    radius_recall: f64[d+1], likewise over all queries.
+    recall: f64[r], a fixed grid.
+    precision: f64[r], the expected precision where the ranking reaches that recall.
     """
 
     radius_precision: np.ndarray
@@ -42,13 +44,18 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One evaluation. Means are over the q queries whose class the gallery holds.
+    """One evaluation. Means are over the q queries whose class the gallery contains.
 
-    map, map_best, map_worst: mean average precision, expected and at its bounds over orders inside
-      ties; map_stable: with ties in gallery order, NaN where the backend does not give it.
-    precision_at: by K, expected. d1, d2, d1_over_d2: see `hamming_class_distances`.
-    average_precision: f64[q] and query: i64[q], the place of each in the query list.
-    queries_without_relevant: how many were left out because the gallery has none of their class.
+    map: mean average precision, expected over random orders inside ties.
+    map_best: its upper bound over orders inside ties.
+    map_worst: its lower bound.
+    map_stable: with ties in gallery order; NaN when the backend does not compute it.
+    precision_at: expected precision by K.
+    d1, d2, d1_over_d2: in bits, see `hamming_class_distances`.
+    queries_without_relevant: queries left out because the gallery has none of their class.
+    gallery: n, the gallery codes that each query is ranked against.
+    average_precision: f64[q].
+    query: i64[q], the place of each of these in the query list.
     """
 
     map: float
@@ -69,7 +76,7 @@ class Scores:
     query: np.ndarray
 
     def as_dict(self) -> dict[str, float]:
-        """The numbers as one flat object for `results.json`; a number that is NaN is left out."""
+        """The numbers as one flat object for `results.json`, without those that are NaN."""
         flat = {
             name: getattr(self, name) for name in ("map", "map_best", "map_worst", "map_stable")
         }
@@ -91,15 +98,23 @@ def evaluate(
     exclude_self: bool = False,
     backend: Backend = "auto",
 ) -> Scores:
-    """Score the ranking of a gallery for every query: relevant is what has the query's label.
+    """Score the ranking of a gallery for every query. An item is relevant if it has the same label.
 
-    query_codes: u8[q bits/8]; gallery_codes: u8[n bits/8]; labels: i[q], i[n]. exclude_self: the
-    queries are the gallery, and each is ranked against the others. A query without a relevant
-    gallery item has no average precision: it is left out of every mean and counted.
-    Raises ValueError on wrong shapes, types or K, and DataError when no query is left.
+    query_codes: u8[q bits/8], packed by `ops.hamming.pack_codes`.
+    query_labels: i[q].
+    gallery_codes: u8[n bits/8], packed likewise.
+    gallery_labels: i[n].
+    bits: d, of the codes.
+    precision_at: the K of precision at K, each at least 1.
+    exclude_self: the queries are the gallery, and each is ranked against the others.
+    backend: as in `histograms`.
+
+    A query without a relevant gallery item has no average precision. It is left out of every mean
+    and counted in `queries_without_relevant`.
+    Raises ValueError for wrong shapes, types or K, and DataError when no query can be scored.
     """
     if query_codes.shape[-1] * 8 != bits:
-        raise ValueError(f"bits={bits}, but the codes hold {query_codes.shape[-1] * 8} bits")
+        raise ValueError(f"bits={bits}, but the codes have {query_codes.shape[-1] * 8} bits.")
     counts = histograms(
         query_codes,
         query_labels,
@@ -114,12 +129,12 @@ def evaluate(
 def scores(
     counts: Histograms, query_labels: np.ndarray, *, precision_at: Sequence[int] = (100, 200)
 ) -> Scores:
-    """All scores from histograms; `evaluate` without the counting. Raises as `evaluate` does."""
+    """All scores from histograms: `evaluate` without the counting; it raises the same errors."""
     scored = np.flatnonzero(counts.relevant.any(axis=1))
     if not len(scored):
         raise DataError(
             f"None of the {len(counts)} queries has a gallery item of its class, so there is "
-            "nothing to score. Are both splits of the same classes, with the same label numbers?"
+            "nothing to score. Check that both splits have the same classes and label numbers."
         )
     kept, labels = counts[scored], query_labels[scored]
     expected = average_precision(kept.all, kept.relevant)
@@ -151,10 +166,10 @@ def scores(
 def average_precision(all: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     """Expected average precision of each query over random orders inside ties, f64[q].
 
-    Group k holds n items, r of them relevant, behind T items with R relevant. The i-th of its
-    places holds a relevant item with chance r/n, and then (i - 1)·a relevant ones stand before it
-    in the group, a = (r - 1)/(n - 1). Summing (R + 1 + (i - 1)·a) / (T + i) over i gives harmonic
-    numbers. NaN where nothing is relevant.
+    Group k has n items, r of them relevant, and comes after T items of which R are relevant. Place
+    i of the group is relevant with probability r/n. Then (i - 1)·a relevant items are expected
+    before it in the group, with a = (r - 1)/(n - 1). Summing (R + 1 + (i - 1)·a) / (T + i) over i
+    gives harmonic numbers. NaN when nothing is relevant.
     """
     n, r, before, own_before = _groups(all, relevant)
     harmonic = _harmonic(int(all.sum(axis=1).max(initial=0)))
@@ -168,10 +183,10 @@ def average_precision(all: np.ndarray, relevant: np.ndarray) -> np.ndarray:
 def average_precision_bounds(
     all: np.ndarray, relevant: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average precision with relevant items first, and last, inside each tie: two f64[q].
+    """Average precision with the relevant items first and last inside each tie, two f64[q].
 
-    Sums of (R + i) / (T + i) and of (R + i) / (T + n - r + i) over i = 1 to r; letters as in
-    `average_precision`. No order inside the ties leaves these bounds.
+    These are sums of (R + i) / (T + i) and of (R + i) / (T + n - r + i) over i = 1 to r, with the
+    letters of `average_precision`. Every order inside the ties is within these bounds.
     """
     n, r, before, own_before = _groups(all, relevant)
     harmonic = _harmonic(int(all.sum(axis=1).max(initial=0)))
@@ -184,11 +199,11 @@ def average_precision_bounds(
 def precision_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     """Expected share of relevant items among the first k of the ranking, f64[q].
 
-    Where the gallery is smaller than k, this is the share in the whole gallery: what is divided by
-    is the number of items shown. Raises ValueError unless k is at least 1.
+    If the gallery is smaller than k, this is the share in the whole gallery, because the divisor is
+    the number of items shown. Raises ValueError when k is below 1.
     """
     if k < 1:
-        raise ValueError(f"precision at k={k}: k is at least 1")
+        raise ValueError(f"k={k} for precision at k: must be at least 1.")
     n, r, before, _ = _groups(all, relevant)
     taken = np.clip(k - before, 0, n)
     share = np.divide(taken, n, out=np.zeros_like(n), where=n > 0)
@@ -202,13 +217,17 @@ def precision_recall_curve(
 ) -> Curve:
     """Mean precision and recall at every Hamming radius, and mean precision on a grid of recalls.
 
-    Inside a tie relevant items are spread evenly, as in expectation over its orders. Precision is
-    that of the plain curve: not raised to the best precision at any higher recall. recalls: f[r]
-    in (0, 1], rising. Every query has something relevant. Raises ValueError where that is not so.
+    all: i[q d+1], gallery codes at each distance.
+    relevant: i[q d+1], those of the query's class; every query must have one.
+    recalls: f[r], ascending in (0, 1].
+
+    Inside a tie the relevant items are spread evenly, as in the expectation over its orders. The
+    precision is not interpolated: it is not raised to the best precision at any higher recall.
+    Raises ValueError when recalls are invalid or a query has nothing relevant.
     """
     recalls = np.asarray(recalls, np.float64)
     if not (recalls > 0).all() or not (recalls <= 1).all() or (np.diff(recalls) < 0).any():
-        raise ValueError("recalls are not rising numbers in (0, 1]")
+        raise ValueError("recalls: must be ascending numbers in (0, 1].")
     n, r, before, own_before = _groups(all, relevant)
     total = r.sum(axis=1, keepdims=True)
     shown, found = before + n, own_before + r
@@ -218,17 +237,17 @@ def precision_recall_curve(
         np.nansum(at_radius, axis=0), some, out=np.full(len(some), np.nan), where=some > 0
     )
     if not total.all():
-        raise ValueError("a query without anything relevant has no precision-recall curve")
+        raise ValueError("A query has nothing relevant; leave it out of the curve.")
     precision = _precision_at_recalls(n, r, recalls)
     return Curve(radius_precision, (found / total).mean(axis=0), recalls, precision)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _precision_at_recalls(n: Any, r: Any, recalls: Any) -> Any:
-    """Mean over queries of the precision where each of the rising recalls is reached.
+    """Mean over queries of the precision where each of the ascending recalls is reached.
 
-    One walk along each ranking; in numpy, a pass over all groups for each recall took a third of
-    an evaluation.
+    It walks once along each ranking. In numpy, a pass over all groups per recall took a third of an
+    evaluation.
     """
     precision = np.zeros(len(recalls))
     for query in range(n.shape[0]):
@@ -236,7 +255,7 @@ def _precision_at_recalls(n: Any, r: Any, recalls: Any) -> Any:
         before, own_before, group = 0.0, 0.0, 0
         for place in range(len(recalls)):
             wanted = recalls[place] * total
-            # 1e-9: 0.07 · 100 is a little more than 7, and must not reach into the next group.
+            # 1e-9: 0.07 · 100 is slightly more than 7 and must not reach into the next group.
             while own_before + r[query, group] < wanted - 1e-9:
                 before += n[query, group]
                 own_before += r[query, group]
@@ -249,21 +268,23 @@ def _precision_at_recalls(n: Any, r: Any, recalls: Any) -> Any:
 def accuracy(predictions: np.ndarray, labels: np.ndarray, mask: np.ndarray | None = None) -> float:
     """Share of items whose predicted class is their label.
 
-    predictions: i[n] classes, or f[n l] logits of which the largest decides; labels: i[n]; mask:
-    bool[n], False for padding, which is not counted. Raises ValueError on shapes, DataError on no
-    item at all.
+    predictions: i[n] classes, or f[n l] logits, of which the largest decides.
+    labels: i[n].
+    mask: bool[n], False for padding, which is not counted; by default all True.
+
+    Raises ValueError when the shapes do not fit, and DataError when there is no item.
     """
     chosen = predictions.argmax(axis=1) if predictions.ndim == 2 else predictions
     if chosen.shape != labels.shape or labels.ndim != 1:
         raise ValueError(
-            f"predictions {list(predictions.shape)} and labels {list(labels.shape)} do not belong "
-            "together; expected [n] or [n l], and [n]"
+            f"predictions {list(predictions.shape)} and labels {list(labels.shape)} do not match: "
+            "must be [n] or [n l], and [n]."
         )
     right = chosen == labels
     if mask is not None:
         right = right[mask]
     if not right.size:
-        raise DataError("No item to measure the accuracy on: the split is empty.")
+        raise DataError("There is no item to measure the accuracy on: the split is empty.")
     return int(right.sum()) / right.size
 
 
@@ -271,7 +292,7 @@ def _groups(all: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, ...]:
     """n, r, T and R of every group of every query, each f64[q d+1]."""
     if all.shape != relevant.shape or all.ndim != 2:
         raise ValueError(
-            f"all {list(all.shape)} and relevant {list(relevant.shape)} are not two [q d+1]"
+            f"all {list(all.shape)} and relevant {list(relevant.shape)}: must both be [q d+1]."
         )
     n, r = all.astype(np.float64), relevant.astype(np.float64)
     return n, r, np.cumsum(n, axis=1) - n, np.cumsum(r, axis=1) - r

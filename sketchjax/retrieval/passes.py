@@ -1,17 +1,19 @@
 """Whole passes of a network over the splits of a data folder."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jax
-import numpy as np
 
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models.network import Network
-from sketchjax.parallel import gather
+from sketchjax.models.table import HEAD
 from sketchjax.retrieval.encode import Encoded, Encoder, concatenate
 
 # (name, total) -> a context that gives the function to call as sketches are done.
@@ -20,10 +22,16 @@ Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 @dataclass
 class Passes:
-    """One data folder and one network, compiled once for each choice of branches.
+    """One data folder and one network, compiled once for each output.
 
-    batch, points: sketches of a step over all devices, points of a sketch; task: shows how far a
-    pass is; check: called between two steps, and may raise to end a pass.
+    network: any network of strokes.
+    folder: of the data.
+    manifest: of that folder.
+    batch: sketches of a step, over all devices.
+    points: t, points of a sketch.
+    task: shows progress.
+    check: called between two steps; it may raise to end a pass.
+    encoders: those compiled so far, by output.
     """
 
     network: Network
@@ -32,46 +40,47 @@ class Passes:
     batch: int
     points: int
     task: Task
-    check: Callable[[], None]
+    check: Callable[[], None] = lambda: None
     encoders: dict[str, Encoder] = field(default_factory=dict)
 
     def stream(
-        self, variables: dict, split: str, branch: str = "whole", *, name: str = ""
-    ) -> Iterator[tuple[Encoded, np.ndarray]]:
-        """One pass in order, part by part: what the network makes of it, and entropies f[n].
+        self, variables: Any, split: str, output: str = HEAD, *, name: str = ""
+    ) -> Iterator[Encoded]:
+        """One pass over a split in order, part by part.
 
-        name: of the pass, where it is not encoding alone.
+        variables: of the network.
+        split: of the folder.
+        output: `head` or an encoder's name.
+        name: of the pass, as progress shows it; by default "encoding SPLIT".
         """
-        if branch not in self.encoders:
-            self.encoders[branch] = Encoder(self.network, branch)
-        entropies: list[np.ndarray] = []
-
-        def batches():
-            for scan in scan_feed(
-                self.folder,
-                split,
-                batch=self.batch // jax.process_count(),
-                points=self.points,
-                process_index=jax.process_index(),
-                process_count=jax.process_count(),
-            ):
-                entropy, mask = gather((scan.entropy, scan.mask))
-                entropies.append(entropy[mask])
-                yield scan.batch, scan.mask
-
+        if output not in self.encoders:
+            self.encoders[output] = Encoder(self.network, output)
+        scans = scan_feed(
+            self.folder,
+            split,
+            batch=self.batch // jax.process_count(),
+            points=self.points,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        )
         with self.task(name or f"encoding {split}", self.manifest.counts[split]) as advance:
-            parts = self.encoders[branch].stream(variables, batches())
-            for number, part in enumerate(parts):
+            for part in self.encoders[output].stream(variables, scans):
                 self.check()
                 advance(len(part.labels))
-                yield part, entropies[number]
+                yield part
 
     def encode(
-        self, variables: dict, split: str, branch: str = "whole", *, features: bool = True
+        self, variables: Any, split: str, output: str = HEAD, *, features: bool = True
     ) -> Encoded:
-        """Predictions of a whole split, and its features where they are wanted."""
-        width = None if features else 0
-        return concatenate(
-            replace(part, features=part.features[:, :width])
-            for part, _ in self.stream(variables, split, branch)
-        )
+        """A whole split.
+
+        variables: of the network.
+        split: of the folder.
+        output: `head` or an encoder's name.
+        features: whether to keep the features; predictions need less memory.
+        """
+        parts = self.stream(variables, split, output)
+        if not features:
+            # A copy: a view would keep the whole array in memory.
+            parts = (replace(part, features=part.features[:, :0].copy()) for part in parts)
+        return concatenate(parts)

@@ -1,9 +1,13 @@
-"""What a run's model is worth: after every stage, and at the end, with all that is left of it.
+"""Evaluate a run's model: after every stage, and at the end, with everything a run leaves behind.
 
-A network that hashes is scored by its codes, one that recognises by its accuracy alone. Where
-categories were kept out of training, codes are of their sketches and accuracy of the others.
+A network with codes is scored by its rankings, one that recognises by its accuracy only. Where
+categories were kept out of training, the codes are those of their sketches and accuracy is that of
+the others.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,78 +15,69 @@ from typing import Any
 import jax
 import numpy as np
 
-from sketchjax.config import Config
-from sketchjax.config.rules import QUERIES
-from sketchjax.files import write_array
-from sketchjax.ops.hamming import pack_codes
+from sketchjax.config import Config, questions, rankings
+from sketchjax.losses.table import LOSSES
+from sketchjax.models.table import HEAD, HEADS
+from sketchjax.models.weights import Card, fingerprint, save_weights
+from sketchjax.report.choices import config_stages, open_choices
 from sketchjax.report.examples import entropy_example, example_retrievals
+from sketchjax.report.material import Reference
 from sketchjax.report.page import write_report
-from sketchjax.retrieval import metrics
-from sketchjax.retrieval.class_distances import ClassDistances, class_distances
-from sketchjax.retrieval.encode import Encoded, binarize
+from sketchjax.retrieval.model import FILE
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.log import RunLog
-from sketchjax.run.results import collect_results, radius_curve
+from sketchjax.run.results import collect_results, radius_curve, versions
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
 from sketchjax.run.writers import read_metrics, write_results
-from sketchjax.train.run import Trainer
 from sketchjax.train.stages import Stage
+from sketchjax.train.trainer import Trainer
+
+# (config, results) as plain objects -> figures published elsewhere, to set next to a run's own.
+MakeReference = Callable[[Mapping[str, Any], Mapping[str, Any]], Reference | None]
 
 
 @dataclass
 class Run:
-    """What the parts of a run share. passes: over the data folder; trainer: of all stages."""
+    """What the parts of a run share.
+
+    passes: over the data folder; trainer: of all stages; reference: published figures for the
+    report, where there are any.
+    """
 
     config: Config
     workdir: Path
     passes: Passes
     trainer: Trainer
     log: RunLog
+    reference: MakeReference | None = None
 
     @property
     def unseen(self) -> np.ndarray:
         """Categories kept out of training, bool[l]."""
-        return self.trainer.feeds.split.unseen
+        return self.trainer.supply.split.unseen
 
-
-@dataclass(frozen=True)
-class Measured:
-    """Gallery and query as a model sees them, and what its codes and predictions are worth.
-
-    gallery, query: of all categories that are ranked; scores, distances: None without codes;
-    distances: of the gallery's features; accuracy, accuracy_query: None where no loss trained the
-    classifier.
-    """
-
-    gallery: Encoded
-    query: Encoded
-    scores: metrics.Scores | None
-    distances: ClassDistances | None
-    accuracy: float | None
-    accuracy_query: float | None
-
-    def values(self) -> dict[str, float]:
-        """What is told of a stage."""
-        values: dict[str, float] = {}
-        if self.scores is not None:
-            values = {
-                name: value
-                for name, value in self.scores.as_dict().items()
-                if name.startswith(("map", "precision_at", "d1", "d2"))
-            }
-        if self.accuracy is not None:
-            values["accuracy_gallery"] = self.accuracy
-        return values
+    def card(self, stage: Stage) -> Card:
+        """What the model file of a stage says of it."""
+        return Card(
+            architecture=self.trainer.network.architecture,
+            stage=stage.name,
+            output=stage.row.output,
+            trained=self.trainer.parts_trained(stage),
+            data=self.trainer.progress.data,
+            versions=versions(),
+        )
 
 
 def evaluate_stage(this: Run, stage: Stage, variables: dict) -> None:
-    """Validation accuracy after every stage, and the retrieval's scores where asked for.
+    """Validation accuracy after every stage, and the scores of the codes where asked for.
 
     Those of the last stage are the run's own: `finish` takes them.
     """
     values: dict[str, float] = {}
     if this.passes.manifest.counts.get("validation") and _classifies(this, stage):
-        encoded = this.passes.encode(variables, "validation", stage.row.branch, features=False)
-        values["validation_accuracy"] = _accuracy(this, encoded)
+        encoded = this.passes.encode(variables, "validation", stage.row.output, features=False)
+        accuracy = accuracy_of(encoded, ~this.unseen)
+        values = {} if accuracy is None else {"validation_accuracy": accuracy}
     if stage.name in this.config.evaluation.after_stages and stage is not this.trainer.plan[-1]:
         values |= measure(this, stage, variables).values()
     this.trainer.progress.scores[stage.name] = values
@@ -90,114 +85,94 @@ def evaluate_stage(this: Run, stage: Stage, variables: dict) -> None:
 
 
 def measure(this: Run, stage: Stage, variables: dict) -> Measured:
-    """Encode gallery and query with the model of a stage, and score them."""
-    hashes = stage.row.branch == "whole" and not this.config.model.recognition_features
-    gallery, query = (
-        this.passes.encode(variables, split, stage.row.branch, features=hashes)
-        for split in ("gallery", this.config.evaluation.queries)
-    )
+    """Encode the splits of all rankings with the model of a stage, and score them."""
+    pairs, architecture = rankings(this.config), this.trainer.network.architecture
+    threshold = HEADS[architecture.head].threshold
+    has_codes = stage.row.output == HEAD and threshold is not None
+    # The gallery first, as ever: the order of the passes is part of what a log shows.
+    splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
+    encoded = {
+        split: this.passes.encode(variables, split, stage.row.output, features=has_codes)
+        for split in splits
+    }
     accuracies = [
-        _accuracy(this, encoded) if _classifies(this, stage) else None
-        for encoded in (gallery, query)
+        accuracy_of(encoded[split], ~this.unseen) if _classifies(this, stage) else None
+        for split in reversed(pairs[0])
     ]
-    gallery, query = _ranked(this, gallery), _ranked(this, query)
-    if not hashes:
-        return Measured(gallery, query, None, None, *accuracies)
-    scores = metrics.evaluate(
-        pack_codes(binarize(query.features)),
-        query.labels,
-        pack_codes(binarize(gallery.features)),
-        gallery.labels,
-        bits=this.config.model.bits,
-        precision_at=sorted({100, 200, *this.config.evaluation.precision_at}),
-    )
-    distances = class_distances(gallery.features, gallery.labels)
-    return Measured(gallery, query, scores, distances, *accuracies)
+    if this.unseen.any():
+        encoded = {split: every[this.unseen[every.labels]] for split, every in encoded.items()}
+    sizes = {split: len(every.labels) for split, every in encoded.items()}
+    if not has_codes or threshold is None:
+        return Measured({}, [], None, *accuracies, sizes=sizes)
+    model = fingerprint(jax.device_get(variables), architecture)
+    codes = {
+        split: every.codes(threshold, split=split, categories=architecture.categories, model=model)
+        for split, every in encoded.items()
+    }
+    ranked = rank(codes, pairs, this.config.evaluation.precision_at)
+    distances = distances_of(encoded[pairs[0][1]])
+    return Measured(codes, ranked, distances, *accuracies, sizes=sizes)
 
 
 def _classifies(this: Run, stage: Stage) -> bool:
-    """Whether a loss has trained the classifier of this stage's branch."""
-    if stage.row.branch != "whole":
-        return True
+    """Whether a loss has trained the classifier of this stage's output."""
     upto = this.trainer.plan[: this.trainer.plan.index(stage) + 1]
-    return any("cross_entropy" in each.losses for each in upto if each.row.branch == "whole")
-
-
-def _accuracy(this: Run, encoded: Encoded) -> float:
-    """Share of right predictions among the sketches of categories that were trained."""
-    trained = ~this.unseen[encoded.labels]
-    return metrics.accuracy(encoded.predictions[trained], encoded.labels[trained])
-
-
-def _ranked(this: Run, encoded: Encoded) -> Encoded:
-    """The sketches that codes are scored on: all, or those of categories kept out of training."""
-    if not this.unseen.any():
-        return encoded
-    kept = this.unseen[encoded.labels]
-    return Encoded(
-        encoded.features[kept],
-        encoded.predictions[kept],
-        encoded.labels[kept],
-        encoded.index[kept],
+    return any(
+        "logits" in LOSSES[name].reads
+        for each in upto
+        if each.row.output == stage.row.output
+        for name in each.row.losses
     )
 
 
 def finish(this: Run, variables: dict) -> dict[str, Any]:
-    """Codes of gallery and query, their scores, the report, and last of all results.json.
+    """The model, its codes, their scores, the report, and last of all results.json.
 
-    A workdir with results.json is a run that came to its end.
+    A workdir with results.json is a finished run.
     """
     last, progress = this.trainer.plan[-1], this.trainer.progress
     measured = measure(this, last, variables)
     progress.scores[last.name] |= measured.values()
     progress.seconds_total = this.trainer.seconds_total()
     this.log.scores(last, this.trainer.steps_before(last), measured.values())
-    results = collect_results(
-        this.config,
-        this.trainer.feeds.split,
-        progress,
-        scores=measured.scores,
-        distances=measured.distances,
-        accuracy=measured.accuracy,
-        accuracy_query=measured.accuracy_query,
-        sizes={"gallery": len(measured.gallery.labels), "queries": len(measured.query.labels)},
-    )
+    results = collect_results(this.config, this.trainer.supply.split, progress, measured)
     if jax.process_index() == 0:
+        save_weights(this.workdir / FILE, variables, this.card(last))
         leave(this, measured, results)
     return results
 
 
 def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
-    """What a run leaves in its workdir: codes, report, and last of all results.json."""
-    scores, codes = measured.scores, {}
-    retrievals = []
-    if scores is not None:
-        for split, encoded in (("gallery", measured.gallery), ("query", measured.query)):
-            codes[split] = pack_codes(binarize(encoded.features))
-            for name, array in (
-                ("", codes[split]),
-                ("_labels", encoded.labels),
-                ("_index", encoded.index),
-            ):
-                write_array(this.workdir / "codes" / f"{split}{name}.npy", array)
+    """Write what a run leaves in its workdir: codes, report, and last of all results.json."""
+    config, retrievals = this.config, []
+    for split, codes in measured.codes.items():
+        codes.save(this.workdir / "codes" / split)
+    if measured.scores is not None:
+        queries, gallery = (measured.codes[split] for split in rankings(config)[0])
         retrievals = example_retrievals(
             this.passes.folder,
-            codes,
-            scores,
-            measured.gallery,
-            measured.query,
-            queries=this.config.evaluation.queries_shown,
-            retrieved=this.config.evaluation.retrieved,
-            asked=this.config.evaluation.queries,
+            queries,
+            gallery,
+            measured.scores,
+            shown=config.evaluation.queries_shown,
+            retrieved=config.evaluation.retrieved,
         )
+    plain = config.to_dict()
+    reference = this.reference(plain, results) if this.reference else None
+    symbols = {name: declared.symbol for name, declared in LOSSES.items()}
     write_report(
         this.workdir,
         results=results,
         metrics=read_metrics(this.workdir),
-        curve=None if scores is None else radius_curve(scores.curve),
-        entropy_example=entropy_example(this.passes.folder),
+        curve=None if measured.scores is None else radius_curve(measured.scores.curve),
+        entropy_example=entropy_example(
+            this.passes.folder, category=reference.category if reference else ""
+        ),
         retrievals=retrievals,
-        title=this.config.name,
-        measured_on=f"{QUERIES[this.config.evaluation.queries]} against the gallery",
+        stages=config_stages(plain, symbols, results["after_stages"]),
+        choices=open_choices(plain, questions(config)),
+        title=config.name,
+        reference=reference,
+        measured_on="{} sketches against the {}".format(*rankings(config)[0]),
     )
     write_results(this.workdir, results)

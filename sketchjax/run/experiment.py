@@ -1,5 +1,7 @@
 """One run, read from top to bottom: data, stages, codes, scores, report."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,32 +12,40 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
-from sketchjax.config import Config, validate
+from sketchjax.config import Config, architecture, validate
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.sources.word_vectors import read_word_vectors, spelling_vectors
 from sketchjax.errors import Stopped
 from sketchjax.files import sha256
+from sketchjax.losses.table import LOSSES
 from sketchjax.models import network as networks
 from sketchjax.models.weights import save_weights
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.announcement import announcement
-from sketchjax.run.evaluation import Run, evaluate_stage, finish
+from sketchjax.run.evaluation import MakeReference, Run, evaluate_stage, finish
 from sketchjax.run.log import RunLog
 from sketchjax.run.writers import read_results
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.data import await_data, check_categories, check_data, prepare_data
-from sketchjax.train.feeds import Feeds
-from sketchjax.train.run import Trainer
 from sketchjax.train.split import TrainingSplit
+from sketchjax.train.supply import Supply
+from sketchjax.train.trainer import Trainer
 from sketchjax.train.workdir import alone, check_config, keep_config
 
 
 def run(
-    config: Config, workdir: Path, should_stop: Callable[[], bool] = lambda: False
+    config: Config,
+    workdir: Path,
+    should_stop: Callable[[], bool] = lambda: False,
+    reference: MakeReference | None = None,
 ) -> dict[str, Any]:
-    """Train, encode, evaluate and report; go on where an earlier call of the same config ended.
+    """Train, encode, evaluate and report; resume where an earlier call of the same config ended.
+
+    workdir: of the run; made where it does not exist.
+    should_stop: whether a stop was asked for, asked between dispatches.
+    reference: gives published figures that the report sets next to the run's own.
 
     Returns the results, as in WORKDIR/results.json.
     Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
@@ -47,7 +57,7 @@ def run(
     if parallel.anywhere(finished is not None):
         return finished or read_results(workdir) or {}
     first = jax.process_index() == 0
-    with alone(workdir) if first else nullcontext() as left:
+    with alone(workdir) if first else nullcontext() as warning:
         if first:
             keep_config(config, workdir)
         folder = prepare_data(config, workdir) if first else await_data(config, workdir)
@@ -59,17 +69,18 @@ def run(
             # All processes stop where one of them is asked to: none waits for another in vain.
             asked = lambda: parallel.anywhere(should_stop())  # noqa: E731
             this = assemble(config, workdir, folder, checkpoints, log, asked, started)
-            plan, passes = this.trainer.plan, this.passes
-            if left:
-                log.note(left)
-            log.note(announcement(config, this.trainer.feeds.split, passes.network, plan))
-            log.note(this.trainer.feeds.choice[1])
+            this.reference = reference
+            if warning:
+                log.note(warning)
+            log.note(announcement(config, this.trainer))
+            log.note(this.trainer.supply.choice[1])
             variables = {}
             for stage, current in this.trainer.stages():
                 variables = current.variables
                 evaluate_stage(this, stage, variables)
                 if first:
-                    save_weights(workdir / "weights" / f"{stage.name}.safetensors", variables)
+                    path = workdir / "weights" / f"{stage.name}.safetensors"
+                    save_weights(path, variables, this.card(stage))
             return finish(this, variables)
 
 
@@ -82,43 +93,52 @@ def assemble(
     should_stop: Callable[[], bool],
     started: float,
 ) -> Run:
-    """The network of a config, the plan of its stages, and their trainer, for a data folder."""
-    manifest = check_data(folder, config.evaluation.queries)
+    """The network of a config, the plan of its stages, and their trainer.
+
+    workdir: of the run; folder: of its data.
+    checkpoints, log: of the run, open.
+    should_stop: whether a stop was asked for.
+    started: `time.monotonic()` when this call of the run began.
+    """
+    manifest = check_data(folder, config)
     check_categories(config, manifest)
     data = config.data
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
-    split = TrainingSplit(folder, manifest, unseen)
+    supply = Supply(config, folder, TrainingSplit(folder, manifest, unseen), workdir, log)
     network = networks.build(
-        config,
-        classes=len(manifest.categories),
-        offset_scale=manifest.offset_scale,
+        architecture(config, manifest.categories, manifest.offset_scale),
         axis_name=parallel.AXIS,
+        augmentation=config.augmentation.to_dict(),
     )
 
     def check() -> None:
         if should_stop():
-            raise Stopped("stopped between two saves; run the same command again to go on")
+            raise Stopped("stopped between two saves; rerun the same command to resume")
 
     passes = Passes(
         network,
         folder,
         manifest,
         batch=config.evaluation.batch_size,
-        points=config.data.points,
+        points=data.points,
         task=log.task,
         check=check,
     )
-    feeds = Feeds(config, folder, split, workdir, log)
-    plan = stages.plan(config, feeds.order().blocks_per_epoch)
+    plan = stages.plan(
+        config,
+        network.layers.parts_of,
+        network.layers.head_parts(),
+        lambda row: supply.order(row).blocks_per_epoch,
+    )
     trainer = Trainer(
         config=config,
-        feeds=feeds,
+        supply=supply,
         workdir=workdir,
         network=network,
         plan=plan,
         passes=passes,
         checkpoints=checkpoints,
-        log=log,
+        reporter=log,
         should_stop=should_stop,
         progress=Progress(data=sha256(folder / NAME)),
         started=started,
@@ -130,11 +150,14 @@ def assemble(
 def word_vectors(
     config: Config, manifest: Manifest, plan: list[stages.Stage], log: RunLog
 ) -> np.ndarray | None:
-    """The word vector of each category f[l e], where the objective of a stage needs them."""
-    if not any("semantic" in stage.losses for stage in plan):
+    """The word vector of each category f[l e], where a loss of any stage needs them."""
+    if not any("word_vectors" in LOSSES[name].needs for s in plan for name in s.row.losses):
         return None
     path = config.data.word_vectors
     if path:
-        return read_word_vectors(Path(path), manifest.categories)
-    log.note("word vectors: none given in data.word_vectors; those of the names' spelling are used")
+        return read_word_vectors(Path(path).expanduser(), manifest.categories)
+    log.note(
+        "word vectors: data.word_vectors names no file, so vectors made from the spelling of the "
+        "names are used"
+    )
     return spelling_vectors(manifest.categories)

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: on the terminal, in metrics.jsonl and to TensorBoard."""
+"""What a run reports as it trains: on the terminal, in metrics.jsonl and to TensorBoard."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ NOTED = ("validation_accuracy", "map", "precision_at_200", "accuracy_gallery")
 
 
 class RunLog:
-    """One run's voice; in every process but 0 it is silent and writes nothing.
+    """A `train.reporter.Reporter`: prints to the terminal and writes to the workdir.
 
-    The steps that it is given count within a stage; the files count them over the whole run.
+    The steps passed to it count within a stage; the files count them over the whole run.
+
+    workdir: the run's folder.
+    active: False in every process but 0, where it prints and writes nothing.
     """
 
     def __init__(self, workdir: Path, *, active: bool = True):
@@ -38,33 +41,36 @@ class RunLog:
         self._writers.close()
 
     def note(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line that stays on the screen."""
         self._bars.note(text)
 
     def task(self, name: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-        """A bar for work beside training; gives the function that advances it."""
+        """Show a bar for work other than training; the context yields advance(count)."""
         return self._bars.task(name, total=total)
 
     def resume_after(self, step: int) -> None:
-        """Forget what was written beyond this step of the run; -1 forgets all."""
+        """Drop what was logged after this step of the run; -1 drops everything."""
         self._writers.truncate_after(step)
 
     def begin(self, stage: Stage, done: int) -> None:
-        """A stage begins, or goes on after `done` of its steps."""
-        # All at once: a computation asked for later would wait for the dispatch on its way.
+        """Show that a stage begins, or resumes after `done` of its steps."""
+        # All rates at once: one computed later would wait for the dispatch in flight.
         rates = learning_rate(stage)(jnp.arange(stage.steps))
         self._rates = np.broadcast_to(np.asarray(rates), (stage.steps,))
-        epochs = stage.blocks / stage.blocks_per_epoch
-        self._bars.stage(stage.name, epochs=epochs, steps=stage.steps, done=done)
+        self._bars.stage(stage.name, epochs=stage.epochs, steps=stage.steps, done=done)
 
     def dispatch(self, stage: Stage, before: int, logged: Logged, seconds: float) -> None:
-        """One dispatch. before: steps of the stages before; seconds: of training until now."""
+        """Write the metrics of one dispatch and show them.
+
+        before: steps of all earlier stages.
+        seconds: of training in this run so far.
+        """
         step = int(logged.state.step)
         speed = logged.sketches / logged.seconds
         values = logged.metrics | {
             "stage_step": step,
             "epoch": step / stage.steps_per_epoch,
-            # Of the last step done: after the last of all, a cosine would show 0.
+            # The rate of the last step taken: after a stage's last step a cosine would give 0.
             "learning_rate": float(self._rates[step - 1]),
             "sketches_per_second": speed,
             "seconds": seconds,
@@ -73,16 +79,23 @@ class RunLog:
         shown = {name: logged.metrics[name] for name in ("loss", "accuracy")}
         self._bars.update(step, sketches_per_second=speed, **shown)
 
-    def scores(self, stage: Stage, before: int, values: Mapping[str, float]) -> None:
-        """What was measured after a stage."""
+    def scores(self, stage: Stage, before: int, values: Mapping[str, float | None]) -> None:
+        """Write what was measured after a stage and print the main figures.
+
+        before: steps of all earlier stages.
+        values: scores by name; None for one that does not exist.
+        """
         if not values:
             return
         self._writers.write(before + stage.steps, values, stage.name)
-        figures = "  ".join(
-            f"{name.replace('_', ' ')} {values[name]:.4f}" for name in NOTED if name in values
-        )
-        self.note(f"after stage {stage.name}: {figures}")
+        figures = [
+            f"{name.replace('_', ' ')} {value:.4f}"
+            for name in NOTED
+            if (value := values.get(name)) is not None
+        ]
+        if figures:
+            self.note(f"after stage {stage.name}: {'  '.join(figures)}")
 
     def flush(self) -> None:
-        """Bring what was written to the disk, before a checkpoint that counts on it."""
+        """Flush what was logged to disk, before a checkpoint that relies on it."""
         self._writers.flush()

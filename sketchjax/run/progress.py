@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a bar for each stage, or a plain line now and then."""
+"""What a person sees while a run trains: a bar for each stage, or a plain line now and then."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from sketchjax.run.output import console as output_console
+
 
 @dataclass
 class _Row:
-    """One stage or task: its place in the bars, and the clock behind its time left."""
+    """One stage or task: its bar, and what the estimate of its remaining time needs."""
 
     name: str
     total: int
@@ -27,14 +29,14 @@ class _Row:
     figures: str = ""
 
     def reach(self, done: int, now: float) -> None:
-        # The first report starts the clock: what lies before it is mostly compilation.
+        # The clock starts at the first report: the time before it is mostly compilation.
         if self.first_time is None:
             self.first_time, self.first_done = now, done
         self.done, self.now = done, now
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds at the pace since the first report, None before there is a pace."""
+        """Remaining seconds at the pace since the first report; None before there is a pace."""
         if self.first_time is None or self.done <= self.first_done:
             return None
         pace = (self.now - self.first_time) / (self.done - self.first_done)
@@ -42,38 +44,41 @@ class _Row:
 
     @property
     def place(self) -> str:
-        """Where the row stands: the epoch of a stage, the count of a task."""
+        """How far the row is: the epoch of a stage, the count of a task."""
         if self.epochs is None:
             return f"{self.done:,}/{self.total:,}"
         return f"epoch {self.epochs * self.done / max(self.total, 1):.2f}/{self.epochs:g}"
 
     @property
     def left(self) -> str:
+        """The remaining time in words."""
         if self.done >= self.total:
             return "done"
         return "" if self.seconds_left is None else f"{clock(self.seconds_left)} left"
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss from one hour on."""
+    """Seconds as m:ss, or as h:mm:ss from one hour upwards."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class TrainingProgress:
-    """Bars on a terminal, one line a stage; elsewhere a plain line at most every `interval` s.
+    """Bars on a terminal, one per stage; elsewhere a plain line at most every `interval` seconds.
 
     ```python
     with TrainingProgress() as progress:
-        progress.stage("joint", epochs=5, steps=1000)
+        progress.stage("first", epochs=5, steps=1000)
         progress.update(120, loss=0.81, accuracy=0.77, sketches_per_second=1234)
         with progress.task("encoding gallery", total=345_000) as advance:
             advance(1024)
     ```
 
-    active: false in every process but 0, where nothing is shown.
-    interval: seconds between two plain lines of one stage; its last line always comes.
+    active: False in every process but 0, where nothing is shown.
+    console: where to print; by default stdout, through `run.output`.
+    interval: seconds between two plain lines of a stage; the stage's last line is always printed.
+    now: the clock, in seconds.
     """
 
     def __init__(
@@ -84,15 +89,15 @@ class TrainingProgress:
         interval: float = 10.0,
         now: Callable[[], float] = time.monotonic,
     ):
-        # Wide where there is no terminal, or rich would fold a log's lines at 80 columns.
-        self._console = console or Console(soft_wrap=True, highlight=False)
+        self._console = console or output_console()
         self._active = active
         self._interval = interval
         self._now = now
         self._row: _Row | None = None
         self._last_line = float("-inf")
         self._bars = Progress(
-            TextColumn("{task.description:<8}"),
+            # Stage names are free text: a name such as "joint [2]" is not markup.
+            TextColumn("{task.description:<8}", markup=False),
             TextColumn("{task.fields[place]}"),
             BarColumn(bar_width=None, style="grey37", complete_style="blue"),
             TextColumn("{task.fields[figures]}"),
@@ -115,24 +120,29 @@ class TrainingProgress:
         self._bars.stop()
 
     def stage(self, name: str, *, epochs: float, steps: int, done: int = 0) -> None:
-        """Begin the line of a stage of `steps` steps, of which a resumed run has `done` behind it.
+        """Begin the bar of a stage.
 
-        epochs: what the steps amount to; the line counts them.
+        name: the stage's name.
+        epochs: how many epochs its steps amount to; the bar counts epochs.
+        steps: all of the stage's steps.
+        done: steps that an earlier call of the run has done.
         """
         self._row = self._add(name, steps, epochs=epochs)
         if done:
             self._row.done = done
             self._bars.update(self._row.task, completed=done)
-            self.note(f"{name}: going on from epoch {epochs * done / steps:.2f}")
+            self.note(f"{name}: resuming at epoch {epochs * done / steps:.2f}")
 
     def update(self, step: int, *, sketches_per_second: float | None = None, **values: float):
-        """Show that the stage has reached `step` of its steps, with values such as loss.
+        """Show how far the stage is.
 
-        values: name=number in the order to be shown; names as in metrics.jsonl.
+        step: the stage's steps done so far.
+        sketches_per_second: training speed; None to leave it out.
+        values: numbers to show, such as loss, in this order; named as in metrics.jsonl.
         Raises ValueError when no stage has begun.
         """
         if self._row is None:
-            raise ValueError("update() comes before stage(); begin a stage first")
+            raise ValueError("update() was called before stage(); begin a stage first")
         figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items()]
         if sketches_per_second is not None:
             figures.append(f"{sketches_per_second:,.0f} sketches/s")
@@ -141,9 +151,12 @@ class TrainingProgress:
 
     @contextmanager
     def task(self, name: str, *, total: int) -> Iterator[Callable[[int], None]]:
-        """A simple bar for work beside training; yields advance(count), called as items are done.
+        """Show a bar for work other than training; yields advance(count), to call as items finish.
 
-        total: the number of items, such as the sketches to encode. The bar goes when they are done.
+        The bar disappears when the context ends.
+
+        name: of the work, such as "encoding gallery".
+        total: the number of items, such as sketches to encode.
         """
         row = self._add(name, total)
 
@@ -156,9 +169,9 @@ class TrainingProgress:
             self._bars.remove_task(row.task)
 
     def note(self, text: str) -> None:
-        """Print a line that stays, such as a validation's figures, above the bars."""
+        """Print a line that stays above the bars, such as the scores after a stage."""
         if self._active:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(text, markup=False, highlight=False, emoji=False)
 
     def _add(self, name: str, total: int, epochs: float | None = None) -> _Row:
         task = self._bars.add_task(name, total=total, place="", figures="", left="")

@@ -1,5 +1,8 @@
 """The flat object of results.json: the scores, and what they were measured with."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -7,59 +10,67 @@ import jax
 import numpy as np
 
 from sketchjax import __version__
-from sketchjax.config import Config
+from sketchjax.config import Config, rankings
 from sketchjax.report.material import PrecisionRecall
-from sketchjax.retrieval.class_distances import ClassDistances
-from sketchjax.retrieval.metrics import Curve, Scores
+from sketchjax.retrieval.metrics import Curve
+from sketchjax.run.scoring import Measured
 from sketchjax.train.checkpoint import Progress
 from sketchjax.train.split import TrainingSplit
 
 
 def collect_results(
-    config: Config,
-    split: TrainingSplit,
-    progress: Progress,
-    *,
-    scores: Scores | None,
-    distances: ClassDistances | None,
-    accuracy: float | None,
-    accuracy_query: float | None,
-    sizes: dict[str, int],
+    config: Config, split: TrainingSplit, progress: Progress, measured: Measured
 ) -> dict[str, Any]:
     """Everything that results.json holds; a score that does not exist is None.
 
-    split: of training; scores: of the codes; distances: of the gallery's features; accuracy: of
-    the classifier on the gallery, as in the paper; sizes: of gallery and queries.
-    classes: those that are ranked; unseen: those of them kept out of training, by name; d1, d2: in
-    bits, feature_d1, feature_d2: of features (table 4); seconds_total: of all calls of the run,
-    from the data to the scores; sketches_per_second: of training, without compilation.
+    split: of training.
+    progress: of the run.
+    measured: its last model.
+
+    The headline is the first ranking; `rankings` has all of them. classes: those that are ranked;
+    unseen: those of them kept out of training, by name; d1, d2: in bits, feature_d1, feature_d2: of
+    features (SketchMate, table 4); accuracy: of the classifier on the gallery; seconds_total: of
+    all calls of the run, from the data to the scores; sketches_per_second: of training, without
+    compilation.
     """
-    numbers = {} if scores is None else scores.as_dict()
+    manifest, unseen = split.manifest, split.unseen
+    return headline(measured, rankings(config)) | {
+        "classes": int(unseen.sum()) or len(manifest.categories),
+        "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
+        "train": split.size,
+        "cut_to_points": manifest.longer_than(config.data.points, "train"),
+        "seconds_total": progress.seconds_total,
+        "sketches_per_second": {
+            stage: progress.sketches[stage] / seconds for stage, seconds in progress.seconds.items()
+        },
+        "after_stages": progress.scores,
+        "config": config.to_dict(),
+        "versions": versions(),
+        "device": device_name(),
+    }
+
+
+def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The scores of the first ranking, flat, and those of all rankings under `rankings`.
+
+    pairs: splits of queries and gallery of each ranking.
+    """
+    scores, distances = measured.scores, measured.distances
+    numbers: dict[str, Any] = {} if scores is None else scores.as_dict()
     if distances is not None:
         names = ("d1", "d2", "d1_over_d2")
         numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
-    wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
-    manifest, unseen = split.manifest, split.unseen
+    queries, gallery = pairs[0]
+    wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
     return (
-        dict.fromkeys(name for name in wanted if name not in numbers)
-        | sizes
+        dict.fromkeys(wanted)
+        | {"gallery": measured.sizes[gallery], "queries": measured.sizes[queries]}
+        | {"bits": next((codes.bits for codes in measured.codes.values()), None)}
         | numbers
         | {
-            "accuracy": accuracy,
-            "accuracy_query": accuracy_query,
-            "classes": int(unseen.sum()) or len(manifest.categories),
-            "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
-            "train": split.size,
-            "cut_to_points": manifest.longer_than(config.data.points, "train"),
-            "seconds_total": progress.seconds_total,
-            "sketches_per_second": {
-                stage: progress.sketches[stage] / seconds
-                for stage, seconds in progress.seconds.items()
-            },
-            "after_stages": progress.scores,
-            "config": config.to_dict(),
-            "versions": versions(),
-            "device": device_name(),
+            "rankings": [ranking.as_row(measured.sizes) for ranking in measured.rankings],
+            "accuracy": measured.accuracy,
+            "accuracy_query": measured.accuracy_query,
         }
     )
 
@@ -68,7 +79,7 @@ def radius_curve(curve: Curve) -> PrecisionRecall:
     """Precision and recall within each Hamming radius, for the report.
 
     Where no query finds anything within the smallest radii there is no precision: NaN, which is
-    drawn as nothing; the place of an entry stays its radius.
+    drawn as nothing; an entry's place remains its radius.
     """
     return PrecisionRecall(curve.radius_recall, curve.radius_precision)
 

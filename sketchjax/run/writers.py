@@ -1,6 +1,6 @@
 """The files that a run leaves: metrics.jsonl, TensorBoard events and results.json.
 
-Only process 0 writes, and that is known here: the loop calls `Writers` in every process.
+Only process 0 writes. That is decided here: the loop calls `Writers` in every process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import orjson
 from tensorboardX import SummaryWriter
 
 from sketchjax.errors import DataError
-from sketchjax.files import write_whole
+from sketchjax.files import JSON_OPTIONS, write_whole
 
 RESULT_KEYS = (
     "map",
@@ -35,19 +35,18 @@ RESULT_KEYS = (
     "versions",
     "device",
 )
-JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def write_results(workdir: str | Path, results: Mapping[str, Any]) -> Path:
-    """Write WORKDIR/results.json whole or not at all, the contract's keys first and in its order.
+    """Write WORKDIR/results.json whole or not at all.
 
-    results: has every key of RESULT_KEYS; others follow in the order given. Numpy values are
-    welcome; NaN and infinity become null, as JSON has neither.
-    Raises ValueError when a key of the contract is missing.
+    results: every key of RESULT_KEYS, which come first and in that order, then any others in the
+      order given. Values may be numpy's; NaN and infinity become null, as JSON has neither.
+    Raises ValueError when a key of RESULT_KEYS is missing.
     """
     missing = [key for key in RESULT_KEYS if key not in results]
     if missing:
-        raise ValueError(f"results.json lacks {', '.join(missing)}; the contract asks for them")
+        raise ValueError(f"results.json lacks {', '.join(missing)}; add them, None for no value")
     ordered = {key: results[key] for key in RESULT_KEYS} | dict(results)
     path = Path(workdir) / "results.json"
     content = orjson.dumps(ordered, option=JSON_OPTIONS | orjson.OPT_INDENT_2)
@@ -56,9 +55,9 @@ def write_results(workdir: str | Path, results: Mapping[str, Any]) -> Path:
 
 
 def read_results(workdir: str | Path) -> dict[str, Any] | None:
-    """The object in WORKDIR/results.json, or None when the run has not come to its end.
+    """The object in WORKDIR/results.json, or None while the run has not finished.
 
-    Raises DataError when the file is there but is no JSON object.
+    Raises DataError when the file exists but does not hold a JSON object.
     """
     path = Path(workdir) / "results.json"
     try:
@@ -67,25 +66,27 @@ def read_results(workdir: str | Path) -> dict[str, Any] | None:
         return None
     except orjson.JSONDecodeError as error:
         raise DataError(
-            f"{path} is not JSON ({error}); remove it and run again to write it anew"
+            f"{path} is not JSON ({error}); delete it and rerun the same command to write it again"
         ) from error
     if not isinstance(results, dict):
-        raise DataError(f"{path} holds no JSON object; remove it and run again to write it anew")
+        raise DataError(
+            f"{path} is not a JSON object; delete it and rerun the same command to write it again"
+        )
     return results
 
 
 def read_metrics(workdir: str | Path) -> list[dict[str, Any]]:
-    """The lines of WORKDIR/metrics.jsonl in order; none when there is no file.
+    """The lines of WORKDIR/metrics.jsonl in order; an empty list when there is no file.
 
-    A last line without its newline was cut by a kill and is left out.
-    Raises DataError when a whole line is no JSON object with a step.
+    A last line without a newline was cut off by a kill and is skipped.
+    Raises DataError when any other line is not a JSON object with a step.
     """
     path = Path(workdir) / "metrics.jsonl"
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    # split() leaves what follows the last newline as its last part: nothing, or half a line.
+    # The last part of split() is whatever follows the last newline: nothing, or half a line.
     return [_parse(path, number, line) for number, line in enumerate(content.split(b"\n")[:-1], 1)]
 
 
@@ -93,20 +94,22 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         entry = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}, line {number}: not JSON ({error}); remove the line") from error
+        raise DataError(f"{path}, line {number}: not JSON ({error}); delete the line") from error
     if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
-        raise DataError(f"{path}, line {number}: no object with a step; remove the line")
+        raise DataError(f"{path}, line {number}: not an object with a step; delete the line")
     return entry
 
 
 class Writers:
     """Appends what a run measures to WORKDIR/metrics.jsonl and to TensorBoard's event files.
 
-    `step` counts the training steps of the whole run and never falls: stage 2 goes on where
-    stage 1 ended. A line stands for one (stage, step, names of values); the same one again, as
-    when a run is stopped after a stage's validation but before its checkpoint, is left out.
+    Steps are counted over the whole run and never decrease: stage 2 continues where stage 1 ended.
+    A line is identified by its stage, its step and the names of its values. A second line with the
+    same identity is dropped: a run that is stopped between a stage's validation and its checkpoint
+    validates again when it resumes.
 
-    active: false in every process but 0, where each method does nothing.
+    workdir: the run's folder; created if it does not exist.
+    active: False in every process but 0, where all methods do nothing.
     """
 
     def __init__(self, workdir: str | Path, *, active: bool = True):
@@ -134,9 +137,11 @@ class Writers:
         self.close()
 
     def write(self, step: int, values: Mapping[str, Any], stage: str) -> None:
-        """Append one line {"stage", "step", **values}, and each number as scalar STAGE/NAME.
+        """Append the line {"stage", "step", **values}, and each number as the scalar STAGE/NAME.
 
-        step: training steps since the run began; values: numbers or strings.
+        step: training steps since the beginning of the run.
+        values: numbers, strings or None, by name.
+        stage: the name of the current stage.
         Raises ValueError when step is lower than the last one written.
         """
         if not self.active:
@@ -146,23 +151,23 @@ class Writers:
         if step < self._last_step:
             raise ValueError(
                 f"step {step} of stage {stage} comes after step {self._last_step}; "
-                "a resumed run calls truncate_after with the step that it restored"
+                "a resumed run must call truncate_after with the step that it restored"
             )
         entry = {"stage": stage, "step": int(step)} | {k: _plain(v) for k, v in values.items()}
         if _identity(entry) in self._written:
             return
-        # One write call of a whole line on an unbuffered file: a kill leaves it there or not.
+        # One unbuffered write of a whole line: after a kill, the line is there or it is not.
         line = orjson.dumps(entry) + b"\n"
         if self._file.write(line) != len(line):
-            raise OSError(f"{self.path}: the line of step {step} did not fit; is the disk full?")
+            raise OSError(f"{self.path}: the line of step {step} was cut off; is the disk full?")
         self._written.add(_identity(entry))
         self._last_step = int(step)
         self._write_events(entry)
 
     def truncate_after(self, step: int) -> None:
-        """Drop every line beyond `step`, the step that a resumed run restored (-1: all lines).
+        """Drop every line after `step`, the step that a resumed run restored (-1: all lines).
 
-        TensorBoard is told to drop them as well.
+        TensorBoard's event files record that it should drop them too.
         """
         if not self.active:
             return
@@ -171,14 +176,14 @@ class Writers:
         self._open([entry for entry in read_metrics(self.workdir) if entry["step"] <= step])
 
     def flush(self) -> None:
-        """Bring everything to the disk; call it before a checkpoint that counts on these lines."""
+        """Flush everything to disk; called before a checkpoint that relies on these lines."""
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self._events is not None:
             self._events.flush()
 
     def close(self) -> None:
-        """Flush and close both; more than once is harmless."""
+        """Flush and close all files. It may be called more than once."""
         self.flush()
         if self._file is not None:
             self._file.close()
@@ -187,7 +192,7 @@ class Writers:
         self._file = self._events = None
 
     def _open(self, entries: list[dict[str, Any]]) -> None:
-        """Make the file hold these entries and no half line, then append to it."""
+        """Make the file hold exactly these entries, without a half line, and open it to append."""
         content = b"".join(orjson.dumps(entry) + b"\n" for entry in entries)
         if not self.path.exists() or self.path.read_bytes() != content:
             write_whole(self.path, content)
@@ -197,7 +202,7 @@ class Writers:
 
     def _write_events(self, entry: Mapping[str, Any]) -> None:
         if self._events is None:
-            # purge_step makes TensorBoard forget what an interrupted run wrote beyond it.
+            # purge_step makes TensorBoard drop what an interrupted run wrote after that step.
             self._events = SummaryWriter(
                 str(self.workdir / "tensorboard"), purge_step=self._purge_step
             )
@@ -207,8 +212,8 @@ class Writers:
 
 
 def _plain(value: Any) -> int | float | str | None:
-    """A Python number or string from a scalar of Python, numpy or jax."""
-    # numpy's float64 is a float that orjson refuses: item() comes first.
+    """A plain Python value from a scalar of Python, numpy or jax."""
+    # numpy's float64 is a subclass of float, yet orjson refuses it: call item() first.
     return value.item() if hasattr(value, "item") else value
 
 

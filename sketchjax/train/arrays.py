@@ -1,4 +1,4 @@
-"""A tree of arrays on the disk, through orbax: what it holds, writing it, reading it back."""
+"""A tree of arrays on disk, through orbax: describe it, write it, read it back."""
 
 import logging
 import os
@@ -13,12 +13,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-# tensorstore tells of a full disk in a ValueError, with the number of the error in its text.
+# tensorstore reports a full disk as a ValueError with the number of the error in its text.
 _OS_ERROR = re.compile(r"os_error_code='(\d+)'")
 
 
 def save_arrays(folder: Path, tree: Any) -> None:
-    """Write a tree of arrays to a folder that is not there yet. Raises OSError."""
+    """Write a tree of arrays to a folder that does not exist yet. Raises OSError."""
     with _as_os_error(folder), _checkpointer() as checkpointer:
         checkpointer.save(folder, args=ocp.args.StandardSave(tree))
 
@@ -34,7 +34,7 @@ def load_arrays(folder: Path, like: Any) -> Any:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    """One that is this process's own: by default orbax waits until all processes call it."""
+    """A checkpointer of this process only: by default orbax waits until all processes call it."""
     own = jax.process_index()
     options = ocp.options.MultiprocessingOptions(
         primary_host=own, active_processes={own}, barrier_sync_key_prefix=f"process{own}"
@@ -44,7 +44,7 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 def describe(tree: Any) -> dict[str, str]:
-    """Type and shape of each array by its place in the tree, such as .params['hash']['bias']."""
+    """Type and shape of each array by its path in the tree, such as .params['hash']['bias']."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {
         jax.tree_util.keystr(path): f"{np.dtype(leaf.dtype)}{list(leaf.shape)}"
@@ -53,7 +53,7 @@ def describe(tree: Any) -> dict[str, str]:
 
 
 def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
-    """One line for each array that two descriptions do not share."""
+    """One line for each array in which two descriptions differ."""
     return [
         f"{name}: {there.get(name, 'nothing')} there, {here.get(name, 'nothing')} here"
         for name in sorted({*there, *here})
@@ -63,9 +63,9 @@ def differences(there: dict[str, str], here: dict[str, str]) -> list[str]:
 
 @contextmanager
 def _as_os_error(folder: Path) -> Iterator[None]:
-    """Raise OSError for what the disk refuses, and let nobody else tell of it.
+    """Raise OSError for what the disk refuses, without anything else on the terminal.
 
-    orbax logs such an error with its traceback from three threads before it raises it.
+    orbax logs such an error, with its traceback, from three threads before it raises it.
     """
     hook = sys.unraisablehook
     sys.unraisablehook = lambda it: None if _is_closed_loop(it.exc_value) else hook(it)
@@ -73,7 +73,7 @@ def _as_os_error(folder: Path) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        # What was changed stays so: a thread of orbax's may come late, and the run is at its end.
+        # The filters stay: a thread of orbax may still log, and the run is over anyway.
         if (match := _OS_ERROR.search(str(error))) is None:
             raise
         number = int(match[1])

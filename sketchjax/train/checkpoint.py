@@ -1,8 +1,8 @@
-"""Checkpoints: the state through orbax, the progress beside it, and a sha256 of every file.
+"""Checkpoints: the state through orbax, the progress next to it, and a sha256 of every file.
 
-A checkpoint is a folder `STEP` that appears whole or not at all, and counts only when all its files
-are what was written (`train.intact`). One that does not is set aside as `STEP.bad`, to be looked
-at, and the one before it is taken.
+A checkpoint is a folder `STEP` that appears whole or not at all. It is valid only if all its files
+are what was written (`train.intact`). One that is not is renamed to `STEP.bad`, to be looked at,
+and the one before it is used.
 """
 
 import os
@@ -30,13 +30,19 @@ _HIDDEN = re.compile(r"\.([0-9]+)\.(?:[0-9a-f]+\.)?(partial|removed|replaced)", 
 
 @dataclass
 class Progress:
-    """What a checkpoint holds beside the state: where the run is, and what it has measured.
+    """What a checkpoint holds besides the state: where the run is, and what it has measured.
 
-    stage: name of the stage that the state belongs to; feed: position of its feed, in blocks; data:
-    sha256 of the data folder's manifest. seconds_total: of all that led here, in every call;
-    seconds, sketches: of training, by stage; skipped: steps that were not finite, by stage; scores:
-    by stage, of those that are evaluated. losses: of the stage's last dispatches; detours: how
-    often a stage went back after a spike of its loss (`train.spike`).
+    stage: name of the stage that the state belongs to.
+    feed: position of its feed, in blocks.
+    data: sha256 of the data folder's manifest.
+    seconds_total: of all work that led here, over all calls of the run.
+    seconds: of training, by stage.
+    sketches: that were trained with, by stage.
+    skipped: steps that were not finite, by stage.
+    scores: of the stages that were evaluated.
+    losses: of the stage's last dispatches.
+    detours: how often a stage went back after a spike of its loss (`train.spike`).
+    pretrained: the parts that came trained, by top-level name.
     """
 
     stage: str = ""
@@ -49,13 +55,17 @@ class Progress:
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     losses: list[float] = field(default_factory=list)
     detours: dict[str, int] = field(default_factory=dict)
+    pretrained: list[str] = field(default_factory=list)
 
 
 class Checkpoints:
     """The folder of a run's checkpoints; a checkpoint's number is the run's step.
 
-    keep: how many stay. Writing goes on beside the training, one checkpoint at a time.
-    active: false in every process but 0, which writes nothing.
+    folder: created if it does not exist.
+    keep: how many are kept.
+    active: False in every process but 0; these write nothing.
+
+    A thread writes one checkpoint at a time while training continues.
     """
 
     def __init__(self, folder: Path, *, keep: int, active: bool = True):
@@ -66,14 +76,14 @@ class Checkpoints:
             with on_disk(f"{folder} cannot be used"):
                 folder.mkdir(parents=True, exist_ok=True)
                 self._clear_away()
-                # Held open, its inode is given to no other folder while this one is in use.
+                # While it is open, no other folder can get its inode.
                 self._opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, *_) -> None:
-        """Wait until what was started is whole; nothing can be saved after that."""
+        """Wait until the last save is complete; nothing can be saved after that."""
         try:
             self.wait()
         finally:
@@ -82,15 +92,15 @@ class Checkpoints:
                 os.close(self._opened)
 
     def steps(self) -> list[int]:
-        """The numbers of all checkpoints, valid or not, rising; none that was set aside."""
+        """The numbers of all checkpoints in rising order, valid or not, but not set aside."""
         with on_disk(f"{self.folder} cannot be read"):
             return sorted(int(name) for name in self._names() if _NUMBER.fullmatch(name))
 
     def latest(self) -> tuple[int, Progress, list[str]] | None:
-        """Number and progress of the newest valid checkpoint; None where there never was one.
+        """Number and progress of the newest valid checkpoint; None if there never was one.
 
-        The third is why newer ones were refused, a line for each; they are set aside.
-        Raises CheckpointError when there are checkpoints, or were, but none is valid; DiskError
+        The third item has one line for each newer one that is not valid; these are set aside.
+        Raises CheckpointError when there are or were checkpoints but none is valid, and DiskError
         when one cannot be read for another reason.
         """
         refused: list[str] = []
@@ -106,14 +116,16 @@ class Checkpoints:
         if not refused and not bad:
             return None
         refused = refused or [f"all checkpoints of this run were not valid: {', '.join(bad)}"]
-        remedy = f"no valid one is left; delete {self.folder} to train from the start"
+        remedy = f"no valid checkpoint remains; delete {self.folder} to train from the start"
         raise CheckpointError("\n".join([*refused, remedy]))
 
     def restore(self, step: int, like: Any) -> Any:
-        """The state of checkpoint `step`, with the structure of `like`, on the first device.
+        """The state of a checkpoint, on the first device.
 
-        like: a state, or its shapes and types. Raises CheckpointError when the checkpoint holds
-        other arrays, naming the first ones that differ, or is not what was written.
+        step: its number.
+        like: a state with the same structure, or its shapes and types.
+        Raises CheckpointError when the checkpoint holds other arrays, naming the first that differ,
+        or is not what was written.
         """
         path = self.folder / str(step)
         differing = differences(check(path, step)["arrays"], describe(like))
@@ -128,25 +140,28 @@ class Checkpoints:
             return load_arrays(path.resolve() / "state", like)
 
     def save(self, step: int, state: Any, progress: Progress) -> None:
-        """Start saving; returns as soon as both are copied and the save before is whole.
+        """Start a save; returns when its data are copied and the previous save is complete.
 
-        Raises what went wrong with the save before: DiskError, when the disk refused it.
+        step: the run's, which is the checkpoint's number.
+        state: of the current stage.
+        progress: of the run.
+        Raises what went wrong with the previous save: DiskError when the disk refused it.
         """
         if not self.active:
             return
         self.wait()
-        # Both go on changing while the thread writes: what it gets is its own.
+        # Both change while the thread writes, so it gets copies.
         content = orjson.dumps(asdict(progress))
         self._writing = self._thread.submit(self._write, step, jax.device_get(state), content)
 
     def wait(self) -> None:
-        """Wait until what was started is whole; raises what went wrong with it."""
+        """Wait until the last save is complete; raises what went wrong with it."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
             writing.result()
 
     def _write(self, step: int, state: Any, progress: bytes) -> None:
-        # A name of its own: a thread of tensorstore's may still write to that of a failed attempt.
+        # A new name each time: a thread of tensorstore may still write to that of a failed attempt.
         partial = self.folder.resolve() / f".{step}.{uuid.uuid4().hex}.partial"
         try:
             with on_disk(f"checkpoint {step} cannot be saved in {self.folder}"):
@@ -154,26 +169,26 @@ class Checkpoints:
                 partial.mkdir()
                 (partial / PROGRESS).write_bytes(progress)
                 save_arrays(partial / "state", state)
-                # orbax makes the folders that it misses; this file would still be missing.
+                # If the folder vanished, orbax made it again, but this file is then missing.
                 (partial / PROGRESS).stat()
                 seal(partial, step, describe(state))
                 self._still_there()
                 self._put(partial, step)
                 self._prune(step)
         finally:
-            # Of a failed one: room for what comes.
+            # A failed save must not fill the disk.
             shutil.rmtree(partial, ignore_errors=True)
 
     def _still_there(self) -> None:
-        """Raise OSError when the folder has vanished, or another has taken its place.
+        """Raise OSError when the folder has vanished or another has taken its place.
 
-        Another run's folder is never written to.
+        Nothing is ever written to another run's folder.
         """
         if not os.path.samestat(os.stat(self.folder), os.fstat(self._opened)):
             raise FileNotFoundError(2, "another folder has taken its place", str(self.folder))
 
     def _put(self, partial: Path, step: int) -> None:
-        """Give a finished checkpoint its name; one of this number stays until it has it."""
+        """Give a finished checkpoint its name. An older one of that number stays until then."""
         path, replaced = self.folder / str(step), self.folder / f".{step}.replaced"
         if os.path.lexists(path):
             os.replace(path, replaced)
@@ -183,9 +198,9 @@ class Checkpoints:
             _delete(replaced)
 
     def _prune(self, newest: int) -> None:
-        """Delete what is older than the newest `keep`; only valid ones are counted.
+        """Delete what is older than the newest `keep` valid checkpoints.
 
-        A damaged one is left until then: `latest` tells of it.
+        Damaged ones in between are left for `latest` to report.
         """
         kept = 1
         for step in reversed([step for step in self.steps() if step < newest]):
@@ -194,13 +209,13 @@ class Checkpoints:
                     check(self.folder / str(step), step)
                     kept += 1
             else:
-                # Its name goes first, so that none is ever seen half deleted.
+                # Renamed first, so that no checkpoint is ever seen half deleted.
                 hidden = self.folder / f".{step}.removed"
                 os.replace(self.folder / str(step), hidden)
                 _delete(hidden)
 
     def _set_aside(self, step: int) -> str:
-        """Rename a checkpoint that is not valid; what is to be told of that."""
+        """Rename a checkpoint that is not valid; returns how to say so in a message."""
         if not self.active:
             return ""
         path, aside = self.folder / str(step), self.folder / f"{step}.bad"
@@ -212,7 +227,7 @@ class Checkpoints:
         return f"; set aside as {aside.name}"
 
     def _clear_away(self) -> None:
-        """Delete what a killed process left half done; what it was about to replace comes back."""
+        """Delete what a killed process left half done, and restore what it was about to replace."""
         for name in self._names():
             if (match := _HIDDEN.fullmatch(name)) is None:
                 continue
@@ -227,14 +242,14 @@ class Checkpoints:
 
 
 def _read_progress(path: Path) -> Progress:
-    """The progress of a checkpoint whose bytes are what was written."""
+    """The progress of a valid checkpoint."""
     content = orjson.loads((path / PROGRESS).read_bytes())
     try:
         return Progress(**content)
     except TypeError as error:
         raise CheckpointError(
-            f"{path} was written by another version of sketchjax ({error}); go on with that one, "
-            "or use another --workdir"
+            f"{path} was written by another version of sketchjax ({error}); resume with that "
+            "version, or use another --workdir"
         ) from error
 
 

@@ -1,19 +1,31 @@
-"""The data folder of a run: made of the config's source where needed, and fit to train with."""
+"""The data folder of a run: converted from the config's source if needed, and fit to train with."""
+
+from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from sketchjax.config import Config
+from sketchjax.config import Config, rankings
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
+from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.errors import ConfigError, DataError
 
 
+def data_folder(config: Config, workdir: Path) -> Path:
+    """The folder that a run reads, whether it exists yet or not."""
+    return Path(config.data.dir).expanduser() if config.data.dir else workdir / "data"
+
+
 def prepare_data(config: Config, workdir: Path) -> Path:
-    """The converted folder: as it is, or made from `data.source`."""
+    """The data folder of a run: as it is, or converted from `data.source`.
+
+    Raises DataError or ConfigError when it cannot be converted.
+    """
     data = config.data
-    folder = Path(data.dir) if data.dir else workdir / "data"
+    folder = data_folder(config, workdir)
     if (folder / NAME).exists():
         return folder
     if not data.source:
@@ -21,76 +33,102 @@ def prepare_data(config: Config, workdir: Path) -> Path:
             f"{folder} is not a data folder (it has no {NAME}); give data.dir a folder "
             "that `sketchjax convert` made, or data.source the drawings to convert"
         )
-    source = draw_synthetic(config, workdir) if data.source == "synthetic" else data.source
+    if data.source == "synthetic":
+        sources = draw_synthetic(config, workdir)
+    else:
+        sources = [Path(data.source).expanduser()]
+    split_file = Path(data.split_file).expanduser() if data.split_file else None
     convert(
-        [source],
+        sources,
         folder,
-        splits=data.split_file or data.splits.to_dict(),
+        splits=split_file or data.splits.to_dict(),
         categories=list(data.categories) or None,
         recognized_only=data.recognized_only,
         max_per_category=data.max_per_category or None,
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
+        unseen=tuple(data.unseen),
     )
     return folder
 
 
 def await_data(config: Config, workdir: Path) -> Path:
-    """The folder that another process of this run prepares, once it is whole."""
-    folder = Path(config.data.dir) if config.data.dir else workdir / "data"
+    """Wait until another process of this run has prepared the data folder; returns the folder."""
+    folder = data_folder(config, workdir)
     while not (folder / NAME).exists():
         time.sleep(0.2)
     return folder
 
 
 def check_categories(config: Config, manifest: Manifest) -> None:
-    """Raise ConfigError where `data.categories` asks for some that the data folder lacks."""
+    """Raise ConfigError when `data.categories` names some that the data folder lacks."""
     lacking = [name for name in config.data.categories if name not in manifest.categories]
     if lacking:
-        shown = ", ".join(lacking[:5]) + (f" and {len(lacking) - 5} more" if lacking[5:] else "")
         raise ConfigError(
-            f"data.categories: the data has no {shown}; it has "
-            f"{', '.join(manifest.categories[:8])}, ... (a folder that was converted without them "
-            "has to be converted again)"
+            f"data.categories: the data has no {_some(lacking)}; it has "
+            f"{_some(manifest.categories)}; convert the drawings again to add categories"
         )
 
 
-def draw_synthetic(config: Config, workdir: Path) -> Path:
-    """Ordinary ndjson files of synthetic doodles, which then go the way of all drawings."""
-    # Its programs are compiled when imported: nothing for runs on real drawings.
-    from sketchjax.data.sources import doodles as synthetic
+def draw_synthetic(config: Config, workdir: Path) -> list[Path]:
+    """Write synthetic doodles as ordinary ndjson files, to be converted like any drawings.
 
-    folder = workdir / "drawings"
-    synthetic.write(
-        folder,
+    Returns the files: others may lie next to them, of an earlier call with another config.
+    """
+    # Importing it compiles its programs: no cost for runs on real drawings.
+    from sketchjax.data.sources import doodles
+
+    return doodles.write(
+        workdir / "drawings",
         per_category=config.data.synthetic_per_category,
         seed=config.seed,
         categories=config.data.categories or None,
     )
-    return folder
 
 
-def check_data(folder: Path, queries: str) -> Manifest:
-    """The folder's manifest, when a run can come to its end with it: known before any training.
+def check_data(folder: Path, config: Config) -> Manifest:
+    """The manifest of a folder that a run can finish with, checked before any training.
 
-    queries: the split that asks. Raises DataError naming the shards that are not what was written
-    (0.3 s for QuickDraw-3.8M's 500 MB), or the splits and categories that lack sketches.
+    Raises DataError naming the shards that are damaged (0.3 s for QuickDraw-3.8M's 500 MB), or the
+    splits and categories that lack sketches.
     """
     manifest = check_shards(folder)
-    by_category = manifest.counts_by_category
+    data, by_category = config.data, manifest.counts_by_category
+    unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
+    kept_out = {name for name, out in zip(manifest.categories, unseen, strict=True) if out}
+    pairs = rankings(config)
+    asked = dict.fromkeys(["train", *(split for pair in pairs for split in pair)])
     problems = [
         f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"
-        for split in ("train", "gallery", queries)
+        for split in asked
         if not manifest.counts.get(split)
     ]
-    # The middle 90 % of two sketches is none: such a class has no centre.
-    few = [name for name, counts in by_category.items() if counts.get("train", 0) < 3]
+    # The middle 90 % of two sketches is none of them: such a class has no centre.
+    few = [
+        name
+        for name, counts in by_category.items()
+        if counts.get("train", 0) < 3 and name not in kept_out
+    ]
     if few:
-        shown = ", ".join(few[:5]) + (f" and {len(few) - 5} more" if len(few) > 5 else "")
-        problems.append(f"less than 3 training sketches of {shown}; leave those categories out")
-    if not any(counts.get("gallery") and counts.get(queries) for counts in by_category.values()):
-        problems.append(f"no category with both gallery and {queries} sketches: nothing to score")
+        problems.append(
+            f"fewer than 3 training sketches of {_some(few)}; leave these categories out"
+        )
+    problems += [
+        f"no category has both {gallery} and {queries} sketches: nothing to score"
+        for queries, gallery in pairs
+        if not any(
+            n.get(gallery) and n.get(queries)
+            for name, n in by_category.items()
+            if name in kept_out or not kept_out
+        )
+    ]
     if problems:
         raise DataError(f"{folder} cannot be trained with: " + "; ".join(problems))
     return manifest
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first eight names, and how many more there are."""
+    names = list(names)
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")

@@ -1,7 +1,7 @@
-"""Where a stage's batches come from: read by the host as it goes, or held by the devices.
+"""Where a stage's batches come from: read by the host as they are needed, or held by the devices.
 
-Both give the same batches in the same order (`data.feed.Order`), so a run may be stopped with one
-and go on with the other. A feed's position is the number of blocks that it has given.
+Both feeds give the same batches in the same order (`data.feed.order`), so a run may be stopped with
+one and resumed with the other. A feed's position is the number of blocks taken from it.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import jax
 import numpy as np
 
 from sketchjax import parallel
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import BalancedOrder, Order
-from sketchjax.data.feed.streaming import Batch, train_feed
+from sketchjax.data.feed.streaming import train_feed
 from sketchjax.ops import resident
 from sketchjax.ops.resident import Resident
 from sketchjax.train.step import Minibatch
 
 
 class Feed(Protocol):
-    """What a stage's loop asks for.
+    """What the loop of a stage needs.
 
-    held: what the devices keep, an argument of every dispatch; position: blocks given so far.
+    order: which sketches each batch holds.
+    held: what the devices hold of the data, an argument of every dispatch.
+    position: blocks taken so far.
     """
 
     order: Order
@@ -31,7 +34,7 @@ class Feed(Protocol):
     position: int
 
     def load(self, held: Any, item: Any) -> Minibatch:
-        """One batch on one device, inside the compiled step, from an item of `take`."""
+        """The batch of an item of `take` on one device, inside the compiled step."""
         ...
 
     def take(self, blocks: int) -> Any:
@@ -70,8 +73,11 @@ class StreamFeed:
 
 
 class Places(NamedTuple):
-    """Batches by their places alone: place i32[b]; first, i32[], the batch's first place in its
-    epoch; keys u32[r] of the epoch.
+    """A batch by numbers only: the devices compute the order themselves.
+
+    place: i32[b], in the batch.
+    first: i32[], the batch's first place in its epoch.
+    keys: u32[r], of the epoch's shuffle.
     """
 
     place: Any
@@ -80,7 +86,9 @@ class Places(NamedTuple):
 
 
 class Picked(NamedTuple):
-    """Batches by the places of their sketches among those that the devices hold: index i32[b];
+    """A batch by its sketches.
+
+    index: i32[b], places among the sketches that the devices hold.
     place: i32[b], in the batch.
     """
 
@@ -89,7 +97,7 @@ class Picked(NamedTuple):
 
 
 class ResidentFeed:
-    """Batches that the devices pick themselves from data that they hold: the host sends numbers."""
+    """Batches that the devices pick from the data they hold: the host sends only numbers."""
 
     def __init__(self, held: Resident, order: Order, *, points: int, position: int):
         self.order, self.held, self.position, self._points = order, held, position, points
@@ -99,8 +107,8 @@ class ResidentFeed:
             index = item.index
         else:
             index = resident.permute(item.first + item.place, self.order.size, item.keys)
-        points, length, label = resident.take(held, index, self._points)
-        return Minibatch(points, length, label, item.place)
+        inputs, label = resident.take(held, index, self._points)
+        return Minibatch(inputs, label, item.place)
 
     def take(self, blocks: int) -> Places | Picked:
         if isinstance(self.order, BalancedOrder):
@@ -119,7 +127,7 @@ class ResidentFeed:
         )
 
     def _pick(self, blocks: int) -> Picked:
-        """Where an order is no plain shuffle the host computes it: 4 bytes a sketch."""
+        """An order that is not a plain shuffle is computed by the host: 4 bytes per sketch."""
         place = own_places(self.order)
         picked = np.stack([self.order.places(self.position + n) for n in range(blocks)])
         self.position += blocks
@@ -131,7 +139,11 @@ class ResidentFeed:
 
 
 def own_places(order: Order, devices: int | None = None) -> np.ndarray:
-    """Places in a batch of this process's devices, i32[devices b/devices]."""
+    """Places in the whole batch of what this process's devices get, i32[devices b/devices].
+
+    order: whose batch is divided.
+    devices: of this process; None: all of them.
+    """
     own = order.batch // jax.process_count()
     first = jax.process_index() * own
     places = np.arange(first, first + own, dtype=np.int32)
@@ -141,18 +153,17 @@ def own_places(order: Order, devices: int | None = None) -> np.ndarray:
 def arrange(blocks: list[Batch], order: Order, devices: int | None = None) -> Minibatch:
     """m blocks of k * b sketches of this process as one Minibatch [devices m k b/devices ...].
 
-    devices: all of this process, where no number is given.
+    blocks: as they are read.
+    order: which they follow.
+    devices: how many the batch is divided over; None: all of this process.
     """
-    points, length, label = (
-        np.stack([getattr(block, name) for block in blocks])
-        for name in ("points", "length", "label")
-    )
     place = own_places(order, devices)
     shape = (len(blocks), order.inner_steps, place.size)
-    arrays = (
-        points.reshape(*shape, *points.shape[2:]),
-        length.reshape(shape),
-        label.reshape(shape),
-        np.broadcast_to(place.ravel(), shape),
-    )
+
+    def stacked(*parts: np.ndarray) -> np.ndarray:
+        whole = np.stack(parts)
+        return whole.reshape(*shape, *whole.shape[2:])
+
+    inputs, label = jax.tree.map(stacked, *((block.inputs, block.label) for block in blocks))
+    arrays = (inputs, label, np.broadcast_to(place.ravel(), shape))
     return Minibatch(*parallel.split(arrays, len(place), axis=2))

@@ -1,7 +1,7 @@
-"""What a folder of files held when it was written, and whether it still does, byte for byte.
+"""Whether a folder of files still holds what was written, byte for byte.
 
-orbax restores a file with a flipped byte without a word, so each checkpoint has a manifest of its
-files. It is written last, and carries a sha256 of itself.
+orbax restores a file with a flipped byte without an error, so each checkpoint has a manifest of its
+files. It is written last and contains a sha256 of itself.
 """
 
 import errno
@@ -17,15 +17,18 @@ from sketchjax.files import sha256, sync_folder
 
 MANIFEST = "manifest.json"
 
-# What a file that is gone, is no file, or lies on a bad sector answers. Anything else, such as no
-# permission or too many open files, says nothing about the bytes.
+# The errors of a file that is gone, is not a file, or lies on a bad sector. Any others, such as no
+# permission or too many open files, say nothing about the bytes.
 _DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EIO)
 
 
 def seal(folder: Path, step: int, arrays: dict[str, str]) -> None:
-    """Write the manifest of all files in a folder, when they are on the disk.
+    """Flush all files of a folder to disk, then write their manifest.
 
-    arrays: what else is to be kept, such as `describe` gives. Raises OSError.
+    folder: to seal.
+    step: its number.
+    arrays: kept in the manifest too, as `arrays.describe` gives them.
+    Raises OSError.
     """
     files = {}
     for path in _files(folder):
@@ -43,10 +46,10 @@ def seal(folder: Path, step: int, arrays: dict[str, str]) -> None:
 
 
 def check(folder: Path, step: int) -> dict[str, Any]:
-    """Check that a folder holds what was sealed as `step`, no less and no more; its manifest.
+    """Check that a folder holds exactly what was sealed as `step`; returns its manifest.
 
-    Raises CheckpointError naming the first file that is not what was written; DiskError when one
-    cannot be read for another reason than damage.
+    Raises CheckpointError naming the first file that is not what was written, and DiskError when a
+    file cannot be read for a reason other than damage.
     """
     try:
         manifest = _read_manifest(folder)
@@ -56,7 +59,7 @@ def check(folder: Path, step: int) -> dict[str, Any]:
             _check_file(folder / name, size, digest)
         here = {_name(path, folder) for path in _files(folder)}
         for name in sorted(here - {MANIFEST, *manifest["files"]}):
-            raise CheckpointError(f"{folder / name} is not a file of it")
+            raise CheckpointError(f"{folder / name} does not belong to it")
         return manifest
     except OSError as error:
         if error.errno in _DAMAGE:
@@ -68,7 +71,7 @@ def _check_file(path: Path, size: int, digest: str) -> None:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
     if (found := path.stat().st_size) != size:
-        raise CheckpointError(f"{path} has {found} bytes, and {size} were written")
+        raise CheckpointError(f"{path} has {found} bytes, but {size} were written")
     if sha256(path) != digest:
         raise CheckpointError(f"{path} is not what was written (its sha256 differs)")
 
@@ -87,16 +90,16 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _manifest(content: dict[str, Any]) -> bytes:
-    """The bytes of a manifest: the same content always gives the same ones."""
+    """The bytes of a manifest; the same content always gives the same bytes."""
     digest = hashlib.sha256(orjson.dumps(content)).hexdigest()
     return orjson.dumps({**content, "sha256": digest})
 
 
 def _files(folder: Path) -> list[Path]:
-    """All that is no folder; a link to one is none either."""
+    """Everything that is not a folder; a link to a folder counts as a file."""
     return sorted(path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
 
 
 def _name(path: Path, folder: Path) -> str:
-    # A name that is no UTF-8 is never one that was written; orjson would refuse it.
+    # A name that is not UTF-8 was never written here, and orjson would refuse it.
     return os.fsencode(path.relative_to(folder)).decode(errors="replace")

@@ -23,12 +23,15 @@ from sketchjax.train.step import Training, dispatch
 
 
 class Logged(NamedTuple):
-    """What the loop tells after a dispatch.
+    """What the loop reports after a dispatch.
 
-    state: after it; position: of the feed, from which the next dispatch reads; metrics: means over
-    the dispatch's steps that were not skipped; skipped: how many were, as their loss or gradient
-    was not finite; seconds: from its start to its end, without compilation; stopping: a stop was
-    asked for, and the next dispatch waits for the caller.
+    state: after it.
+    position: of the feed, where the next dispatch reads on.
+    metrics: means over the dispatch's steps that were not skipped.
+    skipped: how many steps were, because their loss or gradient was not finite.
+    sketches: that it trained with.
+    seconds: from its start to its end, without compilation.
+    stopping: whether a stop was requested; the next dispatch then waits for the caller.
     """
 
     state: State
@@ -41,7 +44,10 @@ class Logged(NamedTuple):
 
 
 class Watch(Protocol):
-    """Who is told when a dispatch starts and ends; `train.profile.Profile` is one."""
+    """Observes when dispatches start and end; `train.profile.Profile` is one.
+
+    A dispatch is known by its steps, first to end - 1.
+    """
 
     def starts(self, first: int, end: int) -> None: ...
     def ended(self, end: int) -> None: ...
@@ -55,9 +61,14 @@ def compile_dispatch(
 ) -> Compiled:
     """Compile the stage's dispatch for arguments like these: (State, blocks) -> (State, metrics).
 
-    held: what the devices keep of the data; it is sent to them once, here. State and metrics f[m k]
-    come back whole; blocks are as `Feed.take` gives them. Compiled ahead of the first call, so that
-    a stage's speed is without it.
+    training: what is fixed during the stage.
+    held: what the devices hold of the data; it is sent to them once, here.
+    state: as the stage begins.
+    blocks: as `Feed.take` returns them.
+    devices: None: all of this process.
+
+    The returned metrics are f[m k], whole on all devices. Compilation happens before the first
+    call, so that a stage's speed does not include it.
     """
     on_devices = over_devices(
         partial(dispatch, training),
@@ -69,14 +80,21 @@ def compile_dispatch(
     held = place(held, held_there)
 
     def run(state: State, blocks: Any):
-        # A restored state lies on the first device alone.
+        # A restored state lies on the first device only.
         return compiled(held, place(state, there), place_split(blocks, split_there))
 
     return run
 
 
 class _Running(NamedTuple):
-    """A dispatch on its way. first: its first step; block: its first block."""
+    """A dispatch in flight.
+
+    first: its first step.
+    block: its first block.
+    state: after it.
+    metrics: f[m k] of its steps.
+    started: `time.perf_counter()` at its start.
+    """
 
     first: int
     block: int
@@ -98,10 +116,18 @@ def run_stage(
 ) -> Generator[Logged]:
     """Dispatch until the stage's steps are done; yields after each dispatch.
 
-    The next blocks are taken while the devices work. A dispatch starts when the one ahead of it has
-    ended and before that one is told of, so that logging and saving cost no time of the devices;
-    unless `should_stop`, asked once after each: then it waits until the caller comes back.
-    devices: all of this process, where none are named.
+    training: what is fixed during the stage.
+    state: to begin with.
+    feed: of the stage, at the state's position.
+    outer_steps: m, blocks of a dispatch.
+    max_skipped: this many skipped steps in a row end the stage.
+    should_stop: asked once after each dispatch.
+    watch: observes the dispatches.
+    devices: None: all of this process.
+
+    The next blocks are taken while the devices work. A dispatch starts as soon as the previous one
+    has ended, before that one is yielded, so that logging and saving cost the devices no time. Only
+    when a stop was requested does it wait until the caller comes back.
     Raises NotFiniteError when max_skipped steps in a row had to be skipped.
     """
     stage = training.stage
@@ -140,12 +166,12 @@ def run_stage(
             means = _means(values)
             yield Logged(state, position, means, skipped, sketches, seconds, stopping)
     finally:
-        if running:  # the caller goes: what still works may not outlive the data that it reads
+        if running:  # The caller leaves: a dispatch must not outlive the data that it reads.
             jax.block_until_ready(running.metrics)
 
 
 def _take(feed: Feed, blocks: int) -> tuple[int, Any]:
-    """The feed's next blocks, after the number of the first."""
+    """The number of the feed's next block, and the items of the next blocks."""
     return feed.position, feed.take(blocks)
 
 
@@ -162,7 +188,7 @@ def _means(values: dict[str, np.ndarray]) -> dict[str, float]:
 def check_state(state: State, stage: str) -> None:
     """Raise NotFiniteError when a parameter or batch statistic is not finite, naming the first.
 
-    A step whose loss is finite may leave such parameters; they are never saved.
+    A step whose loss is finite may still leave such parameters; they are never saved.
     """
     for path, leaf in jax.tree_util.tree_flatten_with_path(state.variables)[0]:
         if not np.isfinite(np.asarray(leaf)).all():
@@ -175,7 +201,10 @@ def check_state(state: State, stage: str) -> None:
 def _check_skipped(
     metrics: dict[str, np.ndarray], now: _Running, training: Training, feed: Feed, limit: int
 ) -> None:
-    """Raise NotFiniteError, naming step, loss and sketches, where `limit` in a row were skipped."""
+    """Raise NotFiniteError, naming step and losses, if `limit` steps in a row were skipped.
+
+    The error's records are the sketches of the last of these steps.
+    """
     skipped = metrics["skipped"].ravel()
     if skipped.max() < limit:
         return
@@ -194,4 +223,6 @@ def _check_skipped(
 
 
 def _remedy(stage: str) -> str:
-    return f"lower stages.{stage}.learning_rate, or set train.clip_norm or model.cnn.batch_norm"
+    return (
+        f"lower stages.{stage}.learning_rate, or set train.clip_norm, or batch_norm of an encoder"
+    )

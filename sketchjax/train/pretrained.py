@@ -1,92 +1,121 @@
-"""The variables that a run starts from: fresh ones, or with the parts of earlier runs."""
+"""The variables that a run starts from: fresh ones, or with trained parts of earlier runs."""
 
-import itertools
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orjson
 
 from sketchjax.config import Config
 from sketchjax.errors import CheckpointError, ConfigError
 from sketchjax.models.network import Network
-from sketchjax.models.two_branch import PARTS
-from sketchjax.models.weights import load_weights
+from sketchjax.models.table import CLASSIFIER, HEAD
+from sketchjax.models.weights import Card, load_weights
 
 
-def variable_shapes(network: Network, config: Config) -> Any:
-    """Shapes and types of the network's variables, at no cost."""
-    initialise = partial(network.initialise, points=config.data.points)
-    return jax.eval_shape(initialise, jax.random.key(0))
-
-
-def first_variables(network: Network, config: Config) -> dict[str, Any]:
+def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Fresh variables from the seed, with the parts of `train.pretrained` in place of theirs.
 
-    Raises ConfigError when those runs have no trained branches, or those of another model.
+    Also returns the names of those parts.
+    Raises ConfigError when those runs have no trained encoders, or those of another network.
     """
     trained: dict[str, Any] = {}
     if config.train.pretrained:
-        shapes = variable_shapes(network, config)
-        trained = load_pretrained(config.train.pretrained, shapes)
-    key = jax.random.key(config.seed)
-    variables = jax.jit(network.initialise, static_argnums=1)(key, config.data.points)
-    return {name: parts | trained.get(name, {}) for name, parts in variables.items()}
+        trained = load_pretrained(config.train.pretrained, network)
+    variables = jax.jit(network.initialise)(jax.random.key(config.seed))
+    joined = {name: parts | trained.get(name, {}) for name, parts in variables.items()}
+    return joined, tuple(trained.get("params", ()))
 
 
-def load_pretrained(sources: str, shapes: dict[str, Any]) -> dict[str, Any]:
-    """The trained parts of other runs, by collection, as far as this model has them.
+def load_pretrained(sources: str, network: Network) -> dict[str, Any]:
+    """The trained parts of other runs that this network has too, by collection.
 
-    sources: separated by commas, each the workdir of a run, which gives its branches, or one of its
-    files of weights, which gives what was trained when it was written.
-    Raises ConfigError when they are missing, of another model, or leave a branch untrained.
+    sources: separated by commas. The workdir of a run gives its encoders, each as the stage that
+      trained only this encoder left it; a model file gives all parts that were trained when it was
+      written. If two sources have the same part, the later one counts.
+    network: to be trained.
+    Raises ConfigError when they are missing, of another network, or leave an encoder untrained.
     """
+    shapes = network.shapes()
     found: dict[str, Any] = {collection: {} for collection in shapes}
     for source in sources.split(","):
-        for path in _weights_files(Path(source.strip())):
-            for collection, parts in _trained(path, shapes).items():
+        path = Path(source.strip()).expanduser()
+        whole = path.suffix == ".safetensors"
+        for model in [_load(path)] if whole else _single_encoders(path):
+            names = model.card.trained if whole else model.own_parts
+            for collection, parts in _taken(model, names, shapes).items():
                 found[collection] |= parts
-    for branch in ("cnn", "rnn"):
-        if branch in shapes["params"] and branch not in found["params"]:
+    for encoder in network.architecture.encoders:
+        if encoder not in found["params"]:
             raise ConfigError(
-                f"train.pretrained={sources} has no trained {branch} branch; name a run that "
-                "trained one as well"
+                f"train.pretrained={sources} has no trained encoder {encoder}; also name a run "
+                "that trained one"
             )
     return found
 
 
-def _weights_files(source: Path) -> list[Path]:
-    """The files of weights that a source means: of a workdir, what its branches' stages left."""
-    if source.suffix == ".safetensors":
-        return [source]
-    files = [source / "weights" / f"{stage}.safetensors" for stage in ("cnn", "rnn")]
-    return [path for path in files if path.exists()] or files[1:]
+class _Loaded(NamedTuple):
+    """A model file, read."""
+
+    path: Path
+    variables: dict[str, Any]
+    card: Card
+
+    @property
+    def own_parts(self) -> tuple[str, str]:
+        """The parts of a stage that read one encoder."""
+        return self.card.output, f"{self.card.output}_{CLASSIFIER}"
 
 
-def _trained(path: Path, shapes: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a file of weights that were trained when its stage ended."""
-    try:
-        loaded = load_weights(path)
-    except CheckpointError as error:
+def _single_encoders(workdir: Path) -> list[_Loaded]:
+    """The models of a run's stages that read one encoder, in the order of the stages."""
+    names = _plan(workdir)
+    files = sorted((workdir / "weights").glob("*.safetensors"))
+    files.sort(key=lambda path: names.index(path.stem) if path.stem in names else -1)
+    models = [model for model in map(_load, files) if model.card.output != HEAD]
+    if not models:
         raise ConfigError(
-            f"train.pretrained: {error}; give the workdir of a run that trained its own stages "
-            "cnn and rnn, or a file of weights"
-        ) from error
-    # The stage of a branch leaves the other parts as it found them, fresh ones too.
-    everything = tuple(dict.fromkeys(itertools.chain(*PARTS.values())))
-    names = PARTS[path.stem] if path.stem in ("cnn", "rnn") else everything
-    taken: dict[str, Any] = {}
+            f"train.pretrained: {workdir} has no model of a stage that trained only one encoder; "
+            "give the workdir of a run with such stages, or a model file"
+        )
+    return models
+
+
+def _plan(workdir: Path) -> list[str]:
+    """The names of a run's stages in order; none if its config cannot be read."""
+    try:
+        return list(orjson.loads((workdir / "config.json").read_bytes())["plan"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _load(path: Path) -> _Loaded:
+    try:
+        return _Loaded(path, *load_weights(path))
+    except CheckpointError as error:
+        raise ConfigError(f"train.pretrained: {error}") from error
+
+
+def _taken(
+    model: _Loaded, names: tuple[str, ...], shapes: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Parts of a model, by collection, those that the network to be trained has too.
+
+    names: of the parts to take.
+    shapes: of that network.
+    """
+    taken: dict[str, dict[str, Any]] = {}
     for collection, parts in shapes.items():
-        there = loaded.get(collection, {})
-        own = {part: there[part] for part in names if part in there and part in parts}
-        for part, tree in own.items():
-            if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, parts[part]):
+        there = model.variables.get(collection, {})
+        own = {name: there[name] for name in names if name in there and name in parts}
+        for name, tree in own.items():
+            if jax.tree.map(np.shape, tree) != jax.tree.map(np.shape, parts[name]):
                 raise ConfigError(
-                    f"train.pretrained: {path} holds another model's {part}; give a run with the "
-                    "same model.cnn, model.rnn, drawing.size and categories, and for a file of the "
-                    "whole network the same model.bits and model.recognition_features"
+                    f"train.pretrained: {model.path} holds another network's {name}; give a run "
+                    "with the same model.encoders, drawing.size and categories, and for a file of "
+                    "the whole network the same head and model.bits"
                 )
         taken[collection] = jax.tree.map(jnp.asarray, own)
     return taken

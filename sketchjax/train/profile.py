@@ -6,10 +6,13 @@ import jax
 
 
 class Profile:
-    """Traces the dispatches that hold steps first to end - 1 of the run.
+    """Traces the dispatches that contain steps first to end - 1 of the run.
 
-    steps: `FIRST:END`, empty for none; before: steps of the stages before this one. A dispatch is
-    traced whole or not at all: it is one call of the device.
+    steps: `FIRST:END`; empty for none.
+    folder: where the trace goes.
+    before: steps of the stages before this one.
+
+    A dispatch is traced whole or not at all, as it is one call of the device.
     """
 
     def __init__(self, steps: str, folder: Path, before: int = 0):
@@ -31,7 +34,7 @@ class Profile:
             self.close()
 
     def close(self) -> None:
-        """End a trace that is being taken; the stage or the run is over."""
+        """End a trace in progress; the stage or the run is over."""
         if self._tracing:
             jax.profiler.stop_trace()
             self._tracing = False

@@ -1,16 +1,16 @@
-"""Going back after a spike: a dispatch whose loss is far above those before it."""
+"""Going back after a spike: a dispatch whose loss is far above that of the dispatches before it."""
 
 import math
 from statistics import median
 
-# A spike is told from the median of the last dispatches' losses, once there are some.
+# The median of the last WINDOW losses is what a spike is compared with, once there are LEAST.
 WINDOW, LEAST = 16, 4
-# More often than that in one stage, it is no accident and stays.
+# After that many in one stage, it is no accident: the loss is accepted.
 MAX_DETOURS = 3
 
 
 class Spike(Exception):
-    """Tells the trainer to go back to the last checkpoint of `stage`; never seen outside of it."""
+    """Makes the trainer go back to the last checkpoint of `stage`; never leaves the trainer."""
 
     def __init__(self, stage: str, loss: float, usual: float):
         super().__init__(
@@ -22,10 +22,14 @@ class Spike(Exception):
 def check_spike(
     stage: str, loss: float, losses: list[float], *, factor: float, detours: int
 ) -> list[float]:
-    """The losses with this dispatch's, to be given with the next one.
+    """The losses with this dispatch's added, to pass with the next dispatch.
 
-    factor: how many times its median a loss may be, 0 for any; detours: how often the stage went
-    back already. Raises Spike where the loss is more than that.
+    stage: its name.
+    loss: of this dispatch.
+    losses: of the dispatches before.
+    factor: how many times their median a loss may be; 0: any number.
+    detours: how often the stage went back already.
+    Raises Spike when the loss is larger than that.
     """
     usual = median(losses) if len(losses) >= LEAST else math.inf
     if factor and detours < MAX_DETOURS and loss > factor * usual:

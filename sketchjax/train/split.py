@@ -1,4 +1,4 @@
-"""Which sketches of the training split take part, and in what order they can come."""
+"""Which sketches of the training split take part, and in which orders."""
 
 from __future__ import annotations
 
@@ -17,9 +17,11 @@ _READ = 65_536  # records read at once
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """The training split of a data folder without the categories kept out of training.
+    """The training split of a data folder, without the categories kept out of training.
 
-    unseen: bool[l], those categories.
+    folder: of the data.
+    manifest: of that folder.
+    unseen: bool[l], the categories kept out.
     """
 
     folder: Path
@@ -37,7 +39,7 @@ class TrainingSplit:
 
     @cached_property
     def records(self) -> np.ndarray | None:
-        """The records that take part, i64[size]; None: all of the split."""
+        """The records that take part, i64[size]; None: all of the split's."""
         return np.flatnonzero(~self.unseen[self._labels]) if self.unseen.any() else None
 
     @cached_property
@@ -51,7 +53,13 @@ class TrainingSplit:
         return np.concatenate(parts)
 
     def order(self, batch: int, inner_steps: int, key: tuple[int, ...], *, classes: int) -> Order:
-        """The order of the sketches; classes: of each batch, 0 for a plain shuffle."""
+        """The order of the sketches that take part.
+
+        batch: b, sketches of a step, over all processes.
+        inner_steps: k, steps of a block.
+        key: of the shuffle.
+        classes: of each batch; 0: a plain shuffle.
+        """
         if not classes:
             return Order(self.size, batch, inner_steps, key, self.records)
         labels = self._labels if self.records is None else self._labels[self.records]

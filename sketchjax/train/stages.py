@@ -1,49 +1,35 @@
-"""The five stages of SketchMate's Algorithm 1, as rows of data."""
+"""The stages of a run: the rows of its config, with their schedules."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 import optax
 
-from sketchjax.config import Config
-from sketchjax.config.relations import has_place
-from sketchjax.models.two_branch import HEAD
-
-
-@dataclass(frozen=True)
-class Row:
-    """What makes a stage: its name, and what it trains: `cnn`, `rnn` or the `whole` network.
-
-    What else its objective needs, such as class centres or fixed codes, its losses know.
-    """
-
-    name: str
-    branch: str
-
-
-ROWS = (
-    Row("cnn", "cnn"),
-    Row("rnn", "rnn"),
-    Row("joint", "whole"),
-    Row("center", "whole"),
-    Row("full", "whole"),
-)
+from sketchjax.config import Config, StageRow, stage_rows
+from sketchjax.config.rows import trained_parts
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A row with its schedule: `blocks` blocks of `inner_steps` steps in all.
+    """A stage with its schedule: `blocks` blocks of `inner_steps` steps each.
 
-    number: its place in ROWS, which seeds its random numbers; losses: weights by name; head_rate:
-    the learning rate of what stands after the branches over that of the rest.
+    row: the config's; its number seeds the stage's random numbers.
+    parts: the parameters it changes, by top-level name.
+    head_parts: the parameters after the encoders, by top-level name.
+    head_rate: learning rate of the head over that of the encoders.
+    blocks: in all.
+    blocks_per_epoch: whole blocks of an epoch of this stage's batches.
+    inner_steps: k, steps of a block.
+    warmup_steps: steps over which the learning rate rises.
     """
 
-    row: Row
-    number: int
-    losses: dict[str, float]
-    learning_rate: float
+    row: StageRow
+    parts: tuple[str, ...]
+    head_parts: tuple[str, ...]
     head_rate: float
-    schedule: str
     blocks: int
     blocks_per_epoch: int
     inner_steps: int
@@ -61,57 +47,74 @@ class Stage:
     def steps_per_epoch(self) -> int:
         return self.blocks_per_epoch * self.inner_steps
 
+    @property
+    def epochs(self) -> float:
+        """The length of the stage in epochs."""
+        return self.blocks / self.blocks_per_epoch
 
-def plan(config: Config, blocks_per_epoch: int) -> list[Stage]:
+
+def plan(
+    config: Config,
+    parts_of: Callable[[tuple[str, ...], str], tuple[str, ...]],
+    head_parts: tuple[str, ...],
+    blocks_per_epoch: Callable[[StageRow], int],
+) -> list[Stage]:
     """The stages that a config runs, in order.
 
-    A stage's blocks are rounded up to whole dispatches, so that every dispatch has one shape.
+    config: of the run.
+    parts_of: (parts by name, output) -> the parameters, as `Layers.parts_of` gives them.
+    head_parts: the parameters after the encoders, by top-level name.
+    blocks_per_epoch: whole blocks of an epoch of a stage's batches.
+
+    A stage's blocks are rounded up to whole dispatches, so that all dispatches have one shape.
     """
-    stages = []
-    for number, row in enumerate(ROWS):
-        settings = config.stages[row.name]
-        given = config.model.branches, config.train.pretrained
-        if settings.epochs == 0 or not has_place(row.name, *given):
-            continue
-        dispatches = -(-settings.epochs * blocks_per_epoch // config.train.outer_steps)
+    stages, train = [], config.train
+    for row in stage_rows(config):
+        epoch = blocks_per_epoch(row)
+        dispatches = -(-row.epochs * epoch // train.outer_steps)
+        named = trained_parts(row.trains, config.model.branches)
         stages.append(
             Stage(
                 row=row,
-                number=number,
-                losses={name: weight for name, weight in settings.losses.items() if weight},
-                learning_rate=settings.learning_rate,
-                head_rate=config.train.head_rate,
-                schedule=settings.schedule,
-                blocks=int(dispatches) * config.train.outer_steps,
-                blocks_per_epoch=blocks_per_epoch,
-                inner_steps=config.train.inner_steps,
-                warmup_steps=round(
-                    settings.warmup_epochs * blocks_per_epoch * config.train.inner_steps
-                ),
+                parts=parts_of(named, row.output),
+                head_parts=head_parts,
+                head_rate=train.head_rate,
+                blocks=int(dispatches) * train.outer_steps,
+                blocks_per_epoch=epoch,
+                inner_steps=train.inner_steps,
+                warmup_steps=round(row.warmup_epochs * epoch * train.inner_steps),
             )
         )
     return stages
 
 
 def learning_rate(stage: Stage) -> optax.Schedule:
-    """`cosine`: linear warm-up, then cosine decay to 0; `steps`: divided by 10 every 10 epochs."""
-    if stage.schedule == "cosine":
+    """The learning rate at each step of a stage.
+
+    `cosine`: linear warm-up, then cosine decay to 0; `steps`: divided by 10 every 10 epochs.
+    """
+    row = stage.row
+    if row.schedule == "cosine":
         warmup = min(stage.warmup_steps, stage.steps // 2)
         return optax.warmup_cosine_decay_schedule(
-            stage.learning_rate if warmup == 0 else 0.0,
-            stage.learning_rate,
-            warmup,
-            stage.steps,
+            row.learning_rate if warmup == 0 else 0.0, row.learning_rate, warmup, stage.steps
         )
-    if stage.schedule == "steps":
+    if row.schedule == "steps":
         return optax.exponential_decay(
-            stage.learning_rate, 10 * stage.steps_per_epoch, 0.1, staircase=True
+            row.learning_rate, 10 * stage.steps_per_epoch, 0.1, staircase=True
         )
-    return optax.constant_schedule(stage.learning_rate)
+    return optax.constant_schedule(row.learning_rate)
 
 
-def optimizer(stage: Stage, *, weight_decay: float, clip_norm: float):
-    """Adam under the stage's schedule; decoupled weight decay on kernels, clipping by norm."""
+def optimizer(
+    stage: Stage, *, weight_decay: float, clip_norm: float
+) -> optax.GradientTransformation:
+    """Adam with the stage's schedule.
+
+    stage: its schedule, and the rate of its head.
+    weight_decay: decoupled, on kernels only; 0: none.
+    clip_norm: the largest norm of the whole gradient; 0: no limit.
+    """
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts.append(
         optax.adamw(learning_rate(stage), weight_decay=weight_decay, mask=_kernels)
@@ -119,15 +122,13 @@ def optimizer(stage: Stage, *, weight_decay: float, clip_norm: float):
         else optax.adam(learning_rate(stage))
     )
     if stage.head_rate != 1:
-        parts.append(optax.masked(optax.scale(stage.head_rate), _head))
+        in_head = lambda params: jax.tree_util.tree_map_with_path(  # noqa: E731
+            lambda path, _: path[0].key in stage.head_parts, params
+        )
+        parts.append(optax.masked(optax.scale(stage.head_rate), in_head))
     return optax.chain(*parts)
 
 
-def _head(params):
-    """True for all of the parts that stand after the branches."""
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[0].key in HEAD, params)
-
-
 def _kernels(params):
-    """True for the kernels: biases and normalisation are not decayed."""
+    """True for kernels: biases and parameters of normalisation are not decayed."""
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

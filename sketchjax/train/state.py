@@ -8,15 +8,19 @@ import optax
 from flax import struct
 
 from sketchjax.losses.loss import Memory
-from sketchjax.models.two_branch import PARTS
 from sketchjax.train.stages import Stage
 
 
 class State(struct.PyTreeNode):
-    """step: i32[], steps done in this stage; skipped: i32[], how many of the last of them in a row
-    left all else as it was, as their loss or gradient was not finite; params, batch_stats: of all
-    parts of the model; optimizer: its state for the parts that the stage trains; memories: what
-    losses remember, by their names.
+    """The state of a stage; it has no device axis.
+
+    step: i32[], steps done in this stage.
+    skipped: i32[], how many steps in a row were skipped up to now, as their loss or gradient was
+      not finite.
+    params: of all parts of the network.
+    batch_stats: batch statistics of all parts of the network.
+    optimizer: its state for the parts that the stage trains.
+    memories: what losses remember, by the name of the loss.
     """
 
     step: jax.Array
@@ -32,9 +36,9 @@ class State(struct.PyTreeNode):
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def trained_parts(params: dict, branch: str) -> dict:
-    """The parts of the parameters that training this branch changes."""
-    return {part: params[part] for part in PARTS[branch] if part in params}
+def trained_params(params: dict, stage: Stage) -> dict:
+    """The parameters that this stage changes."""
+    return {part: params[part] for part in stage.parts if part in params}
 
 
 def start(
@@ -43,13 +47,19 @@ def start(
     variables: dict,
     memories: Mapping[str, Memory],
 ) -> State:
-    """The state at the first step of a stage, from the variables that the stage before left."""
+    """The state before the first step of a stage.
+
+    optimizer: of the stage.
+    stage: that begins.
+    variables: of the network, as the previous stage left them.
+    memories: what its losses remember, by the name of the loss.
+    """
     params = variables["params"]
     return State(
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        optimizer=optimizer.init(trained_parts(params, stage.row.branch)),
+        optimizer=optimizer.init(trained_params(params, stage)),
         memories=jax.tree.map(jnp.asarray, dict(memories)),
     )

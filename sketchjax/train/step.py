@@ -1,8 +1,9 @@
 """One step, one outer iteration, one dispatch: pure functions, from the inside out.
 
-Algorithm 1, lines 6 to 10: a block is k batches that no sketch stands in twice. Its codes are
-computed with the parameters fixed, then k steps update the parameters with the codes fixed. As
-no sketch returns within a block, recomputing the block's codes equals recomputing all codes.
+SketchMate's Algorithm 1, lines 6 to 10: a block is k batches in which no sketch appears twice. Its
+codes are computed with the parameters fixed, then k steps update the parameters with the codes
+fixed. As no sketch appears twice within a block, recomputing the block's codes equals recomputing
+all codes.
 """
 
 from collections.abc import Callable
@@ -15,31 +16,42 @@ import optax
 from jax import lax
 
 from sketchjax import parallel
-from sketchjax.losses import LOSSES, LossInputs, moved, objective, recoded
+from sketchjax.losses.loss import LossInputs
+from sketchjax.losses.objective import joins_devices, moved, objective, recoded
+from sketchjax.losses.table import LOSSES
 from sketchjax.models.network import Network
 from sketchjax.train.stages import Stage
-from sketchjax.train.state import State, trained_parts
+from sketchjax.train.state import State, trained_params
 
 
 class Minibatch(NamedTuple):
-    """points: u8[b t 3]; length, label: i32[b]; place: i32[b], in the batch over all devices."""
+    """The part of a batch on one device.
 
-    points: jax.Array
-    length: jax.Array
+    inputs: what the encoders read, such as `Strokes`.
+    label: i32[b].
+    place: i32[b], each sketch's place in the batch over all devices.
+    """
+
+    inputs: Any
     label: jax.Array
     place: jax.Array
 
 
 def as_given(held: Any, item: Minibatch) -> Minibatch:
-    """The batch of an item that is one."""
+    """An item of the feed that is a batch already."""
     return item
 
 
 class Training(NamedTuple):
-    """What is fixed during a stage. average: the mean over devices; seed: of the run.
+    """What is fixed during a stage.
 
-    load: from what the devices hold and an item of the feed, the batch (`train.feed.Feed.load`);
-    join: an array f[b ...] of all devices from each one's part.
+    network: whose variables are trained.
+    stage: of the plan.
+    optimizer: of the stage.
+    average: the mean over devices.
+    seed: of the run.
+    load: (what the devices hold, an item of the feed) -> the batch, as `Feed.load`.
+    join: from each device's part f[b ...] to the array of all devices.
     """
 
     network: Network
@@ -52,16 +64,20 @@ class Training(NamedTuple):
 
 
 def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
-    """One PRNG key a sketch from (seed, stage, step, place): nothing random is carried."""
-    key = jax.random.fold_in(jax.random.key(training.seed), training.stage.number)
+    """One PRNG key per sketch from (seed, stage, step, place): no random state is carried along.
+
+    step: i32[] of the stage.
+    place: i32[b], in the batch over all devices.
+    """
+    key = jax.random.fold_in(jax.random.key(training.seed), training.stage.row.number)
     key = jax.random.fold_in(key, step)
     return jax.vmap(jax.random.fold_in, (None, 0))(key, place)
 
 
 def features_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
-    """The features f[b d] of a batch with the parameters fixed, without noise."""
-    output = training.network.apply(state.variables, batch.points, batch.length, "whole")
-    assert output.features is not None, "the whole network has features"
+    """The head's features f[b d] of a batch, without augmentation and dropout."""
+    output = training.network.apply(state.variables, batch.inputs)
+    assert output.features is not None, "the head has features"
     return output.features
 
 
@@ -70,9 +86,11 @@ def code_step(
 ) -> tuple[dict[str, jax.Array], State]:
     """The codes of a block with the parameters fixed, f[k b d] by the name of their loss.
 
-    Also the state with what the losses remember of them.
+    held: what the devices hold of the data.
+    block: k items of the feed.
+    Also returns the state with what the losses remember of these codes.
     """
-    names = [name for name in training.stage.losses if LOSSES[name].codes is not None]
+    names = [name for name in training.stage.row.losses if LOSSES[name].makes_codes]
     if not names:
         return {}, state
 
@@ -90,35 +108,40 @@ def code_step(
 def theta_step(
     training: Training, state: State, batch: Minibatch, codes: dict[str, jax.Array]
 ) -> tuple[State, dict[str, jax.Array]]:
-    """One update of the parameters with the codes fixed; metrics are means over all devices.
+    """One update of the parameters with the codes fixed.
 
-    Where the loss or the gradient is not finite the step leaves all as it was, and is counted.
+    batch: on this device.
+    codes: f[b d], by the name of their loss.
+    Returns the new state, and metrics f[], means over all devices. A step whose loss or gradient is
+    not finite is skipped: it changes nothing but the counts.
     """
-    branch, losses = training.stage.row.branch, training.stage.losses
+    row = training.stage.row
     keys = sketch_keys(training, state.step, batch.place)
 
     def loss_of(parts: dict):
         variables = state.variables | {"params": state.params | parts}
         output, batch_stats = training.network.apply_in_training(
-            variables, batch.points, batch.length, branch, keys
+            variables, batch.inputs, row.output, keys
         )
         seen = LossInputs(output.logits, batch.label, output.features, output.activations)
         own_codes = codes
-        if any(LOSSES[name].whole_batch for name in losses):
-            # The average over devices of their gradients is then that of the joined batch.
+        if joins_devices(row.losses):
+            # The average of the devices' gradients is then the gradient of the joined batch.
             seen, own_codes = jax.tree.map(training.join, (seen, codes))
-        loss, terms = objective(losses, seen, state.memories, own_codes)
-        memories = moved(seen, state.memories)
+        loss, terms = objective(row.losses, seen, state.memories, own_codes)
+        memories = moved(row.losses, seen, state.memories)
         accuracy = (output.logits.argmax(-1) == batch.label).mean()
         return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats, memories)
 
-    parts = trained_parts(state.params, branch)
+    parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
     gradients, metrics = training.average((gradients, metrics))
     updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
+    # The statistics of a part belong to it: where it is not trained, they stay too.
+    own = {part: each for part, each in batch_stats.items() if part in training.stage.parts}
     after = state.replace(
         params=state.params | cast(dict, optax.apply_updates(parts, updates)),
-        batch_stats=state.batch_stats | batch_stats,
+        batch_stats=state.batch_stats | own,
         optimizer=optimizer,
         memories=memories,
     )
@@ -147,6 +170,6 @@ def dispatch(
 ) -> tuple[State, dict[str, jax.Array]]:
     """m outer iterations over blocks of items [m k ...]; metrics f[m k].
 
-    held: what the devices keep of the data, from which `training.load` makes a batch of an item.
+    held: what the devices hold of the data, from which `training.load` makes an item's batch.
     """
     return lax.scan(partial(outer_iteration, training, held), state, blocks)

@@ -1,44 +1,52 @@
-"""The folder of a run: it belongs to one config, and to one process at a time."""
+"""The folder of a run: it belongs to one config, and to one process at a time.
+
+It is bound to a config as soon as it holds something that another config could spoil: drawings that
+were converted under it, or anything that was trained. Until then a corrected command just runs.
+"""
 
 import errno
 import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sketchjax.config import FREE_SECTIONS, Config, default, flat
+from sketchjax.config import Config, default, flat, is_fixed, is_resumable
 from sketchjax.errors import ConfigError, on_disk
 from sketchjax.files import write_whole
 
 LOCK = ".lock"
-
-# Fields that may change between two calls on one workdir, as they do not change the figures. The
-# feed's position is a number of blocks, so that feeds and their processes may take turns.
-FREE_FIELDS = (
-    "name",
-    "debug",
-    "data.feed",
-    "train.checkpoint_seconds",
-    "train.keep_checkpoints",
-    "train.max_skipped",
-    "train.workers",
-    "profile.steps",
-    "evaluation.queries_shown",
-    "evaluation.retrieved",
+# What only a run with training done has in its folder.
+_TRAINED = (
+    *("checkpoints/[0-9]*", "checkpoints/.*.replaced", "weights/*.safetensors"),
+    *("model.safetensors", "results.json"),
+)
+_CONVERTED = "data/manifest.json"
+# The fields that decide what `train.data` converts to WORKDIR/data, and whether it is used.
+CONVERSION_FIELDS = frozenset(
+    {
+        *("seed", "data.dir", "data.source", "data.split_file", "data.categories"),
+        *("data.recognized_only", "data.max_per_category", "data.on_bad", "data.shards"),
+        *("data.synthetic_per_category", "data.unseen"),
+    }
 )
 
 
 def check_config(config: Config, workdir: Path) -> None:
-    """Refuse to go on with another config than the one that WORKDIR/config.json keeps, if any.
+    """Refuse a config that does not fit what the workdir holds of the one in its config.json.
 
-    A field that the project has gained since counts as its default.
-    Raises ConfigError naming the fields that differ, or when the workdir is no folder; DiskError.
+    config: of this call.
+    workdir: of the run; it may not exist yet.
+
+    What was trained binds every field that changes a figure; converted drawings bind the fields
+    that they were converted by. A field that the project has gained since then counts as its
+    default. Raises ConfigError naming the fields that differ, or when the workdir is a file;
+    DiskError.
     """
     path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
@@ -46,54 +54,73 @@ def check_config(config: Config, workdir: Path) -> None:
         if not path.exists():
             return
         content = path.read_bytes()
+        trained = _is_trained(workdir)
+        converted = (workdir / _CONVERTED).exists()
     try:
         before = dict(orjson.loads(content))
     except (orjson.JSONDecodeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read as a config ({error}); use another --workdir"
         ) from error
-    differing = changes(before, _plain(config))
-    if differing:
-        raise ConfigError(
-            [
-                f"{workdir} holds a run of another config; give it its own again to go on with "
-                "it, or use another --workdir for a new run",
-                *differing,
-            ]
+    if trained:
+        heading = (
+            f"{workdir} holds a run of another config; rerun it with that config to resume it, or "
+            "use another --workdir for a new run"
         )
+        differing = changes(before, _plain(config))
+    else:
+        heading = (
+            f"{workdir / 'data'} was converted under another config; delete that folder to convert "
+            "again, or use another --workdir"
+        )
+        differing = changes(before, _plain(config), _decides_data) if converted else []
+    if differing:
+        raise ConfigError([heading, *differing])
 
 
 def keep_config(config: Config, workdir: Path) -> None:
-    """Keep the config in WORKDIR/config.json; refuse to go on with another one.
+    """Keep the config in WORKDIR/config.json, in place of one of which nothing is trained yet.
 
-    Two processes at once must not do this: it is for the one that has the workdir alone.
-    Raises as `check_config` does.
+    Only for the process that holds the workdir's lock. Raises as `check_config` does.
     """
     check_config(config, workdir)
     path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
-        if not path.exists():
+        if not path.exists() or not _is_trained(workdir):
             write_whole(path, orjson.dumps(_plain(config), option=orjson.OPT_INDENT_2))
 
 
-def changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """One line for each field that may not change and did. Both: `section.field`: value."""
-    usual = {
-        name: value
-        for name, value in _plain(default()).items()
-        # In these, a name that is missing is not there.
-        if not name.startswith(tuple(f"{section}." for section in FREE_SECTIONS))
-    }
+def changes(
+    before: dict[str, Any],
+    now: dict[str, Any],
+    binds: Callable[[str], bool] = lambda name: not is_resumable(name),
+) -> list[str]:
+    """One line for each field that may not change and did.
+
+    before, now: configs as `section.field`: value.
+    binds: whether a field may not change; by default those that change a figure.
+    """
+    usual = _plain(default())
+    # In sections of rows and losses, a name that is missing is not there.
+    usual = {path: value for path, value in usual.items() if is_fixed(path)}
     before, now = usual | before, usual | now
     return [
         f"{name}: before {_shown(before, name)}, now {_shown(now, name)}"
-        for name in sorted({*before, *now} - {*FREE_FIELDS})
-        if name not in before or name not in now or before[name] != now[name]
+        for name in sorted({*before, *now})
+        if binds(name) and (name not in before or name not in now or before[name] != now[name])
     ]
 
 
+def _is_trained(workdir: Path) -> bool:
+    return any(next(workdir.glob(pattern), None) is not None for pattern in _TRAINED)
+
+
+def _decides_data(name: str) -> bool:
+    return name in CONVERSION_FIELDS or name.startswith("data.splits.")
+
+
 def _plain(config: Config) -> dict[str, Any]:
-    """All fields as JSON gives them back: tuples are lists."""
+    """All fields as they come back from JSON: tuples are lists."""
     return orjson.loads(orjson.dumps(flat(config)))
 
 
@@ -103,11 +130,11 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 
 @contextmanager
 def alone(workdir: Path) -> Iterator[str]:
-    """Hold the workdir's lock, which ends with the process however it ends; makes the folder.
+    """Hold the workdir's lock, which a process loses however it ends. Creates the folder.
 
-    Yields what is to be told: where the process before was on another machine and did not come to
-    its end, as some network file systems do not share locks; empty otherwise.
-    Raises ConfigError naming the process that holds it; DiskError.
+    Yields a warning when the previous process ran on another machine and did not finish, as some
+    network file systems do not share locks; otherwise empty text.
+    Raises ConfigError naming the process that holds the lock; DiskError.
     """
     what = f"--workdir {workdir} cannot be used"
     with on_disk(what):
@@ -120,7 +147,7 @@ def alone(workdir: Path) -> Iterator[str]:
         try:
             yield left
         finally:
-            # The lock's own end says so to a process here, an empty file to one elsewhere.
+            # For a process on a machine that does not see the lock: an empty file is a clean end.
             with suppress(OSError):
                 os.ftruncate(descriptor, 0)
     finally:
@@ -133,15 +160,15 @@ def _check_folder(workdir: Path) -> None:
 
 
 def _lock(descriptor: int, workdir: Path) -> str:
-    """Take the lock and write who holds it; what is to be told of the holder before."""
+    """Take the lock and write who holds it; returns a warning about the previous holder, if any."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
         raise ConfigError(
-            f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait for its "
-            "end, stop it, or use another --workdir"
+            f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait until it "
+            "finishes, stop it, or use another --workdir"
         ) from None
     before, host = _holder(descriptor)
     here = socket.gethostname()
@@ -152,16 +179,16 @@ def _lock(descriptor: int, workdir: Path) -> str:
     if host in ("", here):
         return ""
     return (
-        f"the run before in {workdir} did not come to its end: {before}; if it still goes on, "
-        "its machine's locks do not reach this one: stop one of the two"
+        f"the previous run in {workdir} did not finish: {before}; if it is still running, its "
+        "machine's locks do not reach this one: stop one of the two"
     )
 
 
 def _holder(descriptor: int) -> tuple[str, str]:
-    """Who wrote the lock file: a phrase for people, and the host; both may be unknown."""
+    """Who wrote the lock file: a phrase for people, and the host, empty if unknown."""
     try:
         content = orjson.loads(os.pread(descriptor, 4096, 0))
         host = str(content["host"])
         return f"process {content['pid']} on {host}, since {content['since']}", host
     except (orjson.JSONDecodeError, TypeError, KeyError):
-        return "which one is not known", ""
+        return "an unknown process", ""

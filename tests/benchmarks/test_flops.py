@@ -6,33 +6,35 @@ import pytest
 from jax import lax
 
 from benchmarks import flops, workload
+from sketchjax.config import architecture
 from sketchjax.models import network as networks
+from sketchjax.models.table import HEAD
 from sketchjax.ops import convolution
 
 # XLA counts what we leave out too, 1.2 % at most: normalisation, rectifiers, pooling, gates.
 WITHIN = 0.02
 
 
-def xla_flops(config, classes: int, branch: str) -> float:
+def xla_flops(config, classes: int, output: str) -> float:
     """XLA's count of one sketch's forward pass, of one point: no padding, and no loop to count."""
-    config.model.rnn.implementation = "linen"
-    model = networks.build(config, classes=classes, offset_scale=1.0, axis_name=None).model
+    config.model.encoders.rnn.implementation = "linen"
+    categories = [str(label) for label in range(classes)]
+    network = networks.build(architecture(config, categories, 1.0))
     side = config.drawing.size
-    inputs = (
-        jax.ShapeDtypeStruct((1, side, side, 1), jnp.float32),
-        jax.ShapeDtypeStruct((1, 1, 4), jnp.float32),
-        jax.ShapeDtypeStruct((1,), jnp.int32),
-    )
-    variables = jax.eval_shape(
-        lambda *inputs: model.init(jax.random.key(0), *inputs, method="all_branches"), *inputs
-    )
+    views = {
+        "picture": (jax.ShapeDtypeStruct((1, side, side, 1), jnp.float32),),
+        "sequence": (
+            jax.ShapeDtypeStruct((1, 1, 4), jnp.float32),
+            jax.ShapeDtypeStruct((1,), jnp.int32),
+        ),
+    }
 
-    def forward(variables, inputs):
-        return model.apply(variables, *inputs, branch=branch).logits
+    def forward(variables, views):
+        return network.layers.apply(variables, views, output).logits
 
     # Before optimisation, which folds the zeros around a picture into the convolution: XLA then
     # leaves out the products with them, a sixth of all at these sizes.
-    return jax.jit(forward).lower(variables, inputs).cost_analysis()["flops"]
+    return jax.jit(forward).lower(network.shapes(), views).cost_analysis()["flops"]
 
 
 def native_convolution(images, kernel, *, stride=1, padding=0):
@@ -45,12 +47,12 @@ def native_convolution(images, kernel, *, stride=1, padding=0):
     )
 
 
-@pytest.mark.parametrize("branch", ("cnn", "rnn"))
-def test_forward_count_is_xlas(monkeypatch, branch):
+@pytest.mark.parametrize("output", ("cnn", "rnn"))
+def test_forward_count_is_xlas(monkeypatch, output):
     monkeypatch.setattr("sketchjax.models.layers.conv2d", native_convolution)
     config = workload.load_config("sample", "float32")
-    counted = flops.forward_flops(config, 55, 1.0, branch)
-    assert counted == pytest.approx(xla_flops(config, 55, branch), rel=WITHIN)
+    counted = flops.forward_flops(config, 55, 1.0, output)
+    assert counted == pytest.approx(xla_flops(config, 55, output), rel=WITHIN)
 
 
 def test_alexnet_of_the_paper_by_hand():
@@ -67,19 +69,19 @@ def test_alexnet_of_the_paper_by_hand():
     assert flops.forward_flops(config, 345, 46.0, "cnn") == 2 * products
 
 
-def test_recurrent_work_grows_with_points_and_its_gradient_is_twice_the_forward_pass():
+def test_recurrent_work_grows_with_points():
     config = workload.load_config("paper", "bfloat16")
     one, two = (flops.forward_flops(config, 345, length, "rnn") for length in (1.0, 2.0))
     of_a_point = 2 * 2 * 3 * 512 * ((4 + 512) + (1024 + 512))
     assert two - one == of_a_point
-    # The first layer's input needs no gradient.
+    # The gradient takes twice the forward pass, but the first layer's input needs none.
     saved = 2 * 2 * 3 * 512 * 4
     assert flops.training_flops(config, 345, 1.0, "rnn") == 3 * one - saved
 
 
-def test_full_stage_has_one_forward_pass_more():
+def test_full_stage_has_an_extra_forward_pass():
     config = workload.load_config("sample", "float32")
     more = flops.training_flops(config, 55, 40.0, "full") - flops.training_flops(
         config, 55, 40.0, "joint"
     )
-    assert more == flops.forward_flops(config, 55, 40.0, "whole")
+    assert more == flops.forward_flops(config, 55, 40.0, HEAD)

@@ -24,9 +24,9 @@ def test_draw_prints_speeds_and_share(drawings, tmp_path):
 
 def test_pillow_draws_the_same_picture(drawings):
     work = workload.make_workload("sample", "float32", 0, drawings)
-    points, length = work.batch.points[0], work.batch.length[0]
-    ours = np.asarray(rasterize(points, length, size=64, stroke_width=1.5))[..., 0]
-    for own, one, count in zip(ours, points, length, strict=True):
+    strokes = draw.first_batch(work.batch)
+    ours = np.asarray(rasterize(strokes, size=64, stroke_width=1.5))[..., 0]
+    for own, one, count in zip(ours, strokes.points, strokes.length, strict=True):
         theirs = draw.pillow(np.asarray(one[:count]), 64, 1.5, 2) / 255
         # A line of 3 px at twice the size, off by at most a pixel: alike, not equal.
         assert np.corrcoef(own.ravel(), theirs.ravel())[0, 1] > 0.85

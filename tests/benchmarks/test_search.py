@@ -32,7 +32,7 @@ def test_each_size_has_its_figures(tmp_path):
     assert found["left_out"] == []
 
 
-def test_the_papers_figures_stand_beside_the_papers_gallery(monkeypatch):
+def test_the_papers_gallery_shows_the_papers_figures(monkeypatch):
     monkeypatch.setattr(
         search, "search_cost", lambda gallery, bits, **_: SearchCost(gallery, bits, 9, *[1.0] * 5)
     )
@@ -44,14 +44,14 @@ def test_the_papers_figures_stand_beside_the_papers_gallery(monkeypatch):
     assert search.table_of([row]).row_count == 1
 
 
-def test_other_distances_are_seen(monkeypatch):
+def test_wrong_distances_are_reported(monkeypatch):
     find = search.search
     monkeypatch.setattr(search, "search", lambda *of: [part + 1 for part in find(*of)])
-    found = search.beside_faiss(500, 16, queries=1, k=9, seed=0)
+    found = search.compare_with_faiss(500, 16, queries=1, k=9, seed=0)
     assert found["same_distances_as_faiss"] is False
 
 
-def test_what_does_not_fit_is_left_out_and_said(tmp_path, monkeypatch, capsys):
+def test_a_size_that_does_not_fit_is_left_out(tmp_path, monkeypatch, capsys):
     # Codes twice and a ranking: 100 million times 8 + 8 + 12 bytes, and 64 MiB.
     assert search.bytes_needed(100_000_000, 64) == 2_800_000_000 + 2**26
     monkeypatch.setattr(search, "free_bytes", lambda: 2 * search.bytes_needed(900, 16))
@@ -63,13 +63,13 @@ def test_what_does_not_fit_is_left_out_and_said(tmp_path, monkeypatch, capsys):
     assert "left out" in capsys.readouterr().out
 
 
-def test_free_memory_is_some_of_all():
+def test_free_memory_is_part_of_all_memory():
     import os
 
     everything = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert everything / 1000 < search.free_bytes() <= everything
 
 
-def test_k_has_to_be_a_number():
+def test_k_must_be_a_number():
     with pytest.raises(SystemExit):
         search.main(["--k", "many"])

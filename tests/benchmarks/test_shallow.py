@@ -1,11 +1,11 @@
-"""benchmarks.shallow at a small size: its reader is numpy's, its figures are there."""
+"""benchmarks.shallow at a small size: its reader against numpy, and its figures."""
 
 import numpy as np
 import orjson
 import pytest
 
 from benchmarks import shallow
-from sketchjax.paper.shallow import SHALLOW
+from sketchjax.paper.shallow import HASHERS
 
 
 def test_all_methods_are_timed_and_the_file_is_removed(tmp_path):
@@ -35,11 +35,11 @@ def test_the_file_is_read_as_an_array(tmp_path, monkeypatch):
     assert set(labels) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("name", SHALLOW)
+@pytest.mark.parametrize("name", HASHERS)
 def test_each_method_reads_the_file(name, tmp_path):
     shallow.write_features(tmp_path, 300, 16, 5)
     figures = shallow.fit_and_encode(name, tmp_path, 16, 8)
     labels = np.load(tmp_path / "labels.npy")
     rows = np.fromfile(tmp_path / "features", np.float32).reshape(-1, 16)
-    codes = SHALLOW[name](8).fit(rows, labels).encode(rows)
+    codes = HASHERS[name](8).fit(rows, labels).encode(rows)
     assert figures["bits_set"] == pytest.approx(codes.mean(), abs=1e-3)

@@ -8,7 +8,8 @@ torch = pytest.importorskip(
 )
 
 from benchmarks import torch_step, workload  # noqa: E402
-from benchmarks.torch_peer import TwoBranch, from_flax, load  # noqa: E402
+from benchmarks.torch_peer import Network, from_flax, load  # noqa: E402
+from sketchjax.models.table import HEAD  # noqa: E402
 
 # Threads that wait for each other at tiny sizes take minutes on a busy machine.
 torch.set_num_threads(1)
@@ -28,10 +29,10 @@ def test_logits_and_gradients_are_ours(work):
 
 
 def test_every_parameter_and_statistic_has_a_value(work):
-    model = TwoBranch(work.config, work.classes)
-    named = from_flax(work.variables, work.config.model.rnn.layers)
+    model = Network(work.config, work.classes)
+    named = from_flax(work.variables, work.config.model.encoders.rnn.layers)
     assert set(named) == {n for n in model.state_dict() if not n.endswith("num_batches_tracked")}
-    load(model, work.variables, work.config.model.rnn.layers)
+    load(model, work.variables, work.config.model.encoders.rnn.layers)
 
 
 def test_check_sees_other_weights(work):
@@ -44,12 +45,12 @@ def test_check_sees_other_weights(work):
     other = torch_step.make_model(work.config, work.classes, variables).eval()
     placed = torch_step.on_device(batch)
     with torch.no_grad():
-        one, two = (torch_step.run_model(m, placed, "whole")[1] for m in (model, other))
+        one, two = (torch_step.run_model(m, placed, HEAD)[1] for m in (model, other))
     assert np.abs((one - two).numpy()).max() > 1e-3
 
 
 @pytest.mark.parametrize("stage", ("cnn", "rnn", "joint", "full"))
-def test_a_block_changes_the_stages_parameters_alone(work, stage):
+def test_a_block_changes_only_the_stages_parts(work, stage):
     peer = torch_step.Peer(work, stage, torch_step.prepared(work))
     before = {name: p.detach().clone() for name, p in peer.model.named_parameters()}
     peer()

@@ -12,11 +12,14 @@ from benchmarks.timing import in_turn, median_seconds
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
+def figures_of(words: str, path) -> dict:
+    """What one round of the recurrent stage reports."""
+    train_step.main([*words.split(), "--rounds", "1", "--stages", "rnn", "--json", str(path)])
+    return orjson.loads(path.read_bytes())
+
+
 def test_figures_of_each_stage(drawings, tmp_path):
-    path = tmp_path / "figures.json"
-    words = f"--folder {drawings} --rounds 1 --batch 4 8 --stages rnn --json {path}"
-    train_step.main(words.split())
-    figures = orjson.loads(path.read_bytes())
+    figures = figures_of(f"--folder {drawings} --batch 4 8", tmp_path / "figures.json")
     assert [row["batch"] for row in figures["sweep"]] == [4, 8]
     assert figures["rnn"]["batch"] == 4
     for found in (row["rnn"] for row in figures["sweep"]):
@@ -27,13 +30,10 @@ def test_figures_of_each_stage(drawings, tmp_path):
         assert found["utilisation"] == pytest.approx(rate / figures["peak_flops_per_second"])
 
 
-def test_peer_stands_beside_ours(drawings, tmp_path):
+def test_peer_is_timed_next_to_ours(drawings, tmp_path):
     reason = "PyTorch is not installed: pip install sketchjax[bench]"
     pytest.importorskip("torch", reason=reason).set_num_threads(1)
-    path = tmp_path / "figures.json"
-    words = f"--folder {drawings} --rounds 1 --peer torch --stages rnn --json {path}"
-    train_step.main(words.split())
-    figures = orjson.loads(path.read_bytes())
+    figures = figures_of(f"--folder {drawings} --peer torch", tmp_path / "figures.json")
     assert {"sketches_per_second", "peer", "ratio"} <= set(figures["rnn"])
     # One round: the ratio is that of the two speeds.
     ours, peer = figures["rnn"]["sketches_per_second"], figures["rnn"]["peer"]
@@ -55,10 +55,10 @@ def test_a_stage_trains(drawings):
     """What is timed is training: the loss of the same block falls."""
     work = workload.make_workload("sample", "float32", 0, drawings)
     stage = workload.compile_stage(work, "rnn")
-    first = stage.go_on(stage.blocks)
+    first = stage.train(stage.blocks)
     for _ in range(20):
         stage()
-    assert stage.go_on(stage.blocks).mean() < first.mean()
+    assert stage.train(stage.blocks).mean() < first.mean()
 
 
 def test_ratio_is_the_peers_time_over_ours():
@@ -67,7 +67,7 @@ def test_ratio_is_the_peers_time_over_ours():
     assert found.least_ratio <= found.ratio <= found.greatest_ratio
 
 
-def test_input_ratio_counts_the_time_of_taking(drawings):
+def test_input_ratio_counts_time_to_take(drawings):
     """Taking that costs three steps' time makes the ratio four, about."""
     work = workload.make_workload("sample", "float32", 0, drawings)
     stage = workload.compile_stage(work, "rnn")

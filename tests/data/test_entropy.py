@@ -1,4 +1,4 @@
-"""The binary picture and its entropy: against the device's drawing, a plain double loop, values."""
+"""The binary picture and its entropy against the device's drawing, a double loop, and values."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def random_drawings(count: int, seed: int = 0) -> list[np.ndarray]:
 
 
 def ink_by_loop(points: np.ndarray, size: int, width: float) -> float:
-    """Distance of every pixel's middle to every segment, in float64."""
+    """Distance of every pixel's centre to every segment, in float64."""
     low, high = points[:, :2].min(0).astype(float), points[:, :2].max(0).astype(float)
     y, x = np.mgrid[:size, :size] + 0.5
     ink = np.zeros((size, size), bool)
@@ -76,22 +76,22 @@ def test_ink_equals_the_picture_of_the_device(real_data: Path, size, width):
     draw = jax.jit(lambda p, n: rasterize(p, n, size=size, stroke_width=width) > 0.5)
     wanted = np.asarray(draw(batch, length)).sum(axis=(1, 2, 3))
     got = ink_fraction(*ragged(drawings), size=size, stroke_width=width) * size * size
-    # A pixel whose middle lies exactly half a width from a line is decided by rounding. Over 2,800
-    # drawings at 64 px 0.2 % differ, by one pixel; at 224 px 0.6 %, by at most 5 of about 900.
+    # Rounding decides a pixel whose centre is exactly half a width from a line. Over 2,800 drawings
+    # at 64 px 0.2 % differ, by one pixel; at 224 px 0.6 %, by at most 5 of about 900.
     assert len(drawings) > 50
     assert np.mean(np.rint(got) == wanted) >= 0.95
     np.testing.assert_allclose(got, wanted, atol=6)
 
 
 def test_entropy_of_known_fractions():
-    # A line 8 px wide across a picture of 64, in its middle, with round ends.
+    # A line 8 px wide across the middle of a picture of 64, with round ends.
     line = points_of_strokes([np.array([[0, 9], [255, 9]])])
     ink = ink_fraction(*ragged([line]), size=64, stroke_width=8.0)[0]
     area = (64 - 1.6 - 8) * 8 + np.pi * 4**2
     assert ink * 64 * 64 == pytest.approx(area, rel=0.02)
     entropy = image_entropy(*ragged([line]), size=64, stroke_width=8.0)[0]
     assert entropy == pytest.approx(-ink * np.log2(ink) - (1 - ink) * np.log2(1 - ink), rel=1e-6)
-    # The paper's thresholds for stars stand for 1.38 % and 2.57 % ink.
+    # The paper's thresholds for stars mean 1.38 % and 2.57 % ink.
     for fraction, value in ((0.0138, 0.1051), (0.0257, 0.1721)):
         bits = -fraction * np.log2(fraction) - (1 - fraction) * np.log2(1 - fraction)
         assert bits == pytest.approx(value, abs=6e-4)
@@ -107,12 +107,12 @@ def test_blank_and_full_pictures_have_no_entropy():
     assert image_entropy(points[:0], offsets[:1]).shape == (0,)
 
 
-def test_more_ink_has_more_entropy_and_sketches_do_not_mix():
+def test_more_ink_means_more_entropy():
     few, many = random_drawings(1, seed=1)[0][:3], random_drawings(1, seed=1)[0]
-    alone = [image_entropy(*ragged([points]))[0] for points in (few, many)]
+    single = [image_entropy(*ragged([points]))[0] for points in (few, many)]
     together = image_entropy(*ragged([few, many, few]))
-    np.testing.assert_array_equal(together, [*alone, alone[0]])
-    assert alone[0] < alone[1]
+    np.testing.assert_array_equal(together, [*single, single[0]])
+    assert single[0] < single[1]
 
 
 def test_stars_lie_where_the_paper_has_them(real_data: Path):
@@ -132,7 +132,7 @@ def test_thresholds_keep_the_middle():
     assert thresholds(values, keep=1.0) == (0.0, 1.0)
 
 
-def test_wrong_input_is_named():
+def test_invalid_input_is_named():
     with pytest.raises(DataError, match="no sketch"):
         thresholds(np.zeros(0))
     with pytest.raises(ValueError, match=r"keep=1\.2"):

@@ -1,6 +1,6 @@
-"""Every file of a checkpoint, damaged in every way: it is refused, named, and the older one taken.
+"""Every file of a checkpoint, damaged in every way: it is refused by name, and the older one used.
 
-orbax alone restores most of these without a word.
+orbax by itself restores most of these without an error.
 """
 
 import errno
@@ -47,7 +47,7 @@ def saved(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(saved, tmp_path) -> Path:
-    """A copy of it, to be damaged."""
+    """A copy of these, to be damaged."""
     return Path(shutil.copytree(saved, tmp_path / "checkpoints"))
 
 
@@ -96,7 +96,7 @@ def swap(path: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     "harm", [flip, truncate, empty, lengthen, delete, make_folder, swap], ids=lambda f: f.__name__
 )
-def test_any_file_harmed_in_any_way_is_refused_by_name(saved, tmp_path, harm):
+def test_any_damage_to_any_file_is_refused_by_name(saved, tmp_path, harm):
     names = files_of(saved / "12")
     for number, name in enumerate(names):
         folder = Path(shutil.copytree(saved, tmp_path / str(number)))
@@ -111,13 +111,13 @@ def test_any_file_harmed_in_any_way_is_refused_by_name(saved, tmp_path, harm):
         assert (step, progress) == (8, Progress("cnn", 8)), name
         (line,) = refused
         assert line.startswith("checkpoint 12 is not valid: "), line
-        # A swap harms two; the first of them is named.
+        # A swap damages two; the first of them is named.
         wanted = [name, other] if harm is swap else [name]
         assert any(str(folder / "12" / one) in line for one in wanted), line
         assert sorted(path.name for path in folder.iterdir()) == ["12.bad", "4", "8"]
 
 
-def test_each_byte_of_each_file_counts(folder):
+def test_a_flipped_bit_in_any_byte_is_found(folder):
     checkpoint = folder / "12"
     check(checkpoint, 12)
     flipped = 0
@@ -135,7 +135,7 @@ def test_each_byte_of_each_file_counts(folder):
 
 
 def test_a_file_of_another_checkpoint_is_refused(saved, tmp_path):
-    """The same name, often the same length, whole in itself."""
+    """It has the same name, often the same length, and is whole in itself."""
     both = {*files_of(saved / "8")} & {*files_of(saved / "12")}
     differing = [
         n for n in both if (saved / "8" / n).read_bytes() != (saved / "12" / n).read_bytes()
@@ -158,17 +158,17 @@ def test_a_whole_checkpoint_under_another_number_is_refused(folder):
 
 
 @pytest.mark.parametrize("name", ["extra", "state/d/extra", "state/.hidden", "state/a folder/x"])
-def test_a_file_too_many_is_refused(folder, name):
+def test_an_extra_file_is_refused(folder, name):
     path = folder / "12" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("")
     with Checkpoints(folder, keep=3) as checkpoints:
         step, _, (line,) = checkpoints.latest()
     assert step == 8
-    assert f"{path} is not a file of it" in line
+    assert f"{path} does not belong to it" in line
 
 
-def test_an_empty_folder_too_many_changes_nothing(folder):
+def test_an_extra_empty_folder_changes_nothing(folder):
     (folder / "12" / "state" / "d" / "empty").mkdir()
     with Checkpoints(folder, keep=3) as checkpoints:
         assert checkpoints.latest() == (12, Progress("cnn", 12), [])
@@ -177,7 +177,7 @@ def test_an_empty_folder_too_many_changes_nothing(folder):
 
 
 @pytest.mark.parametrize("what", ["nothing", "file", "link to nowhere", "empty folder"])
-def test_what_is_no_checkpoint_at_all(folder, what):
+def test_something_else_with_a_checkpoints_name_is_set_aside(folder, what):
     path = folder / "20"
     if what == "file":
         path.write_text("20")
@@ -193,7 +193,7 @@ def test_what_is_no_checkpoint_at_all(folder, what):
 
 
 @pytest.mark.parametrize("harmed", [1, 2])
-def test_the_newest_ones_harmed(folder, harmed):
+def test_the_newest_valid_checkpoint_is_used(folder, harmed):
     shapes = jax.eval_shape(lambda: make_state(0))
     for step in STEPS[-harmed:]:
         flip(folder / str(step) / "progress.json", folder)
@@ -206,8 +206,8 @@ def test_the_newest_ones_harmed(folder, harmed):
     assert [line.split()[1] for line in refused] == [str(s) for s in reversed(STEPS[-harmed:])]
 
 
-def test_all_harmed_is_an_error_and_so_it_stays(folder):
-    """Never silently from zero: also not when all were set aside by the run before."""
+def test_with_no_valid_checkpoint_there_is_an_error_each_time(folder):
+    """Never silently from zero, not even when the previous run set all of them aside."""
     for step in STEPS:
         flip(folder / str(step) / "progress.json", folder)
     for again in range(3):
@@ -217,18 +217,18 @@ def test_all_harmed_is_an_error_and_so_it_stays(folder):
         ):
             checkpoints.latest()
         assert caught.value.exit_code == 66
-        told = str(caught.value)
+        message = str(caught.value)
         for step in STEPS:
-            assert f"{step}.bad" in told
-        assert len(told.splitlines()) == (2 if again else 4)
+            assert f"{step}.bad" in message
+        assert len(message.splitlines()) == (2 if again else 4)
         assert sorted(path.name for path in folder.iterdir()) == ["12.bad", "4.bad", "8.bad"]
-    # What the message says is what helps.
+    # What the message says to do helps.
     shutil.rmtree(folder)
     with Checkpoints(folder, keep=3) as checkpoints:
         assert checkpoints.latest() is None
 
 
-def test_one_that_was_set_aside_and_put_back_whole_is_valid(folder):
+def test_one_that_was_set_aside_and_repaired_is_valid(folder):
     extra = folder / "12" / "extra"
     extra.write_text("")
     with Checkpoints(folder, keep=3) as checkpoints:
@@ -239,7 +239,7 @@ def test_one_that_was_set_aside_and_put_back_whole_is_valid(folder):
         assert checkpoints.latest()[0] == 12
 
 
-def test_the_other_processes_refuse_the_same_and_move_nothing(folder):
+def test_other_processes_refuse_the_same_and_move_nothing(folder):
     flip(folder / "12" / "progress.json", folder)
     with Checkpoints(folder, keep=3, active=False) as checkpoints:
         step, _, (line,) = checkpoints.latest()
@@ -249,7 +249,7 @@ def test_the_other_processes_refuse_the_same_and_move_nothing(folder):
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EMFILE, errno.ENOMEM])
-def test_what_says_nothing_about_the_bytes_sets_nothing_aside(folder, monkeypatch, number):
+def test_errors_that_are_not_damage_set_nothing_aside(folder, monkeypatch, number):
     def refuse(path):
         raise OSError(number, os.strerror(number), str(path))
 
@@ -276,8 +276,8 @@ def test_a_bad_sector_is_damage(folder, monkeypatch):
     assert os.strerror(errno.EIO) in line
 
 
-def test_a_new_one_is_never_paid_for_with_the_last_valid_one(folder):
-    """Damage found too late: as many valid ones stay as there are, up to `keep`."""
+def test_a_new_checkpoint_never_replaces_the_last_valid_one(folder):
+    """Damage found too late: up to `keep` valid ones stay."""
     for step in (8, 12):
         flip(folder / str(step) / "progress.json", folder)
     with Checkpoints(folder, keep=2) as checkpoints:

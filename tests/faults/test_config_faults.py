@@ -1,7 +1,7 @@
-"""Configs that cannot run: as flags and files, and whatever JSON could put into them.
+"""Configs that cannot run: as flags, as files, and with any JSON in their fields.
 
-Whatever the fields hold, a config is refused in plain lines or can be used; before any of it is
-right, nothing slow is imported.
+Whatever the fields hold, a config is either refused in plain lines or can be used; until all of it
+is right, nothing slow is imported.
 """
 
 import copy
@@ -9,18 +9,21 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_run import CONFIG, tiny_config
 
-from sketchjax.config import default, flat, validate
+from sketchjax.config import architecture, default, flat, rankings, validate
+from sketchjax.config.check import known_fields
+from sketchjax.data.inputs import Strokes
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
 from sketchjax.train import stages
 from sketchjax.train.workdir import keep_config
 
-# Flags after --config and --workdir, and a part of each line that is to be told.
+# Flags after --config and --workdir, and a part of each line of the answer.
 FLAGS = [
     (["model.bits=abc"], ["model.bits='abc'; give a whole number, such as 64"]),
     (["model.bits="], ["model.bits=''; give a whole number"]),
@@ -35,15 +38,29 @@ FLAGS = [
     (["=3"], ["='3' is no field"]),
     (["train.clip_norm=x"], ["train.clip_norm='x'; give a number, such as 1.0"]),
     (["train.clip_norm=nan"], ["train.clip_norm=nan; give a number"]),
-    (["train.clip_norm=-1"], ["train.clip_norm=-1.0; take at least 0"]),
-    (["model.cnn.batch_norm=maybe"], ["model.cnn.batch_norm='maybe'; give True or False"]),
+    (["train.clip_norm=-1"], ["train.clip_norm=-1.0; must be at least 0"]),
+    (
+        ["model.encoders.cnn.batch_norm=maybe"],
+        ["model.encoders.cnn.batch_norm='maybe'; give True or False"],
+    ),
+    (["model.encoders.cnn.widht=1"], ["did you mean model.encoders.cnn.width?"]),
+    (["model.encoders.cnn=1"], ["it is a section: give model.encoders.cnn.FIELD"]),
+    (["model.encoders.cnn.kind=vgg"], ["model.encoders.cnn.kind='vgg'; choose one of alexnet"]),
+    (["model.branches=cnn,moon"], ["model.branches names 'moon', no row of model.encoders"]),
+    (["plan=cnn,moon,joint,center,full"], ["plan names 'moon', no row of stages"]),
+    (["stages.joint.epoch=3"], ["did you mean stages.joint.epochs?"]),
+    (["stages.joint.trains=cnn,hash"], ["stages.joint.trains names 'hash'; the parts are"]),
+    (["stages.joint.output=hash"], ["stages.joint.output='hash'; choose one of head, cnn, rnn"]),
+    (["stages.joint.sampler.classes=3"], ["does not divide over stages.joint.sampler.classes=3"]),
+    (["evaluation.rankings=query:moon"], ["evaluation.rankings=('query:moon',); give rows"]),
+    (["data.categories=(cat"], ["data.categories='(cat'; give values with commas"]),
     (["data.on_bad=ignore"], ["data.on_bad='ignore'; choose one of stop, skip"]),
     (["data.splits.train=most"], ["data.splits.train='most'; give a number"]),
     (["data.splits.train=7.5"], ["data.splits="]),
     (["evaluation.precision_at=abc"], ["evaluation.precision_at=('abc',); give whole numbers"]),
     (["stages.full.losses.center=-1"], ["stages.full.losses.center=-1.0; give a weight"]),
     (["stages.cnn.losses.center=1"], ["--config.stages.cnn.losses.center names no field"]),
-    (["drawing.size=20"], ["drawing.size=20 leaves nothing", "try a size of 35"]),
+    (["drawing.size=20"], ["drawing.size=20 is too small", "at least 35 pixels"]),
     (
         ["model.bits=abc", "model.bitz=3", "train.batch_size=0", "seed=-1"],
         ["4 problems", "model.bits='abc'", "model.bitz='3'", "train.batch_size=0", "seed=-1"],
@@ -52,29 +69,34 @@ FLAGS = [
 ]
 
 
-@pytest.mark.parametrize("fields, told", FLAGS, ids=lambda part: part[0][:40])
-def test_fields_on_the_command_line(ask, tmp_path, fields, told):
+@pytest.mark.parametrize("fields, expected", FLAGS, ids=lambda part: part[0][:40])
+def test_fields_on_the_command_line(ask, tmp_path, fields, expected):
     flags = [f"--config.{fields[0]}", *fields[1:]]
     if "=" in fields[-1]:
         flags = [f"--config.{field}" for field in fields]
     said, code = ask(f"--config={CONFIG}", f"--workdir={tmp_path / 'w'}", *flags)
     assert code == 64, said
     assert said.startswith("ConfigError: The config cannot run"), said
-    for part in told:
+    for part in expected:
         assert part in said, said
     assert not {"Traceback", "RAISED", "IMPORTED"} & {*said.replace(":", " ").split()}, said
     assert not (tmp_path / "w").exists()
 
 
-def test_what_can_be_runs(ask, tmp_path):
-    """Or the tests above could pass with a command that refuses all."""
-    flags = ["model.bits=32", "model.cnn.batch_norm=false", "evaluation.precision_at=(1, 5)"]
+def test_valid_fields_run(ask, tmp_path):
+    """Or the tests above could pass with a command that refuses everything."""
+    flags = [
+        *("model.bits=32", "model.encoders.cnn.batch_norm=false", "evaluation.precision_at=(1, 5)"),
+        *("plan=cnn,rnn,full", "evaluation.after_stages=full", "stages.full.trains=head"),
+        *("evaluation.rankings=query:gallery,validation:gallery", "stages.full.losses.center=0.5"),
+        *("stages.full.sampler.classes=2", "data.unseen=clock", "model.branches=rnn,cnn"),
+    ]
     said, code = ask(
         f"--config={CONFIG}",
         f"--workdir={tmp_path / 'w'}",
         *(f"--config.{flag}" for flag in flags),
-        *("--config.data.categories=cat", "--config.data.categories=sun", "--config.debug"),
-        *("--noconfig.model.cnn.batch_norm", "--config.name", "a title"),
+        *("--config.data.categories", "cat,sun,clock", "--config.data.recognized_only"),
+        *("--noconfig.model.encoders.cnn.batch_norm", "--config.name", "a title"),
     )
     assert (said, code) == ("RUNS\n", 0)
 
@@ -111,14 +133,14 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_config_files(ask, tmp_path, name):
-    content, told = FILES[name]
+    content, expected = FILES[name]
     file = tmp_path / "config.py"
     file.write_text(content, errors="surrogateescape")
     said, code = ask(f"--config={file}", f"--workdir={tmp_path / 'w'}")
     assert code == 64, said
     lines = [line for line in said.splitlines() if "WARNING" not in line and "W1" not in line[:2]]
     assert lines[0].startswith("ConfigError: The config cannot run"), said
-    for part in told:
+    for part in expected:
         assert part in said, said
     assert all(line.startswith("  - ") for line in lines[1:]), said
 
@@ -174,13 +196,8 @@ FIELDS = sorted(flat(default()))
 FRACTIONS = [name for name in FIELDS if type(flat(default())[name]) is float]
 SIZES = [name for name in FIELDS if type(flat(default())[name]) is int]
 SECTIONS = [
-    "data",
-    "data.splits",
-    "model",
-    "model.cnn",
-    "stages",
-    "stages.full",
-    "stages.cnn.losses",
+    *("data", "data.splits", "model", "model.encoders", "model.encoders.cnn", "stages"),
+    *("stages.full", "stages.full.sampler", "stages.cnn.losses", "stages.full.losses.contrastive"),
 ]
 CHANGES = st.lists(
     st.one_of(
@@ -196,7 +213,7 @@ CHANGES = st.lists(
 
 
 def changed(config, changes):
-    """As a config file would write them; what raises there is the file's own error."""
+    """As a config file would set them; what raises there is the file's own error."""
     for path, value in changes:
         *sections, name = path.split(".")
         inner = config
@@ -209,21 +226,29 @@ def changed(config, changes):
     return config
 
 
-def usable(config, workdir: Path) -> None:
-    """Every step from a config to a network that needs no data takes it."""
+def usable(config, workdir: Path) -> networks.Network:
+    """Take every step from a config to a network that needs no data."""
     keep_config(config, workdir)
     keep_config(config, workdir)
     (workdir / "config.json").unlink()
-    plan = stages.plan(config, 3)
+    built = networks.build(
+        architecture(config, ["cat", "clock", "sun"], 20.0),
+        axis_name="devices",
+        augmentation=config.augmentation.to_dict(),
+    )
+    layers = built.layers
+    plan = stages.plan(config, layers.parts_of, layers.head_parts(), lambda row: 3)
     assert plan
+    assert rankings(config)
     for stage in plan:
         assert stage.steps > 0
+        assert stage.row.losses
         rate = stages.learning_rate(stage)(0)
         assert rate >= 0
         stages.optimizer(
             stage, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
         )
-    networks.build(config, classes=3, offset_scale=20.0, axis_name="devices")
+    return built
 
 
 def problems_of(config) -> list[str]:
@@ -235,7 +260,7 @@ def problems_of(config) -> list[str]:
     return []
 
 
-def test_any_json_in_any_field_is_refused_in_lines_or_can_be_used(tmp_path):
+def test_any_json_is_refused_in_lines_or_can_be_used(tmp_path):
     seen = {"refused": 0, "used": 0}
 
     @given(CHANGES)
@@ -249,48 +274,57 @@ def test_any_json_in_any_field_is_refused_in_lines_or_can_be_used(tmp_path):
             usable(config, tmp_path)
 
     check()
-    # A test that only ever saw one of the two would not be one.
+    # A test that saw only one of the two would prove nothing.
     assert min(seen.values()) > 40, seen
 
 
-# The least and the most of each field, as far as a test can hold it.
+# The least and the most of each field, where a test can hold it.
 EDGES = [
     {
         "model.bits": 8,
-        "model.cnn.width": 0.01,
-        "model.cnn.dense_features": 1,
-        "model.rnn.hidden": 1,
+        "model.encoders.cnn.width": 0.01,
+        "model.encoders.cnn.dense_features": 1,
+        "model.encoders.rnn.hidden": 1,
     },
-    {"model.cnn.stem_stride": 1, "drawing.size": 21},
-    {"model.rnn.layers": 4, "model.fusion_features": 1, "model.rnn.implementation": "linen"},
-    {"data.points": 2, "model.cnn.dropout": 0, "model.rnn.dropout": 0},
-    {"model.dtype": "bfloat16", "model.cnn.batch_norm": False, "model.bits": 4096},
-    {"drawing.size": 96, "drawing.stroke_width": 24, "model.cnn.dropout": 0.999},
+    {"model.encoders.cnn.stem_stride": 1, "drawing.size": 21},
+    {
+        "model.encoders.rnn.layers": 4,
+        "model.fusion_features": 1,
+        "model.encoders.rnn.implementation": "linen",
+    },
+    {"data.points": 2, "model.encoders.cnn.dropout": 0, "model.encoders.rnn.dropout": 0},
+    {"model.dtype": "bfloat16", "model.encoders.cnn.batch_norm": False, "model.bits": 4096},
+    {"drawing.size": 96, "drawing.stroke_width": 24, "model.encoders.cnn.dropout": 0.999},
+    {"stages.full.epochs": 1e-6, "stages.joint.epochs": 0, "model.branches": ("rnn",)},
 ]
 
 
 @pytest.mark.parametrize("fields", EDGES, ids=lambda fields: next(iter(fields)))
-def test_what_passes_at_the_edges_has_a_network(fields, tmp_path):
+def test_edges_that_pass_have_a_network(fields, tmp_path):
     config = tiny_config()
     config.update_from_flattened_dict(fields)
     validate(config)
-    usable(config, tmp_path)
-    network = networks.build(config, classes=3, offset_scale=20.0, axis_name="devices")
-    shapes = jax.eval_shape(lambda key: network.initialise(key, 4), jax.random.key(0))
+    network = usable(config, tmp_path)
+    shapes = network.shapes()
     assert shapes["params"]["hash"]["kernel"].shape[1] == config.model.bits
     assert min(leaf.size for leaf in jax.tree.leaves(shapes)) > 0
+    points = np.zeros((2, config.data.points, 3), np.uint8)
+    inputs = Strokes.of(points, np.array([1, 2], np.int32))
+    assert jax.eval_shape(network.apply, shapes, inputs).logits.shape == (2, 3)
 
 
 def test_every_field_refuses_every_other_kind_of_json():
-    usual = flat(default())
-    for field, value in usual.items():
+    known = known_fields(default())
+    for field in flat(default()):
+        # Of splits and losses, the fields are the sections.
+        kind = type(known[field].default) if field in known else float
         for other in (None, True, 3, 2.5, "text", [None], {"a": 1}):
-            # ml_collections makes 1.0 of True where a float stands.
-            same = type(other) is type(value) or (type(value) is float and other in (3, True))
-            if same or (type(value) is tuple and type(other) is list):
+            # ml_collections turns True into 1.0 where a float was.
+            same = type(other) is kind or (kind is float and other in (3, True))
+            if same or (kind is tuple and type(other) is list):
                 continue
             config = changed(default(), [(field, other)])
             lines = problems_of(config)
-            # Splits are told of together.
+            # Splits may share a line.
             named = "data.splits" if field.startswith("data.splits") else field
             assert any(named in line for line in lines), (field, other, lines)

@@ -1,4 +1,4 @@
-"""Data folders with every kind of damage: found, named by shard and record, never trained with."""
+"""Every kind of damage to a data folder is found and named by shard and record."""
 
 import os
 import shutil
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from array_record.python.array_record_module import ArrayRecordWriter
+from msgspec.structs import replace
+from plain_records import patched, records_of
 
-from sketchjax.data.feed.streaming import scan_feed
+from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards, check_shards
@@ -28,7 +30,7 @@ NAMES = ["cat", "clock", "face"]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A data folder of 120 doodles, two shards a split, none for validation."""
+    """A data folder of 120 doodles, two shards per split, none for validation."""
     home = tmp_path_factory.mktemp("data")
     synthetic.write(home / "in", per_category=40, seed=3, categories=NAMES)
     splits = {"train": 0.6, "validation": 0.0, "gallery": 0.2, "query": 0.2}
@@ -46,11 +48,6 @@ def shard_of(folder: Path, split: str, number: int) -> Path:
     return sorted(folder.glob(f"{split}-*.arrayrecord"))[number]
 
 
-def records_of(path: Path) -> list[bytes]:
-    reader = ArrayRecordReader(str(path))
-    return [reader.read([i])[0] for i in range(reader.num_records())]
-
-
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest's JSON."""
     content = orjson.loads((folder / "manifest.json").read_bytes())
@@ -59,7 +56,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def rewrite(folder: Path, split: str, number: int, change: Callable[[list[bytes]], object]) -> str:
-    """Write a shard anew with `change(records)`; the manifest gets its new size and sha256."""
+    """Rewrite a shard after `change(records)`; the manifest gets its new size and sha256."""
     path = shard_of(folder, split, number)
     records = records_of(path)
     change(records)
@@ -76,21 +73,15 @@ def rewrite(folder: Path, split: str, number: int, change: Callable[[list[bytes]
     return path.name
 
 
-def patched(blob: bytes, form: str, place: int, value) -> bytes:
-    changed = bytearray(blob)
-    struct.pack_into(form, changed, place, value)
-    return bytes(changed)
-
-
 def findings(folder: Path) -> list[str]:
-    """What verify finds, a line each."""
+    """The lines that verify reports."""
     with pytest.raises(DataError, match="is damaged") as found:
         verify(folder)
     assert found.value.exit_code == 65
     return [line[4:] for line in str(found.value).splitlines()[1:]]
 
 
-def test_nothing_is_found_in_a_sound_folder(folder):
+def test_a_sound_folder_passes(folder):
     seen = []
     assert verify(folder, progress=seen.append) == Manifest.load(folder)
     assert sorted(seen) == sorted(path.name for path in folder.glob("*.arrayrecord"))
@@ -103,7 +94,7 @@ def test_nothing_is_found_in_a_sound_folder(folder):
 
 
 def test_every_flipped_byte_is_caught(copy):
-    """300 places over the file, each flipped and mended; verify's reading too for each tenth."""
+    """300 places over the file, each flipped and mended; every tenth also by `verify`."""
     path = shard_of(copy, "train", 1)
     whole = path.read_bytes()
     used = max(place for place, byte in enumerate(whole) if byte)
@@ -121,7 +112,7 @@ def test_every_flipped_byte_is_caught(copy):
     check_shards(copy)
 
 
-def test_a_flipped_byte_in_a_record_is_named_and_stops_a_read(copy):
+def test_a_flipped_byte_in_a_record_is_named(copy):
     path = shard_of(copy, "train", 0)
     content = bytearray(path.read_bytes())
     content[content.index(records_of(path)[7]) + 20] ^= 1
@@ -160,12 +151,12 @@ def replace_by_folder(path: Path) -> None:
     [
         (truncate, r"{} has \d+ bytes, the manifest says \d+", 0),
         (empty, r"{} has 0 bytes, the manifest says \d+", 0),
-        (Path.unlink, r"{}( is missing|$)", 0),
+        (Path.unlink, r"{} is missing", 0),
         (swap, r"{}(: its sha256 is not the manifest's| has \d+ bytes)", 1),
         (replace_by_folder, r"{}", 0),
     ],
 )
-def test_a_shard_that_is_not_the_manifest_s(copy, damage, message, others):
+def test_a_shard_other_than_the_manifest_s_is_refused(copy, damage, message, others):
     path = shard_of(copy, "gallery", 0)
     damage(path)
     with pytest.raises(DataError, match=message.format(path.name)) as refused:
@@ -193,19 +184,19 @@ def test_all_damaged_shards_are_named_at_once(copy):
 # --- records, in shards with the right sha256 ---
 
 WRONG = {
-    "label": (lambda blob: patched(blob, "<H", 8, 3), "label 3, there are 3 categories"),
-    "no point": (lambda blob: patched(blob[:16], "<H", 10, 0), "it has no point"),
+    "label": (lambda blob: patched(blob, "<H", 8, 3), "label 3, but there are 3 categories"),
+    "no point": (lambda blob: patched(blob[:16], "<H", 10, 0), "it has no points"),
     "entropy": (lambda blob: patched(blob, "<f", 12, float("nan")), "image entropy nan"),
     "open end": (lambda blob: patched(blob, "<B", len(blob) - 1, 0), "its last point does not"),
-    "mark": (lambda blob: patched(blob, "<B", 18, 2), "a mark of a stroke's end"),
+    "mark": (lambda blob: patched(blob, "<B", 18, 2), "an end-of-stroke mark is"),
     "length": (lambda blob: patched(blob, "<H", 10, 9_999), "states 9999 points"),
     "cut": (lambda blob: blob[:-1], "bytes but states"),
-    "stump": (lambda blob: blob[:5], "it has 5 bytes, less than a header"),
+    "stump": (lambda blob: blob[:5], "it has 5 bytes, fewer than a header"),
 }
 
 
 @pytest.mark.parametrize("change, reason", WRONG.values(), ids=WRONG)
-def test_a_wrong_record_is_named_by_verify_and_by_whoever_reads_it(copy, change, reason):
+def test_verify_and_readers_name_a_wrong_record(copy, change, reason):
     name = rewrite(copy, "train", 1, lambda records: records.insert(4, change(records.pop(4))))
     check_shards(copy)
     (line,) = findings(copy)
@@ -222,7 +213,7 @@ def test_a_wrong_record_is_named_by_verify_and_by_whoever_reads_it(copy, change,
         list(scan_feed(copy, "train", batch=16, points=32))
 
 
-def test_all_findings_stand_together_and_long_lists_are_cut(copy):
+def test_findings_are_listed_together_and_cut(copy):
     def spoil(records):
         records[:] = [patched(blob, "<H", 8, 7) for blob in records]
 
@@ -241,12 +232,12 @@ def test_all_findings_stand_together_and_long_lists_are_cut(copy):
         verify(copy)
 
 
-def test_records_out_of_order_or_in_another_shard(copy):
+def test_misplaced_records_are_found(copy):
     def reverse(records):
         records[3], records[4] = records[4], records[3]
 
     name = rewrite(copy, "train", 0, reverse)
-    assert findings(copy) == [f"{name}, record 4: it does not stand in the conversion's order"]
+    assert findings(copy) == [f"{name}, record 4: it is out of order"]
     rewrite(copy, "train", 0, reverse)
     verify(copy)
     mine, other = (shard_of(copy, "train", number) for number in (0, 1))
@@ -255,11 +246,11 @@ def test_records_out_of_order_or_in_another_shard(copy):
     rewrite(copy, "train", 1, lambda records: records.insert(5, [records.pop(5), native][1]))
     text = "\n".join(findings(copy))
     for name in (mine.name, other.name):
-        assert f"{name}, record 5: it belongs to another shard" in text
+        assert f"{name}, record 5: it belongs in another shard" in text
 
 
-def test_repeated_keys_and_totals(copy):
-    edit(copy, lambda content: content["settings"].pop("seed"))  # no order to be out of
+def test_repeated_keys_and_wrong_totals_are_found(copy):
+    edit(copy, lambda content: content["settings"].pop("seed"))  # so that no order is checked
 
     def double(records):
         records[2] = records[3]
@@ -274,7 +265,7 @@ def test_repeated_keys_and_totals(copy):
 
 
 def longer(content):
-    """One sketch longer than it is: the sum is right."""
+    """Count one sketch under another length: the sum stays right."""
     lengths = content["lengths"]["train"]
     lengths[max(lengths, key=lengths.get)] -= 1
     lengths["65535"] = 1
@@ -289,8 +280,11 @@ def longer(content):
         (lambda c: c["lengths"]["query"].update({"65535": 1}), "26 query sketches, lengths 27"),
         (longer, "0 train sketches of 65535 points, the manifest says 1"),
         (lambda c: c["categories"].reverse(), "the categories are not in order"),
-        (lambda c: c["shards"]["train"].reverse(), "stands in the place of"),
-        (lambda c: c["shards"]["train"].append(c["shards"]["query"][0]), "stands in the place of"),
+        (lambda c: c["shards"]["train"].reverse(), "is listed in the place of"),
+        (
+            lambda c: c["shards"]["train"].append(c["shards"]["query"][0]),
+            "is listed in the place of",
+        ),
         (lambda c: c["entropy_low"].__setitem__(0, 1.0), "entropy_low of 'cat' is above"),
         (
             lambda c: c["counts_by_category"].update(dog=c["counts_by_category"].pop("cat")),
@@ -298,7 +292,7 @@ def longer(content):
         ),
     ],
 )
-def test_a_manifest_that_contradicts_itself_or_the_records(copy, change, message):
+def test_contradictions_of_a_manifest_are_found(copy, change, message):
     edit(copy, change)
     assert message in "\n".join(findings(copy))
 
@@ -320,57 +314,75 @@ def of_shard(name, value):
 
 BAD_MANIFESTS = {
     **{
-        f"without {name}": (without(name), f"{name} is missing")
-        for name in ("categories", "counts")
+        f"without {name}": (without(name), f"missing required field `{name}`")
+        for name in ("categories", "counts", "shards", "lengths")
     },
-    **{f"no {name}": (without(name), f"{name} is missing") for name in ("shards", "lengths")},
-    "without splits": (lambda c: c["counts"].pop("query"), "counts is not an object with the"),
-    "strange field": (setting("colour", 3), "'colour' is no field"),
-    "strange split": (lambda c: c["shards"].update(test=[]), "shards is not an object with"),
-    "list for object": (setting("counts", []), "counts is not an object"),
-    "object for list": (setting("categories", {}), "categories is not a list"),
-    "no categories": (setting("categories", []), "categories is not a list of 1 to"),
-    "number for name": (setting("categories", ["cat", 5, "face"]), r"categories\[1\] is not text"),
+    "without splits": (lambda c: c["counts"].pop("query"), "counts must have the fields train, "),
+    "without its splits": (
+        lambda c: c["counts_by_category"]["cat"].pop("query"),
+        r"counts_by_category\['cat'\] must have the fields train",
+    ),
+    "strange field": (setting("colour", 3), "unknown field `colour`"),
+    "strange split": (lambda c: c["shards"].update(test=[]), "shards must have the fields"),
+    "list for object": (setting("counts", []), r"Expected `object`, got `array` - at `\$.counts`"),
+    "object for list": (setting("categories", {}), r"got `object` - at `\$.categories`"),
+    "no categories": (setting("categories", []), r"length >= 1 - at `\$.categories`"),
+    "number for name": (setting("categories", ["cat", 5, "face"]), r"at `\$.categories\[1\]`"),
     "path for name": (setting("categories", ["a\n", "b", "c"]), r"categories\[0\] has a control"),
     "long name": (setting("categories", ["a", "b" * 10_000, "c"]), r"\[1\] has 10,000 characters"),
-    "text for number": (lambda c: c["counts"].update(train="70"), r"counts\['train'\] is '70'"),
-    "fraction": (lambda c: c["counts"].update(train=1.5), "is 1.5, not a whole number"),
-    "true for number": (lambda c: c["counts"].update(train=True), "is True, not a whole number"),
-    "negative": (lambda c: c["counts"].update(train=-1), "is -1, not a whole number from 0"),
-    "huge": (lambda c: c["counts"].update(train=2**60), "is 1152921504606846976, not"),
+    "text for number": (
+        lambda c: c["counts"].update(train="70"),
+        r"Expected `int`, got `str` - at `\$.counts\[...\]`",
+    ),
+    "fraction": (lambda c: c["counts"].update(train=1.5), "Expected `int`, got `float`"),
+    "true for number": (lambda c: c["counts"].update(train=True), "Expected `int`, got `bool`"),
+    "negative": (lambda c: c["counts"].update(train=-1), "Expected `int` >= 0"),
+    "huge": (lambda c: c["counts"].update(train=2**60), "Expected `int` <= 9007199254740992"),
     "huge by category": (
         lambda c: c["counts_by_category"]["cat"].update(train=2**63),
-        r"counts_by_category\['cat'\]\['train'\] is 9223372036854775808",
+        r"at `\$.counts_by_category\[...\]\[...\]`",
     ),
-    "null scale": (setting("offset_scale", None), "offset_scale is a NoneType, not a number"),
-    "zero scale": (setting("offset_scale", 0), "offset_scale is 0, not a number above 0"),
-    "quantile": (setting("entropy_high", [0.1, 2, 0.3]), r"entropy_high\[1\] is 2, not"),
+    "null scale": (setting("offset_scale", None), r"got `null` - at `\$.offset_scale`"),
+    "zero scale": (setting("offset_scale", 0), "Expected `float` > 0.0"),
+    "quantile": (setting("entropy_high", [0.1, 2, 0.3]), r"<= 1.0 - at `\$.entropy_high\[1\]`"),
     "few quantiles": (setting("entropy_high", [0.5]), "has 1 values for 3 categories"),
-    "length 0": (lambda c: c["lengths"]["train"].update({"0": 1}), "sketches of '0' points"),
-    "length x": (lambda c: c["lengths"]["train"].update({"x": 1}), "sketches of 'x' points"),
-    "long": (lambda c: c["lengths"]["train"].update({"65536": 1}), "sketches of '65536' points"),
-    "digits": (lambda c: c["lengths"]["train"].update({"9" * 9999: 1}), "sketches of '999"),
-    "shard's field": (lambda c: c["shards"]["train"][0].pop("bytes"), r"\['train'\]\[0\] is not"),
-    "shard is text": (lambda c: c["shards"].update(train=["a"]), r"\[0\] is not an object"),
-    "shard elsewhere": (of_shard("name", "../x.arrayrecord"), "has the name '../x.arrayrecord'"),
-    "absolute": (of_shard("name", "/etc/passwd"), "has the name '/etc/passwd', not a shard's"),
-    "no sha256": (of_shard("sha256", "0" * 63), "has the sha256"),
-    "no records": (of_shard("records", -3), r"records is -3, not"),
-    "null bytes": (of_shard("bytes", None), r"bytes is a NoneType, not"),
-    "settings": (setting("settings", 5), "settings is 5, not an object"),
-    "bad listed": (setting("bad_listed", [5]), "bad_listed is not a list of objects"),
-    "dropped": (setting("dropped", {"cat": 5}), r"dropped\['cat'\] is 5, not text"),
-    "version 99": (setting("version", 99), "is of version 99, this sketchjax reads version 1"),
-    "version 0": (setting("version", 0), "is of version 0, this"),
-    "version x": (setting("version", "1"), "is of version '1', this"),
-    "version list": (setting("version", [1]), "is of version a list, this"),
-    "version true": (setting("version", True), "version is True, not a whole number"),
-    "no version": (without("version"), "it states no version"),
+    "length 0": (
+        lambda c: c["lengths"]["train"].update({"0": 1}),
+        r"Expected `int` >= 1 - at `key` in `\$.lengths\[...\]`",
+    ),
+    "length x": (lambda c: c["lengths"]["train"].update({"x": 1}), "got `str` - at `key` in"),
+    "long": (lambda c: c["lengths"]["train"].update({"65536": 1}), "Expected `int` <= 65535 - at"),
+    "digits": (lambda c: c["lengths"]["train"].update({"9" * 9999: 1}), "out of range - at `key`"),
+    "shard's field": (
+        lambda c: c["shards"]["train"][0].pop("bytes"),
+        r"missing required field `bytes` - at `\$.shards\[...\]\[0\]`",
+    ),
+    "shard is text": (lambda c: c["shards"].update(train=["a"]), "Expected `object`, got `str`"),
+    "shard elsewhere": (of_shard("name", "../x.arrayrecord"), r"matching regex .*\[0\].name`"),
+    "absolute": (of_shard("name", "/etc/passwd"), r"matching regex .*\[0\].name`"),
+    "shard's line end": (
+        lambda c: c["shards"]["train"][0].update(name=c["shards"]["train"][0]["name"] + "\n"),
+        r"matching regex .*\[0\].name`",
+    ),
+    "no sha256": (of_shard("sha256", "0" * 63), r"matching regex .*\[0\].sha256`"),
+    "no records": (of_shard("records", -3), r">= 0 - at .*\[0\].records`"),
+    "null bytes": (of_shard("bytes", None), r"got `null` - at .*\[0\].bytes`"),
+    "settings": (setting("settings", 5), r"Expected `object`, got `int` - at `\$.settings`"),
+    "bad listed": (setting("bad_listed", [5]), r"got `int` - at `\$.bad_listed\[0\]`"),
+    "dropped": (setting("dropped", {"cat": 5}), r"got `int` - at `\$.dropped\[...\]`"),
+    "decisions": (setting("decisions", {"a": "b"}), r"got `str` - at `\$.decisions\[...\]`"),
+    "passed over": (setting("passed_over", {".csv": -1}), r">= 0 - at `\$.passed_over\[...\]`"),
+    "version 99": (setting("version", 99), "has version 99; this sketchjax reads version 1"),
+    "version 0": (setting("version", 0), "has version 0; this"),
+    "version x": (setting("version", "1"), r"Expected `int`, got `str` - at `\$.version`"),
+    "version list": (setting("version", [1]), r"got `array` - at `\$.version`"),
+    "version true": (setting("version", True), r"got `bool` - at `\$.version`"),
+    "no version": (without("version"), "missing required field `version`"),
 }
 
 
 @pytest.mark.parametrize("change, message", BAD_MANIFESTS.values(), ids=BAD_MANIFESTS)
-def test_a_damaged_manifest_is_refused_by_all(copy, change, message):
+def test_everyone_refuses_a_damaged_manifest(copy, change, message):
     edit(copy, change)
     for use in (Manifest.load, verify, check_shards, lambda folder: Shards(folder, "train")):
         with pytest.raises(DataError, match=message) as refused:
@@ -382,40 +394,44 @@ def test_a_damaged_manifest_is_refused_by_all(copy, change, message):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "cannot be read as a manifest"),
-        (b"[1, 2", "cannot be read as a manifest"),
-        (b"5", "states no version"),
-        (b"[]", "states no version"),
-        (b"\xff\xfe", "cannot be read as a manifest"),
-        (b"[" * 100_000, "cannot be read as a manifest"),
-        (b'{"version": 1}', "categories is missing"),
-        (b'{"a":' * 100_000, "cannot be read as a manifest"),
+        (b"", "is not a valid manifest: Input data was truncated"),
+        (b"[1, 2", "is not a valid manifest: Expected `object`, got `array`"),
+        (b"5", "is not a valid manifest: Expected `object`, got `int`"),
+        (b"[]", "is not a valid manifest: Expected `object`, got `array`"),
+        (b"\xff\xfe", "is not a valid manifest: JSON is malformed"),
+        (b"[" * 100_000, "is not a valid manifest: Expected `object`, got `array`"),
+        (b'{"version": 1}', "missing required field `categories`"),
+        (b'{"a":' * 100_000, "is not a valid manifest: maximum recursion depth"),
+        (b'{"version": 1, "settings":' + b"[" * 100_000, "is not a valid manifest: maximum recur"),
+        (b'{"version": 1, "settings": {"a": "\xff"}}', "is not a valid manifest: .*utf-8"),
+        (b'{"version": 1, "settings": {"a": "\\ud800"}}', "is not a valid manifest"),
+        (b'{"version": 1, "settings": {"a": 1e999}}', "is not a valid manifest"),
+        (b'{"version": ' + b"9" * 9_999 + b"}", "is not a valid manifest"),
         (b" " * (33 << 20), "more than 33,554,432 bytes"),
     ],
 )
-def test_what_is_no_manifest_at_all(tmp_path, content, message):
+def test_other_files_are_not_manifests(tmp_path, content, message):
     (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(DataError, match=message):
         Manifest.load(tmp_path)
 
 
-def test_all_that_is_wrong_with_a_manifest_stands_together(copy):
-    def spoil(content):
-        content["counts"]["train"] = -1
-        content["offset_scale"] = "10"
-        content["lengths"]["train"] |= {str(70_000 + i): 1 for i in range(100)}
-        del content["entropy_low"]
+def test_decisions_are_written_only_where_there_are_any(copy):
+    manifest = Manifest.load(copy)
+    assert (manifest.decisions, manifest.passed_over) == ({}, {})
+    before = (copy / "manifest.json").read_bytes()
+    manifest.save(copy)
+    assert (copy / "manifest.json").read_bytes() == before
+    assert b"decisions" not in before
+    noted = replace(manifest, decisions={"a.npz": ["units of 1/255"]}, passed_over={".csv": 2})
+    noted.save(copy)
+    assert Manifest.load(copy) == noted != manifest
+    content = orjson.loads((copy / "manifest.json").read_bytes())
+    assert content["decisions"] == {"a.npz": ["units of 1/255"]}
+    assert content["passed_over"] == {".csv": 2}
 
-    edit(copy, spoil)
-    with pytest.raises(DataError) as refused:
-        Manifest.load(copy)
-    for part in ("counts['train'] is -1", "offset_scale is '10'", "entropy_low is missing"):
-        assert part in str(refused.value)
-    assert str(refused.value).count("\n") == 21
-    assert str(refused.value).endswith("and more")
 
-
-def test_an_unreadable_manifest(copy):
+def test_an_unreadable_manifest_is_refused(copy):
     (copy / "manifest.json").unlink()
     (copy / "manifest.json").mkdir()
     with pytest.raises(DataError, match=r"manifest\.json cannot be read: Is a directory"):

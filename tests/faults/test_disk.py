@@ -34,8 +34,8 @@ def save(folder: Path, step: int, **sizes) -> None:
 def still_there(folder: Path, step: int) -> None:
     """The checkpoint is the only one, is valid, and comes back bit for bit.
 
-    A thread of tensorstore's may write to a hidden folder after the save has failed; the next run
-    clears it away.
+    A thread of tensorstore may write to a hidden folder after the save has failed; the next run
+    deletes that.
     """
     with Checkpoints(folder, keep=2) as checkpoints:
         assert checkpoints.latest() == (step, Progress("cnn", step), [])
@@ -59,16 +59,16 @@ for limit in (0, 10, 100, 300, 3000):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     try:
         save(folder, 2)
-        told = "no error"
+        result = "no error"
     except DiskError as error:
-        told = f"{error.exit_code} {error}"
+        result = f"{error.exit_code} {error}"
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    print(told, flush=True)
+    print(result, flush=True)
 """
 
 
-def test_a_limit_of_file_sizes(tmp_path):
-    """In a process of its own: the limit holds for all that it writes."""
+def test_a_limit_of_file_sizes_is_an_error_in_one_line(tmp_path):
+    """In a separate process: the limit holds for everything that it writes."""
     folder = tmp_path / "checkpoints"
     process = subprocess.run(
         [sys.executable, "-c", FILL, str(folder), str(Path(__file__).parent), *sys.path],
@@ -79,21 +79,21 @@ def test_a_limit_of_file_sizes(tmp_path):
         check=False,
     )
     lines = process.stdout.splitlines()
-    # Not a line of orbax's, tensorstore's or asyncio's own.
+    # No lines of orbax, tensorstore or asyncio.
     assert len(lines) == 5, process.stdout
     for line in lines:
         assert line.startswith(f"74 checkpoint 2 cannot be saved in {folder} (File too large")
-        assert line.endswith("allow larger files (ulimit -f), then run the same command again")
+        assert line.endswith("allow larger files (ulimit -f), then rerun the same command")
     assert process.returncode == 0
     still_there(folder, 1)
 
 
-def test_what_failed_is_out_of_the_way_of_what_comes(tmp_path, monkeypatch):
-    """A thread of tensorstore's may write on after its save has failed: not into the next one."""
+def test_a_failed_save_does_not_disturb_the_next(tmp_path, monkeypatch):
+    """A thread of tensorstore may still write after its save has failed, but not into the next."""
     folder, tried = tmp_path / "checkpoints", []
 
     def refuse(state: Path, _):
-        for earlier in tried:  # what such a thread leaves
+        for earlier in tried:  # as such a thread does
             earlier.mkdir(parents=True, exist_ok=True)
             (earlier / "late").touch()
         assert not state.exists()
@@ -127,18 +127,18 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk(small_disk):
+def test_a_full_disk_keeps_the_older_checkpoint(small_disk):
     folder = small_disk / "checkpoints"
     save(folder, 1)
-    for size in (100_000, 200_000):  # 400 kB, and as much with what is there
-        with pytest.raises(DiskError, match=r"No space left on device.*make room") as caught:
+    for size in (100_000, 200_000):  # too much with the first one, and too much by itself
+        with pytest.raises(DiskError, match=r"No space left on device.*free some space") as caught:
             save(folder, 2, size=size * 2)
         assert caught.value.exit_code == 74
         still_there(folder, 1)
-    save(folder, 2)  # what was begun takes no room
+    save(folder, 2)  # the failed saves take no space
 
 
-def test_a_read_only_disk(small_disk):
+def test_a_read_only_disk_is_an_error_and_loses_nothing(small_disk):
     folder = small_disk / "run" / "checkpoints"
     save(folder, 1)
     with Checkpoints(folder, keep=2) as checkpoints:
@@ -169,8 +169,8 @@ WRITES = [
 
 @pytest.mark.parametrize("where, name", WRITES, ids=lambda part: getattr(part, "__name__", part))
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])
-def test_every_write_of_a_checkpoint_may_fail(tmp_path, monkeypatch, where, name, number):
-    """Root writes anywhere, so the refusal is put in the way of each write in turn."""
+def test_any_write_of_a_checkpoint_may_fail(tmp_path, monkeypatch, where, name, number):
+    """Root may write anywhere, so each write in turn is made to fail."""
     folder = tmp_path / "checkpoints"
     save(folder, 1)
     refused = []
@@ -185,18 +185,18 @@ def test_every_write_of_a_checkpoint_may_fail(tmp_path, monkeypatch, where, name
         with pytest.raises(DiskError) as caught:
             checkpoints.wait()
     assert refused
-    assert not list(folder.glob("*.partial"))  # no room is taken by what failed
-    told = str(caught.value)
-    assert f"checkpoint 2 cannot be saved in {folder}" in told
-    assert os.strerror(number) in told
-    assert "run the same command again" in told
+    assert not list(folder.glob("*.partial"))  # the failed save takes no space
+    message = str(caught.value)
+    assert f"checkpoint 2 cannot be saved in {folder}" in message
+    assert os.strerror(number) in message
+    assert "rerun the same command" in message
     with Checkpoints(folder, keep=2) as checkpoints:
-        # A name that was given, and only then not brought to the disk, stands.
+        # If only the flush after the rename failed, the checkpoint is there.
         assert checkpoints.latest()[0] == (2 if name == "sync_folder" else 1)
         assert checkpoints.restore(1, jax.eval_shape(lambda: tree(0)))
 
 
-def test_what_went_wrong_with_a_save_is_told_by_the_next(tmp_path, monkeypatch):
+def test_an_error_of_a_save_is_raised_by_the_next(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -205,7 +205,7 @@ def test_what_went_wrong_with_a_save_is_told_by_the_next(tmp_path, monkeypatch):
         checkpoints.save(1, tree(1), Progress())
         with pytest.raises(DiskError, match="checkpoint 1 "):
             checkpoints.save(2, tree(2), Progress())
-    # By the end, when no other follows.
+    # Or at the end, if no other save follows.
     with pytest.raises(DiskError, match="checkpoint 3 "), Checkpoints(tmp_path, keep=2) as last:
         last.save(3, tree(3), Progress())
 
@@ -215,8 +215,8 @@ def test_what_went_wrong_with_a_save_is_told_by_the_next(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("moment", ["before", "while arrays are written", "before its name"])
 @pytest.mark.parametrize("then", ["nothing", "a new folder"])
-def test_a_workdir_that_vanishes(tmp_path, monkeypatch, moment, then):
-    """orbax makes the folders that it misses: what it left must not pass for a checkpoint."""
+def test_a_workdir_that_vanishes_is_an_error(tmp_path, monkeypatch, moment, then):
+    """orbax creates missing folders: what it leaves must not pass for a checkpoint."""
     folder = tmp_path / "run" / "checkpoints"
     save(folder, 1)
     arrays, seal = checkpoint_module.save_arrays, checkpoint_module.seal
@@ -249,8 +249,8 @@ def test_a_workdir_that_vanishes(tmp_path, monkeypatch, moment, then):
         assert checkpoints.steps() == []
 
 
-def test_a_half_made_checkpoint_that_vanishes_is_never_made_whole(tmp_path, monkeypatch):
-    """Of all its files, those that orbax writes after that would be left, and be sealed."""
+def test_a_partial_checkpoint_that_vanishes_is_not_sealed(tmp_path, monkeypatch):
+    """Only the files that orbax writes afterwards would be there, and be sealed."""
     arrays = checkpoint_module.save_arrays
 
     def save_arrays(folder, state):
@@ -266,7 +266,7 @@ def test_a_half_made_checkpoint_that_vanishes_is_never_made_whole(tmp_path, monk
     still_there(tmp_path, 1)
 
 
-def test_another_runs_folder_is_never_written_to(tmp_path):
+def test_nothing_is_written_to_another_runs_folder(tmp_path):
     folder = tmp_path / "checkpoints"
     with Checkpoints(folder, keep=2) as first:
         first.save(1, tree(1), Progress("cnn", 1))
@@ -279,15 +279,15 @@ def test_another_runs_folder_is_never_written_to(tmp_path):
     still_there(folder, 7)
 
 
-def test_a_file_in_place_of_the_folder(tmp_path):
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
     (tmp_path / "checkpoints").write_text("")
     for path in (tmp_path / "checkpoints", tmp_path / "checkpoints" / "within"):
-        with pytest.raises(DiskError, match=r"cannot be used.*see what lies in its place"):
+        with pytest.raises(DiskError, match=r"cannot be used.*check what is in its place"):
             Checkpoints(path, keep=2)
 
 
-def test_where_nothing_can_be_made(tmp_path):
-    """/proc takes no folders, from root neither."""
+def test_a_place_where_nothing_can_be_created_is_an_error(tmp_path):
+    """/proc takes no folders, not even from root."""
     for path in (Path("/proc/sketchjax"), Path("/dev/null/sketchjax")):
         with pytest.raises(DiskError) as caught:
             keep_config(default(), path)
@@ -303,20 +303,21 @@ def test_where_nothing_can_be_made(tmp_path):
 RUN = """
 import os, sys
 from sketchjax import main
+import sketchjax.run.compilation
 import sketchjax.run.experiment
 
 def run(*_):
     raise OSError(28, os.strerror(28), "WORKDIR/metrics.jsonl")
 
 sketchjax.run.experiment.run = run
-main.keep_compiled = lambda: None
+sketchjax.run.compilation.keep_compiled = lambda: None
 sys.argv = ["main", *sys.argv[1:]]
 main.main()
 """
 
 
-def test_any_refusal_of_the_disk_ends_the_command_in_one_line(tmp_path):
-    """Wherever in the run it comes up, as in the lines that it measures."""
+def test_any_error_of_the_disk_ends_the_command_in_one_line(tmp_path):
+    """Wherever in the run it happens, as here in metrics.jsonl."""
     process = subprocess.run(
         [sys.executable, "-c", RUN, f"--config={CONFIG}", f"--workdir={tmp_path}"],
         capture_output=True,
@@ -326,30 +327,30 @@ def test_any_refusal_of_the_disk_ends_the_command_in_one_line(tmp_path):
     )
     assert process.returncode == 74, process.stderr
     assert process.stderr == (
-        "DiskError: the run cannot go on (No space left on device: WORKDIR/metrics.jsonl); "
-        "make room, then run the same command again\n"
+        "DiskError: the run cannot continue (No space left on device: WORKDIR/metrics.jsonl); "
+        "free some space, then rerun the same command\n"
     )
 
 
 @pytest.mark.parametrize(
     "number, remedy",
     [
-        (errno.ENOSPC, "make room"),
+        (errno.ENOSPC, "free some space"),
         (errno.EFBIG, "ulimit -f"),
         (errno.EACCES, "make it writable"),
-        (errno.ENOENT, "see what removed it"),
-        (errno.ENOTDIR, "see what lies in its place"),
+        (errno.ENOENT, "check what removed it"),
+        (errno.ENOTDIR, "check what is in its place"),
         (errno.EMFILE, "ulimit -n"),
-        (errno.EIO, "see that the disk is sound"),
+        (errno.EIO, "check the disk"),
     ],
 )
-def test_each_refusal_has_its_remedy(number, remedy):
-    told = str(DiskError.of("it failed", OSError(number, os.strerror(number), "a/file")))
-    assert told.startswith(f"it failed ({os.strerror(number)}: a/file); ")
-    assert remedy in told
-    assert "\n" not in told
+def test_each_error_of_the_disk_has_its_remedy(number, remedy):
+    message = str(DiskError.of("it failed", OSError(number, os.strerror(number), "a/file")))
+    assert message.startswith(f"it failed ({os.strerror(number)}: a/file); ")
+    assert remedy in message
+    assert "\n" not in message
 
 
-def test_a_refusal_without_a_number_or_a_file():
+def test_an_error_without_a_number_or_a_file_has_a_message():
     assert "(no reason)" in str(DiskError.of("it failed", OSError("no reason")))
     assert "(OSError)" in str(DiskError.of("it failed", OSError()))

@@ -395,7 +395,7 @@ def test_more_categories_than_labels(tmp_path, monkeypatch):
         (b"key_id,split\n1,train,train", "line 2: two columns expected, found 3"),
         (b"key_id,split\n1,\x00", r"line 2: (split '\\x00'|not a line)"),
         (b"key_id,split\n1,../../x", r"line 2: split '\.\./\.\./x' is not one of"),
-        (b"key_id,split\n1,train\n\n1,query", "key_id 1 stands in the split file twice"),
+        (b"key_id,split\n1,train\n\n1,query", "key_id 1 occurs twice in the split file"),
     ],
 )
 def test_hostile_split_files(tmp_path, content, message):

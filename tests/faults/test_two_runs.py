@@ -1,6 +1,6 @@
-"""Two runs on one workdir: the second is refused and told of the first; a dead one's lock is free.
+"""Two runs on one workdir: the second is refused and names the first; a dead run's lock is free.
 
-The first is another process each time, as it is in life: a lock ends with its process.
+The first is another process each time, as in real life: a lock ends with its process.
 """
 
 import json
@@ -44,28 +44,28 @@ def hold(workdir: Path, then: str = "wait") -> subprocess.Popen:
     return process
 
 
-def test_the_second_is_refused_and_told_of_the_first_until_it_dies(tmp_path):
+def test_a_second_run_is_refused_until_the_first_dies(tmp_path):
     workdir = tmp_path / "run"
     began = time.time()
     process = hold(workdir)
     try:
         content = (workdir / LOCK).read_bytes()
-        for _ in range(2):  # a refusal leaves the lock, and what it says, as they were
+        for _ in range(2):  # a refusal leaves the lock and its text as they were
             with pytest.raises(ConfigError) as caught, alone(workdir):
                 pass
-            told = str(caught.value)
-            assert f"another process is running in {workdir}" in told
-            assert f"process {process.pid} on {socket.gethostname()}, since " in told
-            assert "use another --workdir" in told
+            message = str(caught.value)
+            assert f"another process is running in {workdir}" in message
+            assert f"process {process.pid} on {socket.gethostname()}, since " in message
+            assert "use another --workdir" in message
             assert caught.value.exit_code == 64
             assert (workdir / LOCK).read_bytes() == content
-        since = told.split("since ")[1].split(";")[0]
+        since = message.split("since ")[1].split(";")[0]
         moment = time.mktime(time.strptime(since[:19], "%Y-%m-%d %H:%M:%S"))
         assert began - 2 <= moment <= time.time() + 1
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    # It wrote no farewell, and its lock is free all the same.
+    # It cleaned up nothing, yet its lock is free.
     assert json.loads((workdir / LOCK).read_bytes())["pid"] == process.pid
     with alone(workdir) as left:
         assert left == ""
@@ -73,7 +73,7 @@ def test_the_second_is_refused_and_told_of_the_first_until_it_dies(tmp_path):
     assert (workdir / LOCK).read_bytes() == b""
 
 
-def test_one_that_ended_by_an_error_leaves_nothing_behind(tmp_path):
+def test_a_run_that_ends_with_an_error_leaves_nothing_behind(tmp_path):
     process = hold(tmp_path, "raise")
     assert process.wait(60) == 3
     process.communicate()
@@ -84,14 +84,14 @@ def test_one_that_ended_by_an_error_leaves_nothing_behind(tmp_path):
         assert left == ""
 
 
-def test_one_of_another_machine_that_did_not_end_is_told(tmp_path):
-    """Its lock may not reach here, on a file system that does not share locks."""
+def test_an_unfinished_run_of_another_machine_is_a_warning(tmp_path):
+    """Its lock may not be visible here, on a file system that does not share locks."""
     (tmp_path / LOCK).write_text('{"pid": 41, "host": "node-7", "since": "yesterday"}')
     with alone(tmp_path) as left:
         assert "process 41 on node-7, since yesterday" in left
         assert "stop one of the two" in left
         assert "\n" not in left
-        # And this one is told to others as the one that is here.
+        # To others, this process is now the one that holds the lock.
         with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), alone(tmp_path):
             pass
     with alone(tmp_path) as left:
@@ -99,17 +99,17 @@ def test_one_of_another_machine_that_did_not_end_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff" * 9000, b'{"pid": 3}'])
-def test_a_lock_that_says_nothing_is_a_lock_all_the_same(tmp_path, content):
+def test_a_lock_with_unreadable_text_is_still_a_lock(tmp_path, content):
     with alone(tmp_path):
         (tmp_path / LOCK).write_bytes(content)
-        with pytest.raises(ConfigError, match="which one is not known"), alone(tmp_path):
+        with pytest.raises(ConfigError, match="an unknown process"), alone(tmp_path):
             pass
     (tmp_path / LOCK).write_bytes(content)
     with alone(tmp_path) as left:
         assert left == ""
 
 
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(95, os.strerror(95))
 
@@ -118,8 +118,8 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
         pass
 
 
-def test_of_two_that_start_at_once_with_other_configs_one_config_stays(tmp_path, monkeypatch):
-    """Within the lock the second never gets to write; before it, looking writes nothing."""
+def test_of_two_configs_started_at_once_one_stays(tmp_path):
+    """Without the lock the second cannot write, and looking writes nothing."""
     other = default()
     other.seed = 7
     check_config(default(), tmp_path)
@@ -128,6 +128,7 @@ def test_of_two_that_start_at_once_with_other_configs_one_config_stays(tmp_path,
         with pytest.raises(ConfigError, match="another process"), alone(tmp_path):
             keep_config(other, tmp_path)
         keep_config(default(), tmp_path)
+        (tmp_path / "checkpoints" / "4").mkdir(parents=True)
     with alone(tmp_path), pytest.raises(ConfigError, match="seed: before 0, now 7"):
         keep_config(other, tmp_path)
     assert json.loads((tmp_path / "config.json").read_bytes())["seed"] == 0

@@ -16,12 +16,12 @@ def part(features, labels, entropy):
     )
 
 
-def test_by_hand_with_noise_left_out():
+def test_centres_leave_noise_out():
     low, high = np.array([0.2, 0.1]), np.array([0.4, 0.9])
     features = [[0.0, 1.0], [1.0, 0.5], [0.5, 0.5], [0.25, 0.75]]
     parts = [part(features, [0, 0, 0, 1], [0.3, 0.35, 0.5, 0.5])]
     centers = class_centers(parts, low, high, 2)
-    # The third sketch is scribbled for its class, though it would not be for the other one.
+    # The third sketch is noise for its class, though it would not be for the other.
     assert centers.tolist() == [[0.5, 0.75], [0.25, 0.75]]
     assert centers.dtype == np.float32
 
@@ -34,7 +34,7 @@ def test_the_bounds_are_inclusive():
     assert class_centers(parts, low, high, 1).tolist() == [[2.0]]
 
 
-def test_a_stream_in_any_order_against_a_loop():
+def test_centres_do_not_depend_on_the_order():
     random = np.random.default_rng(0)
     classes, bits, count = 5, 8, 300
     features = random.random((count, bits)).astype(np.float32)
@@ -67,7 +67,7 @@ def test_many_small_numbers_are_summed_in_float64():
     assert center[0, 0] == np.float32(0.1)
 
 
-def test_a_category_without_a_sketch_is_an_error_that_names_it():
+def test_categories_without_a_sketch_are_named():
     low, high = np.array([0.2, 0.2, 0.2]), np.array([0.4, 0.4, 0.4])
     parts = [part([[1.0], [0.0]], [0, 2], [0.3, 0.5])]
     with pytest.raises(DataError, match=r"labels \[1, 2\].*at least 3"):
@@ -88,7 +88,7 @@ def setup(parts, in_training) -> Setup:
     )
 
 
-def test_a_category_kept_out_of_training_needs_no_sketch():
+def test_a_category_kept_out_needs_no_sketch():
     parts = [part([[1.0, 0.5], [0.0, 0.5]], [0, 2], [0.3, 0.3])]
     memory = first_centers(setup(parts, [True, False, True]))
     assert list(memory) == ["centers"]

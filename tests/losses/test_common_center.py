@@ -44,8 +44,8 @@ def test_centers_move_as_the_paper_says(seed, rate):
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_by_hand():
-    # Half a squared distance of 1 + 4; by default half of the way, over one more than two sketches.
+def test_values_by_hand():
+    # Half of the squared distance 1 + 4; by default half of the way, divided by 1 + 2 sketches.
     features, centers = jnp.array([[1.0, 2.0], [1.0, 2.0]]), jnp.array([[0.0, 0.0], [9.0, 9.0]])
     labels = jnp.array([0, 0])
     assert common_center(features, centers, labels) == pytest.approx(2.5)

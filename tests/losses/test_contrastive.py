@@ -30,7 +30,7 @@ def loop(outputs, labels, margin, alpha):
     st.integers(0, 2**32 - 1), st.integers(2, 9), st.sampled_from((0.3, 1.0, 3.0)), st.booleans()
 )
 @settings(deadline=None, max_examples=30)
-def test_is_its_definition(seed, batch, spread, given_margin):
+def test_loss_is_its_definition(seed, batch, spread, given_margin):
     random = np.random.default_rng(seed)
     outputs = (random.normal(size=(batch, 6)) * spread).astype(np.float32)
     labels = random.integers(0, 3, batch)
@@ -43,14 +43,14 @@ def test_is_its_definition(seed, batch, spread, given_margin):
     assert found == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
-def test_by_hand():
+def test_values_by_hand():
     # Same class, 2 of 4 bits different: ½ · 8. Other class, opposite codes: 16 > m = 8, no push.
     codes = jnp.array([[1.0, 1, 1, 1], [1, 1, -1, -1], [-1, -1, -1, -1]])
     assert contrastive(codes[:2], jnp.array([7, 7])) == pytest.approx(4.0)
     assert contrastive(codes[::2], jnp.array([7, 8])) == pytest.approx(0.0)
     # All three pairs: ½ · 8, 0, and the margin just reached, 8 - 8.
     assert contrastive(codes, jnp.array([7, 7, 8])) == pytest.approx(4 / 3)
-    # Zeros of one class are pulled by nothing but the regulariser: two sketches of four bits.
+    # Only the regulariser pulls zeros of one class: two sketches of four bits.
     assert contrastive(jnp.zeros((2, 4)), jnp.array([0, 0])) == pytest.approx(0.08)
 
 
@@ -74,7 +74,7 @@ def test_equal_rows_have_finite_gradients(value):
     assert np.isfinite(gradient).all()
 
 
-def test_half_precision_is_summed_in_single():
+def test_bfloat16_is_summed_in_float32():
     random = np.random.default_rng(0)
     outputs = jnp.array(random.normal(size=(16, 64)), jnp.bfloat16)
     labels = random.integers(0, 4, 16)
@@ -83,7 +83,7 @@ def test_half_precision_is_summed_in_single():
     assert found == pytest.approx(loop(outputs.astype(np.float32), labels, 128, 0.01), rel=1e-4)
 
 
-def test_what_has_no_pairs_is_refused():
+def test_a_batch_without_pairs_is_refused():
     with pytest.raises(ValueError, match="differ in b"):
         contrastive(jnp.zeros((3, 4)), jnp.zeros(2, int))
     with pytest.raises(ValueError, match="at least two"):

@@ -1,4 +1,4 @@
-"""AlexNet: the published sizes, its sum by XLA's own layers, and where its statistics change."""
+"""AlexNet: the published sizes, XLA's plain layers as oracle, and the batch statistics."""
 
 import math
 import re
@@ -29,7 +29,7 @@ def keys(seed=3):
 
 
 def variables_of(network, size=SIZE):
-    """Parameters and statistics away from 0 and 1, so that each of them matters."""
+    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
     random = np.random.default_rng(1)
 
@@ -64,7 +64,7 @@ def count(tree):
 
 
 def plain_alexnet(variables, images, stem_stride):
-    """The published order of layers, each by XLA's own operation."""
+    """The published order of layers, each with XLA's own operation."""
     parameters, statistics = variables["params"], variables.get("batch_stats", {})
 
     def after(name, values):
@@ -131,20 +131,20 @@ def test_published_sizes_at_224_px():
         + (6 * 6 * 256 * 4096 + 4096)
         + (4096 * 4096 + 4096)
     )
-    # With three input channels and a classifier of 1,000 this is the figure often quoted.
+    # With three input channels and 1,000 classes this is the figure often quoted.
     assert by_hand + 2 * 11 * 11 * 96 + (4096 * 1000 + 1000) == 62_378_344
     assert count(parameters) == by_hand
     assert list(variables) == ["params"]
 
 
-def test_batch_normalisation_takes_the_place_of_the_bias():
+def test_batch_normalisation_replaces_the_bias():
     channels = (96, 256, 384, 384, 256, 4096, 4096)
     images = jnp.zeros((1, 224, 224, 1))
     shapes = [
         jax.eval_shape(AlexNet(batch_norm=norm).init, jax.random.key(0), images)
         for norm in (False, True)
     ]
-    # A scale and an offset instead of a bias, and two statistics a channel.
+    # A scale and an offset instead of a bias, and two statistics per channel.
     assert count(shapes[1]["params"]) - count(shapes[0]["params"]) == sum(channels)
     assert count(shapes[1]["batch_stats"]) == 2 * sum(channels)
 
@@ -163,7 +163,7 @@ def test_width_multiplies_all_channels():
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_its_sum_is_that_of_plain_layers(batch_norm):
+def test_features_equal_those_of_plain_layers(batch_norm):
     network = AlexNet(**TINY, batch_norm=batch_norm)
     variables, images = variables_of(network), pictures()
     # Keys change nothing in evaluation.
@@ -183,13 +183,13 @@ def test_its_sum_is_that_of_plain_layers(batch_norm):
     ],
 )
 def test_fresh_kernels_keep_the_variance(layer, inputs):
-    # He's rule for what a rectifier follows: variance 2 / fan-in, also with one input channel.
+    # He's rule before a ReLU: variance 2 / fan-in, also with one input channel.
     flat = traverse_util.flatten_dict(layer.init(jax.random.key(0), *inputs)["params"])
     (kernel,) = (leaf for path, leaf in flat.items() if path[-1] == "kernel")
     assert float(kernel.var()) * math.prod(kernel.shape[:-1]) == pytest.approx(2, rel=0.1)
 
 
-def test_statistics_change_in_training_alone():
+def test_statistics_change_only_in_training():
     network = AlexNet(**TINY)
     variables, images = variables_of(network), pictures()
     before = traverse_util.flatten_dict(variables["batch_stats"])
@@ -198,7 +198,7 @@ def test_statistics_change_in_training_alone():
     out, changed = training(network)(variables, images, keys())
     after = traverse_util.flatten_dict(changed["batch_stats"])
     assert all(np.abs(after[path] - before[path]).max() > 0 for path in before)
-    # The first layer's, by hand: a tenth of the batch's mean and variance.
+    # By hand for the first layer: a tenth of the batch's mean and variance.
     stem = lax.conv_general_dilated(
         images, variables["params"]["conv1"]["kernel"], (2, 2), [(2, 2)] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
@@ -206,11 +206,11 @@ def test_statistics_change_in_training_alone():
     for name, seen in (("mean", stem.mean((0, 1, 2))), ("var", stem.var((0, 1, 2)))):
         path = ("conv1", "norm", name)
         np.testing.assert_allclose(after[path], 0.9 * before[path] + 0.1 * seen, rtol=1e-4)
-    # In training the batch's own statistics count, in evaluation the kept ones.
+    # Training uses the batch's own statistics, evaluation the stored ones.
     assert np.abs(out - evaluated).max() > 1e-3
 
 
-def test_statistics_over_four_devices_are_those_of_the_whole_batch():
+def test_four_devices_share_the_batch_statistics():
     variables, images = variables_of(AlexNet(**TINY)), pictures()
     out, changed = training(AlexNet(**TINY))(variables, images, keys())
 
@@ -226,17 +226,17 @@ def test_statistics_over_four_devices_are_those_of_the_whole_batch():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_dropout_belongs_to_the_sketch():
+def test_dropout_follows_the_sketch():
     network = AlexNet(**TINY)
     variables, images = variables_of(network), pictures()
     train = training(network)
     dropped = np.asarray(train(variables, images, keys())[0])
-    # A sketch's output goes with its key and its picture, wherever it stands in the batch.
+    # A sketch's output depends on its key and picture, wherever it is in the batch.
     order = np.random.default_rng(0).permutation(COUNT)
     turned = train(variables, images[order], keys()[order])[0]
     np.testing.assert_allclose(turned, dropped[order], atol=1e-4)
     assert np.abs(train(variables, images, keys(seed=4))[0] - dropped).max() > 0.01
-    # Both layers drop half of their features, each by a mask of its own from the sketch's key.
+    # Both layers drop half of their features, with different masks from the sketch's key.
     masks = [
         np.stack(
             [jax.random.bernoulli(jax.random.fold_in(key, layer), 0.5, (16,)) for key in keys()]
@@ -248,7 +248,7 @@ def test_dropout_belongs_to_the_sketch():
     assert dropped[masks[1]].any()
 
 
-def test_bfloat16_computes_small_and_keeps_float32_parameters():
+def test_bfloat16_keeps_float32_parameters():
     network = AlexNet(**TINY, dtype=jnp.bfloat16)
     fresh = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, SIZE, SIZE, 1)))
     assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}

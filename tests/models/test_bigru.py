@@ -1,4 +1,4 @@
-"""The stacked BiGRU: two implementations, one tree of parameters, one function."""
+"""The stacked BiGRU: two implementations, the same parameters, the same function."""
 
 from functools import cache
 
@@ -15,7 +15,7 @@ LENGTHS = np.array([6, 1, 4, 2], np.int32)
 
 
 def network(implementation="fused", **fields):
-    """implementation: also `padded`, the fused one without packing."""
+    """implementation: linen, fused, or `padded`, the fused one without packing."""
     if implementation == "padded":
         implementation, fields = "fused", {"phases": 0} | fields
     return BiGRU(**{"hidden": HIDDEN, "layers": 2, "implementation": implementation} | fields)
@@ -29,7 +29,7 @@ def sequences(seed=0):
 
 @cache
 def variables():
-    """Random ones for both implementations, biases away from 0 too."""
+    """Random variables for both implementations, with biases that are not 0."""
     shapes = jax.eval_shape(network().init, jax.random.key(0), sequences(), LENGTHS)
     random = np.random.default_rng(1)
     return jax.tree.map(
@@ -65,7 +65,7 @@ def layer_states(parameters, steps):
 
 
 @pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
-def test_true_final_states_against_numpy(implementation):
+def test_final_states_equal_those_of_numpy(implementation):
     out = applying(network(implementation))(variables(), sequences(), LENGTHS)
     parameters = variables()["params"]
     assert out.shape == (4, 2 * HIDDEN)
@@ -73,12 +73,12 @@ def test_true_final_states_against_numpy(implementation):
         states = sequences()[b, :length].astype(np.float64)
         for layer in ("layer1", "layer2"):
             states = layer_states(parameters[layer], states)
-        # Forward at the last point, backward at the first: neither is the other end's.
+        # Forward at the last point, backward at the first.
         expected = np.concatenate([states[-1, :HIDDEN], states[0, HIDDEN:]])
         np.testing.assert_allclose(out[b], expected, atol=1e-5)
 
 
-def test_both_implementations_share_names_and_shapes():
+def test_implementations_share_names_and_shapes():
     trees = []
     for implementation in ("linen", "fused"):
         shapes = jax.eval_shape(
@@ -100,7 +100,7 @@ def test_both_implementations_share_names_and_shapes():
 
 
 @pytest.mark.parametrize("layer_type", [LinenLayer, FusedLayer])
-def test_outputs_of_a_layer_are_zero_beyond_the_length(layer_type):
+def test_outputs_are_zero_beyond_the_length(layer_type):
     layer = layer_type(HIDDEN, jnp.float32)
     own = {"params": variables()["params"]["layer1"]}
     outputs, _ = jax.jit(layer.apply)(own, sequences().swapaxes(0, 1), LENGTHS)
@@ -112,7 +112,7 @@ def test_outputs_of_a_layer_are_zero_beyond_the_length(layer_type):
 
 
 @pytest.mark.parametrize("implementation", ["fused", "padded"])
-def test_both_implementations_have_the_same_gradients(implementation):
+def test_implementations_have_the_same_gradients(implementation):
     def gradients(implementation):
         def loss(variables, sequence):
             out = network(implementation).apply(variables, sequence, LENGTHS)
@@ -127,7 +127,7 @@ def test_both_implementations_have_the_same_gradients(implementation):
 
 
 @pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
-def test_fresh_recurrent_kernels_are_orthogonal_and_biases_zero(implementation):
+def test_fresh_recurrent_kernels_are_orthogonal(implementation):
     one = network(implementation, layers=1)
     parameters = one.init(jax.random.key(0), sequences(), LENGTHS)["params"]
     flat = traverse_util.flatten_dict(parameters)
@@ -151,7 +151,7 @@ def test_finite_garbage_in_padding_changes_nothing(implementation):
 
 
 @pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
-def test_bfloat16_comes_close_and_keeps_float32_parameters(implementation):
+def test_bfloat16_keeps_float32_parameters(implementation):
     small = network(implementation, dtype=jnp.bfloat16)
     fresh = jax.eval_shape(small.init, jax.random.key(0), sequences(), LENGTHS)
     assert {leaf.dtype for leaf in jax.tree.leaves(fresh)} == {jnp.dtype("float32")}
@@ -162,8 +162,8 @@ def test_bfloat16_comes_close_and_keeps_float32_parameters(implementation):
 
 
 @pytest.mark.parametrize("implementation, dots, gates", [("fused", 2, 6), ("padded", 4, 3)])
-def test_every_matmul_of_the_fused_layers_takes_bfloat16(implementation, dots, gates):
-    # Also the second layer's: float32 outputs of the first would halve its speed on a GPU.
+def test_every_fused_matmul_takes_bfloat16(implementation, dots, gates):
+    # In the second layer too: float32 outputs of the first would halve its speed on a GPU.
     small = network(implementation, dtype=jnp.bfloat16)
     jaxpr = str(jax.make_jaxpr(small.apply)(variables(), sequences(), LENGTHS))
     inputs = [line for line in jaxpr.splitlines() if "dot_general" in line]
@@ -177,7 +177,7 @@ def test_every_matmul_of_the_fused_layers_takes_bfloat16(implementation, dots, g
     assert all(":bf16[" in line for line in projections)
 
 
-def test_dropout_is_one_mask_a_sketch_by_its_key():
+def test_dropout_is_one_mask_per_key():
     one_layer = network(layers=1, dropout=0.5)
     inputs = {"params": {"layer1": variables()["params"]["layer1"]}}, sequences(), LENGTHS
     keys = jax.random.split(jax.random.key(2), 4)
@@ -191,22 +191,22 @@ def test_dropout_is_one_mask_a_sketch_by_its_key():
     assert len({row.tobytes() for row in kept}) > 1
 
 
-def test_dropout_between_the_layers_follows_the_sketch():
+def test_dropout_between_layers_follows_the_sketch():
     two = network(dropout=0.5)
     train = applying(two, train=True)
     keys = jax.random.split(jax.random.key(2), 4)
     dropped = np.asarray(train(variables(), sequences(), LENGTHS, keys))
     plain = np.asarray(applying(two)(variables(), sequences(), LENGTHS))
     kept = dropped != 0
-    # What the last mask keeps is not twice the plain state: the layer below dropped as well.
+    # What the last mask keeps is not twice the plain state, because the layer below dropped too.
     assert np.abs(dropped[kept] - 2 * plain[kept]).max() > 0.01
     order = np.array([2, 0, 3, 1])
     turned = train(variables(), sequences()[order], LENGTHS[order], keys[order])
     np.testing.assert_allclose(turned, dropped[order], atol=1e-6)
 
 
-def test_one_mask_for_all_steps_between_the_layers():
-    # With the second layer's input dropped by hand, by the mask that the first layer's key gives.
+def test_one_mask_serves_all_steps_between_layers():
+    # The second layer's input is dropped by hand, with the mask of the first layer's key.
     keys = jax.random.split(jax.random.key(2), 4)
     two = network(dropout=0.5)
     dropped = np.asarray(applying(two, train=True)(variables(), sequences(), LENGTHS, keys))

@@ -1,4 +1,4 @@
-"""From points to output: drawing, augmentation in training alone, and what a config builds."""
+"""From strokes to output: views, augmentation only in training, and what a config builds."""
 
 import math
 from dataclasses import replace
@@ -7,13 +7,18 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from sketchjax.config import default
-from sketchjax.config.rules import broken_rules
-from sketchjax.models.network import ENCODERS, build
+from sketchjax.config import architecture, default, encoder, set_encoders
+from sketchjax.data.inputs import Strokes
+from sketchjax.models.network import build
+from sketchjax.models.table import ENCODERS
+from sketchjax.models.views import VIEWS
 from sketchjax.ops.draw import rasterize, sequence
 
-POINTS, CLASSES, SCALE = 6, 3, 20.0
+POINTS, SCALE = 6, 20.0
+NAMES = ["cat", "clock", "sun"]
+CLASSES = len(NAMES)
 
 
 def tiny(**fields):
@@ -21,12 +26,12 @@ def tiny(**fields):
     config = default()
     changes = {
         "model.bits": 8,
-        "model.cnn.width": 0.05,
-        "model.cnn.stem_stride": 2,
-        "model.cnn.dense_features": 6,
-        "model.cnn.dropout": 0.0,
-        "model.rnn.hidden": 4,
-        "model.rnn.implementation": "fused",
+        "model.encoders.cnn.width": 0.05,
+        "model.encoders.cnn.stem_stride": 2,
+        "model.encoders.cnn.dense_features": 6,
+        "model.encoders.cnn.dropout": 0.0,
+        "model.encoders.rnn.hidden": 4,
+        "model.encoders.rnn.implementation": "fused",
         "drawing.size": 40,
         "data.points": POINTS,
     }
@@ -34,15 +39,22 @@ def tiny(**fields):
     return config
 
 
+def built(config, axis_name=None):
+    return build(
+        architecture(config, NAMES, SCALE),
+        axis_name=axis_name,
+        augmentation=config.augmentation.to_dict(),
+    )
+
+
 @cache
 def network(**fields):
-    return build(tiny(**fields), classes=CLASSES, offset_scale=SCALE, axis_name=None)
+    return built(tiny(**fields))
 
 
 @cache
 def variables():
     """Shapes as `initialise` makes them, values of our own: its QRs take seconds to compile."""
-    shapes = jax.eval_shape(lambda key: network().initialise(key, POINTS), jax.random.key(0))
     random = np.random.default_rng(1)
 
     def fill(path, leaf):
@@ -52,46 +64,50 @@ def variables():
         usual = path[-1].key in ("scale", "var")
         return np.abs(usual + 0.2 * noise).astype(np.float32)
 
-    return jax.tree_util.tree_map_with_path(fill, shapes)
+    return jax.tree_util.tree_map_with_path(fill, network().shapes())
 
 
-def sketches(count=4):
+def sketches():
     random = np.random.default_rng(0)
-    points = random.integers(0, 256, (count, POINTS, 3)).astype(np.uint8)
-    length = np.array([6, 2, 4, 5][:count], np.int32)
+    points = random.integers(0, 256, (4, POINTS, 3)).astype(np.uint8)
+    length = np.array([6, 2, 4, 5], np.int32)
     points[:, :, 2] = np.arange(POINTS) == length[:, None] - 1
     points[0, 2, 2] = 1  # two strokes
     points[np.arange(POINTS) >= length[:, None]] = 0
-    return points, length
+    return Strokes.of(points, length)
 
 
-def keys(count=4, seed=5):
-    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(count))
+def in_order(strokes, order):
+    return jax.tree.map(lambda leaf: leaf[order], strokes)
+
+
+def keys(seed=5):
+    return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(seed), jnp.arange(4))
 
 
 @cache
-def evaluating(branch):
+def evaluating(output):
     kept = variables()
-    return jax.jit(lambda *inputs: network().apply(kept, *inputs, branch))
+    return jax.jit(lambda strokes: network().apply(kept, strokes, output))
 
 
 @cache
-def training(branch, **fields):
+def training(output, **fields):
     kept = variables()
 
-    def apply(points, length, keys):
-        return network(**fields).apply_in_training(kept, points, length, branch, keys)
+    def apply(strokes, keys):
+        return network(**fields).apply_in_training(kept, strokes, output, keys)
 
     return jax.jit(apply)
 
 
 class Spy:
-    """In the model's place: remembers what it was given."""
+    """In the layers' place: remembers what they were given."""
 
-    cnn = rnn = True  # it has both branches
+    encoders = network().layers.encoders
 
-    def apply(self, variables, raster, sequence, length, *, keys, **_):
-        self.raster, self.sequence, self.length, self.keys = raster, sequence, length, keys
+    def apply(self, variables, views, output, *, keys, **_):
+        self.views, self.keys = views, keys
         return None, {}
 
 
@@ -100,76 +116,86 @@ def test_a_config_builds_what_it_says():
         **{
             "model.dtype": "bfloat16",
             "model.fusion_features": 5,
-            "model.cnn.batch_norm": False,
-            "model.cnn.dropout": 0.25,
-            "model.rnn.layers": 3,
-            "model.rnn.dropout": 0.125,
-            "model.rnn.implementation": "linen",
+            "model.encoders.cnn.batch_norm": False,
+            "model.encoders.cnn.dropout": 0.25,
+            "model.encoders.rnn.layers": 3,
+            "model.encoders.rnn.dropout": 0.125,
+            "model.encoders.rnn.implementation": "linen",
             "drawing.stroke_width": 2.5,
             "augmentation.flip": 0.3,
         }
     )
-    built = build(config, classes=7, offset_scale=3.5, axis_name="devices")
-    model = built.model
-    assert (model.bits, model.classes, model.fusion_features) == (8, 7, 5)
-    cnn, rnn = model.cnn, model.rnn
+    found = built(config, axis_name="devices")
+    layers = found.layers
+    assert (layers.head, layers.width, layers.classes, layers.fusion_features) == ("hash", 8, 3, 5)
+    assert [(name, view) for name, view, _ in layers.encoders] == [
+        ("cnn", "picture"),
+        ("rnn", "sequence"),
+    ]
+    cnn, rnn = (make(name=name) for name, _, make in layers.encoders)
     assert (cnn.width, cnn.stem_stride, cnn.dense_features) == (0.05, 2, 6)
     assert (cnn.batch_norm, cnn.dropout, cnn.axis_name) == (False, 0.25, "devices")
     assert (rnn.hidden, rnn.layers, rnn.dropout, rnn.implementation) == (4, 3, 0.125, "linen")
     assert cnn.dtype == rnn.dtype == jnp.bfloat16
-    assert (built.size, built.stroke_width, built.offset_scale) == (40, 2.5, 3.5)
-    assert built.augmentation == config.augmentation.to_dict()
-    assert built.augmentation["flip"] == 0.3
-    published = build(default(), classes=7, offset_scale=1.0, axis_name=None).model.cnn
-    assert published.dense_features is None  # 0 in the config: as the width says
+    drawing = found.architecture.drawing
+    assert (drawing.size, drawing.stroke_width, drawing.offset_scale) == (40, 2.5, SCALE)
+    assert (found.architecture.points, found.architecture.categories) == (POINTS, NAMES)
+    assert found.augmentation == config.augmentation.to_dict()
+    assert found.augmentation["flip"] == 0.3
 
 
-def test_a_config_builds_the_branches_that_it_names():
-    alone = build(tiny(**{"model.branches": "cnn"}), classes=7, offset_scale=1.0, axis_name=None)
-    assert alone.model.rnn is None
-    assert alone.model.cnn is not None
-    fields = {"model.branches": "rnn", "model.recognition_features": 9}
-    alone = build(tiny(**fields), classes=7, offset_scale=1.0, axis_name=None)
-    assert alone.model.cnn is None
-    assert alone.model.rnn is not None
-    assert (alone.model.width, network().model.width) == (9, 8)
-    shapes = jax.eval_shape(lambda key: alone.initialise(key, POINTS), jax.random.key(0))
-    assert set(shapes["params"]) == {"rnn", "rnn_classifier", "recognition", "classifier"}
+def test_a_config_builds_the_encoders_that_it_names():
+    found = built(tiny(**{"model.branches": ("cnn",)}))
+    assert [name for name, _, _ in found.layers.encoders] == ["cnn"]
+    config = tiny(**{"model.branches": ("rnn",), "model.head": "features", "model.features": 9})
+    found = built(config)
+    assert (found.layers.width, network().layers.width) == (9, 8)
+    assert set(found.shapes()["params"]) == {"rnn", "rnn_classifier", "features", "classifier"}
 
 
-def test_every_encoder_that_a_config_may_name_can_be_built():
-    (told,) = broken_rules({"model.cnn.encoder": "nosuch"}, 1)
-    assert told.split("choose one of ")[1].split(", ") == list(ENCODERS)
-    for name, encoder in ENCODERS.items():
-        fields = {"model.cnn.encoder": name, "drawing.size": 64}
-        built = build(tiny(**fields), classes=7, offset_scale=1.0, axis_name=None)
-        assert type(built.model.cnn) is encoder
+def test_encoders_of_any_names_and_number_are_built():
+    config = tiny()
+    set_encoders(
+        config,
+        pen=encoder("bigru", hidden=4, layers=1),
+        eye=encoder("alexnet", width=0.05, dense_features=6, stem_stride=1),
+        hand=encoder("bigru", hidden=2, layers=1),
+    )
+    found = built(config)
+    params = found.shapes()["params"]
+    assert set(params) == {
+        *("pen", "eye", "hand", "pen_classifier", "eye_classifier", "hand_classifier"),
+        *("hash", "classifier"),
+    }
+    assert params["hash"]["kernel"].shape == (2 * 4 + 6 + 2 * 2, 8)
+    assert set(found.views(sketches(), "hand")) == {"sequence"}
 
 
-def test_the_fusion_layer_reads_the_drawing():
-    """The hash layer of it, in numpy, gives the features."""
-    points, length = sketches()
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_every_kind_of_encoder_can_be_built(kind):
+    """With the settings of its row, all of which are fields of its module."""
+    config = tiny(**{"drawing.size": 64})
+    set_encoders(config, only=encoder(kind))
+    ((name, view, make),) = built(config).layers.encoders
+    assert (name, view) == ("only", ENCODERS[kind].view)
+    assert view in VIEWS
+    module = make(name=name)
+    assert type(module).__name__ == ENCODERS[kind].module.split(":")[1]
+    for setting, field in ENCODERS[kind].settings.items():
+        assert getattr(module, setting) == field.default, setting
+
+
+def test_the_fused_features_are_those_of_the_drawing():
+    """The hash layer on them, in numpy, gives the features."""
     kept = variables()
-    read = jax.jit(network().fusion_layer)(kept, points, length)
+    read = jax.jit(network().fused)(kept, sketches())
     hash_layer = kept["params"]["hash"]
     features = 1 / (1 + np.exp(-(np.asarray(read) @ hash_layer["kernel"] + hash_layer["bias"])))
-    np.testing.assert_allclose(evaluating("whole")(points, length).features, features, atol=1e-5)
-
-
-def test_a_branch_that_a_network_lacks_is_not_drawn():
-    points, length = sketches()
-    alone = build(tiny(**{"model.branches": "rnn"}), classes=7, offset_scale=SCALE, axis_name=None)
-    raster, steps, _ = alone.inputs(points, length, "whole")
-    assert raster is None
-    np.testing.assert_array_equal(steps, sequence(points, length, scale=SCALE))
-    alone = build(tiny(**{"model.branches": "cnn"}), classes=7, offset_scale=SCALE, axis_name=None)
-    raster, steps, _ = alone.inputs(points, length, "whole")
-    assert steps is None
-    np.testing.assert_array_equal(raster, rasterize(points, length, size=40, stroke_width=1.5))
+    np.testing.assert_allclose(evaluating("head")(sketches()).features, features, atol=1e-5)
 
 
 def test_all_parts_are_made_at_once():
-    shapes = jax.eval_shape(lambda key: network().initialise(key, POINTS), jax.random.key(0))
+    shapes = network().shapes()
     assert set(shapes["params"]) == {
         "cnn", "rnn", "cnn_classifier", "rnn_classifier", "hash", "classifier",
     }  # fmt: skip
@@ -177,36 +203,43 @@ def test_all_parts_are_made_at_once():
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
 
 
-def test_each_branch_is_drawn_what_it_reads():
-    points, length = sketches()
-    raster, steps, same = network().inputs(points, length, "whole")
-    np.testing.assert_array_equal(raster, rasterize(points, length, size=40, stroke_width=1.5))
-    np.testing.assert_array_equal(steps, sequence(points, length, scale=SCALE))
-    np.testing.assert_array_equal(same, length)
-    assert network().inputs(points, length, "cnn")[1] is None
-    assert network().inputs(points, length, "rnn")[0] is None
+def test_each_encoder_gets_its_view_and_nothing_else_is_drawn():
+    strokes = sketches()
+    views = network().views(strokes, "head")
+    picture = rasterize(strokes, size=40, stroke_width=1.5)
+    np.testing.assert_array_equal(views["picture"][0], picture)
+    np.testing.assert_array_equal(views["sequence"][0], sequence(strokes, scale=SCALE))
+    np.testing.assert_array_equal(views["sequence"][1], strokes.length)
+    assert set(network().views(strokes, "cnn")) == {"picture"}
+    assert set(network().views(strokes, "rnn")) == {"sequence"}
+    # What the network lacks is not drawn either.
+    for branch, view in (("cnn", "picture"), ("rnn", "sequence")):
+        own = built(tiny(**{"model.branches": (branch,)}))
+        assert set(own.views(strokes, "head")) == {view}
 
 
-def test_evaluation_is_deterministic_and_of_each_sketch_alone():
-    points, length = sketches()
-    output = evaluating("whole")(points, length)
-    again = evaluating("whole")(points, length)
+def test_inputs_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match="the view picture reads Strokes, not ndarray"):
+        network().views(np.zeros((2, 3, 3)), "cnn")
+
+
+def test_evaluation_is_deterministic_and_sketch_by_sketch():
+    output, again = evaluating("head")(sketches()), evaluating("head")(sketches())
     np.testing.assert_array_equal(output.logits, again.logits)
     assert output.features.shape == (4, 8)
     assert output.logits.shape == (4, CLASSES)
     order = np.array([2, 0, 3, 1])
-    turned = evaluating("whole")(points[order], length[order])
+    turned = evaluating("head")(in_order(sketches(), order))
     np.testing.assert_allclose(turned.features, output.features[order], atol=1e-6)
     assert 0 < np.min(output.features) < np.max(output.features) < 1
 
 
 def test_training_without_augmentation_or_dropout_is_evaluation():
     still = {f"augmentation.{name}": 0.0 for name in default().augmentation}
-    points, length = sketches()
-    output, statistics = training("rnn", **still)(points, length, keys())
-    expected = evaluating("rnn")(points, length)
+    output, statistics = training("rnn", **still)(sketches(), keys())
+    expected = evaluating("rnn")(sketches())
     np.testing.assert_allclose(output.logits, expected.logits, atol=1e-6)
-    # The RNN branch has no statistics to change; those of the CNN come back as they were, if ever.
+    # The RNN has no statistics to change; those of the CNN come back as they were, if ever.
     for a, b in zip(
         jax.tree.leaves(statistics), jax.tree.leaves(variables()["batch_stats"]), strict=False
     ):
@@ -214,25 +247,21 @@ def test_training_without_augmentation_or_dropout_is_evaluation():
 
 
 def test_training_augments_by_the_key_of_the_sketch():
-    points, length = sketches()
-    train = training("rnn")
-    output = train(points, length, keys())[0].logits
-    assert np.abs(output - evaluating("rnn")(points, length).logits).max() > 1e-3
-    np.testing.assert_array_equal(train(points, length, keys())[0].logits, output)
+    strokes, train = sketches(), training("rnn")
+    output = train(strokes, keys())[0].logits
+    assert np.abs(output - evaluating("rnn")(strokes).logits).max() > 1e-3
+    np.testing.assert_array_equal(train(strokes, keys())[0].logits, output)
     order = np.array([2, 0, 3, 1])
-    turned = train(points[order], length[order], keys()[order])[0].logits
+    turned = train(in_order(strokes, order), keys()[order])[0].logits
     np.testing.assert_allclose(turned, output[order], atol=1e-6)
-    # Another sketch beside it changes nothing; another key does.
-    others = points.copy()
-    others[1:] = points[0]
-    beside = train(others, np.full(4, length[0]), keys())[0].logits
-    np.testing.assert_allclose(beside[0], output[0], atol=1e-6)
-    assert np.abs(train(points, length, keys(seed=6))[0].logits - output).max() > 1e-3
+    # Other sketches in the batch change nothing; another key does.
+    same = train(in_order(strokes, np.zeros(4, int)), keys())[0].logits
+    np.testing.assert_allclose(same[0], output[0], atol=1e-6)
+    assert np.abs(train(strokes, keys(seed=6))[0].logits - output).max() > 1e-3
 
 
 def test_training_gives_new_statistics_of_the_cnn():
-    points, length = sketches()
-    output, statistics = training("cnn")(points, length, keys())
+    output, statistics = training("cnn")(sketches(), keys())
     assert output.features is None
     before = jax.tree.leaves(variables()["batch_stats"])
     after = jax.tree.leaves(statistics)
@@ -241,30 +270,29 @@ def test_training_gives_new_statistics_of_the_cnn():
 
 
 def middle(pictures):
-    """Where the ink's middle lies, px from the left."""
+    """Where the ink's middle lies, in pixels from the left."""
     ink = np.asarray(pictures)[..., 0].sum(1)
     return (ink * np.arange(40)).sum(1) / ink.sum(1)
 
 
 def test_a_shift_is_seen_in_training():
-    # The raster is centred on the drawing before augmentation: else a shift would be undone.
+    # The picture is centred on the drawing before augmentation: else a shift would be undone.
     only_shift = {f"augmentation.{name}": 0.0 for name in default().augmentation}
-    spy = Spy()
-    shifting = replace(network(**only_shift | {"augmentation.shift": 0.2}), model=spy)
-    points, length = sketches()
-    shifting.apply_in_training({}, points, length, "whole", keys())
-    still = rasterize(points, length, size=40, stroke_width=1.5)
-    assert np.abs(middle(spy.raster) - middle(still)).max() > 1.0
+    spy, strokes = Spy(), sketches()
+    shifting = replace(network(**only_shift | {"augmentation.shift": 0.2}), layers=spy)
+    shifting.apply_in_training({}, strokes, "head", keys())
+    still = rasterize(strokes, size=40, stroke_width=1.5)
+    assert np.abs(middle(spy.views["picture"][0]) - middle(still)).max() > 1.0
     # The sequence knows no place: a shift is nothing to it.
-    np.testing.assert_allclose(spy.sequence, sequence(points, length, scale=SCALE), atol=1e-4)
+    expected = sequence(strokes, scale=SCALE)
+    np.testing.assert_allclose(spy.views["sequence"][0], expected, atol=1e-4)
 
 
 def test_dropout_and_augmentation_have_keys_of_their_own():
     # With the same stream for both, a sketch's mask and its distortion would be tied together.
     spy = Spy()
-    points, length = sketches()
-    replace(network(), model=spy).apply_in_training({}, points, length, "cnn", keys())
-    assert spy.sequence is None
+    replace(network(), layers=spy).apply_in_training({}, sketches(), "cnn", keys())
+    assert set(spy.views) == {"picture"}
     data, fold = jax.random.key_data, jax.vmap(jax.random.fold_in, (0, None))
     assert spy.keys.shape == (4,)
     assert len(np.unique(data(spy.keys), axis=0)) == 4

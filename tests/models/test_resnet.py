@@ -1,4 +1,4 @@
-"""ResNet-50: the published sizes, and its sum by XLA's own layers with torchvision's order."""
+"""ResNet-50: the published sizes, and XLA's plain layers in torchvision's order as oracle."""
 
 import math
 from functools import partial
@@ -30,7 +30,7 @@ def count(tree):
 
 
 def variables_of(module, images):
-    """Parameters and statistics away from 0 and 1, so that each of them matters."""
+    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
     shapes = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), images)
     random = np.random.default_rng(1)
 
@@ -52,7 +52,7 @@ def pictures(count=4, size=40):
 
 
 def plain_conv(variables, name, images, stride, padding, train):
-    """XLA's convolution, then batch normalisation by its formula."""
+    """XLA's convolution, then batch normalisation from its formula."""
     own = variables["params"][name]
     images = lax.conv_general_dilated(
         images, own["kernel"], (stride, stride), [(padding, padding)] * 2,
@@ -105,13 +105,13 @@ def test_published_sizes_at_224_px():
     assert out.dtype == jnp.float32
     # torchvision's resnet50: three input channels, 1,000 classes.
     assert count(variables["params"]) + 2 * STEM + 2048 * 1000 + 1000 == 25_557_032
-    # 53 convolutions; a mean and a variance for each channel of theirs.
+    # 53 convolutions, with a mean and a variance for each of their channels.
     kernels = [leaf for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4]
     assert len(kernels) == 53
     assert count(variables["batch_stats"]) == 2 * sum(leaf.shape[-1] for leaf in kernels)
 
 
-def test_stride_stands_in_the_first_convolution_of_a_stage():
+def test_the_first_convolution_has_the_stride():
     _, _, kept = shapes_of(ResNet50(), 224)
     block = kept["stage2_block1"]
     sides = {name: block[name]["__call__"][0].shape[1] for name in ("conv1", "conv2", "shortcut")}
@@ -124,7 +124,7 @@ def test_stride_stands_in_the_first_convolution_of_a_stage():
 @pytest.mark.parametrize(
     "stem_stride, size, last", [(2, 48, 2), (1, 48, 3), (2, 64, 2), (4, 224, 4), (2, 1, 1)]
 )
-def test_sizes_of_small_pictures(stem_stride, size, last):
+def test_small_pictures_leave_the_expected_sizes(stem_stride, size, last):
     _, out, kept = shapes_of(ResNet50(width=0.25, stem_stride=stem_stride), size)
     assert kept["stage4_block3"]["__call__"][0].shape == (1, last, last, 512)
     assert out.shape == (1, 512)
@@ -132,7 +132,7 @@ def test_sizes_of_small_pictures(stem_stride, size, last):
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_its_sum_is_that_of_plain_layers(train):
+def test_features_equal_those_of_plain_layers(train):
     network, images = ResNet50(**TINY), pictures()
     variables = variables_of(network, images)
     run = jax.jit(lambda v, x: network.apply(v, x, train=train, mutable=["batch_stats"])[0])
@@ -142,7 +142,7 @@ def test_its_sum_is_that_of_plain_layers(train):
 
 
 @pytest.mark.parametrize("stride, side", [(1, 5), (2, 5), (2, 4), (1, 2)])
-def test_gradients_of_a_block_are_those_of_plain_layers(stride, side):
+def test_block_gradients_equal_those_of_plain_layers(stride, side):
     block = Bottleneck(3, 8, stride, None, jnp.float32)
     random = np.random.default_rng(2)
     images = random.normal(size=(4, side, side, 8 if stride == 1 else 6)).astype(np.float32)
@@ -170,7 +170,7 @@ def test_settings_of_other_encoders_change_nothing():
     )
 
 
-def test_statistics_over_four_devices_are_those_of_the_whole_batch():
+def test_four_devices_share_the_batch_statistics():
     images = pictures(8, 24)
     variables = variables_of(ResNet50(**TINY), images)
 
@@ -189,7 +189,7 @@ def test_statistics_over_four_devices_are_those_of_the_whole_batch():
         np.testing.assert_allclose(a, b, rtol=1e-2, atol=1e-3)
 
 
-def test_bfloat16_computes_small_and_keeps_float32_parameters():
+def test_bfloat16_keeps_float32_parameters():
     network = ResNet50(**TINY, dtype=jnp.bfloat16)
     variables, out, kept = shapes_of(network, 40)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}

@@ -1,4 +1,4 @@
-"""Sketch-a-Net: the published sizes, its sum by XLA's own layers, and the smallest picture."""
+"""Sketch-a-Net: the published sizes, XLA's plain layers as oracle, the smallest picture."""
 
 import math
 
@@ -29,7 +29,7 @@ def count(tree):
 
 
 def variables_of(network):
-    """Parameters and statistics away from 0 and 1, so that each of them matters."""
+    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
     random = np.random.default_rng(1)
 
     def fill(path, leaf):
@@ -50,7 +50,7 @@ def pictures():
 
 
 def plain_sketch_a_net(variables, images, stem_stride):
-    """The published order of layers, each by XLA's own operation."""
+    """The published order of layers, each with XLA's own operation."""
     parameters, statistics = variables["params"], variables.get("batch_stats", {})
 
     def after(name, values):
@@ -114,7 +114,7 @@ def test_published_sizes_at_225_px():
     assert list(variables) == ["params"]
 
 
-def test_batch_normalisation_takes_the_place_of_the_bias():
+def test_batch_normalisation_replaces_the_bias():
     channels = (64, 128, 256, 256, 256, 512, 512)
     plain, normed = (shapes_of(SketchANet(batch_norm=norm), 225)[0] for norm in (False, True))
     assert count(normed["params"]) - count(plain["params"]) == sum(channels)
@@ -122,7 +122,7 @@ def test_batch_normalisation_takes_the_place_of_the_bias():
 
 
 @pytest.mark.parametrize("dense_features, dense", [(None, 128), (10, 10)])
-def test_dense_layers_cover_what_the_picture_leaves(dense_features, dense):
+def test_dense_layers_cover_the_last_map(dense_features, dense):
     network = SketchANet(width=0.25, stem_stride=1, dense_features=dense_features)
     variables, out, _ = shapes_of(network, 48)
     # 48 -> 34 -> 16 -> 12 -> 5 -> 2.
@@ -131,7 +131,7 @@ def test_dense_layers_cover_what_the_picture_leaves(dense_features, dense):
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
-def test_its_sum_is_that_of_plain_layers(batch_norm):
+def test_features_equal_those_of_plain_layers(batch_norm):
     network = SketchANet(**TINY, batch_norm=batch_norm)
     variables, images = variables_of(network), pictures()
     keys = jax.random.split(jax.random.key(3), COUNT)
@@ -143,7 +143,7 @@ def test_its_sum_is_that_of_plain_layers(batch_norm):
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_its_gradient_is_that_of_plain_layers():
+def test_gradients_equal_those_of_plain_layers():
     network = SketchANet(**TINY, batch_norm=False, dropout=0.0)
     variables, images = variables_of(network), pictures()
     pairs = [
@@ -157,7 +157,7 @@ def test_its_gradient_is_that_of_plain_layers():
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3 * np.abs(b).max())
 
 
-def test_dropout_belongs_to_the_sketch():
+def test_dropout_follows_the_sketch():
     network = SketchANet(**TINY)
     variables, images = variables_of(network), pictures()
     keys = jax.random.split(jax.random.key(3), COUNT)
@@ -171,22 +171,22 @@ def test_dropout_belongs_to_the_sketch():
 
 @pytest.mark.parametrize("encoder", [AlexNet, SketchANet])
 @pytest.mark.parametrize("stem_stride", [1, 2, 3, 4])
-def test_the_smallest_picture_leaves_one_place(encoder, stem_stride):
+def test_the_smallest_picture_leaves_one_position(encoder, stem_stride):
     smallest = encoder.smallest_size(stem_stride)
     network = encoder(width=0.1, stem_stride=stem_stride)
     kernel = shapes_of(network, smallest)[0]["params"]["dense6"]["dense"]["kernel"]
-    assert kernel.shape[0] == 26  # 256 channels a tenth wide, at one place
+    assert kernel.shape[0] == 26  # 256 channels times a tenth, at one position
 
 
 @pytest.mark.parametrize("stem_stride, smallest", [(1, 37), (3, 81)])
 def test_a_smaller_picture_is_refused(stem_stride, smallest):
     network = SketchANet(width=0.1, stem_stride=stem_stride)
-    with pytest.raises(ValueError, match=f"stem_stride={stem_stride}; draw it at {smallest} or"):
+    with pytest.raises(ValueError, match=f"stem_stride={stem_stride}; draw it at {smallest} px or"):
         shapes_of(network, smallest - 1)
     shapes_of(network, smallest)
 
 
-def test_bfloat16_computes_small_and_keeps_float32_parameters():
+def test_bfloat16_keeps_float32_parameters():
     variables, out, kept = shapes_of(SketchANet(**TINY, dtype=jnp.bfloat16), SIZE)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert kept["conv3"]["__call__"][0].dtype == jnp.bfloat16

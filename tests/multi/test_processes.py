@@ -12,9 +12,9 @@ from tiny_run import (
     command,
     finish,
     free_port,
+    has_line,
     same_figures,
     same_weights,
-    stages_told,
     wait_for,
 )
 
@@ -50,22 +50,22 @@ class Pair:
     def log(self, number: int) -> Path:
         return self.workdir.with_name(f"{self.workdir.name}.{number}.log")
 
-    def said(self) -> str:
+    def printed(self) -> str:
         return self.log(0).read_text() + self.log(1).read_text()
 
     def end(self, timeout: float = 300) -> list[int]:
         return [finish(process, timeout) for process in self.processes]
 
     def wait_for(self, **line) -> None:
-        wait_for(lambda: stages_told(self.workdir, **line), self.processes[0])
+        wait_for(lambda: has_line(self.workdir, **line), self.processes[0])
 
 
 @pytest.fixture(scope="module")
 def calm(whole, environment, tmp_path_factory) -> Path:
-    """The workdir of a run in two processes that nothing happened to."""
+    """The workdir of an undisturbed run in two processes."""
     workdir = tmp_path_factory.mktemp("calm") / "run"
     with Pair(workdir, whole / "data", environment) as pair:
-        assert pair.end() == [0, 0], pair.said()
+        assert pair.end() == [0, 0], pair.printed()
     return workdir
 
 
@@ -77,7 +77,7 @@ def first_line(workdir: Path, stage: str) -> dict:
 def test_two_processes_train_as_one_does(calm, whole):
     """The same sketches and masks in the first four steps, of a stage that begins alike in both.
 
-    Sums over the devices have another order: their rounding, carried through three updates.
+    Sums over the devices have another order: the difference is their rounding in three updates.
     """
     ours, theirs = first_line(calm, "rnn"), first_line(whole, "rnn")
     assert ours["accuracy"] == theirs["accuracy"]
@@ -87,25 +87,25 @@ def test_two_processes_train_as_one_does(calm, whole):
         assert results[0][name] == results[1][name]
 
 
-def test_stopped_and_lost_together_they_end_in_the_same_bits(calm, whole, environment, tmp_path):
-    """A signal to one of them; then process 1 is lost, then process 0, to which the other talks."""
+def test_stopped_and_lost_processes_end_in_the_same_bits(calm, whole, environment, tmp_path):
+    """A signal to one of them; then process 1 is lost, then process 0, which coordinates."""
     workdir = tmp_path / "run"
     with Pair(workdir, whole / "data", environment) as pair:
         pair.wait_for(stage="rnn")
         pair.processes[1].send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert pair.end() == [75, 75], pair.said()
+        assert pair.end() == [75, 75], pair.printed()
         assert time.monotonic() - began < 30
     for lost, stage in ((1, "joint"), (0, "full")):
         with Pair(workdir, whole / "data", environment) as pair:
             pair.wait_for(stage=stage)
             pair.processes[lost].kill()
             began = time.monotonic()
-            assert finish(pair.processes[1 - lost], timeout=120) != 0, pair.said()
+            assert finish(pair.processes[1 - lost], timeout=120) != 0, pair.printed()
             assert time.monotonic() - began < 60
         assert not (workdir / "results.json").exists()
     with Pair(workdir, whole / "data", environment) as pair:
-        assert pair.end() == [0, 0], pair.said()
+        assert pair.end() == [0, 0], pair.printed()
     for stage in ("rnn", "joint", "full"):
         same_weights(workdir, calm, stage)
     same_figures(

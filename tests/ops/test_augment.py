@@ -1,4 +1,4 @@
-"""Augmentation: what each change may do to a drawing, and what it must leave alone."""
+"""Augmentation: what each change may do to a drawing, and what it must not touch."""
 
 import functools
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sketchjax.ops.augment import augment
-from sketchjax.ops.draw import bounding_center, rasterize
+from sketchjax.ops.draw import rasterize, strokes_of
 
 EVERYTHING = {
     "rotation": 20.0,
@@ -29,7 +29,7 @@ WIDTH = 24
 
 @pytest.fixture(scope="module")
 def batch():
-    """Random sketches, the first one dot, the second empty, with rubbish in the padding."""
+    """Keys and random sketches: the first is one dot, the second empty, the padding is garbage."""
     rng = np.random.default_rng(5)
     points = rng.integers(0, 256, (SKETCHES, WIDTH, 3)).astype(np.uint8)
     length = rng.integers(4, WIDTH + 1, SKETCHES).astype(np.int32)
@@ -41,8 +41,11 @@ def batch():
 
 
 def changed(batch, **amounts):
-    points, length = jax.jit(lambda *arrays: augment(*arrays, **amounts))(*batch)
-    return np.asarray(points), np.asarray(length)
+    keys, points, length = batch
+    strokes = strokes_of(points, length)
+    after = jax.jit(lambda keys, strokes: augment(keys, strokes, **amounts))(keys, strokes)
+    np.testing.assert_array_equal(after.center, strokes.center)
+    return np.asarray(after.points), np.asarray(after.length)
 
 
 def valid_of(length, width=WIDTH):
@@ -52,7 +55,7 @@ def valid_of(length, width=WIDTH):
 def linear_part(batch, points):
     """The map [2 2] of each sketch from its centred points to the changed ones, and the misfit."""
     _, before, length = batch
-    middle = np.asarray(bounding_center(before, length))
+    middle = np.asarray(strokes_of(before, length).center)
     for i in range(2, SKETCHES):
         n = int(length[i])
         old = np.asarray(before[i, :n, :2], np.float64) - middle[i]
@@ -71,7 +74,7 @@ def test_all_amounts_at_zero_are_exactly_the_identity(batch):
     np.testing.assert_array_equal(points, wanted)
 
 
-def test_a_sketch_does_not_depend_on_its_batch_or_padding(batch):
+def test_a_change_ignores_the_batch_and_the_padding(batch):
     keys, before, length = batch
     points, new_length = changed(batch, **EVERYTHING)
     order = np.random.default_rng(0).permutation(SKETCHES)[:8]
@@ -83,7 +86,7 @@ def test_a_sketch_does_not_depend_on_its_batch_or_padding(batch):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_each_change_acts_alone_and_leaves_order_and_padding(batch, name):
+def test_each_change_keeps_order_and_padding(batch, name):
     _, before, length = batch
     points, new_length = changed(batch, **{name: EVERYTHING[name]})
     assert np.isfinite(points).all()
@@ -97,13 +100,13 @@ def test_each_change_acts_alone_and_leaves_order_and_padding(batch, name):
     assert (moved > 0.01).mean() > 0.3
 
 
-def test_switching_one_change_on_leaves_the_others_as_they_were(batch):
+def test_one_change_more_leaves_the_others_the_same(batch):
     shifted = np.asarray(changed(batch, shift=0.1)[0])
     both = np.asarray(changed(batch, shift=0.1, jitter=2.0)[0])
     assert 0.5 < np.abs(both - shifted).max() <= 2.001
 
 
-def test_rotation_scale_shear_flip_are_linear_maps_about_the_middle(batch):
+def test_rotation_scale_and_flip_are_linear_maps(batch):
     angles, sizes, mirrors = [], [], 0
     for matrix, misfit in linear_part(
         batch, changed(batch, rotation=20.0, scale=0.25, flip=0.5)[0]
@@ -135,20 +138,20 @@ def test_shear_and_anisotropy_keep_the_area(batch):
     assert 1.25 < max(ratios) <= 1.501
 
 
-def test_shift_is_seen_with_the_centre_before_augmentation(batch):
+def test_shift_moves_the_drawing_within_its_picture(batch):
     _, before, length = batch
     points, _ = changed(batch, shift=0.1)
     moves = np.asarray(points - before)[2:, 0, :2]
     assert 20 < np.abs(moves).max() <= 25.51
-    center = bounding_center(before, length)
     draw = jax.jit(functools.partial(rasterize, size=32, stroke_width=1.5))
-    still = draw(before.astype(np.float32), length)
-    np.testing.assert_allclose(draw(points, length), still, atol=1e-3)
-    seen = draw(points, length, center=center)
+    recorded = strokes_of(before.astype(np.float32), length)
+    still = draw(recorded)
+    np.testing.assert_allclose(draw(strokes_of(points, length)), still, atol=1e-3)
+    seen = draw(recorded._replace(points=points))
     assert np.abs(seen - still).max(axis=(1, 2, 3))[2:].min() > 0.1
 
 
-def test_dropped_strokes_leave_whole_strokes_in_order(batch):
+def test_dropping_leaves_whole_strokes_in_order(batch):
     _, before, length = batch
     points, new_length = changed(batch, drop_stroke=0.5)
     dropped = total = 0
@@ -174,10 +177,10 @@ def test_the_last_stroke_always_remains(batch):
     strokes_left = np.asarray(points[..., 2]).sum(axis=1)
     np.testing.assert_array_equal(strokes_left[2:], 1)
     firsts = np.asarray(points[2:, 0]) == np.asarray(before[2:, 0], np.float32)
-    assert 0.1 < firsts.all(axis=1).mean() < 0.6  # not always the first one
+    assert 0.1 < firsts.all(axis=1).mean() < 0.6  # not always the first stroke
 
 
-def test_deform_keeps_touching_points_together_and_is_bounded(batch):
+def test_deform_keeps_touching_points_and_is_bounded(batch):
     keys, before, length = batch
     twice = before.copy()
     twice[:, 3] = twice[:, 0]
@@ -204,18 +207,21 @@ def test_stroke_shift_moves_each_stroke_as_one(batch):
 def test_gradients_are_finite_and_padding_has_none(batch):
     keys, before, length = batch
     start = np.where(valid_of(length)[..., None], before.astype(np.float32), np.nan)
-    slope = jax.jit(
-        jax.grad(lambda points: jnp.sum(augment(keys, points, length, **EVERYTHING)[0] ** 2))
-    )(start)
+
+    def loss(points):
+        return jnp.sum(augment(keys, strokes_of(points, length), **EVERYTHING).points ** 2)
+
+    slope = jax.jit(jax.grad(loss))(start)
     assert jnp.isfinite(slope).all()
     assert not slope[~valid_of(length)].any()
 
 
 def test_amounts_and_shapes_out_of_range_are_named(batch):
     keys, points, length = batch
-    with pytest.raises(ValueError, match=r"drop_stroke=1\.5"):
-        augment(keys, points, length, drop_stroke=1.5)
-    with pytest.raises(ValueError, match="rotation=-1"):
-        augment(keys, points, length, rotation=-1)
-    with pytest.raises(ValueError, match="one a sketch"):
-        augment(keys[:3], points, length)
+    strokes = strokes_of(points, length)
+    with pytest.raises(ValueError, match=r"drop_stroke=1\.5: must be at least 0 and at most 1\."):
+        augment(keys, strokes, drop_stroke=1.5)
+    with pytest.raises(ValueError, match=r"rotation=-1: must be at least 0\."):
+        augment(keys, strokes, rotation=-1)
+    with pytest.raises(ValueError, match="one per sketch"):
+        augment(keys[:3], strokes)

@@ -1,4 +1,4 @@
-"""Convolution and pooling against double loops in numpy and against XLA's own, with gradients."""
+"""Convolution and pooling compared with loops in numpy and with XLA's own, with gradients."""
 
 import itertools
 
@@ -25,7 +25,7 @@ NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
 def native_conv(images, kernel, stride, padding):
-    """XLA's convolution, the sums in full float32."""
+    """XLA's convolution, summed in full float32."""
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -58,13 +58,13 @@ def loop_conv(images, kernel, stride, padding):
 
 @pytest.fixture
 def as_on_a_gpu(monkeypatch):
-    """Take the branch for accelerators, which XLA's CPU backend can run too."""
+    """Take the branch for accelerators, which XLA's CPU backend can also run."""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 @pytest.mark.parametrize("kernel_shape, padding", [((3, 3), 0), ((5, 2), 2), ((1, 4), 1)])
-def test_convolution_is_its_definition(stride, padding, kernel_shape):
+def test_convolution_equals_its_definition(stride, padding, kernel_shape):
     random = np.random.default_rng(0)
     images = random.normal(size=(2, 9, 8, 2)).astype(np.float32)
     kernel = random.normal(size=(*kernel_shape, 2, 3)).astype(np.float32)
@@ -82,7 +82,7 @@ def test_convolution_is_its_definition(stride, padding, kernel_shape):
     st.tuples(st.integers(1, 2), st.integers(1, 3), st.integers(1, 3)),
 )
 @settings(deadline=None, max_examples=6, phases=NO_SHRINKING)
-def test_convolution_and_gradients_are_those_of_xla(seed, stride, padding, sides, sizes):
+def test_convolution_and_gradients_equal_those_of_xla(seed, stride, padding, sides, sizes):
     (size, height, width), (batch, channels, features) = sides, sizes
     random = np.random.default_rng(seed)
     images = random.normal(size=(batch, height, width, channels)).astype(np.float32)
@@ -108,7 +108,7 @@ def test_convolution_and_gradients_are_those_of_xla(seed, stride, padding, sides
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-# Kernel, picture, stride, padding, and the way that a CPU takes for them.
+# Kernel, image, stride, padding, and the function that a CPU uses for them.
 ONE_MATMUL = [
     ((1, 1), (5, 4), 1, 0, pointwise),
     ((1, 1), (5, 4), 2, 0, pointwise),
@@ -122,7 +122,7 @@ ONE_MATMUL = [
 
 
 @pytest.mark.parametrize("kernel_sides, sides, stride, padding, way", ONE_MATMUL)
-def test_convolutions_that_are_one_matmul(kernel_sides, sides, stride, padding, way):
+def test_some_convolutions_become_one_matmul(kernel_sides, sides, stride, padding, way):
     random = np.random.default_rng(6)
     images = random.normal(size=(2, *sides, 2)).astype(np.float32)
     kernel = random.normal(size=(*kernel_sides, 2, 3)).astype(np.float32)
@@ -144,7 +144,7 @@ def test_convolutions_that_are_one_matmul(kernel_sides, sides, stride, padding, 
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
-def test_more_padding_than_kernel_is_still_its_definition():
+def test_padding_may_exceed_the_kernel():
     images, kernel = np.ones((1, 1, 1, 1), np.float32), np.ones((2, 2, 1, 1), np.float32)
     for padding in (2, 3):
         expected = loop_conv(images, kernel, 1, padding)
@@ -155,7 +155,7 @@ def test_more_padding_than_kernel_is_still_its_definition():
     )
 
 
-def test_the_published_stem_at_its_size():
+def test_the_published_stem_at_224_px():
     images = np.random.default_rng(1).random((1, 224, 224, 1), np.float32)
     kernel = np.random.default_rng(2).normal(size=(11, 11, 1, 4)).astype(np.float32)
     ours = conv2d(images, kernel, stride=4, padding=2)
@@ -164,7 +164,7 @@ def test_the_published_stem_at_its_size():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_both_branches_give_the_same_convolution(dtype, as_on_a_gpu):
+def test_both_branches_convolve_alike(dtype, as_on_a_gpu):
     random = np.random.default_rng(3)
     images = jnp.asarray(random.normal(size=(2, 12, 11, 3)), dtype)
     kernel = jnp.asarray(random.normal(size=(5, 5, 3, 4)), dtype)
@@ -192,9 +192,9 @@ def test_each_backend_takes_its_own_branch(branch, monkeypatch):
     st.integers(3, 12),
 )  # fmt: skip
 @settings(deadline=None, max_examples=6, phases=NO_SHRINKING)
-def test_pooling_and_its_gradient_without_ties(seed, window, stride, height, width):
+def test_pooling_and_gradient_without_ties_equal_xla(seed, window, stride, height, width):
     random = np.random.default_rng(seed)
-    # Distinct values, so that no window has two largest ones; negative ones among them.
+    # Distinct values, some negative, so that no window has two largest ones.
     images = random.permutation(2 * height * width * 2).astype(np.float32) - height * width
     images = images.reshape(2, height, width, 2)
 
@@ -222,12 +222,12 @@ def test_pooling_by_hand():
     images = np.arange(25, dtype=np.float32).reshape(1, 5, 5, 1)
     assert max_pool(images)[0, :, :, 0].tolist() == [[12, 14], [22, 24]]
     assert max_pool(-images)[0, :, :, 0].tolist() == [[0, -2], [-10, -12]]
-    # A side of 6 leaves its last row and column out: windows start at 0 and 2 alone.
+    # With a side of 6, windows start only at 0 and 2, so the last row and column are left out.
     assert max_pool(np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)))).shape == (1, 2, 2, 1)
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_padded_pooling_takes_no_value_from_outside(backend, monkeypatch):
+def test_padding_is_never_the_largest(backend, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     images = -np.arange(1, 26, dtype=np.float32).reshape(1, 5, 5, 1)  # zeros would be larger
     assert max_pool(images, padding=1)[0, :, :, 0].tolist() == [
@@ -239,7 +239,7 @@ def test_padded_pooling_takes_no_value_from_outside(backend, monkeypatch):
     np.testing.assert_array_equal(gradient.ravel(), wanted)
 
 
-def test_of_equal_values_the_first_has_the_gradient():
+def test_the_first_of_equal_values_gets_the_gradient():
     images = jnp.ones((1, 5, 5, 1))
     gradient = jax.grad(
         lambda x: (max_pool_as_slices(x) * jnp.arange(1.0, 5).reshape(2, 2, 1)).sum()
@@ -250,7 +250,7 @@ def test_of_equal_values_the_first_has_the_gradient():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_both_branches_give_the_same_pooling(dtype, as_on_a_gpu):
+def test_both_branches_pool_alike(dtype, as_on_a_gpu):
     images = jnp.asarray(np.random.default_rng(4).permutation(2 * 9 * 8).reshape(1, 9, 8, 2), dtype)
     native = max_pool(images)
     assert native.dtype == dtype
@@ -261,7 +261,7 @@ def test_both_branches_give_the_same_pooling(dtype, as_on_a_gpu):
     assert float(gradient.astype(jnp.float32).sum()) == native.size
 
 
-def test_inside_a_scan_as_outside():
+def test_gradients_are_the_same_inside_a_scan():
     random = np.random.default_rng(5)
     images = random.normal(size=(3, 2, 9, 9, 2)).astype(np.float32)
     kernel = random.normal(size=(3, 3, 2, 4)).astype(np.float32)

@@ -10,22 +10,24 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from sketchjax.ops.draw import bounding_center, rasterize, sequence
+from sketchjax.data.inputs import Strokes
+from sketchjax.ops.draw import bounding_center, rasterize, sequence, strokes_of
 
 draw = jax.jit(rasterize, static_argnames=("size", "stroke_width"))
 
-# Against Pillow at 16 times the size, averaged. The coverage of a straight edge differs most, by
-# 0.1, where it runs diagonally; at tips, joints and gaps between near lines by what one nearest
-# segment cannot know: two lines that each cover half of a pixel cover all of it. Measured at 64 px:
-# mean 0.005 over real drawings, 0.012 for the worst; 1 pixel in 1,000 beyond 0.18; at most 0.48.
+# Against Pillow at 16 times the size, averaged. The coverage of a straight edge differs by at most
+# 0.1, where it runs diagonally. At tips, joints and gaps between close lines the difference is what
+# a single nearest segment cannot know: two lines that each cover half of a pixel cover all of it.
+# Measured at 64 px: mean 0.005 over real drawings, 0.012 for the worst; 1 pixel in 1,000 differs by
+# more than 0.18, and none by more than 0.48.
 MEAN_TOLERANCE = {64: 0.0075, 224: 0.002}
 WORST_MEAN_TOLERANCE = {64: 0.015, 224: 0.005}
 RARE_TOLERANCE = 0.2  # for all but 1 pixel in 1,000
 MAX_TOLERANCE = 0.6
 
 
-def batch_of(*drawings: list[list[tuple[float, float]]], width: int) -> tuple[jax.Array, jax.Array]:
-    """Points f32[b t 3], padded with what no result may depend on, and length i32[b]."""
+def batch_of(*drawings: list[list[tuple[float, float]]], width: int) -> Strokes:
+    """Strokes of f32[b t 3], padded with values that no result may depend on."""
     points = np.full((len(drawings), width, 3), 77.0, np.float32)
     length = np.zeros(len(drawings), np.int32)
     for i, drawing in enumerate(drawings):
@@ -34,11 +36,11 @@ def batch_of(*drawings: list[list[tuple[float, float]]], width: int) -> tuple[ja
             rows[last] = (*rows[last][:2], 1)
         points[i, : len(rows)] = np.asarray(rows, np.float32).reshape(-1, 3)
         length[i] = len(rows)
-    return jnp.asarray(points), jnp.asarray(length)
+    return strokes_of(jnp.asarray(points), jnp.asarray(length))
 
 
 def in_pixels(drawing, size: int, width: float):
-    """The documented map, written again: the box's middle to the picture's, margin w / 2 + 0.8."""
+    """The documented map, written independently: box middle to picture middle, fixed scale."""
     places = np.concatenate([np.asarray(stroke, np.float64) for stroke in drawing])
     middle = (places.min(0) + places.max(0)) / 2
     scale = (size - width - 1.6) / 255
@@ -86,19 +88,18 @@ def random_drawings(count: int):
 
 SHAPES = [
     [[(10, 10)]],  # a dot
-    [[(0, 0)], [(255, 255)], [(255, 0)]],  # dots on the rim
+    [[(0, 0)], [(255, 255)], [(255, 0)]],  # dots on the edge
     [[(0, 0), (255, 0), (255, 255), (0, 255), (0, 0)]],  # a square that fills the picture
     [[(0, 0), (255, 10), (0, 20)]],  # a sharp corner
     [[(20, 30), (20, 30), (20, 30), (90, 200)]],  # the same point three times
-    [[(0, 128), (255, 128)], [(128, 0), (128, 255)]],  # a cross, no line from one to the other
+    [[(0, 128), (255, 128)], [(128, 0), (128, 255)]],  # a cross; no line joins its strokes
     *random_drawings(10),
 ]
 
 
 @pytest.mark.parametrize("size, width", [(64, 1.5), (65, 3.0), (224, 2.0)])
-def test_rasterize_equals_the_distance_formula_in_float64(size, width):
-    points, length = batch_of(*SHAPES, width=37)
-    drawn = np.asarray(draw(points, length, size=size, stroke_width=width))
+def test_coverage_is_the_distance_formula_in_float64(size, width):
+    drawn = np.asarray(draw(batch_of(*SHAPES, width=37), size=size, stroke_width=width))
     assert drawn.shape == (len(SHAPES), size, size, 1)
     assert drawn.dtype == np.float32
     wanted = np.stack([by_distance(drawing, size, width) for drawing in SHAPES])
@@ -106,8 +107,9 @@ def test_rasterize_equals_the_distance_formula_in_float64(size, width):
 
 
 def assert_agrees_with_pillow(drawings, size: int, width: float):
-    points, length = batch_of(*drawings, width=max(sum(map(len, each)) for each in drawings))
-    drawn = np.asarray(draw(points.astype(jnp.uint8), length, size=size, stroke_width=width))
+    made = batch_of(*drawings, width=max(sum(map(len, each)) for each in drawings))
+    made = strokes_of(made.points.astype(jnp.uint8), made.length)
+    drawn = np.asarray(draw(made, size=size, stroke_width=width))
     wanted = np.stack([by_pillow(drawing, size, width) for drawing in drawings])
     apart = np.abs(drawn[..., 0] - wanted)
     assert apart.mean() <= MEAN_TOLERANCE[size]
@@ -117,12 +119,12 @@ def assert_agrees_with_pillow(drawings, size: int, width: float):
 
 
 @pytest.mark.parametrize("size, width", [(64, 1.5), (224, 2.0)])
-def test_rasterize_agrees_with_pillow_on_shapes(size, width):
+def test_shapes_look_as_pillow_draws_them(size, width):
     assert_agrees_with_pillow(SHAPES, size, width)
 
 
 @pytest.mark.parametrize("size, width", [(64, 1.5), (224, 2.0)])
-def test_rasterize_agrees_with_pillow_on_real_drawings(real_data: Path, size, width):
+def test_real_drawings_look_as_pillow_draws_them(real_data: Path, size, width):
     drawings = []
     for path in sorted((real_data / "quickdraw").glob("*.ndjson.gz"))[::15]:
         with gzip.open(path, "rt") as lines:
@@ -132,59 +134,74 @@ def test_rasterize_agrees_with_pillow_on_real_drawings(real_data: Path, size, wi
     assert_agrees_with_pillow(drawings, size, width)
 
 
-def test_a_drawing_fills_the_picture_and_its_margin_stays_blank():
-    points, length = batch_of([[(0, 0), (255, 0), (255, 255), (0, 255), (0, 0)]], width=5)
-    drawn = np.asarray(draw(points, length, size=64, stroke_width=2.0))[0, ..., 0]
-    # The line's middle is 1.8 px from the rim, so pixel middles at 0.5, 1.5, … are 1.3, 0.3, 0.7,
-    # 1.7 px away from it: coverage 1.5 - that.
+def test_a_drawing_fills_all_but_the_margin():
+    square = batch_of([[(0, 0), (255, 0), (255, 255), (0, 255), (0, 0)]], width=5)
+    drawn = np.asarray(draw(square, size=64, stroke_width=2.0))[0, ..., 0]
+    # The line's middle is 1.8 px from the edge, so pixel centres at 0.5, 1.5, … are 1.3, 0.3, 0.7,
+    # 1.7 px away from it: coverage is 1.5 minus that.
     np.testing.assert_allclose(drawn[32, :5], [0.2, 1, 0.8, 0, 0], atol=1e-5)
     np.testing.assert_allclose(drawn, drawn[::-1], atol=1e-5)
     np.testing.assert_allclose(drawn, drawn.T, atol=1e-5)
 
 
-def test_center_places_the_drawing_and_ink_outside_is_cut():
-    points, length = batch_of([[(100, 100), (140, 120)]], width=4)
-    drawn = draw(points, length, size=64, stroke_width=1.5)
-    np.testing.assert_array_equal(bounding_center(points, length), [[120, 110]])
+def test_the_centre_places_the_drawing_and_ink_is_cut():
+    line = batch_of([[(100, 100), (140, 120)]], width=4)
+    drawn = draw(line, size=64, stroke_width=1.5)
+    np.testing.assert_array_equal(bounding_center(line.points, line.length), [[120, 110]])
     # One pixel is 255 / (64 - 3.1) units.
     unit = 255 / (64 - 1.5 - 1.6)
-    moved = draw(
-        points, length, size=64, stroke_width=1.5, center=jnp.array([[120 - 5 * unit, 110]])
-    )
+    left = line._replace(center=jnp.array([[120 - 5 * unit, 110]]))
+    moved = draw(left, size=64, stroke_width=1.5)
     np.testing.assert_allclose(moved[0, :, 5:], drawn[0, :, :-5], atol=1e-4)
-    away = jnp.array([[1000.0, 0.0]])
-    assert not draw(points, length, size=64, stroke_width=1.5, center=away).any()
+    away = line._replace(center=jnp.array([[1000.0, 0.0]]))
+    assert not draw(away, size=64, stroke_width=1.5).any()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+def test_host_and_device_find_the_same_centre(kind):
+    made = batch_of(*SHAPES, [], width=37)
+    points, length = np.array(made.points).astype(kind), np.asarray(made.length)
+    points[-1] = 0  # an empty sketch is all padding, and padding is zero
+    ours, hosts = jax.jit(strokes_of)(points, length), Strokes.of(points, length)
+    for one, other in zip(ours, hosts, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    for center, shape in zip(ours.center, SHAPES, strict=False):
+        places = np.concatenate([np.asarray(stroke) for stroke in shape])
+        np.testing.assert_array_equal(center, (places.min(0) + places.max(0)) / 2)
 
 
 def test_a_stroke_cut_by_the_length_ends_there():
-    whole, _ = batch_of([[(0, 0), (100, 0), (100, 255)]], width=4)
-    wanted, two = batch_of([[(0, 0), (100, 0)]], width=4)
+    whole = batch_of([[(0, 0), (100, 0), (100, 255)]], width=4)
+    wanted = batch_of([[(0, 0), (100, 0)]], width=4)
+    cut = strokes_of(whole.points, wanted.length)
     options = {"size": 32, "stroke_width": 1.5}
-    np.testing.assert_array_equal(draw(whole, two, **options), draw(wanted, two, **options))
+    np.testing.assert_array_equal(draw(cut, **options), draw(wanted, **options))
 
 
 def test_padding_and_empty_sketches_change_nothing():
     shapes = [*SHAPES[:4], []]
-    short, length = batch_of(*shapes, width=8)
-    long, _ = batch_of(*shapes, width=21)
-    broken = jnp.where(jnp.arange(21)[None, :, None] < length[:, None, None], long, jnp.nan)
-    one = draw(short, length, size=32, stroke_width=1.5)
-    two = draw(broken, length, size=32, stroke_width=1.5)
+    short, long = batch_of(*shapes, width=8), batch_of(*shapes, width=21)
+    valid = jnp.arange(21)[None, :, None] < long.length[:, None, None]
+    broken = strokes_of(jnp.where(valid, long.points, jnp.nan), long.length)
+    one = draw(short, size=32, stroke_width=1.5)
+    two = draw(broken, size=32, stroke_width=1.5)
     np.testing.assert_array_equal(one, two)
     assert not one[-1].any()
-    steps = sequence(broken, length, scale=10.0)
-    np.testing.assert_array_equal(steps[:, :8], sequence(short, length, scale=10.0))
+    steps = sequence(broken, scale=10.0)
+    np.testing.assert_array_equal(steps[:, :8], sequence(short, scale=10.0))
     assert not steps[:, 8:].any()
 
 
 def test_gradients_are_finite_and_right():
-    points, length = batch_of(*SHAPES[:6], [], width=9)
-    # An odd size has a pixel whose middle is the dot itself: distance 0, where a root has no slope.
+    points, length, _ = batch_of(*SHAPES[:6], [], width=9)
+    # An odd size has a pixel centred on the dot itself: distance 0, where the root has no slope.
     weights = jnp.linspace(0, 1, 25 * 25).reshape(1, 25, 25, 1)
 
     @jax.jit
     def loss(points):
-        return jnp.sum(weights * draw(points, length, size=25, stroke_width=2.0) ** 2)
+        drawn = draw(strokes_of(points, length), size=25, stroke_width=2.0)
+        return jnp.sum(weights * drawn**2)
 
     slope = jax.jit(jax.grad(loss))(points)
     assert jnp.isfinite(slope).all()
@@ -194,29 +211,35 @@ def test_gradients_are_finite_and_right():
     step = jnp.zeros_like(points).at[3, 1, 1].set(0.5)  # the tip of the sharp corner, downwards
     measured = (loss(points + step) - loss(points - step)) / 1.0
     np.testing.assert_allclose(slope[3, 1, 1], measured, rtol=0.05, atol=0.02)
-    tangent = jax.jit(jax.grad(lambda p: jnp.sum(sequence(p, length, scale=2.0) ** 2)))(
-        jnp.where(valid[..., None], points, jnp.nan)
-    )
+
+    def moves(points):
+        return jnp.sum(sequence(strokes_of(points, length), scale=2.0) ** 2)
+
+    tangent = jax.jit(jax.grad(moves))(jnp.where(valid[..., None], points, jnp.nan))
     assert jnp.isfinite(tangent).all()
 
 
-def test_rasterize_is_the_same_under_jit_vmap_and_scan():
-    points, length = batch_of(*SHAPES[:6], width=9)
+def test_pictures_are_the_same_under_jit_vmap_and_scan():
+    shapes = batch_of(*SHAPES[:6], width=9)
 
-    def picture(points, length):
-        return rasterize(points, length, size=32, stroke_width=1.5)
+    def picture(strokes):
+        return rasterize(strokes, size=32, stroke_width=1.5)
 
-    plain = draw(points, length, size=32, stroke_width=1.5)
-    singly = jax.jit(jax.vmap(lambda p, n: picture(p[None], n[None])[0]))(points, length)
-    pairs = (points.reshape(3, 2, 9, 3), length.reshape(3, 2))
-    scanned = jax.lax.scan(lambda carry, pair: (carry, picture(*pair)), 0, pairs)[1]
+    def one_picture(one):
+        return picture(jax.tree.map(lambda part: part[None], one))[0]
+
+    plain = draw(shapes, size=32, stroke_width=1.5)
+    singly = jax.jit(jax.vmap(one_picture))(shapes)
+    pairs = jax.tree.map(lambda part: part.reshape(3, 2, *part.shape[1:]), shapes)
+    scanned = jax.lax.scan(lambda carry, pair: (carry, picture(pair)), 0, pairs)[1]
     for other in (singly, scanned.reshape(plain.shape)):
         np.testing.assert_allclose(other, plain, atol=2e-4)
 
 
 def test_sequence_is_stroke_4():
-    points, length = batch_of([[(10, 20), (13, 16), (13, 16)], [(0, 0)]], [[(5, 5)]], width=5)
-    steps = sequence(points.astype(jnp.uint8), length, scale=jnp.float32(2.0))
+    made = batch_of([[(10, 20), (13, 16), (13, 16)], [(0, 0)]], [[(5, 5)]], width=5)
+    made = strokes_of(made.points.astype(jnp.uint8), made.length)
+    steps = sequence(made, scale=jnp.float32(2.0))
     wanted = np.zeros((2, 5, 4), np.float32)
     wanted[0, :4] = [[0, 0, 1, 0], [1.5, -2, 1, 0], [0, 0, 0, 1], [-6.5, -8, 0, 1]]
     wanted[1, :1] = [[0, 0, 0, 1]]
@@ -225,8 +248,12 @@ def test_sequence_is_stroke_4():
 
 
 def test_wrong_shapes_are_named():
-    points, length = batch_of([[(1, 2)]], width=3)
+    dot = batch_of([[(1, 2)]], width=3)
     with pytest.raises(ValueError, match=r"\[b t 3\].*\(3, 3\)"):
-        draw(points[0], length, size=8, stroke_width=1.0)
+        draw(dot._replace(points=dot.points[0]), size=8, stroke_width=1.0)
     with pytest.raises(ValueError, match=r"\[b t 3\]"):
-        sequence(points, jnp.zeros(2, jnp.int32), scale=1.0)
+        sequence(dot._replace(length=jnp.zeros(2, jnp.int32)), scale=1.0)
+    with pytest.raises(ValueError, match=r"\[b t 3\]"):
+        strokes_of(dot.points, jnp.zeros(2, jnp.int32))
+    with pytest.raises(ValueError, match=r"center must be \[b 2\], got \(2,\)"):
+        draw(dot._replace(center=dot.center[0]), size=8, stroke_width=1.0)

@@ -1,4 +1,4 @@
-"""Dropout: its rate and scale, and that a mask belongs to its sketch."""
+"""Dropout: its rate and scale, and that the mask follows the sketch."""
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,13 @@ def test_rate_and_scale(rate):
     assert np.abs(kept.mean(1) - (1 - rate)).max() < 0.2
 
 
-def test_no_keys_and_no_rate_leave_the_features_as_they_are():
+def test_without_keys_or_rate_features_stay_the_same():
     features = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
     np.testing.assert_array_equal(dropout(features, 0.5, None), features)
     np.testing.assert_array_equal(dropout(features, 0.0, keys_of([1, 2, 3])), features)
 
 
-def test_a_mask_belongs_to_the_key_not_to_the_place_or_the_batch():
+def test_a_mask_depends_only_on_the_key():
     numbers = np.array([4, 9, 2, 7])
     features = np.ones((4, 64), np.float32)
     together = np.asarray(dropout(features, 0.5, keys_of(numbers)))
@@ -45,7 +45,7 @@ def test_a_mask_belongs_to_the_key_not_to_the_place_or_the_batch():
     assert len({row.tobytes() for row in together}) == 4  # and two sketches have different masks
 
 
-def test_over_four_devices_as_on_one():
+def test_four_devices_drop_the_same_features_as_one():
     features = np.ones((8, 32), np.float32)
     numbers = np.arange(8)
 
@@ -58,7 +58,7 @@ def test_over_four_devices_as_on_one():
     np.testing.assert_array_equal(np.asarray(on_four).reshape(8, 32), step(features, numbers))
 
 
-def test_type_and_gradient():
+def test_dropout_keeps_the_type_and_masks_the_gradient():
     features = jnp.full((2, 50), 3, jnp.bfloat16)
     dropped = dropout(features, 0.5, keys_of([0, 1]))
     assert dropped.dtype == jnp.bfloat16

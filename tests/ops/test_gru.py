@@ -1,6 +1,6 @@
-"""The bidirectional GRU against a plain one in numpy, flax's and torch's, with gradients.
+"""The bidirectional GRU compared with numpy, flax and torch, with gradients.
 
-Each with packing of several kinds, and without (phases 0).
+Each comparison runs with several packings and without packing (phases 0).
 """
 
 from functools import cache, partial
@@ -25,7 +25,7 @@ from sketchjax.ops.gru import (
 )
 
 STEPS, WIDTH, HIDDEN = 7, 4, 5
-LENGTHS = np.array([3, 1, 7, 5], np.int32)  # ragged, with the shortest and the longest there can be
+LENGTHS = np.array([3, 1, 7, 5], np.int32)  # ragged, from the shortest possible to the longest
 
 PHASES = (0, 1, 2, 4)
 
@@ -67,7 +67,7 @@ def plain_gru(weights, steps):
 
 
 def flax_layer(forward, backward, sequence, length):
-    """The same layer by `flax.linen.RNN`: outputs, zero beyond the length, and final states."""
+    """The same layer from `flax.linen.RNN`: outputs, zero beyond the length, and final states."""
     outputs, finals = [], []
     for weights, reverse in ((forward, False), (backward, True)):
         hidden = weights.recurrent_kernel.shape[0]
@@ -108,7 +108,7 @@ def one_of_both(request):
     return layer_with(request.param)
 
 
-def test_against_a_plain_gru_sketch_by_sketch(layer):
+def test_each_sketch_equals_a_plain_gru(layer):
     forward, backward = random_weights(1), random_weights(2)
     sequence = random_sequence(3)
     outputs, final = layer(forward, backward, sequence, LENGTHS)
@@ -131,7 +131,7 @@ def test_against_a_plain_gru_sketch_by_sketch(layer):
     st.lists(st.integers(1, STEPS), min_size=4, max_size=4).map(lambda n: np.array(n, np.int32)),
 )
 @settings(deadline=None, max_examples=16, phases=NO_SHRINKING)
-def test_values_and_gradients_are_those_of_flax(phases, seed, lengths):
+def test_values_and_gradients_equal_those_of_flax(phases, seed, lengths):
     forward, backward = random_weights(seed), random_weights(seed + 1)
     sequence = random_sequence(seed, lengths)
     random = np.random.default_rng(seed)
@@ -160,8 +160,8 @@ def _value_and_gradients(layer, forward, backward, sequence, lengths, weights_of
     return values, gradients
 
 
-def test_gradients_from_the_final_states_alone_and_from_the_outputs_alone(one_of_both):
-    # A fault in how the two gradients join in the backward loop cannot cancel out here.
+def test_gradients_from_only_final_states_or_outputs(one_of_both):
+    # An error in how the backward loop joins the two gradients cannot cancel out here.
     forward, backward, sequence = random_weights(1), random_weights(2), random_sequence(3)
     nothing = (np.zeros((STEPS, 4, 2 * HIDDEN), np.float32), np.zeros((4, 2 * HIDDEN), np.float32))
     for place in (0, 1):
@@ -175,7 +175,7 @@ def test_gradients_from_the_final_states_alone_and_from_the_outputs_alone(one_of
             assert np.abs(a).max() > 1e-3
 
 
-def test_padding_changes_nothing(one_of_both):
+def test_values_in_the_padding_change_nothing(one_of_both):
     forward, backward, sequence = random_weights(1), random_weights(2), random_sequence(3)
     dirty = sequence.copy()
     dirty[np.arange(STEPS)[:, None] >= LENGTHS] = 1e4
@@ -192,7 +192,7 @@ def test_padding_changes_nothing(one_of_both):
     assert not into_sequence[np.arange(STEPS)[:, None] >= LENGTHS].any()
 
 
-def test_longer_padding_and_other_sketches_change_nothing(one_of_both):
+def test_more_padding_and_other_sketches_change_nothing(one_of_both):
     forward, backward, sequence = random_weights(1), random_weights(2), random_sequence(3)
     _, final = one_of_both(forward, backward, sequence, LENGTHS)
     longer = np.pad(sequence, ((0, 6), (0, 0), (0, 0)))
@@ -202,7 +202,7 @@ def test_longer_padding_and_other_sketches_change_nothing(one_of_both):
     np.testing.assert_allclose(one[0], final[3], atol=1e-6)
 
 
-def test_bfloat16_accumulates_in_float32_and_comes_close(one_of_both):
+def test_bfloat16_comes_close_to_float32(one_of_both):
     forward, backward, sequence = random_weights(1), random_weights(2), random_sequence(3)
     _, exact = one_of_both(forward, backward, sequence, LENGTHS)
 
@@ -213,7 +213,7 @@ def test_bfloat16_accumulates_in_float32_and_comes_close(one_of_both):
 
     def loss(forward, backward, sequence):
         outputs, final = one_of_both(forward, backward, sequence, LENGTHS)
-        assert outputs.dtype == jnp.bfloat16  # as the input, so that the next layer is as fast
+        assert outputs.dtype == jnp.bfloat16  # like the input, so that the next layer is as fast
         return final.sum(), final
 
     gradients, final = jax.grad(loss, (0, 1, 2), has_aux=True)(*arguments)
@@ -253,7 +253,7 @@ def test_a_batch_of_one_point_each(one_of_both):
 
 
 @pytest.mark.parametrize("batch, steps, chunk", [(1, 3, 512), (9, 6, 7)])
-def test_any_batch_any_length_and_any_chunk(monkeypatch, batch, steps, chunk):
+def test_any_batch_length_and_chunk_equal_flax(monkeypatch, batch, steps, chunk):
     monkeypatch.setattr(packed, "CHUNK", chunk)
     random = np.random.default_rng(batch)
     lengths = random.integers(1, steps + 1, batch).astype(np.int32)
@@ -261,21 +261,21 @@ def test_any_batch_any_length_and_any_chunk(monkeypatch, batch, steps, chunk):
     shapes = ((steps, batch, 2 * HIDDEN), (batch, 2 * HIDDEN))
     of_loss = [random.normal(size=shape).astype(np.float32) for shape in shapes]
     arguments = forward, backward, random_sequence(3, lengths, steps), lengths, of_loss
-    # A function of its own: what is compiled for one chunk must not serve another.
+    # A new function: code compiled for one chunk size must not run for another.
     ours = _value_and_gradients(partial(bidirectional_gru, phases=3), *arguments)
     flaxs = _value_and_gradients(flax_layer, *arguments)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(flaxs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_values_and_gradients_are_those_of_torch(one_of_both):
+def test_values_and_gradients_equal_those_of_torch(one_of_both):
     torch = pytest.importorskip("torch", reason="torch, of the extra bench, is not installed")
     forward, backward = random_weights(1), random_weights(2)
     sequence = random_sequence(3)
     of_final = np.random.default_rng(4).normal(size=(4, 2 * HIDDEN)).astype(np.float32)
     gru = torch.nn.GRU(WIDTH, HIDDEN, bidirectional=True)
     for suffix, own in (("", forward), ("_reverse", backward)):
-        # torch has a bias for each gate's recurrent product; flax and we for the candidate's.
+        # torch has a bias for each gate's recurrent product; flax and ours only the candidate's.
         recurrent_bias = np.concatenate([np.zeros(2 * HIDDEN), own.candidate_bias])
         values = (own.input_kernel.T, own.recurrent_kernel.T, own.input_bias, recurrent_bias)
         for name, value in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), values):  # noqa: B905
@@ -307,7 +307,7 @@ def test_values_and_gradients_are_those_of_torch(one_of_both):
         )
 
 
-def test_inside_scan_and_on_several_devices(one_of_both):
+def test_gradients_are_the_same_in_scan_and_on_devices(one_of_both):
     forward, backward, sequence = random_weights(1), random_weights(2), random_sequence(3)
 
     def gradient(weights, sequence, lengths):
@@ -332,7 +332,7 @@ def test_no_rank_is_promoted(one_of_both):
         )  # fmt: skip
 
 
-def test_unrolled_steps_are_the_same():
+def test_unrolling_changes_nothing():
     arguments = random_weights(1), random_weights(2), random_sequence(3), LENGTHS
     one, three = (bidirectional_gru(*arguments, phases=0, unroll=steps) for steps in (1, 3))
     for a, b in zip(one, three, strict=True):
@@ -340,7 +340,7 @@ def test_unrolled_steps_are_the_same():
 
 
 def test_packing_by_hand():
-    # The example of the module: lengths 5 3 2 1 in another order, counts 4 and 2.
+    # The example of the module with the lengths 5 3 2 1 in another order; counts 4 and 2.
     lengths = np.array([2, 5, 1, 3], np.int32)
     sequence = (10 * np.arange(4)[None] + np.arange(1, 6)[:, None]).astype(np.float32)[:, :, None]
     one = pack(jnp.asarray(sequence), lengths, (4, 2))
@@ -360,7 +360,7 @@ def test_packing_by_hand():
     st.integers(0, 2**32 - 1),
 )
 @settings(deadline=None, max_examples=15, phases=NO_SHRINKING)
-def test_packing_keeps_all_points_and_wastes_little(lengths, phases, seed):
+def test_packing_keeps_all_points_in_few_rows(lengths, phases, seed):
     lengths = np.array(lengths, np.int32)
     counts = row_counts(len(lengths), phases)
     sequence = random_sequence(seed, lengths, 9)
@@ -373,7 +373,7 @@ def test_packing_keeps_all_points_and_wastes_little(lengths, phases, seed):
     assert one.packing.total == sum(min(c for c in counts if c >= n) for n in active)
 
 
-def test_row_counts():
+def test_row_counts_by_hand():
     assert row_counts(64, 4) == (64, 40, 24, 8)
     assert row_counts(64, 1) == (64,)
     assert row_counts(1, 4) == (1,)

@@ -1,4 +1,4 @@
-"""Packed codes against faiss and hand-worked bytes; jax's histograms against a double loop."""
+"""Packed codes compared with faiss and with bytes by hand; histograms with a double loop."""
 
 import faiss
 import jax
@@ -17,7 +17,7 @@ from sketchjax.ops.hamming import (
 
 
 def double_loop(queries, gallery, query_labels, gallery_labels, query_mask, gallery_mask):
-    """The histograms, counted one pair at a time from bits."""
+    """The histograms, counted from bits one pair at a time."""
     everything = np.zeros((len(queries), queries.shape[1] + 1), np.int64)
     relevant = np.zeros_like(everything)
     for q in range(len(queries)):
@@ -60,7 +60,7 @@ def test_wrong_values_and_types_are_refused():
 
 
 @pytest.mark.parametrize("bits", [8, 16, 24, 64, 136, 256])
-def test_distances_are_those_of_faiss(bits):
+def test_distances_equal_those_of_faiss(bits):
     rng = np.random.default_rng(bits)
     queries, gallery = (pack_codes(rng.random((n, bits)) < 0.5) for n in (7, 50))
     index = faiss.IndexBinaryFlat(bits)
@@ -73,7 +73,7 @@ def test_distances_are_those_of_faiss(bits):
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 40), st.integers(1, 50))
 @settings(deadline=None, max_examples=15)
-def test_histograms_are_those_of_a_double_loop(seed, queries, gallery, chunk):
+def test_histograms_equal_a_double_loop(seed, queries, gallery, chunk):
     rng = np.random.default_rng(seed)
     q, n = rng.random((queries, 16)) < 0.3, rng.random((gallery, 16)) < 0.3
     labels, own = rng.integers(0, 3, gallery), rng.integers(0, 3, queries)
@@ -90,8 +90,8 @@ def test_histograms_are_those_of_a_double_loop(seed, queries, gallery, chunk):
 
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
-def test_pmap_over_any_number_of_devices_and_a_remainder(devices):
-    """103 queries, and a gallery cut over the devices as well: sums of parts are the whole."""
+def test_pmap_over_any_number_of_devices(devices):
+    """103 queries, which leave a remainder; then a split gallery, whose parts add up."""
     rng = np.random.default_rng(1)
     q, n = rng.random((103, 24)) < 0.4, rng.random((201, 24)) < 0.4
     own, labels = rng.integers(0, 4, 103), rng.integers(0, 4, 201)

@@ -1,8 +1,8 @@
-"""The paper's numbers against what its own text and its own tables say of each other."""
+"""The paper's numbers against its own text, and its tables against each other."""
 
 import pytest
 
-from sketchjax.paper.numbers import FULL, TABLE1, rows, scores, source, table_names, title
+from sketchjax.paper.numbers import FULL, rows, scores, source, table_names, title
 
 BITS = (16, 24, 32, 64)
 
@@ -12,7 +12,7 @@ def value(table, field, **equal):
     return row[field]
 
 
-def test_every_table_is_whole():
+def test_every_table_is_complete():
     assert table_names() == ("1", "2", "4", "5", "6", "zero-shot")
     assert [len(rows(name)) for name in table_names()] == [28, 64, 16, 4, 6, 3]
     assert all(title(name) for name in table_names())
@@ -27,7 +27,7 @@ def test_every_table_is_whole():
         assert {key[-1] for key in keys} == set(BITS)
 
 
-def test_improvements_that_the_text_states():
+def test_improvements_match_the_text():
     """ "6.11/8.36 and 5.50/4.79 percent improvements … at 16-bit and 64-bit", over DLBHC."""
     for bits, by_map, by_precision in ((16, 0.0611, 0.0836), (64, 0.0550, 0.0479)):
         for field, gain in (("map", by_map), ("precision_at_200", by_precision)):
@@ -43,7 +43,7 @@ def test_the_full_model_is_best_in_table_1():
             assert best["model"] == FULL
 
 
-def test_table_4_agrees_with_table_1_but_for_one_misprint():
+def test_tables_4_and_1_differ_by_one_misprint():
     differing = [
         (row["model"], row["bits"], row["map"])
         for row in rows("4")
@@ -87,7 +87,7 @@ def test_ratios_of_table_4_are_quotients(bits):
     ],
 )
 def test_columns_add_up(table, field, equal, total):
-    """Sums taken from the paper's text by another program than the one that made the file."""
+    """The sums come from the paper's text by a program other than the one that made the file."""
     assert sum(row[field] for row in rows(table, **equal)) == pytest.approx(total, abs=1e-9)
 
 
@@ -102,7 +102,7 @@ def test_supervised_shallow_hashing_is_two_methods():
         assert deep > 10 * by_hand
 
 
-def test_numbers_that_the_text_states():
+def test_values_match_the_text():
     assert value("zero-shot", "map", model=FULL) == 0.7547
     assert value("zero-shot", "map", model="DLBHC") == 0.7094
     assert value("zero-shot", "map", model="DSH-Sketch") == 0.5334
@@ -131,15 +131,19 @@ def test_scores_by_the_names_of_results():
     assert scores(48) == {}
 
 
-def test_table_1_by_model():
-    assert TABLE1[FULL]["map"][64] == 0.6791
-    assert TABLE1["DLBHC"]["precision_at_200"] == {16: 0.5142, 24: 0.5917, 32: 0.6169, 64: 0.6403}
-    assert len(TABLE1) == 7
+def test_rows_are_selected_by_field():
+    assert value("1", "map", model=FULL, bits=64) == 0.6791
+    dlbhc = {row["bits"]: row["precision_at_200"] for row in rows("1", model="DLBHC")}
+    assert dlbhc == {16: 0.5142, 24: 0.5917, 32: 0.6169, 64: 0.6403}
+    assert len({row["model"] for row in rows("1")}) == 7
 
 
-def test_rows_are_copies_and_unknown_names_are_refused():
+def test_rows_are_copies():
     rows("1")[0]["map"] = 9
     assert rows("1")[0]["map"] == 0.5453
+
+
+def test_unknown_names_are_rejected():
     with pytest.raises(ValueError, match="no table '3'"):
         rows("3")
     with pytest.raises(ValueError, match="no field colour"):

@@ -1,24 +1,45 @@
-"""What a config says about the paper: checked against the config's own fields and the paper."""
+"""What a config says to a reader: answers to open questions, stages and their objectives."""
 
 import pytest
 
-from sketchjax.config import STAGES, default, flat
-from sketchjax.paper import numbers as paper
-from sketchjax.report.choices import OPEN_QUESTIONS, PAPER_ROWS, config_stages, leaves, open_choices
+from sketchjax.report.choices import config_stages, leaves, loss_weights, objective, open_choices
+
+SYMBOLS = {"first": "F", "second": "S", "third": "T"}
+CONFIG = {
+    "seed": 3,
+    "model": {"bits": 64, "encoders": {"a": {"width": 1.5, "norm": False}}},
+    "stages": {
+        "warm": {"epochs": 20, "output": "a", "losses": {"first": 1.0}},
+        "skipped": {"epochs": 0, "losses": {"first": 1.0}},
+        "long": {
+            "epochs": 5,
+            "output": "head",
+            "losses": {
+                "third": {"weight": 1e-4, "margin": 2.0},
+                "second": 0.01,
+                "off": 0.0,
+                "first": 1,
+            },
+        },
+    },
+}
 
 
-@pytest.mark.parametrize("name", [name for _, names in OPEN_QUESTIONS for name in names])
-def test_every_open_question_names_fields_that_exist(name):
-    fields = flat(default())
-    asked = [field for field in fields if field == name or field.startswith(f"{name}.")]
-    assert asked
-    found = {choice.field: choice.value for choice in open_choices(default().to_dict())}
-    assert {field: found[field] for field in asked} == {field: fields[field] for field in asked}
+def test_a_section_answers_with_all_its_fields():
+    questions = [("the encoder", "model.encoders"), ("chance", "seed"), ("size", "model.bits")]
+    found = [(c.question, c.field, c.value) for c in open_choices(CONFIG, iter(questions))]
+    assert found == [
+        ("the encoder", "model.encoders.a.width", 1.5),
+        ("the encoder", "model.encoders.a.norm", False),
+        ("chance", "seed", 3),
+        ("size", "model.bits", 64),
+    ]
 
 
-def test_no_field_answers_two_questions():
-    found = [choice.field for choice in open_choices(default().to_dict())]
-    assert len(set(found)) == len(found)
+def test_questions_about_unknown_fields_are_skipped():
+    questions = [("x", "seed"), ("y", "model.none"), ("z", "seed.more"), ("w", "none.at.all")]
+    assert open_choices({}, questions) == []
+    assert [c.field for c in open_choices({"seed": 3, "model": "none"}, questions)] == ["seed"]
 
 
 def test_leaves_of_a_config_with_rows_of_data():
@@ -35,51 +56,47 @@ def test_leaves_of_a_config_with_rows_of_data():
     ]
 
 
-def test_the_values_are_this_run_s():
-    config = default()
-    config.model.cnn.batch_norm = False
-    config.data.points = 77
-    values = {choice.field: choice.value for choice in open_choices(config.to_dict())}
-    assert values["model.cnn.batch_norm"] is False
-    assert values["data.points"] == 77
-
-
-def test_fields_of_other_configs_are_left_out():
-    assert open_choices({}) == []
-    assert [c.field for c in open_choices({"seed": 3, "model": "none"})] == ["seed"]
-
-
-def test_stages_come_in_training_order_with_objective_and_row():
-    stages = config_stages(default().to_dict())
-    assert [stage.name for stage in stages] == list(STAGES)
-    assert [stage.objective for stage in stages] == [
-        "CEL",
-        "CEL",
-        "CEL",
-        "CEL + 0.01 SCL",
-        "CEL + 0.01 SCL + 0.0001 QL",
+def test_stages_that_ran_in_order_with_objectives():
+    stages = config_stages(CONFIG, SYMBOLS, {"warm": {}, "long": {"map": 0.5}})
+    assert [(stage.name, stage.objective, stage.epochs) for stage in stages] == [
+        ("warm", "F", 20.0),
+        ("long", "F + 0.01 S + 0.0001 T", 5.0),
     ]
-    assert [stage.paper_row for stage in stages] == [
-        None,
-        None,
-        "Our+CEL",
-        "Our+CEL+SCL",
-        "Our+CEL+SCL+QL (Full)",
-    ]
-    assert [stage.epochs for stage in stages] == [20, 20, 5, 5, 5]
 
 
-def test_a_stage_left_out_is_no_row_and_an_unknown_objective_no_row_of_the_paper():
-    config = default()
-    config.stages.rnn.epochs = 0
-    config.stages.full.losses.center = 0.0
-    stages = {stage.name: stage for stage in config_stages(config.to_dict())}
-    assert "rnn" not in stages
-    assert stages["full"].objective == "CEL + 0.0001 QL"
-    assert stages["full"].paper_row is None
-    assert config_stages({}) == []
+def test_a_stage_that_did_not_run_has_no_row():
+    assert [stage.name for stage in config_stages(CONFIG, {}, ["long"])] == ["long"]
+    assert config_stages(CONFIG, {}, []) == []
 
 
-@pytest.mark.parametrize("row", PAPER_ROWS.values())
-def test_rows_exist_in_the_paper_s_table_1(row):
-    assert paper.rows("1", model=row)
+def test_stages_with_epochs_where_no_results_say_what_ran():
+    assert [stage.name for stage in config_stages(CONFIG, {})] == ["warm", "long"]
+    assert config_stages({}, {}) == []
+
+
+def test_a_stage_that_the_config_lacks_has_a_bare_row():
+    (stage,) = config_stages({}, SYMBOLS, ["old"])
+    assert (stage.name, stage.objective, stage.epochs) == ("old", "", None)
+
+
+@pytest.mark.parametrize(
+    "weights, text",
+    [
+        ({"first": 1}, "F"),
+        ({"second": 0.01, "first": 1.0}, "F + 0.01 S"),
+        ({"unknown": 2.0, "third": 1e-4}, "0.0001 T + 2 unknown"),
+        ({}, ""),
+    ],
+)
+def test_an_objective_in_symbols(weights, text):
+    assert objective(weights, SYMBOLS) == text
+
+
+def test_a_loss_without_a_symbol_has_its_name():
+    assert objective({"first": 1.0}, {"first": ""}) == "first"
+
+
+def test_weights_are_numbers_or_in_a_mapping():
+    losses = {"a": 2, "b": {"weight": 0.5}, "c": {"margin": 0.3}, "d": 0.0, "e": {"weight": 0}}
+    assert loss_weights({"losses": losses}) == {"a": 2.0, "b": 0.5, "c": 1.0}
+    assert loss_weights({}) == {}

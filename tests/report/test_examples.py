@@ -1,6 +1,7 @@
 """The examples of a report against the records, looked up one by one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import doodles as synthetic
-from sketchjax.report.examples import entropy_example, example_retrievals
+from sketchjax.report import examples
+from sketchjax.report.examples import entropy_example, example_retrievals, retrievals_of
 from sketchjax.retrieval import metrics
-from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.codes import Codes
 
 SPLITS = {"train": 0.5, "validation": 0.0, "gallery": 0.4, "query": 0.1}
 
@@ -31,11 +33,23 @@ def records_of(folder: Path, split: str):
     return records, points
 
 
-def test_the_entropy_example_is_one_category_in_three_parts(folder):
-    example, manifest = entropy_example(folder, shown=4), Manifest.load(folder)
+def codes_of(folder: Path, split: str, rng: np.random.Generator) -> Codes:
+    """Random codes of 16 bits of all sketches of a split, in random order."""
+    records, _ = records_of(folder, split)
+    order = rng.permutation(len(records.labels))
+    packed = rng.integers(0, 256, (len(order), 2)).astype(np.uint8)
+    return Codes(packed, records.labels[order], records.key_ids[order], order, split)
+
+
+@pytest.mark.parametrize("block", [1, 7, 65_536])
+@pytest.mark.parametrize("category", ["", "cat", "not there"])
+def test_the_entropy_example_is_one_category_in_three_parts(folder, monkeypatch, block, category):
+    monkeypatch.setattr(examples, "BLOCK", block)
+    example = entropy_example(folder, category=category, shown=4)
+    manifest = Manifest.load(folder)
     label = manifest.categories.index(example.category)
     widths = np.array(manifest.entropy_high) - np.array(manifest.entropy_low)
-    assert label == widths.argmax()
+    assert example.category == "cat" if category == "cat" else label == widths.argmax()
     records, points = records_of(folder, "train")
     own = np.flatnonzero(records.labels == label)
     np.testing.assert_array_equal(example.entropies, records.entropies[own])
@@ -50,46 +64,59 @@ def test_the_entropy_example_is_one_category_in_three_parts(folder):
     assert len(example.middle) == 4
 
 
-@pytest.mark.parametrize(("queries", "retrieved"), [(3, 5), (1, 1), (50, 1000)])
-def test_retrievals_are_the_nearest_by_code_with_their_classes(folder, queries, retrieved):
+def test_the_entropy_example_reads_its_split_in_blocks(folder, monkeypatch):
+    monkeypatch.setattr(examples, "BLOCK", 10)
+    sizes, read = [], Shards.read
+
+    def watched(shards: Shards, indices: np.ndarray):
+        sizes.append(len(indices))
+        return read(shards, indices)
+
+    monkeypatch.setattr(Shards, "read", watched)
+    entropy_example(folder, shown=4)
+    train = Manifest.load(folder).counts["train"]
+    assert max(sizes) <= 10
+    assert sum(sizes[: -(-train // 10)]) == train
+    assert sum(sizes) <= train + 3 * 4, "beyond that only what is shown is read"
+
+
+@pytest.mark.parametrize(("shown", "retrieved"), [(3, 5), (1, 1), (50, 1000)])
+def test_retrievals_are_the_nearest_by_code_with_their_classes(folder, shown, retrieved):
     names = Manifest.load(folder).categories
     rng = np.random.default_rng(0)
-    encoded, codes, points = {}, {}, {}
-    for split in ("gallery", "query"):
-        records, points[split] = records_of(folder, split)
-        order = rng.permutation(len(records.labels))  # the places need not be in order
-        codes[split] = rng.integers(0, 256, (len(order), 2)).astype(np.uint8)
-        encoded[split] = Encoded(
-            np.zeros((len(order), 16)), records.labels[order], records.labels[order], order
-        )
-    gallery, query = encoded["gallery"], encoded["query"]
+    gallery, queries = codes_of(folder, "gallery", rng), codes_of(folder, "query", rng)
+    points = {split: records_of(folder, split)[1] for split in ("gallery", "query")}
     scores = metrics.evaluate(
-        codes["query"], query.labels, codes["gallery"], gallery.labels, bits=16
+        queries.packed, queries.labels, gallery.packed, gallery.labels, bits=16
     )
-    found = example_retrievals(
-        folder,
-        codes,
-        scores,
-        gallery,
-        query,
-        queries=queries,
-        retrieved=retrieved,
-        asked="query",
-    )
-    assert 1 <= len(found) <= queries
-    queries_by_points = {points["query"][i].tobytes(): n for n, i in enumerate(query.index)}
-    bits = {split: np.unpackbits(codes[split], axis=1) for split in codes}
+    found = example_retrievals(folder, queries, gallery, scores, shown=shown, retrieved=retrieved)
+    assert 1 <= len(found) <= shown
+    rows = {points["query"][place].tobytes(): row for row, place in enumerate(queries.places)}
+    bits = {codes.split: np.unpackbits(codes.packed, axis=1) for codes in (gallery, queries)}
     asked = set()
     for retrieval in found:
-        number = queries_by_points[retrieval.query_points.tobytes()]
-        asked.add(number)
-        assert retrieval.query_category == names[query.labels[number]]
-        distances = (bits["gallery"] != bits["query"][number]).sum(1)
+        row = rows[retrieval.query_points.tobytes()]
+        asked.add(row)
+        assert retrieval.query_category == names[queries.labels[row]]
+        distances = (bits["gallery"] != bits["query"][row]).sum(1)
         order = np.argsort(distances, kind="stable")[:retrieved]
         assert [n.distance for n in retrieval.results] == distances[order].tolist()
         for neighbour, place in zip(retrieval.results, order, strict=True):
-            wanted = points["gallery"][gallery.index[place]]
+            wanted = points["gallery"][gallery.places[place]]
             np.testing.assert_array_equal(neighbour.points, wanted)
             assert neighbour.category == names[gallery.labels[place]]
-            assert neighbour.correct == (gallery.labels[place] == query.labels[number])
+            assert neighbour.correct == (gallery.labels[place] == queries.labels[row])
     assert len(asked) == len(found), "no query is shown twice"
+
+
+def test_the_queries_shown_are_at_even_steps_of_the_ranking(folder):
+    rng = np.random.default_rng(1)
+    gallery, queries = codes_of(folder, "gallery", rng), codes_of(folder, "query", rng)
+    precision = rng.random(len(queries.labels))
+    scores = SimpleNamespace(query=np.arange(len(precision)), average_precision=precision)
+    found = example_retrievals(folder, queries, gallery, scores, shown=3, retrieved=2)
+    best_first = np.argsort(-precision)
+    chosen = best_first[(np.array([0.1, 0.525, 0.95]) * (len(precision) - 1)).astype(int)]
+    wanted = retrievals_of(folder, queries, gallery, chosen, 2)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one.query_points, other.query_points)

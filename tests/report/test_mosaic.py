@@ -1,4 +1,4 @@
-"""The picture of a query's results: exactly the false positives are framed, at any number."""
+"""The picture of a query's results: exactly the false positives are framed in red."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def retrieval(correct: list[bool]) -> Retrieval:
 
 
 def red_tiles(image: Image.Image, columns: int, size: int) -> list[int]:
-    """Ranks whose tile has the false positives' red along its top and left edge."""
+    """Ranks of the tiles with a red line along their top and left edges."""
     pixels = np.asarray(image.convert("RGB")).astype(int)
     red = np.array([int(mosaic.FALSE_POSITIVE[i : i + 2], 16) for i in (1, 3, 5)])
     gap, cell = 8, size + 8
@@ -32,13 +32,13 @@ def red_tiles(image: Image.Image, columns: int, size: int) -> list[int]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 9, 10, 36])
-def test_exactly_the_false_positives_are_framed_red(count):
+def test_only_false_positives_are_framed_in_red(count):
     correct = [rank % 5 != 3 for rank in range(count)]
     image = mosaic.retrieval_mosaic(retrieval(correct), columns=9, size=64)
     assert red_tiles(image, 9, 64) == [rank for rank in range(count) if rank % 5 == 3]
 
 
-def test_the_mosaic_file_is_small_and_keeps_its_reds(tmp_path):
+def test_the_mosaic_file_is_small_and_keeps_its_red(tmp_path):
     mosaic.write_mosaic(tmp_path / "m.png", retrieval([False] * 36))
     assert (tmp_path / "m.png").stat().st_size < 200_000
     pixels = np.asarray(Image.open(tmp_path / "m.png").convert("RGB")).astype(int)

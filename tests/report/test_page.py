@@ -1,6 +1,7 @@
-"""The page: readable without a network, true to its inputs, whole when parts are missing."""
+"""The page: readable without a network, true to its inputs, complete when parts are missing."""
 
 import csv
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sketchjax.config import default
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.errors import DataError
 from sketchjax.report.material import (
@@ -17,15 +17,47 @@ from sketchjax.report.material import (
     Neighbour,
     OpenChoice,
     PrecisionRecall,
+    PublishedRows,
+    PublishedStage,
+    Reference,
     Retrieval,
-    Stage,
+    StageRow,
     load_material,
 )
-from sketchjax.report.page import rebuild, write_report
-from sketchjax.run.writers import Writers, read_metrics, read_results, write_results
+from sketchjax.report.page import write_page, write_report
 
 VOID = {"meta", "link", "img", "source", "br", "path", "hr"}
 STAGES = ("cnn", "rnn", "joint", "center", "full")
+CONFIG = {
+    "name": "a test",
+    "seed": 3,
+    "model": {"bits": 64, "cnn": {"batch_norm": True, "width": 1.0}},
+    "stages": {
+        name: {"epochs": epochs, "losses": {"cross_entropy": 1.0, "center": weight}}
+        for name, epochs, weight in zip(STAGES, (20, 20, 5, 5, 0), (0, 0, 0, 0.01, 1), strict=True)
+    },
+    "evaluation": {"queries": "query"},
+}
+REFERENCE = Reference(
+    source="A. Uthor, A Paper, 2018",
+    name="the paper",
+    heading="Next to the paper",
+    size_note="It had far more data.",
+    results=PublishedRows(
+        [{"model": "Theirs (Full)", "bits": 64, "map": 0.6791, "precision_at_200": 0.6882}],
+        "This run and theirs.",
+        "They used other sketches.",
+    ),
+    distances=PublishedRows([{"model": "Theirs", "d1": 2.5, "d2": 17.5}], "Theirs too.", "A note."),
+    stages={
+        "joint": PublishedStage("Row 1", 0.6525, 0.65),
+        "full": PublishedStage("Row 2", 0.6791),
+    },
+    entropy_note="They have a figure of it.",
+    speed_note="They were slow.",
+    choices_heading="What they leave open",
+    choices_column="open",
+)
 
 
 class Page(HTMLParser):
@@ -69,8 +101,6 @@ def points(seed: int) -> np.ndarray:
 
 
 def results(**changes) -> dict:
-    config = default()
-    config.name = "a test"
     return {
         "map": 0.8412,
         "map_best": 0.8533,
@@ -85,22 +115,24 @@ def results(**changes) -> dict:
         "queries": 2_134,
         "seconds_total": 4920.0,
         "sketches_per_second": dict.fromkeys(STAGES, 150.0),
-        "config": config.to_dict(),
+        "config": CONFIG,
+        "after_stages": {name: {} for name in STAGES},
         "versions": {"jax": "0.10.2", "flax": "0.12.8"},
         "device": "cpu, 2 cores",
     } | changes
 
 
-def train(workdir: Path) -> None:
-    with Writers(workdir) as writers:
-        for step in range(1, 101):
-            stage = STAGES[(step - 1) // 20]
-            writers.write(step, {"epoch": step % 20 / 4, "loss": 2 / step, "accuracy": 0.5}, stage)
-            if step % 20 == 0:
-                values = {"validation_accuracy": 0.8 + step / 1000}
-                writers.write(step, values, stage)
-                if step > 40:
-                    writers.write(step, {"map": 0.7 + step / 1000}, stage)
+def training() -> list[dict]:
+    """The lines of metrics.jsonl of five stages of 20 steps."""
+    lines = []
+    for step in range(1, 101):
+        at = {"stage": STAGES[(step - 1) // 20], "step": step}
+        lines.append(at | {"epoch": step % 20 / 4, "loss": 2 / step, "accuracy": 0.5})
+        if step % 20 == 0:
+            lines.append(at | {"validation_accuracy": 0.8 + step / 1000})
+            if step > 40:
+                lines.append(at | {"map": 0.7 + step / 1000})
+    return lines
 
 
 def full_material() -> dict:
@@ -125,26 +157,27 @@ def full_material() -> dict:
     }
 
 
-def report(workdir: Path, changes: dict | None = None, **material) -> Page:
-    write_results(workdir, results(**(changes or {})))
-    path = write_report(
-        workdir,
-        results=read_results(workdir) or {},
-        metrics=read_metrics(workdir),
-        **material,
-    )
+def report(workdir: Path, changes: dict | None = None, metrics=(), **material) -> Page:
+    path = write_report(workdir, results=results(**(changes or {})), metrics=metrics, **material)
     assert path == workdir / "report" / "index.html"
+    for name in ("results.json", "metrics.jsonl"):  # the page links to them
+        (workdir / name).touch()
     return Page(path)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> tuple[Path, Page]:
+    """A page with all that a page can have."""
     workdir = tmp_path_factory.mktemp("whole")
-    train(workdir)
-    return workdir, report(workdir, **full_material())
+    ranking = {"queries": "query", "gallery": "gallery", "map": 0.8412, "precision_at_200": 0.6934}
+    other = {"queries": "validation", "gallery": "gallery", "map": 0.8311, "map_stable": None}
+    changes = {"rankings": [ranking, other], "d1": 4.5, "d2": 32.5, "d1_over_d2": 0.14}
+    choices = [OpenChoice("a question", "model.cnn.batch_norm", True)]
+    material = full_material() | {"choices": choices, "reference": REFERENCE}
+    return workdir, report(workdir, changes, training(), **material)
 
 
-def test_everything_it_shows_lies_beside_it(whole):
+def test_everything_it_shows_is_next_to_it(whole):
     workdir, page = whole
     addresses = [
         value
@@ -162,7 +195,7 @@ def test_everything_it_shows_lies_beside_it(whole):
     assert "@import" not in page.source
 
 
-def test_figures_are_small_pngs_with_words_for_those_who_cannot_see(whole):
+def test_figures_are_small_pngs_with_descriptions(whole):
     workdir, page = whole
     images = page.all("img")
     assert {image["src"] for image in images} == {
@@ -179,7 +212,7 @@ def test_figures_are_small_pngs_with_words_for_those_who_cannot_see(whole):
     assert all(svg["aria-label"] for svg in page.all("svg"))
 
 
-def test_the_headline_and_the_paper_s_numbers_are_there(whole):
+def test_the_headline_and_the_published_figures_are_there(whole):
     text = whole[1].text
     for words in (
         "MAP 0.8412",
@@ -189,19 +222,27 @@ def test_the_headline_and_the_paper_s_numbers_are_there(whole):
         "29,662 training sketches",
         "8,477 gallery sketches",
         "2,134 queries",
-        "1 h 22 min in all",
+        "1 h 22 min in total",
         "on cpu, 2 cores",
         "worst order gives 0.8279",
-        "Our+CEL+SCL+QL (Full) 64 0.6791 0.6882",
-        "do not compare one to one",
-        "precision@200 cannot be much more than 0.7706",  # 8,477 / 55 / 200
+        "Next to the paper It had far more data. This run and theirs.",
+        "this run 64 0.8412 0.6934 0.9004 55 29,662 8,477 Theirs (Full) 64 0.6791 0.6882",
+        "Other rows: published in A. Uthor, A Paper, 2018. They used other sketches.",
+        "Theirs too. CSV model d1 d2 d1/d2 this run 4.50 32.50 0.1400 Theirs 2.50 17.50",
+        "A note.",
+        "They have a figure of it.",
+        "They were slow.",
+        "What they leave open open config field value a question model.cnn.batch_norm True",
+        "query gallery 0.8412",
+        "validation gallery 0.8311",
+        "about 154 per class, so precision@200 cannot be much more than 0.7706",  # of 8,477 / 55
         "jax 0.10.2",
         "configs/test.py",
     ):
         assert words in text
 
 
-def test_each_stage_stands_beside_its_row_with_values_from_metrics(whole):
+def test_each_stage_is_next_to_its_row_with_values_from_metrics(whole):
     workdir, _ = whole
     with (workdir / "report/stages.csv").open() as file:
         rows = list(csv.reader(file))[1:]
@@ -209,16 +250,17 @@ def test_each_stage_stands_beside_its_row_with_values_from_metrics(whole):
     assert [row[7] for row in rows] == [
         "",
         "",
-        "Our+CEL",
-        "Our+CEL+SCL",
-        "Our+CEL+SCL+QL (Full)",
+        "Row 1",
+        "",
+        "Row 2",
     ]
     assert [float(row[2]) for row in rows] == pytest.approx([0.82, 0.84, 0.86, 0.88, 0.9])
     assert [float(row[3]) for row in rows[2:]] == pytest.approx([0.76, 0.78, 0.8])
-    assert [float(row[4]) for row in rows[2:]] == [0.6525, 0.6767, 0.6791]
+    assert [row[4] for row in rows[2:]] == ["0.6525", "", "0.6791"]
+    assert [row[1] for row in rows[2:4]] == ["cross_entropy", "cross_entropy + 0.01 center"]
 
 
-def test_false_positives_are_framed_and_the_precision_is_printed(whole):
+def test_false_positives_are_framed_and_precision_shown(whole):
     workdir, page = whole
     tiles = [a for a in page.all("li") if "Hamming distance" in a.get("title", "")]
     assert len(tiles) == 36
@@ -229,23 +271,81 @@ def test_false_positives_are_framed_and_the_precision_is_printed(whole):
     assert (workdir / "report/retrieval-1.png").is_file()
 
 
-def test_entropy_s_three_parts_and_thresholds_are_shown(whole):
+def test_the_three_parts_of_the_entropy_are_shown(whole):
     text = whole[1].text
     assert "300 training sketches of “star”" in text
     assert "between 0.1051 and 0.1721 bits" in text
     assert len([a for a in whole[1].all("svg") if a["aria-label"] == "star"]) == 4
 
 
-def test_the_whole_config_and_the_open_choices_are_shown(whole):
+def test_the_complete_config_is_shown(whole):
     text = whole[1].text
-    assert "model.cnn.batch_norm True" in text
-    assert "AlexNet: batch normalisation" in text
-    for section, fields in default().to_dict().items():
-        for field in fields if isinstance(fields, dict) else ():
-            assert f"{section}.{field}" in text
+    for words in (
+        "name a test",
+        "model.bits 64",
+        "model.cnn.batch_norm True",
+        "stages.center.losses.center 0.01",
+        "evaluation.queries query",
+    ):
+        assert words in text
 
 
-def test_words_of_the_data_cannot_become_markup(tmp_path):
+def test_without_a_reference_only_this_run_is_shown(tmp_path):
+    choices = [OpenChoice("a question", "seed", 3)]
+    page = report(tmp_path, metrics=training(), choices=choices, **full_material())
+    assert "Scores Scores of this run. CSV model bits MAP P@200" in page.text
+    assert "Choices of this run choice config field value a question seed 3" in page.text
+    assert "paper" not in page.text
+    with (tmp_path / "report/stages.csv").open() as file:
+        assert next(csv.reader(file)) == [
+            "after stage",
+            "objective",
+            "validation accuracy",
+            "MAP",
+            "P@200",
+        ]
+
+
+def test_a_page_of_scores_that_do_not_exist(tmp_path):
+    names = ("map_stable", "map_worst", "precision_at_200", "accuracy", "d1", "d2", "d1_over_d2")
+    page = report(tmp_path, dict.fromkeys(names), reference=REFERENCE)
+    for words in ("MAP 0.8412", "this run 64 0.8412 \N{EN DASH} \N{EN DASH} 55"):
+        assert words in page.text
+    for words in ("precision@200 cannot", "stable sort", "None", "between classes", "Theirs too"):
+        assert words not in page.text
+    assert len(page.all("dt")) == 1, "MAP is the only score"
+
+
+def test_scores_may_be_missing_altogether(tmp_path):
+    given = results()
+    for name in ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "accuracy"):
+        del given[name]
+    page = Page(write_report(tmp_path, results=given, metrics=[]))
+    assert not page.all("dt")
+    assert "this run 64 \N{EN DASH} \N{EN DASH} \N{EN DASH} 55" in page.text
+
+
+def test_one_class_in_the_gallery_has_only_d1(tmp_path):
+    page = report(tmp_path, {"d1": 4.5, "d2": None})
+    assert "this run 4.50 \N{EN DASH} \N{EN DASH}" in page.text
+
+
+def test_one_ranking_has_no_table(tmp_path):
+    ranking = {"queries": "validation", "gallery": "gallery", "map": 0.8412}
+    page = report(tmp_path, {"rankings": [ranking]})
+    assert "2,134 validation queries" in page.text
+    assert not (tmp_path / "report/rankings.csv").exists()
+
+
+def test_a_recogniser_has_its_accuracy(tmp_path):
+    names = ("bits", "map", "map_best", "map_worst", "map_stable", "precision_at_200")
+    page = report(tmp_path, dict.fromkeys(names), metrics=training())
+    assert "Sketch recognition" in page.text
+    assert "this run 0.9004 55 29,662" in page.text
+    assert "MAP" not in page.text
+
+
+def test_names_in_the_data_cannot_become_markup(tmp_path):
     name = '<script>alert("1")</script>&'
     shown = [Neighbour(points(1), name, 1, False)]
     page = report(
@@ -254,13 +354,14 @@ def test_words_of_the_data_cannot_become_markup(tmp_path):
         entropy_example=EntropyExample(name, np.ones(3), 0.5, 1.5, [points(2)]),
         choices=[OpenChoice(name, name, name)],
         title=name,
+        reference=replace(REFERENCE, source=name, heading=name, choices_heading=name),
     )
     assert not page.all("script")
-    assert page.text.count(name) >= 6
+    assert page.text.count(name) >= 9
 
 
-def test_a_run_with_nothing_but_results_still_has_its_page(tmp_path):
-    page = report(tmp_path, {"sketches_per_second": {}, "config": {}})
+def test_a_run_with_only_results_has_a_page(tmp_path):
+    page = report(tmp_path, {"sketches_per_second": {}, "config": {}, "after_stages": {}})
     assert not page.all("img")
     assert "MAP 0.8412" in page.text
     assert "Retrievals" not in page.text
@@ -269,10 +370,10 @@ def test_a_run_with_nothing_but_results_still_has_its_page(tmp_path):
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_fewer_than_36_results_are_shown_as_they_are(tmp_path, count):
+def test_fewer_than_36_results_are_all_shown(tmp_path, count):
     shown = [Neighbour(points(i), "cat", 0, True) for i in range(count)]
     page = report(tmp_path, retrievals=[Retrieval(points(50), "cat", shown)])
-    expected = f"precision 100.0 % in the top {count}" if count else "nothing to show"
+    expected = f"precision 100.0 % in the top {count}" if count else "the gallery returned nothing"
     assert expected in page.text
 
 
@@ -280,55 +381,61 @@ def test_a_class_with_one_sketch_has_its_histogram(tmp_path):
     lonely = EntropyExample("star", np.array([0.2]), 0.2, 0.2, middle=[points(1)])
     page = report(tmp_path, entropy_example=lonely)
     assert [image["src"] for image in page.all("img")].count("entropy.png") == 1
-    assert page.text.count("No sketch lies here") == 2
+    assert page.text.count("No sketch is in this part") == 2
 
 
-def test_bits_that_the_paper_has_not_are_told(tmp_path):
-    page = report(tmp_path, {"bits": 48})
-    assert "The paper has no number at 48 bits" in page.text
-    assert "Our+CEL+SCL+QL (Full) 64 0.6791" in page.text
-
-
-def test_given_values_of_a_stage_are_not_overwritten(tmp_path):
-    train(tmp_path)
-    page = report(tmp_path, stages=[Stage("joint", "mine", map=0.1234)])
+def test_given_values_of_a_stage_are_kept(tmp_path):
+    stages = [StageRow("joint", "mine", map=0.1234)]
+    page = report(tmp_path, metrics=training(), stages=stages)
     assert "joint mine 0.8600 0.1234" in page.text
     with (tmp_path / "report/stages.csv").open() as file:
         assert [row[0] for row in csv.reader(file)] == ["after stage", "joint"]
 
 
-def test_rebuild_makes_the_same_page_from_the_files_alone(whole):
-    workdir, page = whole
-    before = {path.name: path.read_bytes() for path in (workdir / "report").iterdir()}
-    for path in (workdir / "report").iterdir():
-        if path.name != "material.json":
-            path.unlink()
-    rebuild(workdir)
-    after = {path.name: path.read_bytes() for path in (workdir / "report").iterdir()}
-    assert before.keys() == after.keys()
-    changed = {name for name in before if before[name] != after[name]}
-    assert not changed
-    assert page.source.encode() == after["index.html"]
-
-
-def test_results_in_numpy_s_types_and_tuples_give_the_page_of_plain_ones(tmp_path):
+def test_results_in_numpy_s_types_give_the_page_of_plain_ones(tmp_path):
     given = results(train=np.int64(29_662), map=np.float32(0.5), config={"k": (100, 200)})
-    path = write_report(tmp_path, results=given, metrics=[])
-    page = path.read_bytes()
+    page = write_report(tmp_path, results=given, metrics=[]).read_bytes()
     assert b"29,662" in page
-    write_results(tmp_path, given)
-    assert rebuild(tmp_path).read_bytes() == page
+    plain = given | {"train": 29_662, "map": 0.5, "config": {"k": [100, 200]}}
+    assert write_report(tmp_path, results=plain, metrics=[]).read_bytes() == page
 
 
-def test_rebuild_of_an_unfinished_run_says_what_to_do(tmp_path):
-    with pytest.raises(DataError, match="run it again"):
-        rebuild(tmp_path)
+def test_the_page_is_the_same_from_material_json(whole, tmp_path):
+    workdir, page = whole
+    material = load_material(workdir / "report/material.json")
+    assert material.reference == REFERENCE
+    changes = {"d1": 4.5, "d2": 32.5, "d1_over_d2": 0.14}
+    again = write_page(tmp_path, results(**changes), training(), material).read_text("utf-8")
+    assert again.split("Next to the paper")[0] == page.source.split("Next to the paper")[0]
+    assert again.split("Training</h2>")[1] == page.source.split("Training</h2>")[1]
 
 
 def test_material_that_cannot_be_read_is_named(whole, tmp_path):
-    (tmp_path / "material.json").write_text('{"curve": 3}')
-    with pytest.raises(DataError, match=r"material\.json"):
-        load_material(tmp_path / "material.json")
+    path = tmp_path / "material.json"
+    for content in ('{"curve": 3}', "{", '{"retrievals": [{"query_points": [[300, 0, 0]]}]}'):
+        path.write_text(content)
+        with pytest.raises(DataError, match=r"material\.json cannot be read"):
+            load_material(path)
     read = load_material(whole[0] / "report/material.json")
     assert read.retrievals[0].results[3].points.dtype == np.uint8
     np.testing.assert_array_equal(read.retrievals[0].results[3].points, points(3))
+
+
+def test_material_of_other_versions_can_be_read(tmp_path):
+    path = tmp_path / "material.json"
+    path.write_text('{"title": "old", "stages": [{"name": "joint", "paper_row": "x"}], "new": 1}')
+    material = load_material(path)
+    assert (material.title, material.stages, material.reference) == (
+        "old",
+        [StageRow("joint")],
+        None,
+    )
+
+
+def test_a_curve_without_precision_keeps_its_place(tmp_path):
+    curve = PrecisionRecall(np.linspace(0, 1, 65), np.full(65, np.nan))
+    page = report(tmp_path, curve=curve)
+    assert [image["src"] for image in page.all("img")].count("precision_recall.png") == 1
+    read = load_material(tmp_path / "report/material.json").curve
+    assert read is not None
+    np.testing.assert_array_equal(read.precision, curve.precision)

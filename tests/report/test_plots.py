@@ -1,17 +1,18 @@
-"""Figures: what they draw, read back from their axes and pixels, and how large they are."""
+"""Figures: what they draw, read back from axes and pixels, and how large they are."""
 
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from sketchjax.report import plots
 from sketchjax.report.material import (
     EntropyExample,
     PrecisionRecall,
-    Stage,
+    StageRow,
 )
 from sketchjax.report.mosaic import FALSE_POSITIVE
 
@@ -45,7 +46,7 @@ FIGURES = {
     ),
     "precision_recall": lambda theme: plots.precision_recall(curve(), 64, theme),
     "speed": lambda theme: plots.stage_speed(
-        [Stage(n, sketches_per_second=s) for n, s in [("cnn", 862.0), ("joint", 431.0)]], theme
+        [StageRow(n, sketches_per_second=s) for n, s in [("cnn", 862.0), ("joint", 431.0)]], theme
     ),
     "entropy": lambda theme: plots.entropy_histogram(entropy_example(), theme),
 }
@@ -64,14 +65,14 @@ def test_a_figure_is_two_crisp_small_pngs(tmp_path, name):
             assert len(image.convert("RGB").getcolors(1 << 24) or []) > 20
 
 
-def test_nothing_is_written_where_there_is_nothing_to_draw(tmp_path):
+def test_nothing_to_draw_writes_nothing(tmp_path):
     assert plots.write_figure(tmp_path, "x", lambda theme: plots.training_curves([], theme)) == []
-    assert plots.stage_speed([Stage("cnn")], plots.LIGHT) is None
+    assert plots.stage_speed([StageRow("cnn")], plots.LIGHT) is None
     assert plots.training_curves([{"stage": "cnn", "step": 1}], plots.LIGHT) is None
     assert list(tmp_path.iterdir()) == []
 
 
-def test_each_stage_has_its_column_its_values_and_its_validation():
+def test_each_stage_has_a_column_with_its_values():
     lines = training_lines({"cnn": 5, "joint": 1})
     lines.append({"stage": "codes", "step": 99, "map": 0.5})
     figure = plots.training_curves(lines, plots.LIGHT)
@@ -87,10 +88,10 @@ def test_each_stage_has_its_column_its_values_and_its_validation():
         assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (epoch, 0.5)
 
 
-def test_a_stage_has_the_same_colour_in_all_figures():
+def test_a_stage_has_one_colour_in_all_figures():
     lines = training_lines({"cnn": 30, "joint": 30})
     curves, bars = plots.training_curves(lines, plots.LIGHT), plots.stage_speed(
-        [Stage("cnn", sketches_per_second=1.0), Stage("joint", sketches_per_second=2.0)],
+        [StageRow("cnn", sketches_per_second=1.0), StageRow("joint", sketches_per_second=2.0)],
         plots.LIGHT,
     )  # fmt: skip
     assert curves is not None
@@ -102,18 +103,18 @@ def test_a_stage_has_the_same_colour_in_all_figures():
     assert FALSE_POSITIVE not in plots.STAGE_COLOURS
 
 
-def test_the_curve_ends_where_its_data_end_and_marks_only_radii_it_has():
+def test_the_curve_marks_only_radii_that_it_has():
     figure = plots.precision_recall(curve(65), 64, plots.LIGHT)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_xdata(), curve(65).recall)
     words = [text.get_text() for text in figure.axes[0].texts]
     assert words[0] == "same code"
     assert len(words) == len(figure.axes[0].lines) - 1 >= 3
-    # Not one entry a radius: no radius is claimed.
+    # Without one entry per radius, no radius is marked.
     assert not plots.precision_recall(curve(30), 64, plots.LIGHT).axes[0].texts
 
 
 @pytest.mark.parametrize("n", [1, 2, 500, 9000])
-def test_the_histogram_counts_every_sketch_and_draws_both_thresholds(n):
+def test_the_histogram_has_every_sketch_and_both_thresholds(n):
     example = entropy_example(n)
     axes = plots.entropy_histogram(example, plots.LIGHT).axes[0]
     assert sum(patch.get_height() for patch in axes.patches) == n
@@ -124,7 +125,7 @@ def test_the_histogram_counts_every_sketch_and_draws_both_thresholds(n):
 
 
 @pytest.mark.parametrize("n, width", [(1, 3), (7, 0), (50, 4), (5, 20)])
-def test_running_mean_is_the_mean_around_each_place(n, width):
+def test_a_running_mean_is_the_mean_around_each_value(n, width):
     values = np.random.default_rng(n).random(n)
     expected = [values[max(0, i - width) : i + width + 1].mean() for i in range(n)]
     np.testing.assert_allclose(plots.running_mean(values, width), expected)
@@ -134,7 +135,20 @@ def _hex(colour) -> str:
     return "#" + "".join(f"{round(channel * 255):02X}" for channel in colour[:3])
 
 
-def test_figures_do_not_leave_their_style_behind(tmp_path):
+def test_figures_leave_the_global_style_alone(tmp_path):
     before = dict(mpl.rcParams)
     plots.write_figure(tmp_path, "speed", FIGURES["speed"])
     assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize("low, high", [(0.1, 0.4), (0.001, 0.4), (0.1, 0.499), (0.001, 0.499)])
+def test_the_labels_of_the_thresholds_stay_inside_the_axes(low, high):
+    example = EntropyExample("cat", np.linspace(0, 0.5, 100), low, high)
+    figure = plots.entropy_histogram(example, plots.LIGHT)
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    inside = axes.get_window_extent()
+    for label in axes.texts:
+        box = label.get_window_extent()
+        assert inside.x0 <= box.x0
+        assert box.x1 <= inside.x1

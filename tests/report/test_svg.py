@@ -1,4 +1,4 @@
-"""A sketch as SVG: the path gives the strokes back, the box holds them all."""
+"""A sketch as SVG: the path returns the strokes, the box contains them all."""
 
 import re
 
@@ -22,7 +22,7 @@ def strokes_of_path(path: str) -> list[list[tuple[int, int]]]:
 
 
 @given(DRAWING)
-def test_the_path_gives_the_strokes_back(drawing):
+def test_the_path_returns_the_strokes(drawing):
     points = points_of_strokes([np.array(stroke) for stroke in drawing])
     # A single point is drawn as a line onto itself: a dot.
     expected = [stroke * 2 if len(stroke) == 1 else stroke for stroke in drawing]
@@ -31,7 +31,7 @@ def test_the_path_gives_the_strokes_back(drawing):
 
 
 @given(DRAWING)
-def test_the_box_is_a_square_that_holds_every_point_with_a_margin(drawing):
+def test_the_box_is_a_square_around_all_points(drawing):
     points = points_of_strokes([np.array(stroke) for stroke in drawing])
     x, y, width, height = map(float, view_box(points).split())
     assert width == height >= 1
@@ -46,7 +46,7 @@ def test_the_box_is_a_square_that_holds_every_point_with_a_margin(drawing):
     assert abs(margins[1] - margins[3]) <= 0.31
 
 
-def test_no_points_are_an_empty_path_in_the_whole_box():
+def test_no_points_give_an_empty_path():
     nothing = np.zeros((0, 3), np.uint8)
     assert path_data(nothing) == ""
     assert view_box(nothing) == "0 0 255 255"

@@ -1,4 +1,4 @@
-"""Tables: our values beside those the paper prints, in full precision and rounded."""
+"""Tables: a run's values above published ones, in full precision and rounded."""
 
 import csv
 import io
@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchjax.report import tables
-from sketchjax.report.material import Neighbour, Retrieval, Stage
+from sketchjax.report.material import (
+    Neighbour,
+    PublishedRows,
+    PublishedStage,
+    Reference,
+    Retrieval,
+    StageRow,
+)
 
 RESULTS = {
     "map": 0.812345,
@@ -21,62 +28,127 @@ RESULTS = {
     "gallery": 8_477,
     "queries": 2_134,
 }
+PUBLISHED = PublishedRows(
+    [
+        {"model": "theirs", "bits": 64, "map": 0.5, "precision_at_200": 0.4, "train": 3_000_000},
+        {"model": "other", "bits": 64, "accuracy": 0.8, "d1": 2.0, "d2": 8.0, "d1_over_d2": 0.25},
+    ],
+    caption="This run and theirs.",
+)
+STAGES = [
+    StageRow("cnn", "CEL", validation_accuracy=0.8),
+    StageRow("joint", "CEL", map=0.7, precision_at_200=0.6),
+    StageRow("center", "CEL + SCL", map=0.75),
+]
 
 
-def by_model(table: tables.Table) -> dict:
-    return {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
-
-
-def test_this_run_stands_first_and_the_paper_s_rows_at_the_same_bits_follow():
+def test_a_run_by_itself_has_one_row():
     table = tables.result_table(RESULTS)
     assert table.ours == (0,)
+    assert table.columns == (
+        "model",
+        "bits",
+        "MAP",
+        "P@200",
+        "accuracy",
+        "classes",
+        "training",
+        "gallery",
+    )
+    assert table.rows == (("this run", 64, 0.812345, 0.7, 0.9, 55, 29_662, 8_477),)
+    assert table.caption == "Scores of this run."
+
+
+def test_published_rows_follow_this_run():
+    table = tables.result_table(RESULTS, PUBLISHED)
+    assert table.ours == (0,)
     assert table.rows[0][:5] == ("this run", 64, 0.812345, 0.7, 0.9)
-    models = by_model(table)
-    # As printed in table 1 of the paper.
-    assert list(models)[1:] == [
-        "DLBHC",
-        "DSH-Supervised",
-        "DSH-Sketch",
-        "Our+CEL",
-        "Our+CEL+CL",
-        "Our+CEL+SCL",
-        "Our+CEL+SCL+QL (Full)",
-    ]
-    full = models["Our+CEL+SCL+QL (Full)"]
-    assert (full["MAP"], full["P@200"], full["training"]) == (0.6791, 0.6882, 3_105_000)
-    assert {row["bits"] for row in models.values()} == {64}
+    assert table.rows[1:] == (
+        ("theirs", 64, 0.5, 0.4, None, None, 3_000_000, None),
+        ("other", 64, None, None, 0.8, None, None, None),
+    )
+    assert table.caption == "This run and theirs."
 
 
-def test_at_bits_that_the_paper_has_not_its_full_model_stands_at_its_own():
-    table = tables.result_table(RESULTS | {"bits": 48})
-    assert [row[1:4] for row in table.rows[1:]] == [
-        (16, 0.6064, 0.5978),
-        (24, 0.6388, 0.6324),
-        (32, 0.6521, 0.6603),
-        (64, 0.6791, 0.6882),
-    ]
-    assert "no number at 48 bits" in table.caption
+def test_a_run_without_codes_has_its_accuracy():
+    table = tables.result_table(RESULTS | {"bits": None, "map": None}, PUBLISHED)
+    assert table.columns == ("model", "accuracy", "classes", "training")
+    assert table.rows[0] == ("this run", 0.9, 55, 29_662)
+    assert table.rows[2] == ("other", 0.8, None, None)
 
 
-def test_a_stage_stands_beside_the_row_with_its_objective():
-    stages = [
-        Stage("cnn", "CEL", validation_accuracy=0.8),
-        Stage("joint", "CEL", map=0.7, precision_at_200=0.6, paper_row="Our+CEL"),
-        Stage("center", "CEL + SCL", map=0.75, paper_row="Our+CEL+SCL"),
-    ]
-    rows = tables.stage_table(stages, 16, "on the gallery").rows
-    assert rows[0] == ("cnn", "CEL", 0.8, None, None, None, None, None)
-    assert rows[1] == ("joint", "CEL", None, 0.7, 0.5969, 0.6, 0.5817, "Our+CEL")
-    assert rows[2] == ("center", "CEL + SCL", None, 0.75, 0.6016, None, 0.5928, "Our+CEL+SCL")
-    assert tables.stage_table(stages, 40, "").rows[1][4] is None
-
-
-def test_distances_stand_beside_table_4_and_only_where_measured():
+def test_distances_that_exist_are_shown():
     assert tables.distance_table(RESULTS) is None
-    table = tables.distance_table(RESULTS | {"d1": 1.0, "d2": 8.0, "d1_over_d2": 0.125})
+    assert tables.distance_table(RESULTS | dict.fromkeys(("d1", "d2", "d1_over_d2"))) is None
+    table = tables.distance_table(RESULTS | {"d1": 1.0, "d2": 8.0, "d1_over_d2": 0.125}, PUBLISHED)
     assert table is not None
+    assert table.columns == ("model", "d1", "d2", "d1/d2")
     assert table.rows[0] == ("this run", 1.0, 8.0, 0.125)
-    assert ("Our+CEL+SCL+QL (Full)", 2.5231, 17.6179, 0.1432) in table.rows
+    assert table.rows[2] == ("other", 2.0, 8.0, 0.25)
+    # A gallery of one class has distances inside it only.
+    alone = tables.distance_table(RESULTS | {"d1": 1.0, "d2": None})
+    assert alone is not None
+    assert alone.rows == (("this run", 1.0, None, None),)
+
+
+def test_stages_without_published_figures():
+    table = tables.stage_table(STAGES, 16, "on the gallery")
+    assert table.columns == ("after stage", "objective", "validation accuracy", "MAP", "P@200")
+    assert table.rows[1] == ("joint", "CEL", None, 0.7, 0.6)
+    assert table.caption.endswith("on the gallery.")
+
+
+def test_a_stage_is_next_to_the_row_with_its_objective():
+    reference = Reference(
+        source="A paper",
+        name="theirs",
+        heading="",
+        size_note="",
+        results=PublishedRows(),
+        stages={"joint": PublishedStage("Row 1", 0.5, 0.4), "center": PublishedStage("Row 2")},
+    )
+    table = tables.stage_table(STAGES, 16, "on the gallery", reference)
+    assert table.columns[3:] == (
+        "MAP",
+        "MAP in theirs",
+        "P@200",
+        "P@200 in theirs",
+        "row of theirs",
+    )
+    assert table.rows[0] == ("cnn", "CEL", 0.8, None, None, None, None, None)
+    assert table.rows[1] == ("joint", "CEL", None, 0.7, 0.5, 0.6, 0.4, "Row 1")
+    assert table.rows[2] == ("center", "CEL + SCL", None, 0.75, None, None, None, "Row 2")
+    assert table.text_columns == ("after stage", "objective", "row of theirs")
+
+
+def test_stages_without_codes_have_accuracies_only():
+    table = tables.stage_table(STAGES, None, "on the gallery")
+    assert table.rows[0] == ("cnn", "CEL", 0.8)
+
+
+def test_several_rankings_are_one_table():
+    first = {"queries": "query", "gallery": "gallery", "map": 0.5, "queries_count": 30}
+    second = {
+        "queries": "validation",
+        "gallery": "train",
+        "map": None,
+        "precision_at_50": 0.25,
+        "precision_at_200": None,
+        "gallery_count": 900,
+    }
+    for rankings in ([], [first]):
+        assert tables.ranking_table(RESULTS | {"rankings": rankings}) is None
+    assert tables.ranking_table(RESULTS) is None
+    table = tables.ranking_table(RESULTS | {"rankings": [first, second]})
+    assert table is not None
+    found = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert [(row["queries"], row["gallery"], row["MAP"]) for row in found] == [
+        ("query", "gallery", 0.5),
+        ("validation", "train", None),
+    ]
+    assert [row["P@50"] for row in found] == [None, 0.25]
+    assert "P@200" not in table.columns, "no ranking has it"
+    assert (found[0]["query count"], found[1]["gallery size"]) == (30, 900)
 
 
 def test_csv_keeps_full_precision_and_quotes_what_needs_it():
@@ -87,29 +159,21 @@ def test_csv_keeps_full_precision_and_quotes_what_needs_it():
     assert float(read[1][1]) == value
 
 
-def test_every_shown_result_is_a_row():
+def test_every_result_shown_is_a_row():
     points = np.zeros((1, 3), np.uint8)
     results = [Neighbour(points, "cat", 0, True), Neighbour(points, "dog", 3, False)]
     table = tables.retrieval_table([Retrieval(points, "cat", results), Retrieval(points, "x", [])])
     assert table.rows == ((1, "cat", 1, "cat", 0, True), (1, "cat", 2, "dog", 3, False))
 
 
-def test_different_data_are_told_and_equal_data_as_well():
-    note = tables.size_note(RESULTS)
-    for fact in ("do not compare", "3,105,000", "29,662", "8,477", "345 classes", "0.003", "0.018"):
-        assert fact in note
-    same = RESULTS | {"classes": 345, "train": 3_105_000, "gallery": 345_000, "queries": 34_500}
-    assert "side by side" in tables.size_note(same)
-    assert "do not compare" in tables.size_note(same | {"train": 3_000_000})
-
-
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=20), st.integers(1, 250))
 def test_no_ranking_beats_the_bound_of_precision_at_k(sizes, k):
-    # The best ranking of each class's query: all its n gallery sketches first.
-    best = np.mean([min(n, k) / k for n in sizes])
+    # The best ranking for a query of each class: all its n gallery sketches first.
+    length = min(k, sum(sizes))
+    best = np.mean([min(n, length) / length for n in sizes])
     bound = tables.precision_bound({"gallery": sum(sizes), "classes": len(sizes)}, k)
     if bound is None:
-        assert sum(sizes) / len(sizes) >= k
+        assert sum(sizes) / len(sizes) >= length
     else:
         assert best <= bound + 1e-12
         assert bound < 1
@@ -130,8 +194,8 @@ def test_no_ranking_beats_the_bound_of_precision_at_k(sizes, k):
         ("Our+CEL", "Our+CEL"),
     ],
 )
-def test_shown(value, text):
-    assert tables.shown(value) == text
+def test_the_text_of_a_cell(value, text):
+    assert tables.cell_text(value) == text
 
 
 @pytest.mark.parametrize(

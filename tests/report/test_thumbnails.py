@@ -15,7 +15,7 @@ def darkness(picture: Image.Image) -> np.ndarray:
     return 1 - np.asarray(picture.convert("L"), np.float64) / 255
 
 
-def test_a_line_is_as_wide_and_long_as_asked_and_centred():
+def test_a_line_has_its_width_and_length_and_is_centred():
     line = points_of_strokes([np.array([[0, 40], [255, 40]])])
     drawn = darkness(thumbnail(line, size=96, stroke_width=3.0))
     assert drawn.shape == (96, 96)
@@ -57,7 +57,7 @@ def test_colours_and_default_width():
     assert darkness(thumbnail(CROSS, size=256)).sum() > 3 * 256
 
 
-def test_by_order_the_first_stroke_is_blue_and_the_last_red():
+def test_by_order_the_strokes_go_from_blue_to_red():
     picture = np.asarray(thumbnail(CROSS, size=64, stroke_width=4.0, by_order=True), int)
     first, last = picture[32, 10], picture[10, 32]
     assert first[2] > first[0] + 100
@@ -74,7 +74,7 @@ def test_a_dot_and_an_empty_sketch():
     assert not darkness(thumbnail(dot[:0], size=32)).any()
 
 
-def test_a_contact_sheet_holds_every_picture_in_order():
+def test_a_contact_sheet_has_every_picture_in_order():
     colours = [(250, 0, 0), (0, 250, 0), (0, 0, 250)]
     sheet = contact_sheet([Image.new("RGB", (10, 8), c) for c in colours], columns=2, gap=3)
     assert sheet.size == (2 * 13 + 3, 2 * 11 + 3)

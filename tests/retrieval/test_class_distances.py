@@ -1,4 +1,4 @@
-"""d1 and d2 against all pairs, one at a time."""
+"""d1 and d2 compared with a loop over all pairs."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def all_pairs(features, labels):
     st.sampled_from([0.0, 1.0, 1e7]),
 )
 @settings(deadline=None, max_examples=30)
-def test_distances_are_those_of_all_pairs(seed, count, width, offset):
+def test_distances_equal_a_loop_over_pairs(seed, count, width, offset):
     rng = np.random.default_rng(seed)
     labels = np.concatenate([[5, 5, 8, 8], rng.integers(3, 9, count - 4)])
     features = rng.random((count, width)) + offset
@@ -40,7 +40,7 @@ def test_distances_are_those_of_all_pairs(seed, count, width, offset):
     assert ours.d1_over_d2 == pytest.approx(d1 / d2, rel=1e-6)
 
 
-def test_bits_give_hamming_distances_and_padding_counts_for_nothing():
+def test_bits_give_hamming_distances_without_padding():
     bits = np.array([[0, 0, 0], [0, 0, 1], [1, 1, 1], [1, 1, 0], [0, 1, 0]], bool)
     labels = np.array([0, 0, 1, 1, 0])
     ours = class_distances(bits, labels, np.array([True, True, True, True, False]))
@@ -62,5 +62,5 @@ def test_too_few_classes_are_refused():
         class_distances(np.zeros((3, 2)), np.zeros(3, int))
     with pytest.raises(DataError, match="two items"):
         class_distances(np.zeros((3, 2)), np.arange(3))
-    with pytest.raises(ValueError, match="do not belong"):
+    with pytest.raises(ValueError, match="do not match"):
         class_distances(np.zeros((3, 2)), np.arange(4))

@@ -1,4 +1,4 @@
-"""Histograms and the stable sort's value against a double loop and a sort; backends agree."""
+"""Histograms compared with a double loop and a stable sort; the backends agree."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from sketchjax.retrieval.histograms import histograms
 def some_codes(seed, queries, gallery, bits, classes):
     rng = np.random.default_rng(seed)
     q, n = rng.random((queries, bits)) < 0.3, rng.random((gallery, bits)) < 0.3
-    # Labels need be neither small nor next to each other; some classes lack a gallery or queries.
+    # Labels need not be small or consecutive; some classes lack a gallery or queries.
     names = np.array([-7, 3, 4, 10**9, 2, 8])
     return q, names[rng.integers(0, classes, queries)], n, names[rng.integers(1, 6, gallery)]
 
@@ -43,7 +43,7 @@ def by_sorting(q, own, n, labels, exclude_self=False):
     st.integers(1, 6),
 )
 @settings(deadline=None, max_examples=40)
-def test_numba_is_a_double_loop_and_a_stable_sort(seed, queries, gallery, bits, classes):
+def test_numba_equals_a_double_loop_and_a_stable_sort(seed, queries, gallery, bits, classes):
     q, own, n, labels = some_codes(seed, queries, gallery, bits, classes)
     counted = histograms(pack_codes(q), own, pack_codes(n), labels, backend="numba")
     everything, relevant, stable = by_sorting(q, own, n, labels)
@@ -53,8 +53,8 @@ def test_numba_is_a_double_loop_and_a_stable_sort(seed, queries, gallery, bits, 
 
 
 @pytest.mark.parametrize("backend", ["numba", "jax"])
-def test_queries_alike_are_counted_alike_and_those_of_another_class_are_not(backend):
-    """Three codes with two classes each, some of them many times over."""
+def test_repeated_queries_keep_their_own_class(backend):
+    """Three codes with two classes each, most of them repeated."""
     q, own, n, labels = some_codes(1, 3, 50, 16, 6)
     rows = np.random.default_rng(0).integers(0, 3, 30)
     own = np.where(np.arange(30) % 2, own[rows], 3)
@@ -67,7 +67,7 @@ def test_queries_alike_are_counted_alike_and_those_of_another_class_are_not(back
 
 
 @pytest.mark.parametrize("backend", ["numba", "jax"])
-def test_a_list_against_itself_leaves_each_item_out(backend):
+def test_a_list_against_itself_excludes_each_item(backend):
     q, own, _, _ = some_codes(3, 41, 1, 16, 6)
     codes = pack_codes(q)
     counted = histograms(codes, own, codes, own, exclude_self=True, backend=backend)
@@ -80,7 +80,7 @@ def test_a_list_against_itself_leaves_each_item_out(backend):
 
 @pytest.mark.parametrize("devices", [1, 2, 4])
 @pytest.mark.parametrize("queries", [103, 3])
-def test_jax_counts_the_same_on_any_number_of_devices(devices, queries, monkeypatch):
+def test_jax_counts_alike_on_any_number_of_devices(devices, queries, monkeypatch):
     use = jax.local_devices()[:devices]
     monkeypatch.setattr(jax, "local_devices", lambda: use)
     q, own, n, labels = some_codes(5, queries, 5000, 24, 6)
@@ -92,7 +92,7 @@ def test_jax_counts_the_same_on_any_number_of_devices(devices, queries, monkeypa
     assert ours.stable_average_precision is None
 
 
-def test_one_histogram_at_a_time():
+def test_indexing_gives_some_of_the_histograms():
     q, own, n, labels = some_codes(6, 9, 30, 16, 6)
     counted = histograms(pack_codes(q), own, pack_codes(n), labels)
     some = counted[np.array([4, 2])]
@@ -119,7 +119,7 @@ CODES, LABELS = np.zeros((3, 2), np.uint8), np.zeros(3, np.int32)
         ({"query_codes": CODES + 1, "exclude_self": True}, ValueError, "exclude_self"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change, error, says):
+def test_invalid_arguments_are_refused(change, error, says):
     whole = {
         "query_codes": CODES,
         "query_labels": LABELS,

@@ -1,4 +1,4 @@
-"""Exact search against faiss's flat index and against a stable sort."""
+"""Exact search compared with faiss's flat index and with a stable sort."""
 
 import faiss
 import numpy as np
@@ -10,7 +10,7 @@ from sketchjax.retrieval.index import PART, search
 
 
 @pytest.mark.parametrize("bits, k", [(16, 36), (64, 1), (72, 36), (256, 500), (8, 900)])
-def test_search_is_faiss_and_a_stable_sort(bits, k):
+def test_search_equals_faiss_and_a_stable_sort(bits, k):
     rng = np.random.default_rng(bits)
     q, n = rng.random((9, bits)) < 0.5, rng.random((700, bits)) < 0.5
     distances, places = search(pack_codes(q), pack_codes(n), k)
@@ -23,7 +23,7 @@ def test_search_is_faiss_and_a_stable_sort(bits, k):
 
 
 def brute(queries, gallery, k):
-    """Distances by unpacked bits, places by a stable sort."""
+    """Distances from unpacked bits, places from a stable sort."""
     distances = np.unpackbits(queries[:, None] ^ gallery[None], axis=2).sum(2, dtype=np.int32)
     places = np.argsort(distances, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(distances, places, axis=1), places
@@ -31,11 +31,11 @@ def brute(queries, gallery, k):
 
 @pytest.mark.parametrize("width", (1, 2, 3, 4, 6, 8, 9, 16))
 @pytest.mark.parametrize("size", (PART - 1, PART, 3 * PART + 1))
-def test_parts_of_the_gallery_are_one_ranking(width, size):
-    """Many ties, which go over the borders of parts; up to the whole ranking."""
+def test_parts_of_the_gallery_form_one_ranking(width, size):
+    """Many ties that cross the borders of parts, and up to the whole ranking."""
     rng = np.random.default_rng(width)
     gallery = rng.integers(0, 2, (size, width), np.uint8)
-    gallery[-1] = 255  # far from all: the last of the ranking
+    gallery[-1] = 255  # far from all others: last in the ranking
     queries = gallery[[0, size // 2]]
     for k in (1, 200, size):
         for found, wanted in zip(
@@ -44,7 +44,7 @@ def test_parts_of_the_gallery_are_one_ranking(width, size):
             np.testing.assert_array_equal(found, wanted)
 
 
-def test_blocks_of_queries_are_as_one(monkeypatch):
+def test_blocks_of_queries_give_the_same_results(monkeypatch):
     rng = np.random.default_rng(0)
     queries, gallery = (
         rng.integers(0, 256, (7, 2), np.uint8),
@@ -56,7 +56,7 @@ def test_blocks_of_queries_are_as_one(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ("strided", "fortran", "read-only", "unaligned"))
-def test_codes_may_lie_in_memory_as_they_like(how):
+def test_any_memory_layout_of_codes_works(how):
     rng = np.random.default_rng(0)
     whole = rng.integers(0, 256, (200, 8), np.uint8)
     gallery = {
@@ -70,9 +70,9 @@ def test_codes_may_lie_in_memory_as_they_like(how):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_what_cannot_be_searched_is_refused():
+def test_invalid_arguments_are_refused():
     codes = np.zeros((3, 2), np.uint8)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match=r"k=0: must be at least 1\."):
         search(codes, codes, 0)
     with pytest.raises(ValueError, match="8 bits"):
         search(codes[:, :1], codes, 3)

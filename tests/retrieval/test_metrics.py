@@ -1,4 +1,4 @@
-"""Scores against every order inside the ties, counted out; against loops; and worked by hand."""
+"""Scores compared with every order inside the ties, with loops, and with results by hand."""
 
 import itertools
 from fractions import Fraction
@@ -21,7 +21,7 @@ from sketchjax.retrieval.metrics import (
 
 
 def orders(groups):
-    """Every ranking, as tuples of hits, that random orders inside the ties (n, r) can give.
+    """Every ranking, as a tuple of hits, that orders inside the ties (n, r) can give.
 
     All choices of places for the relevant items are equally likely.
     """
@@ -52,7 +52,7 @@ groups_of_ties = st.lists(
 
 @given(groups_of_ties)
 @settings(deadline=None, max_examples=60)
-def test_average_precision_is_the_mean_over_all_orders(groups):
+def test_average_precision_is_the_mean_over_orders(groups):
     values = [exact_average_precision(hits) for hits in orders(groups)]
     expected = float(sum(values) / len(values))
     assert average_precision(*counts(groups))[0] == pytest.approx(expected, abs=1e-12)
@@ -63,14 +63,14 @@ def test_average_precision_is_the_mean_over_all_orders(groups):
 
 @given(groups_of_ties, st.integers(1, 25))
 @settings(deadline=None, max_examples=60)
-def test_precision_at_k_is_the_mean_over_all_orders(groups, k):
+def test_precision_at_k_is_the_mean_over_orders(groups, k):
     values = [Fraction(sum(hits[:k]), min(k, len(hits))) for hits in orders(groups)]
     expected = float(sum(values) / len(values))
     assert precision_at_k(*counts(groups), k)[0] == pytest.approx(expected, abs=1e-12)
 
 
 def test_average_precision_by_hand():
-    # One tie of three, one relevant: 1, 1/2 or 1/3. Then a tie of all that is relevant: 1.
+    # One tie of three, one of them relevant: 1, 1/2 or 1/3. Then a tie of only relevant items: 1.
     assert average_precision(*counts([(3, 1)]))[0] == pytest.approx((1 + 1 / 2 + 1 / 3) / 3)
     assert average_precision(*counts([(0, 0), (4, 4)]))[0] == pytest.approx(1.0)
     # No ties: hits at ranks 1 and 3.
@@ -78,8 +78,8 @@ def test_average_precision_by_hand():
     assert np.isnan(average_precision(*counts([(3, 0)]))[0])
 
 
-def test_average_precision_of_a_large_tie_is_that_of_sampled_orders():
-    """345,000 items: the harmonic numbers do not lose what they subtract."""
+def test_average_precision_of_a_large_tie_is_exact():
+    """345,000 items in 200 random orders: the difference of harmonic numbers stays precise."""
     rng = np.random.default_rng(0)
     n, r = 345_000, 1000
     values = []
@@ -92,7 +92,7 @@ def test_average_precision_of_a_large_tie_is_that_of_sampled_orders():
 
 @given(groups_of_ties)
 @settings(deadline=None, max_examples=40)
-def test_curve_is_a_walk_along_the_ranking(groups):
+def test_the_curve_is_a_walk_along_the_ranking(groups):
     curve = precision_recall_curve(*counts(groups), recalls=np.array([0.07, 0.5, 1.0]))
     total, shown, found = sum(r for _, r in groups), 0, 0
     for place, (n, r) in enumerate(groups):
@@ -103,7 +103,7 @@ def test_curve_is_a_walk_along_the_ranking(groups):
         else:
             assert np.isnan(curve.radius_precision[place])
     for recall, precision in zip(curve.recall, curve.precision, strict=True):
-        # Spread relevant items evenly inside each tie, walk until enough are found.
+        # Spread relevant items evenly inside each tie and walk until enough are found.
         wanted, seen, left = recall * total, 0.0, recall * total
         for n, r in groups:
             if r and r >= left - 1e-12:
@@ -113,7 +113,7 @@ def test_curve_is_a_walk_along_the_ranking(groups):
         assert precision == pytest.approx(wanted / seen)
 
 
-def test_curve_by_hand():
+def test_the_curve_by_hand():
     curve = precision_recall_curve(
         np.array([[1, 1], [0, 4]]), np.array([[1, 0], [0, 2]]), recalls=np.array([0.5, 1.0])
     )
@@ -122,8 +122,8 @@ def test_curve_by_hand():
     np.testing.assert_allclose(curve.precision, [(1 + 1 / 2) / 2, (1 + 1 / 2) / 2])
 
 
-def test_evaluate_is_a_loop_over_sorted_rankings():
-    """Codes of 8 bits, so full of ties: 3,000 random orders of the gallery give the expectation."""
+def test_evaluate_equals_a_loop_over_sorted_rankings():
+    """Codes of 8 bits, so many ties: 3,000 random orders of the gallery give the expectation."""
     rng = np.random.default_rng(2)
     q, n = rng.random((6, 8)) < 0.4, rng.random((40, 8)) < 0.4
     own, labels = np.array([0, 1, 2, 0, 1, 9]), rng.integers(0, 3, 40)
@@ -184,25 +184,25 @@ def test_a_perfect_code_scores_one():
     np.testing.assert_allclose(scores.curve.precision, 1.0)
 
 
-def test_what_cannot_be_scored_is_refused():
+def test_invalid_arguments_are_refused():
     codes, labels = np.zeros((3, 2), np.uint8), np.arange(3)
     with pytest.raises(DataError, match="None of the 3 queries"):
         evaluate(codes, labels, codes, labels + 5, bits=16)
     with pytest.raises(DataError, match="None of the 3 queries"):
         evaluate(codes, labels, codes, labels, bits=16, exclude_self=True)
-    with pytest.raises(ValueError, match="bits=24, but the codes hold 16"):
+    with pytest.raises(ValueError, match="bits=24, but the codes have 16"):
         evaluate(codes, labels, codes, labels, bits=24)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match=r"k=0 .*must be at least 1\."):
         evaluate(codes, labels, codes, labels, bits=16, precision_at=(0,))
-    with pytest.raises(ValueError, match="rising"):
+    with pytest.raises(ValueError, match="ascending"):
         precision_recall_curve(*counts([(3, 1)]), recalls=np.array([0.0, 1.0]))
-    with pytest.raises(ValueError, match="without anything relevant"):
+    with pytest.raises(ValueError, match="nothing relevant"):
         precision_recall_curve(*counts([(3, 0)]))
-    with pytest.raises(ValueError, match="not two"):
+    with pytest.raises(ValueError, match="must both be"):
         average_precision(np.ones((2, 3)), np.ones((2, 4)))
 
 
-def test_one_class_has_no_other():
+def test_one_class_gives_no_d2():
     codes, labels = np.zeros((3, 2), np.uint8), np.zeros(3, int)
     assert "d2" not in evaluate(codes, labels, codes, labels, bits=16).as_dict()
 
@@ -212,9 +212,9 @@ def test_accuracy_by_hand():
     labels = np.array([1, 0, 0, 1])
     assert accuracy(logits, labels) == 0.5
     assert accuracy(np.array([1, 0, 1, 0]), labels) == 0.5
-    # The padded last item, wrong or right, counts for nothing.
+    # The padded last item is not counted.
     assert accuracy(logits, labels, np.array([True, True, True, False])) == 2 / 3
-    with pytest.raises(ValueError, match="do not belong"):
+    with pytest.raises(ValueError, match="do not match"):
         accuracy(logits, labels[:3])
     with pytest.raises(DataError, match="empty"):
         accuracy(logits, labels, np.zeros(4, bool))

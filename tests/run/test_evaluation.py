@@ -1,4 +1,4 @@
-"""Short runs of every kind of network and objective: what each is scored by, and what it leaves."""
+"""Short runs of every kind of network, plan and objective: their scores, and what they leave."""
 
 import re
 import shutil
@@ -8,20 +8,31 @@ import jax
 import numpy as np
 import orjson
 import pytest
-from tiny_run import quick_compilation, same_figures, same_weights, tiny_config
+from tiny_run import (
+    lines_of,
+    quick_compilation,
+    same_figures,
+    same_weights,
+    stable_map,
+    tiny_config,
+)
 
-from sketchjax.data.feed.streaming import pad
+import sketchjax
+from sketchjax.config import encoder, set_encoders, set_stages, stage
+from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources import doodles
 from sketchjax.errors import Stopped
-from sketchjax.models import network as networks
 from sketchjax.models.weights import load_weights
+from sketchjax.retrieval.codes import Codes
 from sketchjax.run import experiment
 from sketchjax.run.writers import RESULT_KEYS
 from sketchjax.train.data import prepare_data
-from sketchjax.train.feeds import Feeds
+from sketchjax.train.supply import Supply
 
 CODES = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
+RNN = {"model.branches": ("rnn",)}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +42,12 @@ def data(tmp_path_factory):
         yield prepare_data(tiny_config(), tmp_path_factory.mktemp("tiny"))
 
 
-def config_of(data, stage: str, losses: dict, **fields):
-    """The tiny config with one stage alone."""
+def config_of(data, losses: dict, *, sampler=None, **fields):
+    """The tiny config with a single stage, which trains the whole network from scratch."""
     config = tiny_config()
     config.data.dir = str(data)
-    for name in ("cnn", "rnn", "joint", "center", "full"):
-        config.stages[name].epochs = int(name == stage)
-    config.stages[stage].losses = losses
+    whole = ("encoders", "head")
+    set_stages(config, stage("only", trains=whole, losses=losses, sampler=sampler or {}))
     config.update_from_flattened_dict(fields)
     return config
 
@@ -58,129 +68,109 @@ def read(workdir: Path) -> dict:
     return results
 
 
-def stop_after_a_dispatch(workdir: Path):
-    return lambda: (workdir / "metrics.jsonl").exists()
-
-
-def stopped_and_gone_on(config, first: Path, second: Path) -> None:
-    """A second run that is stopped after its first dispatch ends as the first one did."""
+def stopped_and_resumed(config, first: Path, second: Path) -> None:
+    """Check that a second run, stopped after its first dispatch, ends as the first one did."""
     with pytest.raises(Stopped):
-        experiment.run(config, second, stop_after_a_dispatch(second))
+        experiment.run(config, second, lambda: (second / "metrics.jsonl").exists())
     assert not (second / "results.json").exists()
     same_figures(
         experiment.run(config, second), orjson.loads((first / "results.json").read_bytes())
     )
-    same_weights(first, second, "joint")
+    same_weights(first, second, config.plan[-1])
 
 
-def is_map_of_the_codes(results: dict, workdir: Path) -> None:
-    """The mean of average precisions by a stable sort, from the files in codes/."""
-    codes, labels = {}, {}
-    for split in ("gallery", "query"):
-        codes[split] = np.unpackbits(np.load(workdir / "codes" / f"{split}.npy"), axis=1)
-        labels[split] = np.load(workdir / "codes" / f"{split}_labels.npy")
-    precisions = []
-    for code, label in zip(codes["query"], labels["query"], strict=True):
-        order = np.argsort((codes["gallery"] != code).sum(1), kind="stable")
-        ranks = np.flatnonzero(labels["gallery"][order] == label) + 1
-        precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    assert results["map_stable"] == pytest.approx(np.mean(precisions), abs=1e-12)
+def drawings(data, split: str) -> tuple[list[np.ndarray], np.ndarray]:
+    """The points of each sketch of a split, and the labels."""
+    with Shards(data, split) as shards:
+        records = shards.read(np.arange(len(shards)))
+    return np.split(records.points, records.offsets[1:-1]), np.asarray(records.labels)
 
 
-def test_a_branch_alone_recognises(data, tmp_path, capsys):
-    """The stage of the branch that the model lacks is left out."""
-    fields = {"model.branches": "cnn", "stages.rnn.epochs": 1}
-    config = config_of(data, "cnn", {"cross_entropy": 1.0}, **fields)
+def predictions(data, workdir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """What the model of a run says of each sketch of a split, and the labels."""
+    points, labels = drawings(data, split)
+    return sketchjax.load(workdir).predict(points).argmax(1), labels
+
+
+# --- networks --------------------------------------------------------------------------------
+
+
+def test_a_single_encoder_recognises(data, tmp_path, capsys):
+    """The stage of an encoder that the network lacks is left out."""
+    config = config_of(data, {})
+    config.model.branches = ("cnn",)
+    set_stages(
+        config,
+        stage("look", trains=("cnn",), output="cnn"),
+        stage("listen", trains=("rnn",), output="rnn"),
+    )
     experiment.run(config, tmp_path)
     results = read(tmp_path)
     assert {results[name] for name in CODES} == {None}
     assert 0 <= results["accuracy"] <= 1
     assert 0 <= results["accuracy_query"] <= 1
-    assert set(results["after_stages"]) == {"cnn"}
-    assert results["after_stages"]["cnn"]["accuracy_gallery"] == results["accuracy"]
+    assert set(results["after_stages"]) == {"look"}
+    assert results["after_stages"]["look"]["accuracy_gallery"] == results["accuracy"]
     counts = Manifest.load(data).counts
     assert (results["gallery"], results["queries"]) == (counts["gallery"], counts["query"])
-    parts = {"cnn", "cnn_classifier", "hash", "classifier"}
-    assert set(load_weights(tmp_path / "weights" / "cnn.safetensors")["params"]) == parts
+    variables, card = load_weights(tmp_path / "weights" / "look.safetensors")
+    assert set(variables["params"]) == {"cnn", "cnn_classifier", "hash", "classifier"}
+    assert (card.output, card.trained) == ("cnn", ("cnn", "cnn_classifier"))
     assert "tiny: recognition of 4 classes, a model of" in capsys.readouterr().out
+    said, labels = predictions(data, tmp_path, "gallery")
+    assert results["accuracy"] == pytest.approx(np.mean(said == labels), abs=1e-9)
 
 
-def test_a_branch_alone_hashes_with_centres_that_move(data, tmp_path):
-    """Stopped and gone on, it ends in the same bits."""
-    losses = {"cross_entropy": 1.0, "common_center": 0.1}
-    config = config_of(data, "joint", losses, **{"model.branches": "cnn"})
+def test_one_encoder_hashes_with_centres_that_move(data, tmp_path):
+    """Stopped and resumed, it ends in the same bits."""
+    config = config_of(data, {"cross_entropy": 1.0, "common_center": 0.1}, **RNN)
     experiment.run(config, tmp_path / "one")
     results = read(tmp_path / "one")
     assert results["bits"] == 16
     assert results["map_worst"] <= results["map"] <= results["map_best"]
-    is_map_of_the_codes(results, tmp_path / "one")
-    line = orjson.loads((tmp_path / "one" / "metrics.jsonl").read_bytes().splitlines()[0])
+    assert results["map_stable"] == pytest.approx(stable_map(tmp_path / "one"), abs=1e-12)
+    line = lines_of(tmp_path / "one")[0]
     total = line["cross_entropy"] + 0.1 * line["common_center"]
     assert line["loss"] == pytest.approx(total, rel=1e-4)
-    stopped_and_gone_on(config, tmp_path / "one", tmp_path / "two")
-
-
-def test_validation_sketches_ask_where_settings_are_chosen(data, tmp_path):
-    """Nothing of the queries is looked at: the data may have none."""
-    folder = tmp_path / "data"
-    shutil.copytree(data, folder)
-    content = orjson.loads((folder / "manifest.json").read_bytes())
-    for counts in (content["counts"], *content["counts_by_category"].values()):
-        counts["query"] = 0
-    content["shards"]["query"] = []
-    (folder / "manifest.json").write_bytes(orjson.dumps(content))
-    fields = {"model.branches": "rnn", "evaluation.queries": "validation"}
-    config = config_of(folder, "joint", {"cross_entropy": 1.0}, **fields)
-    run = tmp_path / "run"
-    experiment.run(config, run)
-    results = read(run)
-    with Shards(folder, "validation") as shards:
-        labels = shards.read(np.arange(len(shards))).labels
-    assert results["queries"] == len(labels)
-    np.testing.assert_array_equal(np.load(run / "codes" / "query_labels.npy"), labels)
-    is_map_of_the_codes(results, run)
-    said, _ = predictions(config, folder, run, "validation")
-    assert results["accuracy_query"] == pytest.approx(np.mean(said == labels), abs=1e-9)
-    assert results["accuracy_query"] == results["after_stages"]["joint"]["validation_accuracy"]
-    page = re.sub(r"\s+", " ", (run / "report" / "index.html").read_text())
-    assert "validation queries against the gallery" in page
-    assert f"{len(labels)} validation queries" in re.sub(r"<[^>]+>", "", page)
+    stopped_and_resumed(config, tmp_path / "one", tmp_path / "two")
 
 
 def test_a_rectified_layer_recognises(data, tmp_path):
     losses = {"cross_entropy": 1.0, "center": 0.1}
-    fields = {"model.branches": "rnn", "model.recognition_features": 24}
-    experiment.run(config_of(data, "joint", losses, **fields), tmp_path)
+    fields = {**RNN, "model.head": "features", "model.features": 24}
+    experiment.run(config_of(data, losses, **fields), tmp_path)
     results = read(tmp_path)
     assert {results[name] for name in CODES} == {None}
     assert 0 <= results["accuracy"] <= 1
-    weights = load_weights(tmp_path / "weights" / "joint.safetensors")["params"]
-    assert set(weights) == {"rnn", "rnn_classifier", "recognition", "classifier"}
-    assert weights["classifier"]["kernel"].shape == (24, 4)
+    params = load_weights(tmp_path / "weights" / "only.safetensors")[0]["params"]
+    assert set(params) == {"rnn", "rnn_classifier", "features", "classifier"}
+    assert params["classifier"]["kernel"].shape == (24, 4)
 
 
-def predictions(config, data, workdir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """What the network of a run says of each sketch of a split, and their labels."""
-    manifest = Manifest.load(data)
-    network = networks.build(config, classes=4, offset_scale=manifest.offset_scale, axis_name=None)
-    variables = load_weights(workdir / "weights" / "joint.safetensors")
-    with Shards(data, split) as shards:
-        batch = pad(shards.read(np.arange(len(shards))), config.data.points)
-    apply = jax.jit(lambda *sketches: network.apply(variables, *sketches, "whole").logits)
-    return np.asarray(apply(batch.points, batch.length)).argmax(1), batch.label
+def test_balanced_batches_for_a_loss_of_pairs(data, tmp_path):
+    """Without cross entropy nothing trains the classifier: there is no accuracy."""
+    config = config_of(data, {"contrastive": 0.1}, sampler={"classes": 2, "each": 4}, **RNN)
+    experiment.run(config, tmp_path)
+    results = read(tmp_path)
+    assert results["bits"] == 16
+    assert results["map_stable"] == pytest.approx(stable_map(tmp_path), abs=1e-12)
+    assert results["accuracy"] is results["accuracy_query"] is None
+    assert "validation_accuracy" not in results["after_stages"]["only"]
+    line = lines_of(tmp_path)[0]
+    assert line["loss"] == pytest.approx(0.1 * line["contrastive"], rel=1e-5)
 
 
-def test_categories_kept_out_of_training_are_what_codes_are_scored_on(data, tmp_path, monkeypatch):
-    """With semantic factorisation, which remembers; stopped and gone on, in the same bits."""
-    feeds, of = [], Feeds.of
+def test_categories_kept_out_of_training_are_what_is_ranked(data, tmp_path, monkeypatch):
+    """With semantic factorisation, which remembers; stopped and resumed, in the same bits."""
+    feeds, feed_of = [], Supply.feed
 
     def kept(self, *stage, **position):
-        feeds.append(of(self, *stage, **position))
+        feeds.append(feed_of(self, *stage, **position))
         return feeds[-1]
 
-    monkeypatch.setattr(Feeds, "of", kept)
-    fields = {"model.branches": "rnn", "data.unseen": ("face", "clock")}
-    config = config_of(data, "joint", {"cross_entropy": 1.0, "semantic": 0.1}, **fields)
+    monkeypatch.setattr(Supply, "feed", kept)
+    fields = {**RNN, "data.unseen": ("face", "clock")}
+    config = config_of(data, {"cross_entropy": 1.0, "semantic": 0.1}, **fields)
     experiment.run(config, tmp_path / "one")
     results = read(tmp_path / "one")
     manifest = Manifest.load(data)
@@ -189,7 +179,7 @@ def test_categories_kept_out_of_training_are_what_codes_are_scored_on(data, tmp_
         split: sum(manifest.counts_by_category[name][split] for name in ("clock", "face"))
         for split in ("train", "gallery", "query")
     }
-    # What trained: none of their sketches, and all of the others'.
+    # What was trained with: none of their sketches, and all of the others'.
     (feed,) = feeds
     with Shards(data, "train") as shards:
         labels = shards.read(np.arange(len(shards))).labels
@@ -198,30 +188,184 @@ def test_categories_kept_out_of_training_are_what_codes_are_scored_on(data, tmp_
     assert not set(labels[given].tolist()) & set(unseen)
     assert not set(np.asarray(feed.held.label).tolist()) & set(unseen)
     assert results["train"] == manifest.counts["train"] - of_split["train"] == feed.order.size
-    # What is ranked: theirs alone.
+    # What is ranked: only theirs.
     for split, name in (("gallery", "gallery"), ("query", "queries")):
-        ranked = np.load(tmp_path / "one" / "codes" / f"{split}_labels.npy")
+        ranked = Codes.load(tmp_path / "one" / "codes" / split).labels
         assert set(ranked.tolist()) == set(unseen)
         assert len(ranked) == results[name] == of_split[split]
     assert (results["unseen"], results["classes"]) == (["clock", "face"], 2)
-    is_map_of_the_codes(results, tmp_path / "one")
-    # What the classifier is asked: the others alone.
+    assert results["map_stable"] == pytest.approx(stable_map(tmp_path / "one"), abs=1e-12)
+    # What the classifier is measured on: only the others.
     for split, name in (("gallery", "accuracy"), ("query", "accuracy_query")):
-        said, labels = predictions(config, data, tmp_path / "one", split)
+        said, labels = predictions(data, tmp_path / "one", split)
         right = [a == b for a, b in zip(said, labels, strict=True) if b not in unseen]
         assert results[name] == pytest.approx(np.mean(right), abs=1e-9)
-    stopped_and_gone_on(config, tmp_path / "one", tmp_path / "two")
+    stopped_and_resumed(config, tmp_path / "one", tmp_path / "two")
 
 
-def test_balanced_batches_for_a_loss_of_pairs(data, tmp_path):
-    """No cross entropy: nothing trains the classifier, and nothing is said of its accuracy."""
-    fields = {"model.branches": "rnn", "train.classes_per_batch": 2}
-    config = config_of(data, "joint", {"contrastive": 0.1}, **fields)
+# --- plans of other stages -------------------------------------------------------------------
+
+
+def test_two_stages_of_other_names_with_two_rankings(data, tmp_path):
+    """An encoder that is trained first, then only the head; each ranking has its own scores."""
+    config = config_of(data, {})
+    set_encoders(config, pen=encoder("bigru", hidden=4, layers=1, implementation="fused"))
+    set_stages(
+        config,
+        stage("draw", trains=("pen",), output="pen"),
+        stage("find", trains=("head",)),
+    )
+    config.evaluation.rankings = (
+        {"queries": "query", "gallery": "gallery"},
+        {"queries": "validation", "gallery": "train"},
+    )
     experiment.run(config, tmp_path)
     results = read(tmp_path)
-    assert results["bits"] == 16
-    is_map_of_the_codes(results, tmp_path)
-    assert results["accuracy"] is results["accuracy_query"] is None
-    assert "validation_accuracy" not in results["after_stages"]["joint"]
-    lines = [orjson.loads(line) for line in (tmp_path / "metrics.jsonl").read_bytes().splitlines()]
-    assert lines[0]["loss"] == pytest.approx(0.1 * lines[0]["contrastive"], rel=1e-5)
+    counts = Manifest.load(data).counts
+    assert set(results["after_stages"]) == {"draw", "find"}
+    first, second = results["rankings"]
+    for row, queries, gallery in (
+        (first, "query", "gallery"),
+        (second, "validation", "train"),
+    ):
+        assert (row["queries"], row["gallery"]) == (queries, gallery)
+        assert (row["queries_count"], row["gallery_count"]) == (counts[queries], counts[gallery])
+        expected = stable_map(tmp_path, queries, gallery)
+        assert row["map_stable"] == pytest.approx(expected, abs=1e-12)
+    assert first["map"] == results["map"] != second["map"]
+    assert (results["queries"], results["gallery"]) == (counts["query"], counts["gallery"])
+    codes = sorted(path.stem for path in (tmp_path / "codes").iterdir())
+    assert codes == sorted(["gallery", "query", "train", "validation"])
+    # The second stage left the encoder as it was.
+    before, after = (
+        load_weights(tmp_path / "weights" / f"{name}.safetensors")[0]["params"]
+        for name in ("draw", "find")
+    )
+    moved = {name for name in before if flat(before[name]) != flat(after[name])}
+    assert moved == {"hash", "classifier"}
+    said, labels = predictions(data, tmp_path, "query")
+    assert results["accuracy_query"] == pytest.approx(np.mean(said == labels), abs=1e-9)
+
+
+def flat(tree) -> list[bytes]:
+    """The bytes of all arrays."""
+    return [leaf.tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def test_nine_stages_run_one_after_the_other(data, tmp_path):
+    """Single steps; stopped after the fourth and resumed."""
+    config = config_of(data, {})
+    set_encoders(config, pen=encoder("bigru", hidden=2, layers=1, implementation="fused"))
+    names = [f"stage_{number}" for number in (3, 1, 4, 5, 9, 2, 6, 8, 7)]
+    rows = [
+        stage(name, trains=("pen",) if number % 2 else ("head",), epochs=0.01)
+        for number, name in enumerate(names)
+    ]
+    set_stages(config, *rows)
+    config.train.inner_steps = config.train.outer_steps = 1
+    config.evaluation.after_stages = (names[4],)
+    with pytest.raises(Stopped, match="between two stages"):
+        experiment.run(
+            config, tmp_path, lambda: (tmp_path / "weights" / f"{names[3]}.safetensors").exists()
+        )
+    experiment.run(config, tmp_path)
+    results = read(tmp_path)
+    assert set(results["after_stages"]) == set(names)
+    trained = [line["stage"] for line in lines_of(tmp_path) if "loss" in line]
+    assert trained == names
+    assert [line["stage"] for line in lines_of(tmp_path) if "map" in line] == [names[4], names[8]]
+    assert {path.stem for path in (tmp_path / "weights").iterdir()} == set(names)
+    assert sketchjax.load(tmp_path).card.stage == names[8]
+
+
+# --- data of which not every score is defined ------------------------------------------------
+
+
+def with_splits(home: Path, data: Path, wanted) -> Path:
+    """The drawings of the tiny config, with the training sketches of `data`.
+
+    wanted: (category, number of this category so far) -> the split of any other sketch.
+    """
+    config = tiny_config()
+    names = config.data.categories
+    doodles.write(home / "in", per_category=40, seed=0, categories=names)
+    with Shards(data, "train") as shards:
+        train = {*shards.read(np.arange(len(shards))).key_ids.tolist()}
+    lines = ["key_id,split"]
+    for name in names:
+        met = 0
+        for key in doodles.sketches(name, 40, 0).key_ids.tolist():
+            split = "train" if key in train else wanted(name, met)
+            met += key not in train
+            lines.append(f"{key},{split}")
+    (home / "splits.csv").write_text("\n".join(lines))
+    convert([home / "in"], home / "out", splits=home / "splits.csv", shards=1, progress=False)
+    return home / "out"
+
+
+CASES = {
+    "one gallery sketch per class": lambda name, met: "query" if met else "gallery",
+    "a gallery of one class": lambda name, met: "gallery" if name == "cat" and met else "query",
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_scores_that_are_defined_are_there_and_others_absent(data, tmp_path, name):
+    folder = with_splits(tmp_path, data, CASES[name])
+    manifest = Manifest.load(folder)
+    assert manifest.counts["train"] == Manifest.load(data).counts["train"]
+    experiment.run(config_of(folder, {"cross_entropy": 1.0}, **RNN), tmp_path / "run")
+    results = read(tmp_path / "run")
+    assert results["map_stable"] == pytest.approx(stable_map(tmp_path / "run"), abs=1e-12)
+    assert results["precision_at_200"] is not None
+    one_each = name.startswith("one")
+    assert results["gallery"] == (4 if one_each else manifest.counts["gallery"])
+    assert results["d1"] >= 0
+    assert ("d2" in results) == one_each, "of the others there is none in a gallery of one class"
+    assert "feature_d1" not in results, "no class has two sketches, or there is only one"
+    relevant = manifest.counts["query"] if one_each else manifest.counts_by_category["cat"]["query"]
+    assert results["queries"] == relevant
+    (ranking,) = results["rankings"]
+    assert ranking["queries_count"] == manifest.counts["query"]
+    assert ranking["queries_without_relevant"] == manifest.counts["query"] - relevant
+
+
+def test_a_single_class_has_every_score_that_needs_no_other(data, tmp_path):
+    doodles.write(tmp_path / "in", per_category=40, seed=0, categories=["cat"])
+    splits = {"train": 0.7, "gallery": 0.2, "query": 0.1}
+    convert([tmp_path / "in"], tmp_path / "out", splits=splits, shards=1, progress=False)
+    config = config_of(tmp_path / "out", {"cross_entropy": 1.0}, **RNN)
+    config.data.categories = ("cat",)
+    experiment.run(config, tmp_path / "run")
+    results = read(tmp_path / "run")
+    assert results["classes"] == 1
+    assert [results[name] for name in ("map", "accuracy", "precision_at_200")] == pytest.approx(
+        [1] * 3
+    )
+    assert "d2" not in results
+    assert "feature_d1" not in results
+
+
+def test_validation_sketches_may_be_the_queries(data, tmp_path):
+    """Nothing of the queries is looked at: the data may have none."""
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    content = orjson.loads((folder / "manifest.json").read_bytes())
+    for counts in (content["counts"], *content["counts_by_category"].values()):
+        counts["query"] = 0
+    content["shards"]["query"] = []
+    (folder / "manifest.json").write_bytes(orjson.dumps(content))
+    fields = {**RNN, "evaluation.rankings": ("validation:gallery",)}
+    run = tmp_path / "run"
+    experiment.run(config_of(folder, {"cross_entropy": 1.0}, **fields), run)
+    results = read(run)
+    _, labels = drawings(folder, "validation")
+    assert results["queries"] == len(labels)
+    np.testing.assert_array_equal(Codes.load(run / "codes" / "validation").labels, labels)
+    expected = stable_map(run, "validation")
+    assert results["map_stable"] == pytest.approx(expected, abs=1e-12)
+    said, _ = predictions(folder, run, "validation")
+    assert results["accuracy_query"] == pytest.approx(np.mean(said == labels), abs=1e-9)
+    assert results["accuracy_query"] == results["after_stages"]["only"]["validation_accuracy"]
+    page = re.sub(r"\s+", " ", (run / "report" / "index.html").read_text())
+    assert "validation sketches against the gallery" in page

@@ -1,6 +1,5 @@
-"""Whole runs: what they leave, and that stopping and going on changes none of it."""
+"""Whole runs: what they leave, and that stopping and resuming changes none of it."""
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -8,15 +7,25 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from tiny_run import same_figures, same_weights, tiny_config
+from tiny_run import lines_of, same_figures, same_weights, stable_map, tiny_config
 
+import sketchjax
+from sketchjax.config import architecture, set_stages, stage
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources import doodles
 from sketchjax.errors import CheckpointError, ConfigError, DataError, DiskError, Stopped
+from sketchjax.models import network as networks
+from sketchjax.models.weights import load_weights
+from sketchjax.retrieval.codes import Codes
 from sketchjax.run import experiment
 from sketchjax.run.writers import RESULT_KEYS
+from sketchjax.train import stages
+from sketchjax.train.pretrained import first_variables
 from sketchjax.train.workdir import alone
 
 STAGES = ("cnn", "rnn", "joint", "center", "full")
+NAMES = ["cat", "clock", "face", "sun"]
 
 
 @pytest.fixture
@@ -25,11 +34,6 @@ def config(whole):
     config = tiny_config()
     config.data.dir = str(whole / "data")
     return config
-
-
-def lines_of(workdir: Path) -> list[dict]:
-    path = workdir / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 class StopAt:
@@ -65,25 +69,66 @@ def test_results_hold_the_contract(whole):
     assert results["seconds_total"] > training + 1
 
 
-def test_results_are_those_of_the_codes_that_it_leaves(whole):
-    """Average precision by a stable sort, one query after the other, from the files in codes/."""
-    codes, labels = {}, {}
-    for split in ("gallery", "query"):
-        codes[split] = np.unpackbits(np.load(whole / "codes" / f"{split}.npy"), axis=1)
-        labels[split] = np.load(whole / "codes" / f"{split}_labels.npy")
+def test_results_are_those_of_the_codes_that_a_run_leaves(whole):
     results = orjson.loads((whole / "results.json").read_bytes())
-    assert codes["gallery"].shape == (results["gallery"], results["bits"])
-    precisions = []
-    for code, label in zip(codes["query"], labels["query"], strict=True):
-        order = np.argsort((codes["gallery"] != code).sum(1), kind="stable")
-        relevant = labels["gallery"][order] == label
-        ranks = np.flatnonzero(relevant) + 1
-        precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
-    assert results["map_stable"] == pytest.approx(np.mean(precisions), abs=1e-12)
+    assert results["map_stable"] == pytest.approx(stable_map(whole), abs=1e-12)
     assert results["after_stages"]["full"]["map"] == results["map"]
+    (ranking,) = results["rankings"]
+    assert (ranking["queries"], ranking["gallery"]) == ("query", "gallery")
+    assert ranking["map"] == results["map"]
 
 
-def test_metrics_tell_every_dispatch_and_every_evaluation_once(whole):
+def test_codes_say_what_they_are_of(whole):
+    """Labels, keys and records of the split, the categories, and the model that made them."""
+    model = sketchjax.load(whole)
+    for split in ("gallery", "query"):
+        codes = Codes.load(whole / "codes" / split)
+        with Shards(whole / "data", split) as shards:
+            records = shards.read(np.arange(len(shards)))
+        np.testing.assert_array_equal(codes.labels, records.labels)
+        np.testing.assert_array_equal(codes.key_ids, records.key_ids)
+        np.testing.assert_array_equal(codes.places, np.arange(len(records.labels)))
+        assert (codes.split, codes.bits, list(codes.categories)) == (split, 16, NAMES)
+        assert codes.model == model.fingerprint
+
+
+def test_the_model_encodes_the_drawings_as_the_run_did(whole, tmp_path):
+    """From only its file; bit for bit, in batches of another size, on one device."""
+    gallery = Codes.load(whole / "codes" / "gallery")
+    with Shards(whole / "data", "gallery") as shards:
+        records = shards.read(np.arange(len(shards)))
+    drawings = np.split(records.points, records.offsets[1:-1])
+    shutil.copy(whole / "model.safetensors", tmp_path / "copied.safetensors")
+    model = sketchjax.load(tmp_path / "copied.safetensors")
+    codes = model.encode(drawings)
+    np.testing.assert_array_equal(codes.packed, gallery.packed)
+    distances, places = gallery.nearest(codes, 1)
+    assert not distances.any()
+    np.testing.assert_array_equal(gallery.packed[places[:, 0]], codes.packed)
+    accuracy = (model.predict(drawings).argmax(1) == records.labels).mean()
+    assert accuracy == orjson.loads((whole / "results.json").read_bytes())["accuracy"]
+
+
+def test_the_models_of_stages_say_what_was_trained(whole):
+    parts = {}
+    for name in STAGES:
+        _, card = load_weights(whole / "weights" / f"{name}.safetensors")
+        assert (card.stage, card.architecture.categories) == (name, NAMES)
+        assert card.output == (name if name in ("cnn", "rnn") else "head")
+        assert card.versions["sketchjax"] == sketchjax.__version__
+        parts[name] = set(card.trained)
+    assert parts["cnn"] == {"cnn", "cnn_classifier"}
+    assert parts["rnn"] == parts["cnn"] | {"rnn", "rnn_classifier"}
+    assert parts["joint"] == parts["full"] == parts["rnn"] | {"hash", "classifier"}
+    last = whole / "weights" / "full.safetensors"
+    assert (whole / "model.safetensors").read_bytes() == last.read_bytes()
+    # Before the head is trained there is nothing to encode with.
+    early = sketchjax.load(whole / "weights" / "rnn.safetensors")
+    assert early.bits is None
+    assert sketchjax.load(last).bits == 16
+
+
+def test_metrics_have_every_dispatch_and_every_evaluation_once(whole):
     lines = lines_of(whole)
     trained = [(line["stage"], line["stage_step"]) for line in lines if "loss" in line]
     assert trained == [(stage, step) for stage in STAGES for step in (4, 8, 12)]
@@ -94,96 +139,101 @@ def test_metrics_tell_every_dispatch_and_every_evaluation_once(whole):
     assert min(rates) > 0
 
 
-def test_the_folder_holds_what_the_design_says(whole):
+def test_a_workdir_holds_what_the_design_says(whole):
     assert {path.name for path in (whole / "weights").iterdir()} == {
         f"{stage}.safetensors" for stage in STAGES
     }
     assert sorted(path.name for path in (whole / "checkpoints").iterdir()) == ["56", "60"]
+    codes = sorted(path.name for path in (whole / "codes").iterdir())
+    assert codes == ["gallery.safetensors", "query.safetensors"]
     assert "<svg" in (whole / "report" / "index.html").read_text()
     rows = (whole / "report" / "precision_recall.csv").read_text().splitlines()
     assert len(rows) == 1 + 16 + 1, "a point for each Hamming radius"
     assert rows[-1].startswith("1.0,")
 
 
-def test_what_runs_is_announced(whole):
-    told = whole.with_name("whole.log").read_text()
+def test_a_run_is_announced_and_prints_nothing_of_its_libraries(whole):
+    printed = whole.with_name("whole.log").read_text()
     results = orjson.loads((whole / "results.json").read_bytes())
-    assert f"data: {results['train']} training, " in told
-    assert f"{results['cut_to_points']} of the training sketches" in told
-    assert "16-bit codes for 4 classes" in told
-    assert "on cpu x 4" in told
-    assert "epochs by stage: cnn 1, rnn 1, joint 1, center 1, full 1" in told
+    assert f"data: {results['train']} training, " in printed
+    assert f"{results['cut_to_points']} of the training sketches" in printed
+    assert "16-bit codes for 4 classes" in printed
+    assert "on cpu x 4" in printed
+    assert "epochs by stage: cnn 1, rnn 1, joint 1, center 1, full 1" in printed
     for noise in ("Warning", "WARNING", "orbax", "absl", "I0000", "W0000", "E0000"):
-        assert noise not in told
+        assert noise not in printed
 
 
-# --- stopping and going on -------------------------------------------------------------------
+# --- stopping and resuming -------------------------------------------------------------------
 
 
-def test_stopped_in_every_stage_it_ends_in_the_same_bits(whole, config, tmp_path):
-    """In the midst of stages, at the end of one, in the pass for the centres; and once the newest
-    checkpoint is damaged on top of it.
+def test_a_run_stopped_in_every_stage_ends_in_the_same_bits(whole, config, tmp_path):
+    """In the middle of stages, at the end of one, in the pass for the centres; and in the end the
+    newest checkpoint is damaged too.
     """
 
     def after(step: int):
         return lambda line: line.get("stage_step") == step
 
     stops = [
-        # A line is written while the next dispatch, of 4 steps, is on its way.
+        # A line is written while the next dispatch, of 4 steps, is in flight.
         ("cnn", after(4), "in stage cnn after 8 of 12"),
         ("rnn", after(8), "in stage rnn after 12 of 12"),
         ("joint", after(4), "in stage joint after 8 of 12"),
-        ("joint", lambda line: "map" in line, "run the same command"),
+        ("joint", lambda line: "map" in line, "rerun the same command to resume"),
         ("center", after(4), "in stage center after 8 of 12"),
         ("full", after(4), "in stage full after 8 of 12"),
     ]
-    for stage, found, message in stops:
+    for name, found, message in stops:
         with pytest.raises(Stopped, match=message) as caught:
-            experiment.run(config, tmp_path, StopAt(tmp_path, stage, found))
+            experiment.run(config, tmp_path, StopAt(tmp_path, name, found))
         assert caught.value.exit_code == 75
         assert not (tmp_path / "results.json").exists()
     newest = tmp_path / "checkpoints" / "56" / "progress.json"
     newest.write_bytes(newest.read_bytes().replace(b"full", b"rull"))
     results = experiment.run(config, tmp_path)
     same_figures(results, orjson.loads((whole / "results.json").read_bytes()))
-    for stage in STAGES:
-        same_weights(tmp_path, whole, stage)
+    for name in STAGES:
+        same_weights(tmp_path, whole, name)
+    assert (tmp_path / "model.safetensors").read_bytes() == (
+        whole / "model.safetensors"
+    ).read_bytes()
     same_lines(lines_of(tmp_path), lines_of(whole))
     assert experiment.run(config, tmp_path) == orjson.loads(
         (tmp_path / "results.json").read_bytes()
     )
 
 
-def test_after_a_spike_of_the_loss_it_goes_back_and_on_with_another_order(
+def test_after_a_spike_a_run_goes_back_and_takes_another_order(
     whole, config, tmp_path, monkeypatch, capsys
 ):
-    """Any rise is a spike here; stopped and going on, it takes the same detours."""
+    """Any rise is a spike here; stopped and resumed, it takes the same detours."""
     monkeypatch.setattr("sketchjax.train.spike.LEAST", 1)
     config.train.rollback_factor = 1.00001
-    for stage in STAGES[3:]:
-        config.stages[stage].epochs = 0
+    for name in STAGES[3:]:
+        config.stages[name].epochs = 0
     experiment.run(config, tmp_path / "calm")
-    told = capsys.readouterr().out
-    spikes = told.count("is a spike; going back to the last checkpoint")
+    printed = capsys.readouterr().out
+    spikes = printed.count("is a spike; going back to the last checkpoint")
     assert spikes > 0
-    assert told.count("a median of") == spikes
+    assert printed.count("a median of") == spikes
     assert (tmp_path / "calm" / "weights" / "joint.safetensors").read_bytes() != (
         whole / "weights" / "joint.safetensors"
     ).read_bytes()
-    for stage in STAGES[:3]:
+    for name in STAGES[:3]:
         with pytest.raises(Stopped):
             experiment.run(
                 config,
                 tmp_path / "stopped",
-                StopAt(tmp_path / "stopped", stage, lambda line: "loss" in line),
+                StopAt(tmp_path / "stopped", name, lambda line: "loss" in line),
             )
     experiment.run(config, tmp_path / "stopped")
-    for stage in STAGES[:3]:
-        same_weights(tmp_path / "stopped", tmp_path / "calm", stage)
+    for name in STAGES[:3]:
+        same_weights(tmp_path / "stopped", tmp_path / "calm", name)
 
 
 def same_lines(first: list[dict], second: list[dict]) -> None:
-    """The same lines in the same order, but for the clock."""
+    """Check that two runs have the same lines in the same order, but for the clock."""
 
     def timeless(lines):
         clock = ("seconds", "sketches_per_second")
@@ -223,11 +273,19 @@ def test_another_config_is_refused_and_names_the_fields(stopped, config):
 
 def test_a_checkpoint_of_another_model_is_refused(stopped, config):
     """As after an update of the project that changes the model: config.json is the same."""
-    config.model.rnn.hidden = 5
+    config.model.encoders.rnn.hidden = 5
     (stopped / "config.json").unlink()
     with pytest.raises(CheckpointError, match=r"(?s)does not fit.*rnn") as caught:
         experiment.run(config, stopped)
     assert caught.value.exit_code == 66
+
+
+def test_a_checkpoint_of_another_plan_is_refused(stopped, config):
+    """As where somebody has deleted config.json."""
+    set_stages(config, stage("only", trains=("encoders", "head")))
+    (stopped / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="is of stage cnn, and this config's stages are only"):
+        experiment.run(config, stopped)
 
 
 def test_other_data_are_refused(stopped, config, whole, tmp_path):
@@ -237,7 +295,7 @@ def test_other_data_are_refused(stopped, config, whole, tmp_path):
     manifest.write_bytes(manifest.read_bytes() + b"\n")
     (stopped / "config.json").unlink()
     config.data.dir = str(other)
-    with pytest.raises(DataError, match="not what this run began with"):
+    with pytest.raises(DataError, match="is not the data this run began with"):
         experiment.run(config, stopped)
 
 
@@ -253,12 +311,43 @@ def test_fields_that_change_no_figure_may_change(stopped, config):
         experiment.run(config, stopped, lambda: True)
 
 
-# --- data and branches that cannot be --------------------------------------------------------
+# --- a first call that fails -----------------------------------------------------------------
 
 
-def test_data_that_lack_a_split_or_sketches_are_refused_before_any_training(
-    config, whole, tmp_path
-):
+WRONG = [
+    ("data.source", "drawinsg", DataError, "drawinsg does not exist"),
+    ("data.categories", ("cat", "clokc"), DataError, "clokc"),
+    ("train.batch_size", 4096, DataError, "fewer than one block of 2 batches of 4096"),
+    ("stages.joint.sampler.classes", 8, ConfigError, "only 4 classes have training sketches"),
+    ("data.word_vectors", "none.txt", DataError, "none.txt"),
+]
+
+
+def test_a_failed_start_does_not_bind_a_workdir(environment, tmp_path):
+    """What was wrong can be corrected and run again; then what was converted binds it."""
+    doodles.write(tmp_path / "drawings", per_category=40, seed=0, categories=NAMES)
+
+    def config_with(field, value):
+        config = tiny_config()
+        config.data.source, config.data.categories = str(tmp_path / "drawings"), ()
+        config.stages.joint.losses = {"cross_entropy": 1.0, "semantic": 0.1}
+        config.update_from_flattened_dict({field: value})
+        return config
+
+    for field, value, error, message in WRONG:
+        with pytest.raises(error, match=message):
+            experiment.run(config_with(field, value), tmp_path / "run")
+    with pytest.raises(Stopped):
+        experiment.run(config_with("seed", 0), tmp_path / "run", lambda: True)
+    with pytest.raises(ConfigError, match="was converted under another config") as caught:
+        experiment.run(config_with("data.source", str(tmp_path)), tmp_path / "run")
+    assert len(caught.value.problems) == 2
+
+
+# --- data and encoders that do not fit --------------------------------------------------------
+
+
+def test_data_without_enough_sketches_are_refused_first(config, whole, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(whole / "data", folder)
     content = orjson.loads((folder / "manifest.json").read_bytes())
@@ -270,34 +359,33 @@ def test_data_that_lack_a_split_or_sketches_are_refused_before_any_training(
     config.data.dir = str(folder)
     with pytest.raises(DataError) as caught:
         experiment.run(config, tmp_path / "run")
-    for part in ("no query sketches", "less than 3 training sketches of cat", "nothing to score"):
+    for part in ("no query sketches", "fewer than 3 training sketches of cat", "nothing to score"):
         assert part in str(caught.value)
 
 
-def test_branches_of_another_run_are_taken_over(whole, config):
-    """With other bits: what lies before the hash layer is the other run's, the rest is fresh."""
-    from sketchjax.models import network as networks
-    from sketchjax.models.weights import load_weights
-    from sketchjax.train.pretrained import first_variables
-    from sketchjax.train.stages import plan
-
+def test_the_encoders_of_another_run_are_taken_over(whole, config):
+    """With other bits: everything before the hash layer is the other run's, the rest is fresh."""
     config.model.bits = 32
-    network = networks.build(config, classes=4, offset_scale=20.0, axis_name="devices")
-    fresh = first_variables(network, config)
+    network = networks.build(architecture(config, NAMES, 20.0))
+    fresh, none = first_variables(network, config)
+    assert none == ()
     config.train.pretrained = str(whole)
-    taken = first_variables(network, config)
-    rnn = load_weights(whole / "weights" / "rnn.safetensors")
-    for collection, parts in taken.items():
-        for part, arrays in parts.items():
-            wanted = fresh if part in ("hash", "classifier") else rnn
+    taken, parts = first_variables(network, config)
+    assert {*parts} == {"cnn", "cnn_classifier", "rnn", "rnn_classifier"}
+    rnn, _ = load_weights(whole / "weights" / "rnn.safetensors")
+    for collection, trees in taken.items():
+        for part, arrays in trees.items():
+            wanted = rnn if part in parts else fresh
             assert_equal_trees(arrays, wanted[collection][part])
-    assert [stage.name for stage in plan(config, 6)] == ["joint", "center", "full"]
-    config.model.rnn.hidden = 5
-    other = networks.build(config, classes=4, offset_scale=20.0, axis_name="devices")
-    with pytest.raises(ConfigError, match="another model's rnn"):
+    layers = network.layers
+    plan = stages.plan(config, layers.parts_of, layers.head_parts(), lambda row: 6)
+    assert [each.name for each in plan] == ["joint", "center", "full"]
+    config.model.encoders.rnn.hidden = 5
+    other = networks.build(architecture(config, NAMES, 20.0))
+    with pytest.raises(ConfigError, match="another network's rnn"):
         first_variables(other, config)
     config.train.pretrained = str(whole / "nowhere")
-    with pytest.raises(ConfigError, match="trained its own stages"):
+    with pytest.raises(ConfigError, match="no model of a stage that trained only one encoder"):
         first_variables(network, config)
 
 
@@ -307,7 +395,7 @@ def assert_equal_trees(first, second) -> None:
     jax.tree.map(np.testing.assert_array_equal, first, second)
 
 
-def test_a_workdir_that_cannot_be_is_a_config_error(config, tmp_path):
+def test_an_unusable_workdir_is_an_error(config, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be used"):
         experiment.run(config, tmp_path / "file")

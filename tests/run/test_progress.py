@@ -1,4 +1,4 @@
-"""Plain lines that stay readable in a log, bars on a terminal, honest times."""
+"""Plain lines that read well in a log, bars on a terminal, honest times."""
 
 import io
 
@@ -22,7 +22,7 @@ def plain_progress(**settings):
     return TrainingProgress(console=console, now=now, **settings), out, now
 
 
-def test_plain_lines_come_every_ten_seconds_and_at_the_end():
+def test_plain_lines_every_ten_seconds_and_at_the_end():
     progress, out, now = plain_progress()
     with progress:
         progress.stage("joint", epochs=5, steps=100)
@@ -39,7 +39,7 @@ def test_plain_lines_come_every_ten_seconds_and_at_the_end():
     assert written[-1].endswith("done")
 
 
-def test_time_left_leaves_the_compilation_before_the_first_report_out():
+def test_time_left_excludes_compilation():
     progress, out, now = plain_progress(interval=0)
     progress.stage("cnn", epochs=1, steps=10)
     now.time += 500  # compiling
@@ -50,14 +50,14 @@ def test_time_left_leaves_the_compilation_before_the_first_report_out():
     assert out.getvalue().splitlines()[-1].endswith("1:30 left")  # 6 steps of 15 s
 
 
-def test_a_resumed_stage_counts_its_pace_from_where_it_goes_on():
+def test_a_resumed_stage_measures_its_pace_from_there():
     progress, out, now = plain_progress(interval=0)
     progress.stage("cnn", epochs=2, steps=1000, done=500)
     progress.update(510)
     now.time += 10
     progress.update(520)
     written = out.getvalue().splitlines()
-    assert written[0] == "cnn: going on from epoch 1.00"
+    assert written[0] == "cnn: resuming at epoch 1.00"
     assert written[-1].endswith("8:00 left")
 
 
@@ -72,7 +72,7 @@ def test_a_task_counts_items():
     assert "3,000/3,000" in written[-1]
 
 
-def test_nothing_is_shown_by_other_processes():
+def test_other_processes_print_nothing():
     progress, out, _ = plain_progress(active=False)
     with progress:
         progress.stage("cnn", epochs=1, steps=2, done=1)
@@ -81,23 +81,23 @@ def test_nothing_is_shown_by_other_processes():
     assert out.getvalue() == ""
 
 
-def test_a_terminal_gets_bars_with_one_line_a_stage():
+def test_a_terminal_gets_one_bar_per_stage():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=30, _environ={})
     with TrainingProgress(console=console) as progress:
-        for name in ("cnn", "rnn"):
+        for name in ("cnn", "rnn [2]"):
             progress.stage(name, epochs=2, steps=4)
             for step in range(1, 5):
                 progress.update(step, loss=0.25, accuracy=0.9, sketches_per_second=150.0)
-        progress.note("validation accuracy 0.88 [of all]")
+        progress.note("validation accuracy 0.88 [of all] :cat:")
     last_picture = out.getvalue().split("\x1b[2K")[-2:]
     text = "".join(last_picture)
-    for word in ("cnn", "rnn", "epoch 2.00/2", "loss 0.25", "150 sketches/s", "done"):
+    for word in ("cnn", "rnn [2]", "epoch 2.00/2", "loss 0.25", "150 sketches/s", "done"):
         assert word in text
-    assert "validation accuracy 0.88 [of all]" in out.getvalue()
+    assert "validation accuracy 0.88 [of all] :cat:" in out.getvalue()
 
 
-def test_an_update_before_a_stage_is_refused():
+def test_an_update_before_a_stage_raises():
     with pytest.raises(ValueError, match="stage"):
         TrainingProgress(active=False).update(1)
 

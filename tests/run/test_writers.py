@@ -1,4 +1,4 @@
-"""What a run writes survives kills, resumes and readers: no half line, no step twice."""
+"""What a run writes survives kills and resumes: no half line, no step twice."""
 
 import json
 import os
@@ -54,19 +54,19 @@ def write_run(writers: Writers, first: int, last: int) -> None:
 def test_a_line_holds_stage_step_and_values_of_any_library(tmp_path):
     with Writers(tmp_path) as writers:
         writers.write(7, {"loss": np.float32(0.5), "epoch": np.float64(2), "note": "warm"}, "cnn")
-        # Flushed with each line: read while the writers are open.
+        # Every line is flushed: it can be read while the writers are open.
         assert lines(tmp_path) == [
             {"stage": "cnn", "step": 7, "loss": 0.5, "epoch": 2.0, "note": "warm"}
         ]
 
 
-def test_not_finite_becomes_null_which_every_json_reader_takes(tmp_path):
+def test_a_value_that_is_not_finite_becomes_null(tmp_path):
     with Writers(tmp_path) as writers:
         writers.write(1, {"loss": float("nan")}, "cnn")
     assert lines(tmp_path) == [{"stage": "cnn", "step": 1, "loss": None}]
 
 
-def test_scalars_stand_in_tensorboard_under_their_stage(tmp_path):
+def test_tensorboard_names_scalars_by_stage(tmp_path):
     with Writers(tmp_path) as writers:
         writers.write(3, {"loss": 0.25, "stage_step": 3, "note": "text"}, "joint")
     scalars = [(e.step, v.tag, v.simple_value) for e in events(tmp_path) for v in e.summary.value]
@@ -74,7 +74,7 @@ def test_scalars_stand_in_tensorboard_under_their_stage(tmp_path):
 
 
 @pytest.mark.parametrize("stopped, restored", [(45, 40), (30, 30), (60, 29), (20, -1), (40, 40)])
-def test_a_resumed_run_leaves_the_file_of_one_never_stopped(tmp_path, stopped, restored):
+def test_a_resumed_run_leaves_the_same_file_as_an_unbroken_one(tmp_path, stopped, restored):
     with Writers(tmp_path / "whole") as writers:
         write_run(writers, 0 + 1, 60)
     with Writers(tmp_path / "cut") as writers:
@@ -89,7 +89,7 @@ def test_a_resumed_run_leaves_the_file_of_one_never_stopped(tmp_path, stopped, r
     assert whole == cut
 
 
-def test_tensorboard_is_told_what_a_resume_dropped(tmp_path):
+def test_tensorboard_drops_what_a_resume_dropped(tmp_path):
     with Writers(tmp_path) as writers:
         write_run(writers, 1, 45)
     with Writers(tmp_path) as writers:
@@ -99,7 +99,7 @@ def test_tensorboard_is_told_what_a_resume_dropped(tmp_path):
     assert starts == [41]
 
 
-def test_the_same_line_again_is_left_out(tmp_path):
+def test_a_repeated_line_is_dropped(tmp_path):
     # A run stopped between a stage's validation and its checkpoint validates again.
     for _ in range(2):
         with Writers(tmp_path) as writers:
@@ -108,7 +108,7 @@ def test_the_same_line_again_is_left_out(tmp_path):
     assert len(lines(tmp_path)) == 1
 
 
-def test_a_step_that_falls_is_refused(tmp_path):
+def test_a_decreasing_step_raises(tmp_path):
     with Writers(tmp_path) as writers:
         writers.write(5, {"loss": 1.0}, "cnn")
         with pytest.raises(ValueError, match="truncate_after"):
@@ -146,7 +146,7 @@ def test_a_killed_writer_leaves_whole_lines_in_order(tmp_path):
     assert steps == list(range(len(steps)))
 
 
-def test_a_broken_line_in_the_middle_is_named(tmp_path):
+def test_a_broken_line_is_named_by_its_number(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"stage":"cnn","step":1}\n{"stage":\n{}\n')
     with pytest.raises(DataError, match=r"metrics\.jsonl, line 2"):
         read_metrics(tmp_path)
@@ -155,7 +155,7 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
         read_metrics(tmp_path)
 
 
-def test_results_come_back_with_the_contract_s_keys_first_and_in_order(tmp_path):
+def test_results_keep_the_contract_s_keys_first(tmp_path):
     written = results(map=np.float64(0.5), extra={"b": 1, "a": 2}, bits=np.int64(64))
     write_results(tmp_path, written)
     read = read_results(tmp_path)
@@ -164,7 +164,7 @@ def test_results_come_back_with_the_contract_s_keys_first_and_in_order(tmp_path)
     assert list(read["extra"]) == ["b", "a"]
 
 
-def test_results_without_a_key_are_refused_and_nothing_is_written(tmp_path):
+def test_results_without_a_key_raise_and_write_nothing(tmp_path):
     lacking = results()
     del lacking["gallery"], lacking["map"]
     with pytest.raises(ValueError, match="lacks map, gallery"):
@@ -174,7 +174,7 @@ def test_results_without_a_key_are_refused_and_nothing_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_a_failure_while_writing_leaves_the_old_results_alone(tmp_path, monkeypatch, call):
+def test_a_failed_write_keeps_the_old_results(tmp_path, monkeypatch, call):
     write_results(tmp_path, results(map=0.1))
 
     def fail(*_):
@@ -188,7 +188,7 @@ def test_a_failure_while_writing_leaves_the_old_results_alone(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", ""])
-def test_spoilt_results_are_named(tmp_path, content):
+def test_damaged_results_are_named(tmp_path, content):
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(DataError, match=r"results\.json"):
         read_results(tmp_path)

@@ -9,10 +9,13 @@ import numpy as np
 import optax
 
 from sketchjax import parallel
-from sketchjax.losses.factorization import first_factors
+from sketchjax.config import StageRow
+from sketchjax.data.inputs import Strokes
 from sketchjax.losses.loss import Setup
+from sketchjax.losses.objective import loss
 from sketchjax.losses.quantization import nearest_codes
-from sketchjax.models.two_branch import Output
+from sketchjax.models.network import Output
+from sketchjax.models.table import HEAD
 from sketchjax.parallel import SPLIT, WHOLE, over_devices
 from sketchjax.train import stages
 from sketchjax.train.loop import compile_dispatch
@@ -23,21 +26,31 @@ CLASSES, BITS, POINTS, HIDDEN = 3, 8, 6, 5
 
 
 @dataclass(frozen=True)
-class Model:
-    """Of the network's model, what a state is made from."""
+class SmallArchitecture:
+    """Of a network's architecture, what training reads."""
 
     classes: int = CLASSES
-    bits: int = BITS
     width: int = BITS
 
 
 @dataclass(frozen=True)
+class SmallLayers:
+    """Of a network's layers, what a plan asks."""
+
+    @staticmethod
+    def parts_of(names, output):
+        parts = ["hash" if name == HEAD else name for name in names]
+        return *parts, "classifier" if output == HEAD else f"{output}_classifier"
+
+
+@dataclass(frozen=True)
 class SmallNetwork:
-    """Two branches of one layer each, one with batch statistics, both with noise in training."""
+    """Two encoders of one layer each, one with batch statistics, both with noise in training."""
 
-    model: Model = Model()
+    architecture: SmallArchitecture = SmallArchitecture()
+    layers: SmallLayers = SmallLayers()
 
-    def initialise(self, key, points=POINTS):
+    def initialise(self, key):
         """Parameters and batch statistics of all parts."""
         shapes = {
             "cnn": (2 * POINTS, HIDDEN),
@@ -54,23 +67,23 @@ class SmallNetwork:
         }
         return {"params": params, "batch_stats": {"cnn": {"mean": jnp.zeros(HIDDEN)}}}
 
-    def apply(self, variables, points, length, branch):
-        return self._output(variables["params"], points, branch, self._mean(variables), None)[0]
+    def apply(self, variables, inputs, output=HEAD):
+        return self._output(variables["params"], inputs, output, self._mean(variables), None)[0]
 
-    def apply_in_training(self, variables, points, length, branch, keys):
-        if branch == "rnn":
-            return self._output(variables["params"], points, branch, None, keys)[0], {}
-        output, mean = self._output(variables["params"], points, branch, None, keys)
+    def apply_in_training(self, variables, inputs, output, keys):
+        found, mean = self._output(variables["params"], inputs, output, None, keys)
+        if output == "rnn":
+            return found, {}
         kept = 0.9 * self._mean(variables) + 0.1 * mean
-        return output, {"cnn": {"mean": kept}}
+        return found, {"cnn": {"mean": kept}}
 
     @staticmethod
     def _mean(variables):
         return variables["batch_stats"]["cnn"]["mean"]
 
     @staticmethod
-    def _output(params, points, branch, mean, keys):
-        inputs = points[..., :2].reshape(len(points), -1) / 255 - 0.5
+    def _output(params, strokes, output, mean, keys):
+        inputs = strokes.points[..., :2].reshape(len(strokes.points), -1) / 255 - 0.5
         if keys is not None:
             # The first word of a key as noise: a generator of numbers takes a second to compile.
             words = jax.random.key_data(keys)[:, :1].astype(jnp.float32) / 2.0**32
@@ -79,39 +92,69 @@ class SmallNetwork:
         if mean is None:
             mean = jax.lax.pmean(hidden.mean(0), parallel.AXIS)
         picture = jnp.tanh(hidden - mean)
-        if branch == "cnn":
-            return Output(None, picture @ params["cnn_classifier"]["kernel"]), mean
-        strokes = jnp.tanh(inputs @ params["rnn"]["kernel"])
-        if branch == "rnn":
-            return Output(None, strokes @ params["rnn_classifier"]["kernel"]), mean
-        joined = jnp.concatenate([picture, strokes], axis=1)
+        if output == "cnn":
+            return Output(picture @ params["cnn_classifier"]["kernel"]), mean
+        sequence = jnp.tanh(inputs @ params["rnn"]["kernel"])
+        if output == "rnn":
+            return Output(sequence @ params["rnn_classifier"]["kernel"]), mean
+        joined = jnp.concatenate([picture, sequence], axis=1)
         activations = joined @ params["hash"]["kernel"]
         features = jax.nn.sigmoid(activations)
         logits = features @ params["classifier"]["kernel"]
-        return Output(features, logits, activations), mean
+        return Output(logits, features, activations), mean
 
 
-LOSSES = {
-    "cnn": {"cross_entropy": 1.0},
-    "rnn": {"cross_entropy": 1.0},
-    "joint": {"cross_entropy": 1.0},
-    "center": {"cross_entropy": 1.0, "center": 0.5},
-    "full": {"cross_entropy": 1.0, "center": 0.5, "quantization": 0.5},
+class Quiet:
+    """The network without noise and batch statistics in training."""
+
+    def __init__(self, network):
+        self.apply, self.initialise = network.apply, network.initialise
+
+    def apply_in_training(self, variables, inputs, output, keys):
+        return self.apply(variables, inputs, output), {}
+
+
+WHOLE_NETWORK = ("cnn", "rnn", "head")
+# What each stage trains, what its losses read, and the losses.
+ROWS = {
+    "cnn": (("cnn",), "cnn", {"cross_entropy": 1.0}),
+    "rnn": (("rnn",), "rnn", {"cross_entropy": 1.0}),
+    "joint": (WHOLE_NETWORK, HEAD, {"cross_entropy": 1.0}),
+    "center": (WHOLE_NETWORK, HEAD, {"cross_entropy": 1.0, "center": 0.5}),
+    "full": (WHOLE_NETWORK, HEAD, {"cross_entropy": 1.0, "center": 0.5, "quantization": 0.5}),
 }
 
 
 def small_stage(
-    name: str, *, blocks: int = 4, inner_steps: int = 3, rate: float = 0.02, losses=None
+    name: str,
+    *,
+    blocks: int = 4,
+    inner_steps: int = 3,
+    rate: float = 0.02,
+    losses=None,
+    trains: tuple[str, ...] = (),
 ):
-    """A stage of that row; an epoch is two blocks. losses: others than its own."""
-    number = [row.name for row in stages.ROWS].index(name)
-    return stages.Stage(
-        row=stages.ROWS[number],
-        number=number,
-        losses=losses or LOSSES[name],
+    """A stage of that row; an epoch is two blocks. losses, trains: others than the row's."""
+    own_trains, output, own_losses = ROWS[name]
+    trains = trains or own_trains
+    row = StageRow(
+        name=name,
+        number=list(ROWS).index(name),
+        trains=trains,
+        output=output,
+        losses={name: {"weight": weight} for name, weight in (losses or own_losses).items()},
+        epochs=blocks / 2,
         learning_rate=rate,
-        head_rate=1.0,
         schedule="cosine",
+        warmup_epochs=0.0,
+        classes=0,
+        each=0,
+    )
+    return stages.Stage(
+        row=row,
+        parts=SmallLayers.parts_of(trains, output),
+        head_parts=SmallLayers.parts_of((HEAD,), HEAD),
+        head_rate=1.0,
         blocks=blocks,
         blocks_per_epoch=2,
         inner_steps=inner_steps,
@@ -133,17 +176,19 @@ def small_state(training: Training) -> State:
 
 def small_memories(stage) -> dict:
     """What the losses of a stage remember: centres of any kind, factors as they begin."""
-    names = {"center", "common_center"} & set(stage.losses)
+    names = {"center", "common_center"} & set(stage.row.losses)
     memories = {
         name: {"centers": jax.random.uniform(jax.random.key(2), (CLASSES, BITS))} for name in names
     }
-    if "semantic" in stage.losses:
-        memories["semantic"] = first_factors(small_setup(stage))
+    if "semantic" in stage.row.losses:
+        blank = loss("semantic").blank
+        assert blank is not None
+        memories["semantic"] = blank(small_setup(stage))
     return memories
 
 
 def small_setup(stage) -> Setup:
-    """What the losses of a stage may look at before it."""
+    """What the losses of a stage may look at before it begins."""
     return Setup(
         classes=CLASSES,
         width=BITS,
@@ -159,11 +204,12 @@ def small_setup(stage) -> Setup:
 def random_blocks(devices: int, m: int, k: int, batch: int, seed: int = 0) -> Minibatch:
     """Blocks [devices m k batch/devices ...] of random points, the same on any number."""
     rng = np.random.default_rng(seed)
+    shape = (m, k, batch)
+    points = rng.integers(0, 256, (*shape, POINTS, 3)).astype(np.uint8)
     whole = (
-        rng.integers(0, 256, (m, k, batch, POINTS, 3)).astype(np.uint8),
-        np.full((m, k, batch), POINTS, np.int32),
-        rng.integers(0, CLASSES, (m, k, batch)).astype(np.int32),
-        np.broadcast_to(np.arange(batch, dtype=np.int32), (m, k, batch)),
+        Strokes(points, np.full(shape, POINTS, np.int32), np.zeros((*shape, 2), np.float32)),
+        rng.integers(0, CLASSES, shape).astype(np.int32),
+        np.broadcast_to(np.arange(batch, dtype=np.int32), shape),
     )
     return Minibatch(*parallel.split(whole, devices, axis=2))
 
@@ -172,7 +218,7 @@ class PlainLoop:
     """Lines 6 to 10 of Algorithm 1, one call of the devices after the other."""
 
     def __init__(self, training):
-        self.alternate = "quantization" in training.stage.losses
+        self.alternate = "quantization" in training.stage.row.losses
         self.step = over_devices(
             partial(theta_step, training), inputs=(WHOLE, SPLIT, SPLIT), outputs=(WHOLE, WHOLE)
         )
@@ -183,8 +229,11 @@ class PlainLoop:
         self.code = over_devices(code, inputs=(WHOLE, SPLIT), outputs=SPLIT)
 
     def run(self, state, blocks, codes_of="block"):
-        """blocks: [devices m k b ...]. codes_of: the state that gives a batch's codes, of the
-        `block`'s start, of the `step` itself or of the `run`'s start.  Also returns all codes.
+        """The state and metrics [m k] after all blocks, and all codes.
+
+        blocks: [devices m k b ...].
+        codes_of: the state that gives a batch's codes: that of the `block`'s start, of the `step`
+          itself or of the `run`'s start.
         """
         first, metrics, all_codes = state, [], []
         m, k = blocks.label.shape[1:3]

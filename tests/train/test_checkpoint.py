@@ -1,4 +1,4 @@
-"""Checkpoints: what comes back, what counts, and what a kill or a flipped byte leaves."""
+"""Checkpoints: what comes back, what is valid, and what a kill or a flipped byte leaves."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from sketchjax.train.state import State
 
 
 def make_state(seed: int, features: int = 3) -> State:
-    """A state with what a real one has: nested arrays, several types, an optimizer's tuples."""
+    """A state like a real one: nested arrays, several types, an optimizer's tuples."""
     rng = np.random.default_rng(seed)
     params = {
         "hash": {"kernel": jnp.asarray(rng.normal(size=(4, features)), jnp.float32)},
@@ -63,7 +63,7 @@ def damage(file: Path) -> None:
     file.write_bytes(content)
 
 
-def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
+def test_a_saved_state_comes_back_bit_for_bit(tmp_path):
     fill(tmp_path, [4, 8])
     shapes = jax.eval_shape(lambda: make_state(0))
     with Checkpoints(tmp_path, keep=5) as checkpoints:
@@ -78,19 +78,19 @@ def test_what_is_saved_comes_back_bit_for_bit(tmp_path):
                 np.testing.assert_array_equal(a, b)
 
 
-def test_a_new_folder_has_none(tmp_path):
+def test_a_new_folder_has_no_checkpoint(tmp_path):
     with Checkpoints(tmp_path / "new", keep=1) as checkpoints:
         assert checkpoints.latest() is None
         assert checkpoints.steps() == []
 
 
-def test_the_newest_are_kept(tmp_path):
+def test_the_newest_checkpoints_are_kept(tmp_path):
     fill(tmp_path, range(1, 12, 2), keep=2)
     # By number, not by name: 11 is after 9.
     assert sorted(path.name for path in tmp_path.iterdir()) == ["11", "9"]
 
 
-def test_progress_is_what_it_was_when_saving_began(tmp_path):
+def test_progress_is_saved_as_it_was_when_the_save_began(tmp_path):
     progress = progress_of(3)
     with Checkpoints(tmp_path, keep=1) as checkpoints:
         checkpoints.save(3, make_state(3), progress)
@@ -99,7 +99,7 @@ def test_progress_is_what_it_was_when_saving_began(tmp_path):
         assert checkpoints.latest() == (3, progress_of(3), [])
 
 
-def test_a_damaged_one_is_set_aside_and_the_one_before_is_taken(tmp_path):
+def test_a_damaged_one_is_set_aside_and_the_one_before_used(tmp_path):
     fill(tmp_path, [1, 2])
     file = files_of(tmp_path / "2" / "state")[-1]
     damage(file)
@@ -112,12 +112,12 @@ def test_a_damaged_one_is_set_aside_and_the_one_before_is_taken(tmp_path):
         assert line.endswith("; set aside as 2.bad")
         assert "\n" not in line
         assert checkpoints.steps() == [1]
-        # Told once: the next time there is nothing to refuse.
+        # Reported once: the next time there is nothing to refuse.
         assert checkpoints.latest() == (1, progress_of(1), [])
     assert (tmp_path / "2.bad" / file.relative_to(tmp_path / "2")).read_bytes() == damaged
 
 
-def test_another_of_the_number_that_was_set_aside_is_valid(tmp_path):
+def test_a_new_one_with_the_number_of_a_damaged_one_is_valid(tmp_path):
     fill(tmp_path, [1, 2])
     for content in (b"first", b"second"):
         (tmp_path / "2" / "progress.json").write_bytes(content)
@@ -129,18 +129,18 @@ def test_another_of_the_number_that_was_set_aside_is_valid(tmp_path):
             assert checkpoints.latest() == (2, progress_of(2), [])
 
 
-def test_one_that_is_not_valid_is_not_counted_among_those_that_are_kept(tmp_path):
+def test_only_valid_checkpoints_count_as_kept(tmp_path):
     fill(tmp_path, [1, 2, 3])
     damage(tmp_path / "2" / "progress.json")
     damage(tmp_path / "3" / "manifest.json")
     fill(tmp_path, [4], keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "3", "4"]
-    # Two valid ones that are newer: now they can go.
+    # Two newer ones are valid: now the others can go.
     fill(tmp_path, [5], keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["4", "5"]
 
 
-def test_what_else_lies_in_the_folder_is_left_alone(tmp_path):
+def test_other_files_in_the_folder_are_left_as_they_are(tmp_path):
     fill(tmp_path, [1])
     others = [".nfs0001", "notes.txt", "07", "2x", ".hidden", "1.copy"]
     for name in others:
@@ -153,8 +153,8 @@ def test_what_else_lies_in_the_folder_is_left_alone(tmp_path):
         assert (tmp_path / name).read_text() == name
 
 
-def test_a_progress_of_another_version_is_no_damage(tmp_path, monkeypatch):
-    """With a field that this version does not know: nothing is set aside, nothing is lost."""
+def test_progress_of_another_version_is_not_damage(tmp_path, monkeypatch):
+    """It has a field that this version does not know: nothing is set aside, nothing is lost."""
     monkeypatch.setattr(
         "sketchjax.train.checkpoint.asdict", lambda progress: {"stage": "cnn", "moons": 2}
     )
@@ -165,7 +165,7 @@ def test_a_progress_of_another_version_is_no_damage(tmp_path, monkeypatch):
     ):
         checkpoints.latest()
     assert checkpoints.steps() == [1]
-    # One that lacks a field has its default.
+    # A missing field has its default.
     monkeypatch.setattr("sketchjax.train.checkpoint.asdict", lambda progress: {"stage": "cnn"})
     fill(tmp_path, [1])
     with Checkpoints(tmp_path, keep=5) as checkpoints:
@@ -173,7 +173,7 @@ def test_a_progress_of_another_version_is_no_damage(tmp_path, monkeypatch):
 
 
 def test_a_state_of_four_devices_comes_back_on_one(tmp_path):
-    """State has no device axis: how many devices a run has may change between two calls."""
+    """A state has no device axis: the number of devices may change between two calls."""
     devices = jax.devices()
     assert len(devices) == 4
     mesh = jax.sharding.Mesh(np.array(devices), ("devices",))
@@ -200,7 +200,7 @@ def test_a_state_of_four_devices_comes_back_on_one(tmp_path):
         (lambda: make_state(0).replace(optimizer=optax.EmptyState()), "optimizer"),
     ],
 )
-def test_another_model_is_an_error_that_names_the_arrays(tmp_path, like, message):
+def test_arrays_of_another_model_are_refused_by_name(tmp_path, like, message):
     fill(tmp_path, [1])
     with (
         Checkpoints(tmp_path, keep=5) as checkpoints,
@@ -209,7 +209,7 @@ def test_another_model_is_an_error_that_names_the_arrays(tmp_path, like, message
         checkpoints.restore(1, jax.eval_shape(like))
 
 
-def test_half_made_ones_never_count_and_are_cleared_away(tmp_path):
+def test_partial_checkpoints_never_count_and_are_deleted(tmp_path):
     fill(tmp_path, [1, 2])
     os.replace(tmp_path / "2", tmp_path / ".2.5eed.partial")
     (tmp_path / ".1.removed").mkdir()
@@ -219,7 +219,7 @@ def test_half_made_ones_never_count_and_are_cleared_away(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_a_kill_between_two_of_one_number_leaves_the_first(tmp_path):
+def test_a_kill_while_one_is_replaced_leaves_the_first(tmp_path):
     fill(tmp_path, [1])
     os.replace(tmp_path / "1", tmp_path / ".1.replaced")
     with Checkpoints(tmp_path, keep=5) as checkpoints:
@@ -227,7 +227,7 @@ def test_a_kill_between_two_of_one_number_leaves_the_first(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
 
 
-def test_other_processes_than_the_first_write_nothing(tmp_path):
+def test_only_the_first_process_writes(tmp_path):
     with Checkpoints(tmp_path / "none", keep=5, active=False) as checkpoints:
         checkpoints.save(1, make_state(1), progress_of(1))
     assert not (tmp_path / "none").exists()
@@ -246,8 +246,8 @@ with Checkpoints(Path(sys.argv[1]), keep=2) as checkpoints:
 """
 
 
-def test_a_kill_at_any_moment_leaves_a_valid_one(tmp_path):
-    """Kills while one checkpoint after the other is written, each at another moment."""
+def test_a_kill_at_any_moment_leaves_a_valid_checkpoint(tmp_path):
+    """Kills while one checkpoint after the other is written, at different moments."""
     shapes = jax.eval_shape(lambda: make_state(0))
     last = 0
     for delay in (0.05, 0.123):

@@ -1,4 +1,4 @@
-"""The loop around the dispatches: what it takes, tells and refuses, and that it can go on."""
+"""The loop around the dispatches: what it takes, reports and refuses, and that it can resume."""
 
 from typing import NamedTuple
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from small_network import CLASSES, POINTS, small_stage, small_state, small_training
 
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import Batch
+from sketchjax.data.inputs import Strokes
 from sketchjax.errors import NotFiniteError
 from sketchjax.train.feed import StreamFeed, arrange
 from sketchjax.train.loop import check_state, run_stage
@@ -36,12 +37,9 @@ class NumberedFeed:
         label = rng.integers(0, CLASSES, size).astype(np.int32)
         for step in (step for block, step in self.poisoned if block == number):
             label[step * BATCH] = CLASSES
-        return Batch(
-            points=rng.integers(0, 256, (size, POINTS, 3)).astype(np.uint8),
-            length=np.full(size, POINTS, np.int32),
-            label=label,
-            index=np.arange(size, dtype=np.int32),
-        )
+        points = rng.integers(0, 256, (size, POINTS, 3)).astype(np.uint8)
+        strokes = Strokes.of(points, np.full(size, POINTS, np.int32))
+        return Batch(strokes, label, np.arange(size, dtype=np.int32))
 
     def take(self, blocks: int):
         numbers = range(self.position, self.position + blocks)
@@ -78,7 +76,8 @@ def test_a_stage_runs_to_its_last_step(whole):
         assert (logged.skipped, logged.stopping) == (0, False)
 
 
-def test_the_position_is_that_of_what_is_trained_not_of_what_is_taken_ahead(whole):
+def test_the_position_is_that_of_what_was_trained(whole):
+    """Not of what is taken ahead."""
     assert [logged.position for logged in whole.logged] == [2, 4, 6]
 
 
@@ -90,7 +89,7 @@ def test_nothing_is_taken_beyond_the_last_step(whole):
     assert feed.position == 6
 
 
-def test_going_on_from_any_dispatch_ends_in_the_same_bits(whole):
+def test_resuming_after_any_dispatch_ends_in_the_same_bits(whole):
     for before in whole.logged[:2]:
         feed = NumberedFeed(before.position)
         restored = jax.tree.map(jnp.asarray, jax.device_get(before.state))
@@ -99,7 +98,9 @@ def test_going_on_from_any_dispatch_ends_in_the_same_bits(whole):
         assert last.metrics == whole.logged[-1].metrics
 
 
-def test_the_next_dispatch_starts_before_the_last_is_told_of_unless_a_stop_was_asked_for(whole):
+def test_the_next_dispatch_starts_before_the_last_is_reported(whole):
+    """Unless a stop was requested."""
+
     class Watch(list):
         def starts(self, first, end):
             self.append(("starts", first, end))
@@ -107,27 +108,27 @@ def test_the_next_dispatch_starts_before_the_last_is_told_of_unless_a_stop_was_a
         def ended(self, end):
             self.append(("ended", end))
 
-    told = Watch()
+    seen = Watch()
     answers = iter([False, True, False])
     for logged in run_stage(
         whole.training,
         whole.state,
         NumberedFeed(),
         outer_steps=2,
-        watch=told,
+        watch=seen,
         should_stop=lambda: next(answers),
     ):
-        told.append(("told", int(logged.state.step), logged.stopping))
-    assert told == [
+        seen.append(("reported", int(logged.state.step), logged.stopping))
+    assert seen == [
         ("starts", 0, 6),
         ("ended", 6),
         ("starts", 6, 12),
-        ("told", 6, False),
+        ("reported", 6, False),
         ("ended", 12),
-        ("told", 12, True),
+        ("reported", 12, True),
         ("starts", 12, 18),
         ("ended", 18),
-        ("told", 18, False),
+        ("reported", 18, False),
     ]
 
 
@@ -137,7 +138,7 @@ def test_arrange_gives_every_sketch_its_place():
     blocks = [feed.block(0), feed.block(1)]
     arranged = arrange(blocks, feed.order)
     own = BATCH // 4
-    assert arranged.points.shape == (4, 2, K, own, POINTS, 3)
+    assert arranged.inputs.points.shape == (4, 2, K, own, POINTS, 3)
     for device in range(4):
         for m in range(2):
             for k in range(K):
@@ -147,50 +148,52 @@ def test_arrange_gives_every_sketch_its_place():
                     at = (device, m, k, i)
                     assert arranged.place[at] == place
                     assert arranged.label[at] == blocks[m].label[sketch]
-                    np.testing.assert_array_equal(arranged.points[at], blocks[m].points[sketch])
+                    for found, given in zip(arranged.inputs, blocks[m].inputs, strict=True):
+                        np.testing.assert_array_equal(found[at], given[sketch])
 
 
 # --- what is not finite ----------------------------------------------------------------------
 
 
-def test_a_step_that_is_not_finite_is_left_out_and_counted(whole):
-    """The same as a stage in which that step is not there, but for its number and its noise."""
-    told = run(whole, NumberedFeed(poisoned=[(2, 1)]), max_skipped=2)
-    assert [logged.skipped for logged in told] == [0, 1, 0]
-    for logged in told:
+def test_a_step_that_is_not_finite_is_skipped_and_counted(whole):
+    """The same as a stage without that step, but for its number and its noise."""
+    found = run(whole, NumberedFeed(poisoned=[(2, 1)]), max_skipped=2)
+    assert [logged.skipped for logged in found] == [0, 1, 0]
+    for logged in found:
         assert np.isfinite(list(logged.metrics.values())).all()
         assert int(logged.state.skipped) == 0
         check_state(logged.state, "full")
     # Until then nothing differs, and then it does.
-    jax.tree.map(np.testing.assert_array_equal, told[0].state, whole.logged[0].state)
+    jax.tree.map(np.testing.assert_array_equal, found[0].state, whole.logged[0].state)
     kernel = lambda logged: np.asarray(logged.state.params["hash"]["kernel"])  # noqa: E731
-    assert (kernel(told[1]) != kernel(whole.logged[1])).any()
+    assert (kernel(found[1]) != kernel(whole.logged[1])).any()
 
 
-def test_a_step_left_out_changes_nothing_but_the_counts(whole):
+def test_a_skipped_step_changes_nothing_but_the_counts(whole):
     stage = small_stage("full", blocks=1, inner_steps=K)
     training = whole.training._replace(stage=stage)
     feed = NumberedFeed(poisoned=[(0, 0), (0, 1), (0, 2)])
-    (told,) = run_stage(training, whole.state, feed, outer_steps=1, max_skipped=9)
-    assert (int(told.state.step), int(told.state.skipped), told.skipped) == (3, 3, 3)
-    before = whole.state.replace(step=told.state.step, skipped=told.state.skipped)
-    jax.tree.map(np.testing.assert_array_equal, told.state, before)
-    assert np.isnan(told.metrics["loss"])
+    (found,) = run_stage(training, whole.state, feed, outer_steps=1, max_skipped=9)
+    assert (int(found.state.step), int(found.state.skipped), found.skipped) == (3, 3, 3)
+    before = whole.state.replace(step=found.state.step, skipped=found.state.skipped)
+    jax.tree.map(np.testing.assert_array_equal, found.state, before)
+    assert np.isnan(found.metrics["loss"])
 
 
-def test_some_in_a_row_end_the_stage_and_name_the_step_and_its_sketches(whole):
+def test_skips_in_a_row_end_the_stage_and_name_the_step(whole):
+    """And its sketches."""
     feed = NumberedFeed(poisoned=[(0, 2), (1, 0), (1, 2), (2, 0), (2, 1)])
     message = r"stage full, step 7: .*, 3 steps in a row \(.*loss=nan.*learning_rate"
-    told = []
+    found = []
     with pytest.raises(NotFiniteError, match=message) as caught:
-        told.extend(run_stage(whole.training, whole.state, feed, outer_steps=2, max_skipped=3))
+        found.extend(run_stage(whole.training, whole.state, feed, outer_steps=2, max_skipped=3))
     assert caught.value.exit_code == 70
-    # Two in a row across blocks 0 and 1 are let pass; the third dispatch is never told of.
-    assert [(int(logged.state.step), logged.skipped) for logged in told] == [(6, 3)]
+    # Two in a row across blocks 0 and 1 are let pass; the second dispatch is never reported.
+    assert [(int(logged.state.step), logged.skipped) for logged in found] == [(6, 3)]
     np.testing.assert_array_equal(caught.value.records, feed.order.indices(2)[1])
 
 
-def test_the_count_of_those_in_a_row_goes_on_after_a_restart(whole):
+def test_the_count_in_a_row_continues_after_a_restart(whole):
     feed = NumberedFeed(poisoned=[(1, 1), (1, 2), (2, 0)])
     first = next(run_stage(whole.training, whole.state, feed, outer_steps=2, max_skipped=3))
     assert int(first.state.skipped) == 2

@@ -30,7 +30,7 @@ def calls(monkeypatch):
         ("10:13", 100, []),
     ],
 )
-def test_whole_dispatches_that_hold_the_steps_are_traced(calls, tmp_path, steps, before, traced):
+def test_whole_dispatches_with_the_steps_are_traced(calls, tmp_path, steps, before, traced):
     """Of 5 dispatches of 4 steps."""
     profile = Profile(steps, tmp_path, before)
     found = []

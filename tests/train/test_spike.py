@@ -20,7 +20,7 @@ def test_a_loss_far_above_the_median_is_a_spike():
     assert feed([3, 2, 2, 2, 5.9])[-1] == 5.9
 
 
-def test_nothing_is_a_spike_unless_asked_for_nor_at_the_start_nor_for_ever():
+def test_there_is_no_spike_unasked_at_the_start_or_for_ever():
     assert feed([1] * 9 + [100], factor=0.0)[-1] == 100
     assert feed([1] * (LEAST - 1) + [100])[-1] == 100
     assert feed([1] * 9 + [100], detours=3)[-1] == 100
@@ -36,5 +36,5 @@ def test_only_the_last_losses_count():
         check_spike("cnn", 20, losses, factor=3.0, detours=0)  # far below the first losses
 
 
-def test_a_loss_that_is_no_number_is_not_remembered():
+def test_a_loss_that_is_not_a_number_is_not_remembered():
     assert feed([1, math.nan, 2]) == [1, 2]

@@ -1,4 +1,4 @@
-"""Which sketches of the training split take part, against the records one by one."""
+"""Which sketches of the training split take part, compared with the records one by one."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def labels_of(folder) -> list[int]:
 
 @pytest.mark.parametrize("unseen", [(), ("clock",), ("cat", "sun")])
 def test_size_and_records_are_those_of_the_other_categories(folder, unseen, monkeypatch):
-    monkeypatch.setattr(splits, "_READ", 7)  # labels come in parts
+    monkeypatch.setattr(splits, "_READ", 7)  # labels are read in parts
     split = split_of(folder, *unseen)
     categories = Manifest.load(folder).categories
     wanted = [
@@ -50,7 +50,7 @@ def test_size_and_records_are_those_of_the_other_categories(folder, unseen, monk
 
 
 @pytest.mark.parametrize("unseen", [(), ("clock", "face")])
-def test_a_plain_order_deals_out_all_that_take_part(folder, unseen):
+def test_a_plain_order_gives_every_sketch_that_takes_part(folder, unseen):
     split = split_of(folder, *unseen)
     order = split.order(5, 1, (3,), classes=0)
     assert type(order) is Order
@@ -62,7 +62,7 @@ def test_a_plain_order_deals_out_all_that_take_part(folder, unseen):
 
 
 @pytest.mark.parametrize("unseen", [(), ("clock",)])
-def test_a_balanced_order_knows_the_labels_of_what_takes_part(folder, unseen):
+def test_a_balanced_order_has_the_labels_of_what_takes_part(folder, unseen):
     split, labels = split_of(folder, *unseen), np.array(labels_of(folder))
     order = split.order(8, 2, (3,), classes=2)
     assert isinstance(order, BalancedOrder)
@@ -77,9 +77,9 @@ def test_a_balanced_order_knows_the_labels_of_what_takes_part(folder, unseen):
     assert len(met) == 4 - len(unseen)
 
 
-def test_what_kept_out_categories_leave_may_be_too_little(folder):
+def test_too_few_sketches_or_classes_are_refused(folder):
     split = split_of(folder, "cat", "sun")
-    with pytest.raises(ConfigError, match="classes_per_batch=4, but 2 classes"):
+    with pytest.raises(ConfigError, match=r"sampler\.classes=4: only 2 classes"):
         split.order(8, 1, (), classes=4)
     with pytest.raises(DataError, match=f"there are {split.size} training sketches"):
         split.order(split.size + 1, 1, (), classes=0)

@@ -1,6 +1,7 @@
-"""The plan of the stages, their schedules and optimizers, against numbers worked by hand."""
+"""The plan of the stages, their schedules and optimizers, against numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -8,21 +9,33 @@ import numpy as np
 import optax
 import pytest
 
-from sketchjax.config import default
-from sketchjax.config import relations as config_relations
-from sketchjax.losses import LOSSES
-from sketchjax.models.two_branch import BRANCHES
-from sketchjax.train.stages import ROWS, Row, Stage, learning_rate, optimizer, plan
+from sketchjax.config import StageRow, default, set_stages, validate
+from sketchjax.config import stage as stage_of
+from sketchjax.train import stages
+from sketchjax.train.stages import Stage, learning_rate, optimizer
+
+ROW = StageRow(
+    name="cnn",
+    number=0,
+    trains=("cnn",),
+    output="cnn",
+    losses={"cross_entropy": {"weight": 1.0}},
+    epochs=5.0,
+    learning_rate=0.01,
+    schedule="cosine",
+    warmup_epochs=1.0,
+    classes=0,
+    each=0,
+)
+NAMES = ("cnn", "rnn", "joint", "center", "full")
 
 
-def stage(**fields) -> Stage:
+def stage(schedule="cosine", **fields) -> Stage:
     usual = {
-        "row": Row("cnn", "cnn"),
-        "number": 0,
-        "losses": {"cross_entropy": 1.0},
-        "learning_rate": 0.01,
+        "row": replace(ROW, schedule=schedule),
+        "parts": ("cnn", "cnn_classifier"),
+        "head_parts": ("fusion", "hash", "classifier"),
         "head_rate": 1.0,
-        "schedule": "cosine",
         "blocks": 50,
         "blocks_per_epoch": 10,
         "inner_steps": 2,
@@ -33,26 +46,32 @@ def stage(**fields) -> Stage:
 
 def config_of(epochs, **fields):
     config = default()
-    for name, number in zip(("cnn", "rnn", "joint", "center", "full"), epochs, strict=True):
+    for name, number in zip(NAMES, epochs, strict=True):
         config.stages[name].epochs = number
     config.update_from_flattened_dict(fields)
     return config
 
 
-def test_the_rows_are_algorithm_1():
-    assert [(row.name, row.branch) for row in ROWS] == [
-        ("cnn", "cnn"),
-        ("rnn", "rnn"),
-        ("joint", "whole"),
-        ("center", "whole"),
-        ("full", "whole"),
+def plan(config, blocks_per_epoch) -> list[Stage]:
+    """The plan, with parts that are named as they are asked for."""
+    return stages.plan(
+        config,
+        lambda names, output: (*names, f"read {output}"),
+        ("hash", "classifier"),
+        lambda row: blocks_per_epoch,
+    )
+
+
+def test_the_default_stages_are_those_of_algorithm_1():
+    rows = default().stages
+    assert [(name, rows[name].trains, rows[name].output) for name in default().plan] == [
+        ("cnn", ("cnn",), "cnn"),
+        ("rnn", ("rnn",), "rnn"),
+        ("joint", ("encoders", "head"), "head"),
+        ("center", ("encoders", "head"), "head"),
+        ("full", ("encoders", "head"), "head"),
     ]
-    assert {row.branch for row in ROWS} == set(BRANCHES)
-
-
-def test_the_losses_by_default_are_those_of_algorithm_1():
-    weights = {row.name: default().stages[row.name].losses.to_dict() for row in ROWS}
-    assert weights == {
+    assert {name: rows[name].losses.to_dict() for name in rows} == {
         "cnn": {"cross_entropy": 1.0},
         "rnn": {"cross_entropy": 1.0},
         "joint": {"cross_entropy": 1.0},
@@ -61,21 +80,11 @@ def test_the_losses_by_default_are_those_of_algorithm_1():
     }
 
 
-def test_the_losses_a_config_may_ask_for_are_those_that_there_are():
-    assert set(config_relations.LOSSES) == set(LOSSES)
-    assert tuple(row.name for row in ROWS) == config_relations.STAGES
-    assert (
-        tuple(row.name for row in ROWS if row.branch == "whole") == config_relations.HASHING_STAGES
-    )
-
-
 @pytest.mark.parametrize(
     "epochs, blocks_per_epoch, outer_steps, blocks",
     [(20, 6, 4, 120), (1, 6, 4, 8), (1, 4, 4, 4), (3, 3, 4, 12), (1, 1, 4, 4), (5, 7, 1, 35)],
 )
-def test_blocks_are_whole_dispatches_and_never_fewer_than_asked_for(
-    epochs, blocks_per_epoch, outer_steps, blocks
-):
+def test_blocks_are_rounded_up_to_whole_dispatches(epochs, blocks_per_epoch, outer_steps, blocks):
     config = config_of((epochs, 0, 1, 0, 0), **{"train.outer_steps": outer_steps})
     first = plan(config, blocks_per_epoch)[0]
     assert first.blocks == blocks
@@ -97,34 +106,66 @@ def test_a_plan_holds_what_the_config_says():
             "stages.full.losses.center": 0.0,
         },
     )
-    stages = plan(config, 10)
-    assert [one.name for one in stages] == ["cnn", "joint", "full"]
-    # Numbers are places in Algorithm 1, not in this plan: leaving a stage out changes no other.
-    assert [one.number for one in stages] == [0, 2, 4]
-    joint = stages[1]
-    assert (joint.learning_rate, joint.schedule, joint.blocks) == (0.02, "steps", 30)
-    assert joint.head_rate == 5
-    assert (joint.inner_steps, joint.warmup_steps, joint.row) == (5, 25, ROWS[2])
+    found = plan(config, 10)
+    assert [one.name for one in found] == ["cnn", "joint", "full"]
+    # Numbers are places in the config's plan: leaving a stage out changes no other.
+    assert [one.row.number for one in found] == [0, 2, 4]
+    joint = found[1]
+    assert (joint.row.learning_rate, joint.row.schedule, joint.blocks) == (0.02, "steps", 30)
+    assert (joint.inner_steps, joint.warmup_steps, joint.epochs) == (5, 25, 3)
+    assert (joint.head_rate, joint.head_parts) == (5, ("hash", "classifier"))
+    # `encoders` stands for all that the network has.
+    assert joint.parts == ("cnn", "rnn", "head", "read head")
+    assert found[0].parts == ("cnn", "read cnn")
     # A loss without a weight is not computed.
-    assert stages[2].losses == {"cross_entropy": 1.0, "quantization": 0.0001}
+    assert found[2].row.losses == {
+        "cross_entropy": {"weight": 1.0},
+        "quantization": {"weight": 0.0001},
+    }
 
 
-def test_pretrained_branches_are_not_trained_again():
+def test_stages_of_any_number_and_names_are_planned_in_their_order():
+    config = default()
+    rows = [
+        stage_of(f"step_{n}", trains=("head",) if n % 2 else ("rnn", "cnn"), epochs=n)
+        for n in (3, 1, 4, 5, 9, 2, 6, 8, 7)
+    ]
+    set_stages(config, *rows)
+    validate(config)
+    found = plan(config, 4)
+    assert [one.name for one in found] == [f"step_{n}" for n in (3, 1, 4, 5, 9, 2, 6, 8, 7)]
+    assert [one.row.number for one in found] == list(range(9))
+    assert [one.epochs for one in found] == [3, 1, 4, 5, 9, 2, 6, 8, 7]
+    assert [one.parts[:-1] for one in found[1:3]] == [("head",), ("rnn", "cnn")]
+
+
+def test_an_epoch_is_as_long_as_the_stage_says():
+    """Balanced batches may have another epoch than a plain order."""
+    config = config_of((1, 1, 1, 0, 0))
+    lengths = {"cnn": 4, "rnn": 8, "joint": 10}
+    found = stages.plan(config, lambda *_: (), (), lambda row: lengths[row.name])
+    assert [(one.blocks_per_epoch, one.blocks) for one in found] == [(4, 4), (8, 8), (10, 12)]
+    assert [one.warmup_steps for one in found] == [16, 32, 40]
+
+
+def test_pretrained_encoders_are_not_trained_again():
     config = config_of((2, 2, 1, 1, 1), **{"train.pretrained": "runs/other"})
     assert [one.name for one in plan(config, 10)] == ["joint", "center", "full"]
-    assert [one.name for one in plan(config_of((2, 2, 1, 1, 1)), 10)] == [row.name for row in ROWS]
+    assert [one.name for one in plan(config_of((2, 2, 1, 1, 1)), 10)] == list(NAMES)
 
 
-@pytest.mark.parametrize("branches, left_out", [("cnn", "rnn"), ("rnn", "cnn")])
-def test_a_branch_that_the_model_lacks_has_no_stage(branches, left_out):
-    config = config_of((2, 2, 1, 0, 1), **{"model.branches": branches})
+@pytest.mark.parametrize("branch, left_out", [("cnn", "rnn"), ("rnn", "cnn")])
+def test_an_encoder_that_the_network_lacks_has_no_stage(branch, left_out):
+    config = config_of((2, 2, 1, 0, 1), **{"model.branches": (branch,)})
     wanted = [name for name in ("cnn", "rnn", "joint", "full") if name != left_out]
-    assert [one.name for one in plan(config, 10)] == wanted
+    found = plan(config, 10)
+    assert [one.name for one in found] == wanted
+    assert found[-1].parts == (branch, "head", "read head")
     config.train.pretrained = "runs/other"
     assert [one.name for one in plan(config, 10)] == ["joint", "full"]
 
 
-def test_cosine_rises_for_the_warm_up_then_falls_to_nothing():
+def test_cosine_warms_up_then_decays_to_nothing():
     schedule = learning_rate(stage())  # 100 steps, 20 of them warm-up
     assert float(schedule(0)) == 0.0
     assert float(schedule(5)) == pytest.approx(0.0025)
@@ -136,7 +177,7 @@ def test_cosine_rises_for_the_warm_up_then_falls_to_nothing():
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_cosine_without_warm_up_and_with_too_long_a_one():
+def test_cosine_with_no_warm_up_and_with_too_long_a_one():
     schedule = learning_rate(stage(warmup_steps=0))
     assert float(schedule(0)) == pytest.approx(0.01)
     assert float(schedule(50)) == pytest.approx(0.005)
@@ -148,7 +189,7 @@ def test_cosine_without_warm_up_and_with_too_long_a_one():
     assert float(schedule(100)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_stage_of_one_step():
+def test_a_stage_of_one_step_has_the_full_rate():
     schedule = learning_rate(stage(blocks=1, inner_steps=1, warmup_steps=3))
     assert float(schedule(0)) == pytest.approx(0.01)
 
@@ -160,7 +201,7 @@ def test_steps_divide_by_10_every_10_epochs():
         assert float(schedule(step)) == pytest.approx(rate, rel=1e-5), step
 
 
-def test_constant():
+def test_a_constant_rate_is_constant():
     schedule = learning_rate(stage(schedule="constant"))
     assert {float(schedule(step)) for step in (0, 1, 99)} == {0.01}
 
@@ -188,7 +229,7 @@ def filled(value):
     }
 
 
-def test_weight_decay_shrinks_kernels_alone():
+def test_weight_decay_shrinks_only_kernels():
     constant = stage(schedule="constant")
     after, _ = moved(optimizer(constant, weight_decay=0.1, clip_norm=1.0), filled(0.0), steps=2)
     for part in ("conv", "dense"):
@@ -210,7 +251,7 @@ def test_weight_decay_is_decoupled_from_adam():
 
 
 @pytest.mark.parametrize("clip_norm, scale", [(0.0, 1.0), (1.0, 1 / 15), (100.0, 1.0)])
-def test_clipping_by_the_norm_of_all_gradients(clip_norm, scale):
+def test_gradients_are_clipped_by_their_common_norm(clip_norm, scale):
     # 26 numbers: of norm 15 with 15 / sqrt(26) each. Adam's first moment is a tenth of what comes.
     size = 15 / math.sqrt(26)
     _, state = moved(optimizer(stage(), weight_decay=1e-4, clip_norm=clip_norm), filled(size))
@@ -218,11 +259,11 @@ def test_clipping_by_the_norm_of_all_gradients(clip_norm, scale):
     np.testing.assert_allclose(first_moment["norm"]["bias"], 0.1 * size * scale, rtol=1e-5)
 
 
-def test_what_stands_after_the_branches_has_a_learning_rate_of_its_own():
+def test_the_head_has_a_learning_rate_of_its_own():
     """A first step of Adam under one sign is the learning rate, and decay is in proportion."""
     settings = stage(schedule="constant", head_rate=10.0)
     both = optimizer(settings, weight_decay=0.1, clip_norm=0.0)
-    parts = ("cnn", "rnn", "fusion", "hash", "recognition", "classifier")
+    parts = ("cnn", "rnn", "fusion", "hash", "classifier")
     params = {part: {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.ones(2)} for part in parts}
     gradient = jax.tree.map(jnp.ones_like, params)
     updates, _ = both.update(gradient, both.init(params), params)

@@ -7,7 +7,9 @@ import numpy as np
 import optax
 import pytest
 from small_network import (
+    ROWS,
     PlainLoop,
+    Quiet,
     assert_same_bits,
     differs,
     random_blocks,
@@ -19,6 +21,8 @@ from small_network import (
 from tiny_run import quick_compilation, tiny_config
 
 from sketchjax import parallel
+from sketchjax.config import architecture
+from sketchjax.data.inputs import Strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.models import network as networks
 from sketchjax.train import stages
@@ -32,14 +36,13 @@ from sketchjax.train.step import (
     sketch_keys,
 )
 
-STAGES = ("cnn", "rnn", "joint", "center", "full")
-CLASSES = 4
+NAMES = ["cat", "clock", "face", "sun"]
 
 
 # --- a small network: all five rows ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", ROWS)
 def test_the_scan_is_a_plain_loop_bit_for_bit(name):
     training = small_training(small_stage(name))
     state, blocks = small_state(training), random_blocks(4, m=2, k=3, batch=8)
@@ -51,25 +54,36 @@ def test_the_scan_is_a_plain_loop_bit_for_bit(name):
     assert scanned_metrics["loss"].shape == (2, 3)
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_changes_the_parts_of_its_branch_alone(name):
+@pytest.mark.parametrize("name", ROWS)
+def test_a_stage_changes_only_the_parts_of_its_output(name):
     training = small_training(small_stage(name))
     state = small_state(training)
     after, _ = run_dispatch(training, state, random_blocks(4, m=1, k=3, batch=8))
-    branch = training.stage.row.branch
+    output = training.stage.row.output
     trained = {
         "cnn": {"cnn", "cnn_classifier"},
         "rnn": {"rnn", "rnn_classifier"},
-        "whole": {"cnn", "rnn", "hash", "classifier"},
-    }[branch]
+        "head": {"cnn", "rnn", "hash", "classifier"},
+    }[output]
     changed = {part for part in state.params if differs(state.params[part], after.params[part])}
     assert changed == trained
-    assert differs(state.batch_stats, after.batch_stats) == (branch != "rnn")
+    assert differs(state.batch_stats, after.batch_stats) == (output != "rnn")
     assert_same_bits(state.memories, after.memories)
 
 
-def test_codes_are_fixed_in_a_block_and_made_anew_for_the_next():
-    """Codes of every step, or of the first state alone, lead elsewhere: the test above can tell."""
+@pytest.mark.parametrize("trains", [("head",), ("rnn",), ("cnn", "head")], ids="-".join)
+def test_a_stage_changes_only_the_parts_it_trains(trains):
+    """Parameters and batch statistics: what is not named stays as it is."""
+    training = small_training(small_stage("joint", trains=trains))
+    state = small_state(training)
+    after, _ = run_dispatch(training, state, random_blocks(4, m=1, k=3, batch=8))
+    changed = {part for part in state.params if differs(state.params[part], after.params[part])}
+    assert changed == {"hash" if part == "head" else part for part in trains} | {"classifier"}
+    assert differs(state.batch_stats, after.batch_stats) == ("cnn" in trains)
+
+
+def test_codes_are_fixed_in_a_block_and_remade_for_the_next():
+    """Codes of every step, or of only the first state, lead elsewhere: the test above can tell."""
     training = small_training(small_stage("full", rate=0.3))
     state, blocks = small_state(training), random_blocks(4, m=2, k=3, batch=8)
     scanned, _ = run_dispatch(training, state, blocks)
@@ -91,7 +105,7 @@ def test_codes_are_zeros_and_ones_of_the_features():
     assert list(codes) == ["quantization"]
     assert_same_bits(after, state)
     codes = np.asarray(codes["quantization"][0])
-    features = training.network.apply(state.variables, batch.points, batch.length, "whole").features
+    features = training.network.apply(state.variables, batch.inputs).features
     np.testing.assert_array_equal(codes, (np.asarray(features) > 0.5).astype(np.float32))
     assert 0 < codes.mean() < 1
 
@@ -103,7 +117,7 @@ def test_the_loss_of_the_last_stage_is_equation_5_in_numpy():
     quiet = Training(Quiet(training.network), *training[1:])
     _, metrics = run_dispatch(quiet, state, blocks)
     whole = jax.tree.map(lambda leaf: leaf.reshape(8, *leaf.shape[4:]), blocks)
-    output = training.network.apply(state.variables, whole.points, whole.length, "whole")
+    output = training.network.apply(state.variables, whole.inputs)
     features, logits = np.asarray(output.features, np.float64), np.asarray(output.logits, float)
     codes, centers = features > 0.5, np.asarray(state.memories["center"]["centers"])
     chance = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -119,16 +133,6 @@ def test_the_loss_of_the_last_stage_is_equation_5_in_numpy():
         np.testing.assert_allclose(metrics[key][0, 0], value, rtol=1e-5, err_msg=key)
 
 
-class Quiet:
-    """The network without noise and batch statistics in training."""
-
-    def __init__(self, network):
-        self.apply, self.model = network.apply, network.model
-
-    def apply_in_training(self, variables, points, length, branch, keys):
-        return self.apply(variables, points, length, branch), {}
-
-
 def test_devices_share_a_step():
     """One step of SGD at rate 1 gives the gradient: within 1e-6, the rounding of sums of 8."""
     training = small_training(small_stage("full"), optax.sgd(1.0))
@@ -142,7 +146,7 @@ def test_devices_share_a_step():
     close = partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     jax.tree.map(close, after[1].variables, after[4].variables)
     jax.tree.map(close, metrics[1], metrics[4])
-    # What one device of several saw alone is something else: the mean is over all of them.
+    # What one device of several saw by itself differs: the mean is over all of them.
     own = jax.tree.map(lambda leaf: leaf[:1], random_blocks(4, m=1, k=1, batch=8))
     alone, alone_metrics = run_dispatch(training, state, own, jax.devices()[:1])
     assert abs(float(alone_metrics["loss"][0, 0] - metrics[1]["loss"][0, 0])) > 1e-3
@@ -150,7 +154,7 @@ def test_devices_share_a_step():
     assert np.abs(mean(alone) - mean(after[1])).max() > 1e-3
 
 
-def test_random_numbers_come_from_seed_stage_step_and_place():
+def test_keys_come_from_seed_stage_step_and_place():
     keys = []
     training = small_training(small_stage("cnn"))
     place = np.arange(4)
@@ -186,26 +190,28 @@ def test_noise_moves_with_the_step_and_the_place():
 def tiny(tmp_path_factory):
     """The tiny config, its network and fresh variables."""
     config = tiny_config()
-    network = networks.build(config, classes=CLASSES, offset_scale=20.0, axis_name=parallel.AXIS)
+    network = networks.build(
+        architecture(config, NAMES, 20.0),
+        axis_name=parallel.AXIS,
+        augmentation=config.augmentation.to_dict(),
+    )
     with quick_compilation(tmp_path_factory):
-        yield config, network, first_variables(network, config)
+        yield config, network, first_variables(network, config)[0]
 
 
 def doodles(devices: int, m: int, k: int, batch: int, points: int) -> Minibatch:
     """Blocks of synthetic doodles."""
-    names = ("cat", "clock", "face", "sun")
     count = m * k * batch
     shape = (m, k, batch)
     drawn = np.zeros((count, points, 3), np.uint8)
     length = np.zeros(count, np.int32)
     for i in range(count):
-        sketch = synthetic.draw(names[i % 4], np.random.default_rng(i))[:points]
+        sketch = synthetic.draw(NAMES[i % 4], np.random.default_rng(i))[:points]
         drawn[i, : len(sketch)] = sketch
         drawn[i, len(sketch) - 1, 2] = 1
         length[i] = len(sketch)
     whole = (
-        drawn.reshape(*shape, points, 3),
-        length.reshape(shape),
+        jax.tree.map(lambda leaf: leaf.reshape(*shape, *leaf.shape[1:]), Strokes.of(drawn, length)),
         (np.arange(count, dtype=np.int32) % 4).reshape(shape),
         np.broadcast_to(np.arange(batch, dtype=np.int32), shape),
     )
@@ -214,19 +220,21 @@ def doodles(devices: int, m: int, k: int, batch: int, points: int) -> Minibatch:
 
 def tiny_training(tiny, name, optimizer=None):
     config, network, variables = tiny
-    stage = {stage.name: stage for stage in stages.plan(config, 6)}[name]
+    layers = network.layers
+    planned = stages.plan(config, layers.parts_of, layers.head_parts(), lambda row: 6)
+    stage = {stage.name: stage for stage in planned}[name]
     settings = config.train
     optimizer = optimizer or stages.optimizer(
         stage, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
     )
     training = Training(network, stage, optimizer, parallel.average, config.seed)
-    centers = jax.random.uniform(jax.random.key(3), (CLASSES, config.model.bits))
-    memories = {"center": {"centers": centers}} if "center" in stage.losses else {}
+    centers = jax.random.uniform(jax.random.key(3), (len(NAMES), config.model.bits))
+    memories = {"center": {"centers": centers}} if "center" in stage.row.losses else {}
     return training, start(optimizer, stage, variables, memories)
 
 
-def test_the_scan_is_a_plain_loop_bit_for_bit_with_both_branches_as_they_are(tiny):
-    """The last stage alone: each of the others takes 20 s to compile, and has less in it."""
+def test_the_scan_of_the_real_network_is_a_plain_loop_bit_for_bit(tiny):
+    """Only the last stage: each of the others takes 20 s to compile, and has less in it."""
     training, state = tiny_training(tiny, "full")
     blocks = doodles(4, m=2, k=2, batch=8, points=32)
     scanned, scanned_metrics = run_dispatch(training, state, blocks)

@@ -10,6 +10,7 @@ from small_network import (
     BITS,
     CLASSES,
     PlainLoop,
+    Quiet,
     assert_same_bits,
     differs,
     random_blocks,
@@ -31,16 +32,6 @@ LOSSES = pytest.mark.parametrize(
 BATCH = 8
 
 
-class Quiet:
-    """The network without noise and batch statistics in training."""
-
-    def __init__(self, network):
-        self.apply, self.initialise = network.apply, network.initialise
-
-    def apply_in_training(self, variables, points, length, branch, keys):
-        return self.apply(variables, points, length, branch), {}
-
-
 def training_of(losses, **settings):
     """Plain SGD at rate 1: a step gives the gradient."""
     return small_training(small_stage("full", losses=losses, **settings), optax.sgd(1.0))
@@ -53,14 +44,14 @@ def whole_batch(blocks):
 
 @cache
 def one_step(name):
-    """State, batch and what one step of a quiet network makes of it, on four devices."""
+    """State, batch, and what one step of a quiet network makes of them on four devices."""
     losses = {"common": COMMON, "contrastive": CONTRASTIVE}[name]
     training = training_of(losses)
     training = training._replace(network=Quiet(training.network))
     state, blocks = small_state(training), random_blocks(4, m=1, k=1, batch=BATCH)
     after, metrics = run_dispatch(training, state, blocks)
     batch = whole_batch(blocks)
-    output = training.network.apply(state.variables, batch.points, batch.length, "whole")
+    output = training.network.apply(state.variables, batch.inputs)
     return state, batch, output, after, metrics
 
 
@@ -82,10 +73,10 @@ def test_pairs_are_of_the_whole_batch_on_four_devices():
     outputs, labels = np.asarray(output.activations, float), np.asarray(batch.label)
     whole = loop_pairs(outputs, labels)
     np.testing.assert_allclose(metrics["contrastive"][0, 0], whole, rtol=1e-5)
-    # What each device would find in its own two sketches is something else.
+    # What each device would find in only its own two sketches differs.
     parts = [loop_pairs(outputs[i : i + 2], labels[i : i + 2]) for i in range(0, BATCH, 2)]
     assert abs(np.mean(parts) - whole) > 0.1
-    # The codes of the loss beside it belong to their sketches still.
+    # The codes of the other loss still belong to their sketches.
     features = np.asarray(output.features, float)
     wanted = ((features - (features > 0.5)) ** 2).sum(1).mean()
     np.testing.assert_allclose(metrics["quantization"][0, 0], wanted, rtol=1e-5)
@@ -164,8 +155,8 @@ def test_factors_are_remembered_once_a_block_and_not_in_its_steps():
     before, memory = state.memories["semantic"], after.memories["semantic"]
     # [devices k b] -> n: the mean does not ask for the order.
     labels = blocks.label.reshape(-1)
-    points = blocks.points.reshape(len(labels), *blocks.points.shape[4:])
-    features = training.network.apply(state.variables, points, None, "whole").features
+    inputs = jax.tree.map(lambda leaf: leaf.reshape(len(labels), *leaf.shape[4:]), blocks.inputs)
+    features = training.network.apply(state.variables, inputs).features
     signs = 2.0 * (np.asarray(features) > 0.5) - 1
     vectors, decoder = (np.asarray(before[name], float) for name in ("vectors", "decoder"))
     # Bit by bit, three sweeps, one sketch after the other.

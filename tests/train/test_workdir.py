@@ -1,17 +1,18 @@
-"""A workdir belongs to one config: which fields may change between two calls, one by one."""
+"""A workdir belongs to one config once it holds something: which fields may change, and when."""
 
 import orjson
 import pytest
 
-from sketchjax.config import default, flat, validate
+from sketchjax.config import default, encoder, flat, validate
+from sketchjax.config.fields import FIELDS
 from sketchjax.errors import ConfigError, DiskError
-from sketchjax.train.workdir import FREE_FIELDS, alone, changes, check_config, keep_config
+from sketchjax.train.workdir import CONVERSION_FIELDS, alone, changes, check_config, keep_config
 
 # Another value for each field that is neither a weight of a loss nor a size of a split.
 OTHER = {
     "name": "another title",
     "seed": 7,
-    "debug": True,
+    "plan": ("cnn", "rnn", "joint"),
     "data.dir": "elsewhere",
     "data.source": "drawings",
     "data.split_file": "splits.csv",
@@ -39,22 +40,23 @@ OTHER = {
     "augmentation.rotation": 0.5,
     "augmentation.shift": 0.5,
     "model.bits": 32,
-    "model.branches": "cnn",
+    "model.branches": ("cnn",),
     "model.dtype": "bfloat16",
     "model.fusion_features": 64,
-    "model.recognition_features": 64,
-    "model.cnn.encoder": "sketch_a_net",
-    "model.cnn.width": 0.5,
-    "model.cnn.stem_stride": 2,
-    "model.cnn.dense_features": 64,
-    "model.cnn.batch_norm": False,
-    "model.cnn.dropout": 0.25,
-    "model.rnn.hidden": 64,
-    "model.rnn.layers": 1,
-    "model.rnn.dropout": 0.25,
-    "model.rnn.implementation": "fused",
+    "model.head": "embedding",
+    "model.features": 64,
+    "model.encoders.cnn.kind": "sketch_a_net",
+    "model.encoders.cnn.width": 0.5,
+    "model.encoders.cnn.stem_stride": 2,
+    "model.encoders.cnn.dense_features": 64,
+    "model.encoders.cnn.batch_norm": False,
+    "model.encoders.cnn.dropout": 0.25,
+    "model.encoders.rnn.kind": "resnet50",
+    "model.encoders.rnn.hidden": 64,
+    "model.encoders.rnn.layers": 1,
+    "model.encoders.rnn.dropout": 0.25,
+    "model.encoders.rnn.implementation": "fused",
     "train.batch_size": 128,
-    "train.classes_per_batch": 16,
     "train.inner_steps": 4,
     "train.outer_steps": 2,
     "train.weight_decay": 0.5,
@@ -68,7 +70,7 @@ OTHER = {
     "train.pretrained": "runs/other",
     "profile.steps": "10:12",
     "evaluation.batch_size": 256,
-    "evaluation.queries": "validation",
+    "evaluation.rankings": ("validation:gallery",),
     "evaluation.precision_at": (50,),
     "evaluation.after_stages": ("full",),
     "evaluation.retrieved": 12,
@@ -76,10 +78,14 @@ OTHER = {
 }
 for stage in ("cnn", "rnn", "joint", "center", "full"):
     OTHER |= {
+        f"stages.{stage}.trains": ("encoders",) if stage in ("joint", "center", "full") else (),
+        f"stages.{stage}.output": "head" if stage in ("cnn", "rnn") else "cnn",
         f"stages.{stage}.epochs": 3,
         f"stages.{stage}.learning_rate": 0.1,
         f"stages.{stage}.schedule": "steps",
         f"stages.{stage}.warmup_epochs": 2.0,
+        f"stages.{stage}.sampler.classes": 16,
+        f"stages.{stage}.sampler.each": 16,
         f"stages.{stage}.losses.cross_entropy": 0.5,
     }
 OTHER |= {
@@ -91,24 +97,59 @@ OTHER |= {
     "data.splits.gallery": 90,
     "data.splits.query": 90,
 }
-# Where a run was measured, told or read from changes no figure of it.
+# Fields on which no figure depends.
 MAY_CHANGE = {
-    "name", "debug", "data.feed", "train.checkpoint_seconds", "train.keep_checkpoints",
+    "name", "data.feed", "train.checkpoint_seconds", "train.keep_checkpoints",
     "train.max_skipped", "train.workers", "profile.steps", "evaluation.queries_shown",
     "evaluation.retrieved",
 }  # fmt: skip
 
 
+def complete(config, field: str) -> None:
+    """Change what has to change along with a field for the config to be valid."""
+    _, stage, *rest = [*field.split("."), "", ""]
+    if field == "plan":
+        config.evaluation.after_stages = ("joint",)
+    elif field == "model.head":
+        config.stages.full.losses.quantization = 0.0  # only the hash layer has it
+    elif field == "model.encoders.rnn.kind":
+        config.model.encoders.rnn = encoder("resnet50")
+    elif field.endswith(".sampler.each"):
+        config.stages[stage].sampler.classes = 16
+    elif field in ("stages.cnn.trains", "stages.rnn.trains"):
+        config.stages[stage].epochs = 0
+    elif rest[0] == "output" and OTHER[field] == "cnn":
+        config.stages[stage].trains = ("cnn",)
+        config.stages[stage].losses = {"cross_entropy": 1.0}
+        config.evaluation.after_stages = ()
+        if stage == "full":  # some stage has to train the head last
+            config.plan = ("full", "cnn", "rnn", "joint", "center")
+
+
 def test_the_table_has_every_field():
     """A new field is refused until somebody decides otherwise, and has a row here."""
-    assert set(OTHER) == set(flat(default()))
-    assert set(FREE_FIELDS) == MAY_CHANGE
+    config = default()
+    assert set(OTHER) == set(flat(config))
+    assert {field for field, row in FIELDS.items() if row.resumable} == MAY_CHANGE
+
+
+def train_in(workdir) -> None:
+    """Leave what a run with a checkpoint has."""
+    (workdir / "checkpoints" / "4").mkdir(parents=True)
+
+
+def convert_in(workdir) -> None:
+    """Leave what a run has that converted its drawings."""
+    (workdir / "data").mkdir()
+    (workdir / "data" / "manifest.json").touch()
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
+    """A workdir in which the default config has been trained."""
     workdir = tmp_path_factory.mktemp("kept")
     keep_config(default(), workdir)
+    train_in(workdir)
     return workdir
 
 
@@ -118,8 +159,7 @@ def test_each_field_is_refused_by_name_or_may_change(kept, field):
     before = flat(config)[field]
     config.update_from_flattened_dict({field: OTHER[field]})
     possible = config.copy_and_resolve_references()
-    if field == "model.recognition_features":
-        possible.stages.full.losses.quantization = 0.0  # of codes, which there are not any more
+    complete(possible, field)
     validate(possible)
     assert flat(config)[field] == OTHER[field] != before
     content = (kept / "config.json").read_bytes()
@@ -132,13 +172,13 @@ def test_each_field_is_refused_by_name_or_may_change(kept, field):
         plain = [list(v) if type(v) is tuple else v for v in (before, OTHER[field])]
         assert line == f"{field}: before {plain[0]!r}, now {plain[1]!r}"
         assert str(kept) in heading
-        assert "give it its own again" in heading
+        assert "rerun it with that config" in heading
         assert "another --workdir" in heading
         assert caught.value.exit_code == 64
     assert (kept / "config.json").read_bytes() == content
 
 
-def test_all_that_differ_are_told(kept):
+def test_all_fields_that_differ_are_named(kept):
     config = default()
     for field, value in OTHER.items():
         config.update_from_flattened_dict({field: value})
@@ -148,6 +188,85 @@ def test_all_that_differ_are_told(kept):
     assert named == sorted(set(OTHER) - MAY_CHANGE)
 
 
+# --- before there is anything to lose --------------------------------------------------------
+
+TRAINED = (
+    "checkpoints/4",
+    "checkpoints/4.bad",
+    "checkpoints/.4.replaced",
+    "weights/cnn.safetensors",
+    "model.safetensors",
+    "results.json",
+)
+UNTRAINED = (
+    ".lock",
+    "metrics.jsonl",
+    "drawings/cat.ndjson",
+    "data/.partial",
+    "checkpoints/.4.5eed.partial",
+    "checkpoints/.4.removed",
+    "tensorboard/events",
+)
+
+
+def leave(workdir, name: str) -> None:
+    (workdir / name).parent.mkdir(parents=True, exist_ok=True)
+    (workdir / name).touch()
+
+
+def other_config():
+    config = default()
+    config.seed, config.data.source, config.train.batch_size = 7, "drawings", 64
+    return config
+
+
+def test_a_workdir_without_anything_to_lose_takes_another_config(tmp_path):
+    keep_config(default(), tmp_path)
+    for name in UNTRAINED:
+        leave(tmp_path, name)
+    keep_config(other_config(), tmp_path)
+    kept = orjson.loads((tmp_path / "config.json").read_bytes())
+    assert (kept["seed"], kept["data.source"], kept["train.batch_size"]) == (7, "drawings", 64)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_anything_trained_binds_a_workdir(tmp_path, name):
+    keep_config(default(), tmp_path)
+    leave(tmp_path, name)
+    with pytest.raises(ConfigError, match="holds a run of another config"):
+        keep_config(other_config(), tmp_path)
+    assert orjson.loads((tmp_path / "config.json").read_bytes())["seed"] == 0
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_converted_drawings_bind_the_fields_they_were_converted_by(tmp_path, field):
+    """Besides those, a config may change: a batch that was too large, say."""
+    keep_config(default(), tmp_path)
+    convert_in(tmp_path)
+    config = default()
+    config.update_from_flattened_dict({field: OTHER[field]})
+    if field not in CONVERSION_FIELDS and not field.startswith("data.splits."):
+        keep_config(config, tmp_path)
+        kept = orjson.loads((tmp_path / "config.json").read_bytes())
+        assert kept == orjson.loads(orjson.dumps(flat(config)))
+        return
+    with pytest.raises(ConfigError) as caught:
+        keep_config(config, tmp_path)
+    heading, line = caught.value.problems
+    assert f"{tmp_path / 'data'} was converted under another config; delete that folder" in heading
+    assert line.startswith(f"{field}: before ")
+
+
+def test_every_field_of_the_data_either_converts_or_does_not():
+    """A new field of the data is decided upon here."""
+    after = {"dir", "unseen_count", "word_vectors", "feed", "points", "splits"}
+    data = {field for field in FIELDS if field.startswith("data.")}
+    assert data - {f"data.{name}" for name in after} == CONVERSION_FIELDS - {"seed", "data.dir"}
+
+
+# --- what else may be ------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 def test_the_number_of_devices_may_change_where_batches_divide(kept, devices):
     """No field knows it, and a checkpoint has no device axis (`test_checkpoint`)."""
@@ -155,7 +274,7 @@ def test_the_number_of_devices_may_change_where_batches_divide(kept, devices):
     keep_config(default(), kept)
 
 
-def test_a_number_of_devices_that_cannot_be_is_told_with_what_can(kept):
+def test_a_wrong_number_of_devices_is_refused_with_a_right_batch(kept):
     with pytest.raises(ConfigError, match=r"train\.batch_size=256 does not divide over 3 devices"):
         validate(default(), devices=3)
 
@@ -177,16 +296,18 @@ def rewrite(workdir, change):
 
 def test_a_field_that_the_project_has_gained_counts_as_its_default(tmp_path):
     keep_config(default(), tmp_path)
-    rewrite(tmp_path, lambda fields: [fields.pop(n) for n in ("model.rnn.layers", "data.feed")])
+    train_in(tmp_path)
+    rewrite(tmp_path, lambda fields: [fields.pop(n) for n in ("model.bits", "data.feed")])
     keep_config(default(), tmp_path)
     config = default()
-    config.model.rnn.layers = 3
-    with pytest.raises(ConfigError, match=r"model\.rnn\.layers: before 2, now 3"):
+    config.model.bits = 32
+    with pytest.raises(ConfigError, match=r"model\.bits: before 64, now 32"):
         keep_config(config, tmp_path)
 
 
-def test_a_field_that_the_project_has_lost_is_told(tmp_path):
+def test_a_field_that_the_project_has_lost_is_named(tmp_path):
     keep_config(default(), tmp_path)
+    train_in(tmp_path)
     rewrite(tmp_path, lambda fields: fields.update({"model.moons": 2}))
     with pytest.raises(ConfigError, match=r"model\.moons: before 2, now not there"):
         keep_config(default(), tmp_path)
@@ -194,7 +315,7 @@ def test_a_field_that_the_project_has_lost_is_told(tmp_path):
 
 @pytest.mark.parametrize("field", ["data.splits.validation", "stages.full.losses.center"])
 def test_a_split_or_loss_that_is_missing_is_not_its_default(tmp_path, field):
-    """Their names are free: one that is not given has no sketches, or no weight."""
+    """Their names are free: one that is missing has no sketches, or no weight."""
     section, name = field.rsplit(".", 1)
     config = default()
     inner = config
@@ -204,6 +325,7 @@ def test_a_split_or_loss_that_is_missing_is_not_its_default(tmp_path, field):
     del inner[name]
     validate(config)
     keep_config(config, tmp_path)
+    train_in(tmp_path)
     keep_config(config, tmp_path)
     with pytest.raises(ConfigError, match=f"{field}: before not there, now {value}"):
         keep_config(default(), tmp_path)
@@ -211,7 +333,7 @@ def test_a_split_or_loss_that_is_missing_is_not_its_default(tmp_path, field):
 
 
 @pytest.mark.parametrize("content", [b"", b"[1", b"3", b"null", b"[3]", b"\xff", b'"text"'])
-def test_a_config_that_cannot_be_read(tmp_path, content):
+def test_a_config_file_that_cannot_be_read_is_refused(tmp_path, content):
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"config\.json cannot be read as a config"):
         check_config(default(), tmp_path)
@@ -222,7 +344,7 @@ def test_looking_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_in_place_of_the_folder(tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for use in (check_config, keep_config):
         with pytest.raises(ConfigError, match="it is a file; give a folder"):

@@ -13,8 +13,11 @@ from sketchjax.data.inputs import Strokes
 class Batch(NamedTuple):
     """b sketches, padded with zeros to t points.
 
-    inputs: the strokes; label: i32[b]; index: i32[b], each sketch's record in its split.
     A sketch longer than t points is cut to its first t, and the last point kept ends a stroke.
+
+    inputs: the strokes.
+    label: i32[b], indices into the manifest's categories.
+    index: i32[b], each sketch's record in its split.
     """
 
     inputs: Strokes
@@ -25,8 +28,10 @@ class Batch(NamedTuple):
 class Scan(NamedTuple):
     """One step of a pass in order.
 
-    entropy: f32[b], the image entropy of each sketch; key_id: u64[b]; mask: bool[b], False where a
-    sketch only fills up the last batch.
+    batch: its sketches.
+    entropy: f32[b], the image entropy of each sketch, in bits.
+    key_id: u64[b].
+    mask: bool[b], False where a sketch only fills up the last batch.
     """
 
     batch: Batch
@@ -46,7 +51,9 @@ def pad_points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut ragged drawings to t = points and pad them with zeros.
 
-    ragged: u8[p 3]; offsets: i64[n + 1], drawing i owns ragged[offsets[i]:offsets[i + 1]].
+    ragged: u8[p 3].
+    offsets: i64[n + 1], drawing i owns ragged[offsets[i]:offsets[i + 1]].
+    points: t.
     Returns u8[n t 3] and lengths i32[n].
     """
     lengths = np.diff(offsets)

@@ -1,4 +1,4 @@
-"""Which training sketches stand in which batch, computed from seeds alone."""
+"""Which training sketches each batch holds, computed from seeds only."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from sketchjax.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Order:
-    """Which sketches of a training split stand where, in the batches of all epochs.
+    """Which sketches of a training split the batches of all epochs hold.
 
-    size: sketches that take part; batch: sketches of a step, over all processes; inner_steps: steps
-    of a block. An epoch is a permutation keyed by `key` and its number, dealt out in batches: no
-    sketch comes twice within it, and what does not fill a last block is left out.
-    records: i64[size], the record of each; None: all records of the split.
+    An epoch is a permutation keyed by `key` and its number, divided into batches: no sketch occurs
+    twice in it, and a remainder that does not fill a block is left out.
+
+    size: n, sketches that take part.
+    batch: b, sketches of a step, over all processes.
+    inner_steps: k, steps of a block.
+    key: of the shuffle, such as seed and stage.
+    records: i64[n], the record of each sketch; None: all records of the split.
     """
 
     size: int
@@ -30,7 +34,7 @@ class Order:
     def __post_init__(self) -> None:
         if self.size < self.batch * self.inner_steps:
             raise DataError(
-                f"there are {self.size} training sketches, less than one block of "
+                f"there are {self.size} training sketches, fewer than one block of "
                 f"{self.inner_steps} batches of {self.batch}; choose smaller batches or fewer steps"
             )
 
@@ -40,18 +44,18 @@ class Order:
         return self.size // (self.batch * self.inner_steps)
 
     def of_block(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first place of each batch in the shuffled split, i32[k], and the keys u32[r]."""
+        """Where each batch starts in the shuffled epoch, i32[k], and the epoch's keys u32[r]."""
         epoch, within = divmod(block, self.blocks_per_epoch)
         first = (within * self.inner_steps + np.arange(self.inner_steps)) * self.batch
         return first.astype(np.int32), round_keys(*self.key, epoch)
 
     def places(self, block: int) -> np.ndarray:
-        """Which of the sketches that take part a block's batches hold, i64[k b]."""
+        """Which of the n sketches a block's batches hold, i64[k b]."""
         first, keys = self.of_block(block)
         return permute(first[:, None] + np.arange(self.batch), self.size, keys)
 
     def indices(self, block: int) -> np.ndarray:
-        """The records of a block's batches, i64[k b], an axis for each."""
+        """The records of a block's batches, i64[k b]."""
         places = self.places(block)
         return places if self.records is None else self.records[places]
 
@@ -60,11 +64,13 @@ class Order:
 class BalancedOrder(Order):
     """Batches of P classes with batch / P sketches of each, for losses that compare pairs.
 
-    labels: i[size], of the sketches that take part; classes: P.
-    A round shuffles the classes and deals them out P at a time; those left over wait for the next
-    round, and leave out the sketches that this one had for them. A class gives its sketches in a
-    shuffled order of its own, anew when they are used up: about such a turn a sketch may come twice
-    in a block. An epoch is as long as that of a plain order.
+    A round shuffles the classes and takes them P at a time. Leftover classes wait for the next
+    round and skip their sketches of this one. Each class has its own shuffled order of sketches,
+    which is shuffled again when it is used up: around that point a sketch may occur twice in a
+    block. An epoch is as long as that of a plain order.
+
+    labels: i[n], of the sketches that take part.
+    classes: P.
     """
 
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False)
@@ -74,23 +80,23 @@ class BalancedOrder(Order):
         super().__post_init__()
         if self.classes > len(self._own):
             raise ConfigError(
-                f"train.classes_per_batch={self.classes}, but {len(self._own)} classes have "
-                "training sketches; take at most so many"
+                f"sampler.classes={self.classes}: only {len(self._own)} classes have training "
+                "sketches; ask for at most that many"
             )
 
     @cached_property
     def _own(self) -> list[np.ndarray]:
-        """Places of each class that has any, classes rising."""
+        """The places of each class that has sketches, by rising label."""
         order = np.argsort(self.labels, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
 
     def places(self, block: int) -> np.ndarray:
-        """Which of the sketches that take part a block's batches hold, i64[k b]."""
+        """Which of the n sketches a block's batches hold, i64[k b]."""
         first = block * self.inner_steps
         return np.stack([self._batch(first + step) for step in range(self.inner_steps)])
 
     def _batch(self, number: int) -> np.ndarray:
-        """The sketches of a batch by its number since the stage began, i64[b]."""
+        """The sketches of a batch, by its number since the stage began: i64[b]."""
         classes = len(self._own)
         turn, part = divmod(number, classes // self.classes)
         slots = np.arange(part * self.classes, (part + 1) * self.classes)
@@ -98,7 +104,7 @@ class BalancedOrder(Order):
         return np.concatenate([self._of_class(label, turn) for label in chosen.tolist()])
 
     def _of_class(self, label: int, turn: int) -> np.ndarray:
-        """The sketches that a class gives in a round, i64[b / P]."""
+        """The sketches of a class in a round, i64[b / P]."""
         own, each = self._own[label], self.batch // self.classes
         again, place = np.divmod(turn * each + np.arange(each), len(own))
         shuffled = [

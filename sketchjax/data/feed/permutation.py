@@ -1,7 +1,7 @@
-"""A keyed shuffle that gives any one of its places alone: no list of n is sorted or kept.
+"""A keyed shuffle that can compute any single place: no list of n is sorted or kept.
 
-Host and devices compute the same order from the same integers, so that it does not matter which of
-them picks the sketches of a batch, nor where in an epoch a run goes on.
+Host and devices compute the same order from the same integers, so either may pick the sketches of a
+batch, and a run may resume anywhere in an epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sketchjax.data.folder.splits import keyed_hash
+from sketchjax.data.folder.hashing import keyed_hash
 
 ROUNDS = 8
 
@@ -23,7 +23,10 @@ def round_keys(*key: int) -> np.ndarray:
 def permute(places: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
     """The numbers at some places of a shuffled 0 ... size - 1.
 
-    places: i[b], each below size; keys: u32[r] of `round_keys`.  Returns i64[b].
+    places: i[b], each below size.
+    size: how many numbers are shuffled.
+    keys: u32[r] of `round_keys`.
+    Returns i64[b].
     """
     bits = domain_bits(size)
     numbers = shuffle(places.astype(np.uint32), bits, keys)
@@ -33,9 +36,9 @@ def permute(places: np.ndarray, size: int, keys: np.ndarray) -> np.ndarray:
 
 
 def domain_bits(size: int) -> int:
-    """Bits of the power of two that `shuffle` permutes: less than twice the size, or 32.
+    """Bits of the power of two that `shuffle` permutes: less than twice the size, but at least 32.
 
-    With 16, the 24 orders of 4 do not come equally often.
+    With 16, the 24 orders of 4 do not occur equally often.
     """
     return max(5, (size - 1).bit_length())
 
@@ -43,8 +46,11 @@ def domain_bits(size: int) -> int:
 def shuffle(places: Any, bits: int, keys: Any) -> Any:
     """One pass of the shuffle over 0 ... 2^bits - 1, a Feistel network (Luby and Rackoff 1988).
 
-    places: u32[b]; keys: u32[r]; numpy and jax arrays alike.  What comes out beyond a size that is
-    no power of two goes in again until it is below: still one-to-one, as a walk along a cycle is.
+    places: u32[b], a numpy or jax array.
+    bits: of the range.
+    keys: u32[r], of the same kind.
+    For a size that is not a power of two, a result beyond it is shuffled again until it is below.
+    That walks along a cycle, so it stays one-to-one.
     """
     low_bits = np.uint32(bits // 2)
     low_mask = np.uint32((1 << bits // 2) - 1)

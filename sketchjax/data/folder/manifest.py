@@ -1,80 +1,97 @@
-"""The manifest of a data folder: what its shards hold, and how they came about.
+"""The manifest of a data folder: what its shards hold, and where that came from.
 
-`manifest.json` is written last. A folder without one is a conversion that has not ended.
+`manifest.json` is written last: a folder without one holds an unfinished conversion.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 import orjson
+from msgspec import Meta
 
 import sketchjax
-from sketchjax.data.folder.manifest_rules import shown, wrong_fields
+from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.sources.records import MOST_POINTS, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
 
 NAME = "manifest.json"
 VERSION = 1
-# Bytes; 65,536 categories take 10 MB. Of hostile JSON Python makes 30 times as much.
-LARGEST = 32 << 20
-_SHOWN = 20
+LARGEST = 32 << 20  # bytes; 65,536 categories take 10 MB
+MOST_CATEGORIES = 2**16  # what the 16 bits of a record's label can count
+SHARD_PATTERN = re.compile(rf"({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.arrayrecord")
+_LISTED = 20
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]  # above 2^53 JSON's readers disagree on a number
+Entropy = Annotated[float, Meta(ge=0, le=1)]
+Length = Annotated[int, Meta(ge=1, le=MOST_POINTS)]
+# The name becomes a path, so only a shard's own name is let through.
+ShardName = Annotated[str, Meta(pattern=rf"\A{SHARD_PATTERN.pattern}\Z", max_length=100)]
+Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One ArrayRecord file: its name in the folder, records, bytes, and sha256."""
 
-    name: str
-    records: int
-    bytes: int
-    sha256: str
+    name: ShardName
+    records: Count
+    bytes: Count
+    sha256: Sha256
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """What a data folder holds. The same sources and settings give the same bytes: no times, and
-    of the sources only their names.
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a data folder holds.
+
+    The same sources and settings give the same bytes: no times, and only the names of the sources.
 
     categories: the names, sorted; a label is an index into them.
-    counts: sketches by split; counts_by_category: the same by category.
-    offset_scale: the standard deviation of all Δx and Δy of the training split (sketch-rnn's rule),
-      in the drawings' units (0 to 255). The first point's offset is (0, 0): it counts from where
-      the drawing starts. All points count, also those past a model's longest sequence.
-    entropy_low, entropy_high: by category, the 5 % and the 95 % quantile of the image entropy of
-      its training sketches (numpy's linear rule): between them, ends included, lies the middle
-      90 %. 0 and 1 where a category has no training sketch.
-    lengths: by split, the number of sketches of each length: {points: sketches}.
+    counts: sketches by split.
+    counts_by_category: the same for each category.
+    offset_scale: standard deviation of all Δx and Δy of the training split (sketch-rnn's rule), in
+      the drawings' units (0 to 255). The first point of a drawing has the offset (0, 0). All points
+      count, also those beyond a model's longest sequence.
+    entropy_low, entropy_high: by category, the 5 % and 95 % quantiles of the image entropy of its
+      training sketches (linear interpolation). The middle 90 % lies between them, both included.
+      0 and 1 for a category without training sketches.
+    lengths: by split, how many sketches have each number of points: {points: sketches}.
     shards: by split, in the order of the records.
-    bad: bad records by kind; bad_listed: the first of them, each with file, place, kind, reason.
-    left_out: sketches read but not used, by reason (filters, duplicates, no split).
-    dropped: categories left out whole, each with the reason.
-    settings: everything that decided the conversion; two folders of equal settings and equal
-      sources are equal.
+    settings: everything that decided the conversion.
+    sources: the files read, each with its name and bytes.
+    bad: bad records by kind.
+    bad_listed: the first of them, each with file, place, kind and reason.
+    left_out: sketches that were read but not used, by reason.
+    dropped: categories that were left out, each with the reason.
+    sketchjax: the version that wrote the folder.
+    version: of this file's layout.
+    decisions: by source file, what the reader decided about it, for people. Not written when empty.
+    passed_over: by extension, files in the source folders that no reader takes. Not written when
+      empty.
     """
 
-    categories: list[str]
-    counts: dict[str, int]
-    counts_by_category: dict[str, dict[str, int]]
-    offset_scale: float
-    entropy_low: list[float]
-    entropy_high: list[float]
-    lengths: dict[str, dict[int, int]]
+    categories: Annotated[list[str], Meta(min_length=1, max_length=MOST_CATEGORIES)]
+    counts: dict[str, Count]
+    counts_by_category: dict[str, dict[str, Count]]
+    offset_scale: Annotated[float, Meta(gt=0)]
+    entropy_low: list[Entropy]
+    entropy_high: list[Entropy]
+    lengths: dict[str, dict[Length, Annotated[int, Meta(ge=1, le=2**53)]]]
     shards: dict[str, list[Shard]]
     settings: dict[str, Any]
-    sources: list[dict[str, Any]] = field(default_factory=list)
-    bad: dict[str, int] = field(default_factory=dict)
-    bad_listed: list[dict[str, Any]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
-    dropped: dict[str, str] = field(default_factory=dict)
+    sources: list[dict[str, Any]] = []
+    bad: dict[str, Count] = {}
+    bad_listed: list[dict[str, Any]] = []
+    left_out: dict[str, Count] = {}
+    dropped: dict[str, str] = {}
     sketchjax: str = sketchjax.__version__
     version: int = VERSION
+    decisions: dict[str, list[str]] = {}
+    passed_over: dict[str, Count] = {}
 
     def longer_than(self, points: int, split: str | None = None) -> int:
         """How many sketches have more than `points` points, in one split or in all."""
@@ -96,15 +113,17 @@ class Manifest:
 
     def save(self, folder: Path) -> None:
         """Write `manifest.json` whole or not at all."""
-        content = dataclasses.asdict(self)
-        options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-        write_whole(folder / NAME, orjson.dumps(content, option=options) + b"\n")
+        content = msgspec.to_builtins(self, str_keys=True)
+        for name in ("decisions", "passed_over"):  # younger than version 1, which stays as it was
+            if not content[name]:
+                del content[name]
+        write_whole(folder / NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
 
     @classmethod
     def load(cls, folder: str | Path) -> Manifest:
         """Read the manifest of a data folder.
 
-        Raises DataError when there is none, it is not one, or it is of another version.
+        Raises DataError if it is missing, damaged, or of another version.
         """
         path = Path(folder) / NAME
         if not path.exists():
@@ -121,47 +140,55 @@ class Manifest:
 
     @classmethod
     def parse(cls, content: bytes, path: Path) -> Manifest:
-        """The manifest that the bytes of a file `path` are.  Raises DataError as `load` does."""
+        """Decode the bytes of the manifest file `path`.  Raises DataError as `load` does."""
         if len(content) > LARGEST:
             raise DataError(f"{path} has more than {LARGEST:,} bytes: not a manifest")
         try:
-            fields = orjson.loads(content)
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{path} cannot be read as a manifest: {error}") from error
-        if not isinstance(fields, dict) or "version" not in fields:
-            raise DataError(f"{path} cannot be read as a manifest: it states no version")
-        if fields["version"] != VERSION:
+            version = msgspec.json.decode(content, type=_Version).version
+            if version != VERSION:
+                raise DataError(
+                    f"{path} has version {str(version)[:20]}; this sketchjax reads version "
+                    f"{VERSION}. Convert the drawings again."
+                )
+            manifest = msgspec.json.decode(content, type=cls)
+            _check(manifest)
+        except (ValueError, RecursionError) as error:  # msgspec's own errors are ValueErrors
             raise DataError(
-                f"{path} is of version {shown(fields['version'])}, this sketchjax reads version "
-                f"{VERSION}; convert the drawings again"
-            )
-        problems = list(islice(wrong_fields(fields), _SHOWN + 1))
-        if problems:
-            raise DataError(
-                f"{path} is damaged; delete the folder and convert the drawings again:\n"
-                + listed(problems)
-            )
-        return cls._from_json(fields)
-
-    @classmethod
-    def _from_json(cls, content: dict[str, Any]) -> Manifest:
-        content["shards"] = {
-            split: [Shard(**shard) for shard in shards]
-            for split, shards in content["shards"].items()
-        }
-        content["lengths"] = {
-            split: {int(length): number for length, number in lengths.items()}
-            for split, lengths in content["lengths"].items()
-        }
-        return cls(**content)
+                f"{path} is not a valid manifest: {str(error)[:300]}. "
+                "Delete the folder and convert the drawings again."
+            ) from error
+        return manifest
 
 
-def listed(lines: Sequence[str]) -> str:
-    """Findings as the lines of a message, 20 of them."""
-    shown_lines = [f"  - {line}" for line in lines[:_SHOWN]]
-    if len(lines) > _SHOWN:
-        shown_lines.append("  - and more")
-    return "\n".join(shown_lines)
+class _Version(msgspec.Struct):
+    version: int
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise ValueError for what the types cannot say: all splits and categories are there."""
+    by_split = {"counts": manifest.counts, "lengths": manifest.lengths, "shards": manifest.shards}
+    for name, counts in manifest.counts_by_category.items():
+        by_split[f"counts_by_category[{name[:60]!r}]"] = counts
+    for name, values in by_split.items():
+        if values.keys() != set(SPLITS):
+            raise ValueError(f"{name} must have the fields {', '.join(SPLITS)}")
+    for place, name in enumerate(manifest.categories):
+        if wrong := wrong_name(name):
+            raise ValueError(f"categories[{place}] {wrong}")
+    for name in ("entropy_low", "entropy_high"):
+        found, wanted = len(getattr(manifest, name)), len(manifest.categories)
+        if found != wanted:
+            raise ValueError(f"{name} has {found} values for {wanted} categories")
+
+
+def listed(lines: Sequence[str], most: int = _LISTED, number: int | None = None) -> str:
+    """Findings as the lines of a message, the first `most` of them.
+
+    number: how many there are, where the lines are not all.
+    """
+    shown = [f"  - {line}" for line in lines[:most]]
+    more = (len(lines) if number is None else number) - len(shown)
+    return "\n".join([*shown, f"  - and {more:,} more"] if more else shown)
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
@@ -172,7 +199,7 @@ def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> l
         if isinstance(before, dict) and isinstance(after, dict):
             lines += differences(before, after, f"{prefix}{key}.")
         elif before != after:
-            lines.append(f"{prefix}{key}: {_short(before)} there, {_short(after)} asked")
+            lines.append(f"{prefix}{key}: {_short(before)} there, {_short(after)} asked for")
     return lines
 
 

@@ -1,6 +1,6 @@
-"""One sketch as the bytes of a record, and what a record must be.
+"""One sketch as the bytes of a record, and the rules a record must follow.
 
-A record is 16 bytes of header and 3 bytes a point, little-endian:
+A record is a header of 16 bytes and 3 bytes per point, little-endian:
 
     bytes 0-7    key_id    u64
     bytes 8-9    label     u16, an index into the manifest's categories
@@ -23,7 +23,7 @@ HEADER = np.dtype([("key_id", "<u8"), ("label", "<u2"), ("length", "<u2"), ("ent
 
 
 class WrongRecordError(DataError):
-    """Bytes that are no record. place: which of the list; `Shards` says of which shard."""
+    """Bytes that are not a record. place: its index in the list; `Shards` adds the shard."""
 
     def __init__(self, place: int, reason: str):
         super().__init__(f"record {place}: {reason}")
@@ -34,8 +34,12 @@ class WrongRecordError(DataError):
 class Records:
     """n decoded records, ragged: record i owns points[offsets[i]:offsets[i + 1]].
 
-    points: u8[p 3]; offsets: i64[n + 1]; labels: i32[n]; key_ids: u64[n]; entropies: f32[n];
-    index: i64[n], the place of each record in its split (in its list, from `decode`).
+    points: u8[p 3], columns x, y and end of stroke.
+    offsets: i64[n + 1].
+    labels: i32[n], indices into the manifest's categories.
+    key_ids: u64[n].
+    entropies: f32[n], the image entropy of each drawing, in bits.
+    index: i64[n], the place of each record in its split (from `decode`: in its list).
     """
 
     points: np.ndarray
@@ -60,7 +64,11 @@ def encode(
 ) -> tuple[bytes, np.ndarray]:
     """Lay n sketches out as records.
 
-    points: u8[p 3]; offsets: i64[n + 1] from 0; labels: i[n]; key_ids: u64[n]; entropies: f32[n].
+    points: u8[p 3].
+    offsets: i64[n + 1], from 0; sketch i owns points[offsets[i]:offsets[i + 1]].
+    labels: i[n].
+    key_ids: u64[n].
+    entropies: f32[n].
     Returns all records as one bytes object, and their offsets in it, i64[n + 1].
     """
     lengths = np.diff(offsets)
@@ -76,13 +84,13 @@ def encode(
 
 
 def decode(blobs: Sequence[bytes]) -> Records:
-    """Decode records.  Raises WrongRecordError for the first that is not one."""
+    """Decode records.  Raises WrongRecordError for the first that is damaged."""
     whole = np.frombuffer(b"".join(blobs), np.uint8)
     sizes = np.fromiter(map(len, blobs), np.int64, len(blobs))
     starts = np.concatenate([[0], np.cumsum(sizes)])
     short = np.flatnonzero(sizes < HEADER.itemsize)
     if len(short):
-        reason = f"it has {sizes[short[0]]} bytes, less than a header"
+        reason = f"it has {sizes[short[0]]} bytes, fewer than a header"
         raise WrongRecordError(int(short[0]), reason)
     in_header = _header_mask(starts)
     header = whole[in_header].view(HEADER)
@@ -110,7 +118,7 @@ def _header_mask(starts: np.ndarray) -> np.ndarray:
 
 
 def sound(records: Records, classes: int) -> bool:
-    """Whether all are what `wrong_records` wants, at 2 % of the price of reading them."""
+    """Whether `wrong_records` would find nothing; costs 2 % of reading the records."""
     lengths, entropies = records.lengths, records.entropies
     if not len(lengths):
         return True
@@ -123,24 +131,24 @@ def sound(records: Records, classes: int) -> bool:
 
 
 def wrong_records(records: Records, classes: int) -> dict[int, str]:
-    """What is wrong with which of the records, by place; classes: the number of categories.
+    """What is wrong with the records, by place.
 
-    A record has a label among the categories, at least one point, marks of 0 or 1 with the last
-    point ending a stroke, and an entropy within 0 to 1.
+    classes: the number of categories. A valid record has a label among the categories, at least
+    one point, end marks of 0 or 1 with 1 on the last point, and an entropy from 0 to 1.
     """
     wrong = {}
     ends = records.points[:, 2]
     for place in np.flatnonzero(records.lengths == 0).tolist():
-        wrong[place] = "it has no point"
+        wrong[place] = "it has no points"
     marked = np.searchsorted(records.offsets, np.flatnonzero(ends > 1), side="right") - 1
     for place in np.unique(marked).tolist():
-        wrong[place] = "a mark of a stroke's end is neither 0 nor 1"
+        wrong[place] = "an end-of-stroke mark is neither 0 nor 1"
     filled = np.flatnonzero(records.lengths)
     open_ended = filled[ends[records.offsets[1:][filled] - 1] == 0]
     for place in open_ended.tolist():
         wrong.setdefault(place, "its last point does not end a stroke")
     for place in np.flatnonzero(records.labels >= classes).tolist():
-        wrong[place] = f"label {records.labels[place]}, there are {classes} categories"
+        wrong[place] = f"label {records.labels[place]}, but there are {classes} categories"
     entropies = records.entropies
     for place in np.flatnonzero(~((entropies >= 0) & (entropies <= 1))).tolist():
         wrong[place] = f"image entropy {entropies[place]} is not within 0 to 1"

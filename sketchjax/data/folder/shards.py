@@ -1,8 +1,8 @@
-"""Reading the records of a data folder, at random or all in order.
+"""Reading the records of a data folder, at random or in order.
 
-Records (`record`) stand in ArrayRecord files, one a chunk and uncompressed. Measured on one core,
-160 bytes a record: a random read costs 1.7 µs so, 2.4 µs with zstd, which saves nothing on records
-this short.
+Records (`record`) are kept in ArrayRecord files, one per chunk and uncompressed. Measured on one
+core with 160 bytes per record: a random read takes 1.7 µs; with zstd it takes 2.4 µs, and zstd
+saves no space on records this short.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
 class Shards:
     """The records of one split of a data folder, by random access.
 
-    A record's index counts through the split's shards in the manifest's order. Files open when
-    first read, so a `Shards` travels to other processes by pickle at no cost.
-    Raises DataError when the folder has no manifest or a shard does not match it.
+    A record's index counts through the split's shards in the manifest's order. A file is opened by
+    its first read, so pickling a `Shards` for another process costs nothing.
+    Raises DataError if the folder has no manifest or a shard does not match it.
     """
 
     def __init__(self, folder: str | Path, split: str):
@@ -51,8 +51,8 @@ class Shards:
     def read(self, indices: np.ndarray) -> Records:
         """The records at `indices` i64[n] of the split, in that order, decoded.
 
-        Raises IndexError out of range, DataError when a shard cannot be read or a record is not
-        what it must be, naming the shard and the record's place in it.
+        Raises IndexError for an index out of range, and DataError, with the shard and the record's
+        place in it, if a shard cannot be read or a record is damaged.
         """
         indices = np.asarray(indices, np.int64)
         blobs = self.read_bytes(indices)
@@ -67,15 +67,15 @@ class Shards:
         return replace(records, index=indices)
 
     def place_of(self, index: int) -> str:
-        """Where a record of the split stands, for people: its shard, and its number there."""
+        """Where a record of the split is, for messages: its shard, and its number there."""
         shard = int(np.searchsorted(self._edges, index, side="right")) - 1
         within = index - int(self._edges[shard])
         return f"{self.folder / self._shards[shard].name}, record {within}"
 
     def read_bytes(self, indices: np.ndarray) -> list[bytes]:
-        """The same records as they stand in the file."""
+        """The same records as undecoded bytes."""
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
-            raise IndexError(f"records {indices.min()} to {indices.max()} of {len(self)} asked")
+            raise IndexError(f"records {indices.min()} to {indices.max()} of {len(self)} asked for")
         files = np.searchsorted(self._edges, indices, side="right") - 1
         blobs: list[bytes] = [b""] * len(indices)
         for number in np.unique(files).tolist():
@@ -111,7 +111,7 @@ class Shards:
                 self._readers[number] = reader
             return reader.read(places)
         except (OSError, RuntimeError, ValueError, IndexError, DataError) as error:
-            self._readers.pop(number, None)  # once it has failed it fails for good, also to close
+            self._readers.pop(number, None)  # once it has failed it keeps failing, even to close
             path = self.folder / shard.name
             raise DataError(f"{path} cannot be read: {error}; {_MEND}") from error
 
@@ -120,23 +120,24 @@ _MEND = "run `sketchjax verify` on the folder, or delete it and convert the draw
 
 
 def open_shard(path: Path) -> ArrayRecordReader:
-    """A reader of one ArrayRecord file, set for random access."""
+    """Open one ArrayRecord file for random access."""
     return ArrayRecordReader(str(path), _RANDOM_ACCESS)
 
 
 def check_shards(
     folder: str | Path, *, progress: Callable[[str], None] = lambda name: None
 ) -> Manifest:
-    """Check that every shard is there with the manifest's size and sha256; returns the manifest.
+    """Check that every shard has the manifest's size and sha256; returns the manifest.
 
-    What a training does before its first step: 500 MB take 0.3 s (one core that knows sha256).
-    `verify` looks into the records too.
-    Raises DataError naming all shards that do not match. progress is called with each one's name.
+    Training does this before its first step: 500 MB take 0.3 s (one core with sha256
+    instructions). `verify` also checks the records.
+    progress: called with the name of each shard.
+    Raises DataError with all shards that do not match.
     """
     folder, manifest = Path(folder), Manifest.load(folder)
     shards = [shard for split in manifest.shards.values() for shard in split]
     problems = []
-    # hashlib lets go of the interpreter: as many shards at once as there are cores.
+    # hashlib releases the interpreter lock: one shard per core at a time.
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
         for shard, problem in zip(shards, pool.map(lambda shard: _mismatch(folder, shard), shards)):  # noqa: B905
             progress(shard.name)
@@ -161,7 +162,7 @@ def _mismatch(folder: Path, shard: Shard) -> list[str]:
 def _check_size(folder: Path, shard: Shard) -> None:
     path = folder / shard.name
     if not path.is_file():
-        raise DataError(f"{path} is missing, the manifest names it; {_MEND}")
+        raise DataError(f"{path} is missing, but the manifest lists it; {_MEND}")
     if path.stat().st_size != shard.bytes:
         raise DataError(
             f"{path} has {path.stat().st_size} bytes, the manifest says {shard.bytes}; {_MEND}"

@@ -17,11 +17,11 @@ LONGEST_LINE = 200  # bytes; a key_id has 20 digits
 
 
 def read_split_file(path: Path, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray, str]:
-    """Read a CSV file with the heading `key_id,split`, one sketch a line.
+    """Read a CSV file with the heading `key_id,split`, one sketch per line.
 
-    names: the splits.  Returns the key_ids u64[m], rising, the number of each one's split i8[m],
-    and the sha256 of the file.
-    Raises DataError, with the line, when it is missing, malformed, or names a sketch twice.
+    names: the splits.
+    Returns the key_ids u64[m], rising; the index of each one's split i8[m]; the file's sha256.
+    Raises DataError, with the line, if it is missing, malformed, or names a sketch twice.
     """
     try:
         with path.open("rb") as file:
@@ -34,17 +34,17 @@ def read_split_file(path: Path, names: Sequence[str]) -> tuple[np.ndarray, np.nd
     key_ids, splits = key_ids[order], splits[order]
     twice = np.flatnonzero(key_ids[1:] == key_ids[:-1])
     if len(twice):
-        raise DataError(f"{path}: key_id {key_ids[twice[0]]} stands in the split file twice")
+        raise DataError(f"{path}: key_id {key_ids[twice[0]]} occurs twice in the split file")
     return key_ids, splits, digest
 
 
 def split_rows(path: Path, file: IO[bytes], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """The key_ids u64[m] and splits i8[m] of an open split file, in its order.
 
-    Raises DataError with the line that is none.
+    Raises DataError, with the line, if one is malformed.
     """
     rows = csv.reader(_lines(path, file))
-    # 9 bytes a row, where a list of lists has 300.
+    # 9 bytes per row; a list of lists takes 300.
     key_ids, splits = array("Q"), array("b")
     try:
         if [cell.strip() for cell in next(rows, [])] != ["key_id", "split"]:
@@ -55,7 +55,7 @@ def split_rows(path: Path, file: IO[bytes], names: Sequence[str]) -> tuple[np.nd
                 key_ids.append(key_id)
                 splits.append(split)
     except csv.Error as error:
-        raise DataError(f"{path}, line {rows.line_num}: not a line of CSV: {error}") from None
+        raise DataError(f"{path}, line {rows.line_num}: not valid CSV: {error}") from None
     return np.frombuffer(key_ids, np.uint64), np.frombuffer(splits, np.int8)
 
 
@@ -68,7 +68,7 @@ def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
                 f"{path}, line {number}: longer than {LONGEST_LINE} bytes, not a key_id and a split"
             )
         if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of some Windows tools
+            line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark of Windows tools
         try:
             yield line.decode()
         except UnicodeDecodeError as error:

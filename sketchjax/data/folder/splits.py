@@ -1,13 +1,13 @@
 """Which split a sketch belongs to, decided by a keyed hash of its `key_id`.
 
-The hash of a sketch depends on its `key_id` and the seed alone, never on its file or its
-neighbours. The line 0 to 2^64 is cut into one band a split, the same in every category:
+The hash depends only on the `key_id` and the seed, never on the file or the other sketches. The
+range 0 to 2^64 is cut into one band per split, the same in every category:
 
-- `Fractions`: the bands are the fractions. A sketch's split never changes, whatever is added.
-- `Counts`: the bands are fixed by the counts, and a split takes the smallest hashes of its band up
-  to its count. Adding files can push a sketch out of a full split, but it is then left out: it
-  never turns up in another one.
-- `SplitFile`: the file decides, and sketches that it does not name are left out.
+- `Fractions`: the bands are the fractions. Adding files never changes a sketch's split.
+- `Counts`: the counts fix the bands, and a split takes the smallest hashes of its band up to its
+  count. Adding files can push a sketch out of a full split, but it is then left out: it never
+  moves to another split.
+- `SplitFile`: a file decides, and sketches that it does not name are left out.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sketchjax.data.folder.hashing import rank_within
 from sketchjax.data.folder.split_file import read_split_file
 from sketchjax.errors import ConfigError
 
@@ -28,21 +29,27 @@ LEFT_OUT = -1
 
 DEFAULT_FRACTIONS = {"train": 0.8, "validation": 0.05, "gallery": 0.1, "query": 0.05}
 
-# A band this many standard deviations wider than its count is filled by a category of the size
-# that `Counts.wanted` names, but for about one category in a thousand.
+# A band is this many standard deviations wider than its count, so that all but about one category
+# in a thousand of the size `Counts.wanted` fill it.
 _BAND_MARGIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A category of which a split gets too few sketches. label: its index in the categories."""
+    """A split for which a category has too few sketches.
+
+    label: the category's index.
+    split: its name; empty: any split.
+    reason: what is missing, in words.
+    """
 
     label: int
+    split: str
     reason: str
 
 
 class SplitRule(Protocol):
-    """How sketches are dealt out to the splits."""
+    """A way to divide sketches between the splits."""
 
     @property
     def advice(self) -> str:
@@ -50,7 +57,7 @@ class SplitRule(Protocol):
         ...
 
     def settings(self) -> dict:
-        """The rule as plain data, for the manifest and to compare two conversions."""
+        """The rule as plain data, to record it and to compare two conversions."""
         ...
 
     def assign(
@@ -58,47 +65,19 @@ class SplitRule(Protocol):
     ) -> tuple[np.ndarray, list[Shortage]]:
         """The split of each sketch, and the categories that have too few.
 
-        key_ids, hashes: u64[n]; labels: i[n], below `classes`. Returns i8[n], an index into
-        `SPLITS` or `LEFT_OUT`.
+        key_ids: u64[n].
+        hashes: u64[n], the keyed hashes of the key_ids.
+        labels: i[n], below `classes`.
+        classes: number of categories.
+        Returns i8[n], an index into `SPLITS` or `LEFT_OUT`, and the shortages.
         """
         ...
 
 
-def keyed_hash(numbers: np.ndarray, key: int | tuple[int, ...]) -> np.ndarray:
-    """Hash numbers u64[n] to u64[n] under a key: SplitMix64's finaliser after adding the key.
-
-    One-to-one for a fixed key, so distinct numbers never collide and their hashes sort without
-    ties. Written in integers alone: the same on every machine and in every version of numpy.
-    """
-    offset = np.uint64(0)
-    for part in (key,) if isinstance(key, int) else key:
-        offset = _mix(offset ^ np.array([part % 2**64], np.uint64))[0]
-    return _mix(np.asarray(numbers).astype(np.uint64, copy=False) + offset)
-
-
-def _mix(state: np.ndarray) -> np.ndarray:
-    """SplitMix64 (Steele, Lea, Flood 2014): one step of the sequence and its finaliser."""
-    state = state + np.uint64(0x9E3779B97F4A7C15)
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
-
-
-def rank_within(labels: np.ndarray, hashes: np.ndarray) -> np.ndarray:
-    """Rank of each sketch by hash among those of its label, from 0: i64[n]."""
-    order = np.lexsort((hashes, labels))
-    ranks = np.empty(len(labels), np.int64)
-    ordered = labels[order]
-    first = np.flatnonzero(np.diff(ordered, prepend=-1))
-    sizes = np.diff(first, append=len(ordered))
-    ranks[order] = np.arange(len(ordered)) - np.repeat(first, sizes)
-    return ranks
-
-
 def _bands(hashes: np.ndarray, widths: Sequence[float]) -> np.ndarray:
     """The band that each hash u64[n] falls into: i8[n], `LEFT_OUT` past the last one."""
-    # Edges in whole numbers of 2^-64: no hash stands between two bands. 0.8 + 0.05 + 0.1 + 0.05 may
-    # miss 1 by a rounding error, which must not leave a sketch out.
+    # The edges are whole numbers of 2^-64, so no hash lies between two bands. 0.8 + 0.05 + 0.1 +
+    # 0.05 may miss 1 by a rounding error, which must not leave a sketch out.
     edges = [
         2**64 if edge > 1 - 1e-9 else round(edge * 2**64) for edge in np.cumsum(widths).tolist()
     ]
@@ -114,7 +93,7 @@ def _bands(hashes: np.ndarray, widths: Sequence[float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fractions:
-    """A share of each category a split, by name; what is left of 1 is left out."""
+    """A share of each category for each split, by name. A remainder below 1 is left out."""
 
     fractions: Mapping[str, float]
     advice = "Ask for a larger fraction for train, or add drawings."
@@ -122,13 +101,13 @@ class Fractions:
     def __post_init__(self):
         problems = _unknown_splits(self.fractions)
         problems += [
-            f"{name}={value}: a fraction lies within 0 to 1"
+            f"{name}={value}: a fraction must lie within 0 to 1"
             for name, value in self.fractions.items()
             if not 0 <= value <= 1
         ]
         total = math.fsum(self.fractions.values())
         if not problems and not 0 < total <= 1 + 1e-9:
-            problems.append(f"the fractions of the splits add up to {total:g}; at most 1 can be")
+            problems.append(f"the fractions of the splits add up to {total:g}, not to at most 1")
         if problems:
             raise ConfigError(problems)
 
@@ -142,7 +121,7 @@ class Fractions:
         if self.fractions.get("train", 0) > 0:
             found = np.bincount(labels[split == 0], minlength=classes)
             shortages = [
-                Shortage(int(label), "none of its sketches falls to the training split")
+                Shortage(int(label), "train", "none of its sketches fall into the training split")
                 for label in np.flatnonzero(found == 0)
             ]
         return split, shortages
@@ -150,14 +129,14 @@ class Fractions:
 
 @dataclass(frozen=True)
 class Counts:
-    """A number of sketches of each category a split, by name."""
+    """A number of sketches of each category for each split, by name."""
 
     counts: Mapping[str, int]
 
     def __post_init__(self):
         problems = _unknown_splits(self.counts)
         problems += [
-            f"{name}={value}: a count is a whole number, 0 or more"
+            f"{name}={value}: a count must be a whole number of at least 0"
             for name, value in self.counts.items()
             if value < 0 or value != int(value)
         ]
@@ -171,14 +150,14 @@ class Counts:
 
     @property
     def wanted(self) -> int:
-        """Sketches that a category should have for its bands to fill the counts."""
+        """How many sketches a category should have, so that its bands fill the counts."""
         return math.ceil(sum(self._weights()))
 
     @property
     def advice(self) -> str:
         return (
-            f"These counts want about {self.wanted} sketches of a category, because the hash of a "
-            "sketch fixes the only split that it may be in. Ask for fewer, or for fractions."
+            f"These counts need about {self.wanted} sketches of each category, because its hash "
+            "fixes the only split that a sketch can be in. Ask for fewer, or for fractions."
         )
 
     def _weights(self) -> list[float]:
@@ -189,23 +168,23 @@ class Counts:
         weights = self._weights()
         bands = _bands(hashes, [weight / math.fsum(weights) for weight in weights])
         split = np.full(len(labels), LEFT_OUT, np.int8)
-        shortages = {}
+        shortages = []
         for index, name in enumerate(SPLITS):
             count = self.counts.get(name, 0)
             inside = np.flatnonzero(bands == index)
             taken = rank_within(labels[inside], hashes[inside]) < count
             split[inside[taken]] = index
             found = np.bincount(labels[inside], minlength=classes)
-            for label in np.flatnonzero(found < count):
-                shortages.setdefault(int(label), []).append(f"{name} {found[label]} of {count}")
-        return split, [
-            Shortage(label, "has " + ", ".join(parts)) for label, parts in sorted(shortages.items())
-        ]
+            shortages += [
+                Shortage(int(label), name, f"has {name} {found[label]} of {count}")
+                for label in np.flatnonzero(found < count)
+            ]
+        return split, shortages
 
 
 @dataclass(frozen=True)
 class SplitFile:
-    """Splits read from a CSV file with the heading `key_id,split`, one sketch a line.
+    """Splits read from a CSV file with the heading `key_id,split`, one sketch per line.
 
     key_ids: u64[m], rising; splits: i8[m]; digest: sha256 of the file.
     """
@@ -217,7 +196,7 @@ class SplitFile:
 
     @classmethod
     def read(cls, path: str | Path) -> SplitFile:
-        """Raises DataError when the file is missing, malformed, or names a sketch twice."""
+        """Raises DataError if the file is missing, malformed, or names a sketch twice."""
         return cls(*read_split_file(Path(path), SPLITS))
 
     def settings(self) -> dict:
@@ -233,10 +212,10 @@ class SplitFile:
 
 
 def split_rule(splits: SplitRule | Mapping[str, float] | str | Path | None) -> SplitRule:
-    """The rule that `splits` means: a mapping of counts or of fractions by split, or a CSV file.
+    """The rule for `splits`: a mapping of counts or fractions by split, or a CSV file.
 
-    Whole numbers (int) are counts a category, floats are fractions; None is `DEFAULT_FRACTIONS`.
-    Raises ConfigError when the mapping mixes both or names an unknown split.
+    Whole numbers (int) are counts per category, floats are fractions; None is `DEFAULT_FRACTIONS`.
+    Raises ConfigError if the mapping mixes both or names an unknown split.
     """
     if splits is None:
         return Fractions(DEFAULT_FRACTIONS)

@@ -1,4 +1,4 @@
-"""Categories that are kept out of training, for scores on what was never seen."""
+"""Categories that are kept out of training, to score what the model has never seen."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sketchjax.data.folder.splits import keyed_hash
+from sketchjax.data.folder.hashing import keyed_hash
 from sketchjax.errors import ConfigError
 
-_KEY = 0x756E  # no other draw of a seed is made under it
+_KEY = 0x756E  # no other draw from the seed uses it
 
 
 def unseen_categories(
@@ -17,8 +17,11 @@ def unseen_categories(
 ) -> np.ndarray:
     """Which categories of a data folder are kept out of training: bool[l].
 
-    names: those asked for; count: how many the seed draws where none is named.
-    Raises ConfigError when a name is not among the categories, or too few are left to train with.
+    categories: the names of all l categories.
+    names: those to keep out; they come before `count`.
+    count: how many the seed draws if none is named.
+    seed: of the draw.
+    Raises ConfigError if a name is not a category, or fewer than two categories remain to train on.
     """
     lacking = [name for name in names if name not in categories]
     if lacking:
@@ -33,12 +36,12 @@ def unseen_categories(
         unseen = np.isin(np.arange(len(categories)), drawn[:count])
     if unseen.sum() == 1:
         raise ConfigError(
-            "data.unseen keeps out one category, so that every neighbour would be right; keep out "
-            "two or more"
+            "data.unseen keeps out only one category, so every neighbour would be right; keep out "
+            "at least two"
         )
     if unseen.any() and len(categories) - unseen.sum() < 2:
         raise ConfigError(
             f"data.unseen leaves {len(categories) - int(unseen.sum())} of {len(categories)} "
-            "categories to train with; keep out fewer"
+            "categories to train on; keep out fewer"
         )
     return unseen

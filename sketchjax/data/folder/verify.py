@@ -3,192 +3,168 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sketchjax.data.folder.manifest import Manifest, Shard
-from sketchjax.data.folder.manifest_rules import shown
+from sketchjax.data.folder.hashing import keyed_hash
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import Records, WrongRecordError, decode, wrong_records
 from sketchjax.data.folder.shards import open_shard
-from sketchjax.data.folder.splits import SPLITS, keyed_hash
+from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.folder.verify_totals import Totals
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
 _AT_ONCE = 4_096
 _LISTED = 100
-_LISTED_OF_A_SHARD = 10
+_LISTED_PER_SHARD = 10
 
 
 def verify(folder: str | Path, *, progress: Callable[[str], None] = lambda name: None) -> Manifest:
     """Check every shard's sha256 and every record of a data folder; returns its manifest.
 
-    A record must be what `record.wrong_records` says, and stand in the order of its shard. All
-    `key_id`s differ. What the records add up to (sketches by split, category and length, scale of
-    offsets, quantiles of entropy) must be the manifest's, and the manifest must not contradict
-    itself. progress is called with each shard's name.
-    Raises DataError with all findings, a record by its shard and index there; 10 of a shard and 100
-    in all are listed, the rest counted.
+    Each record must pass `record.wrong_records` and follow the order of its shard, and all
+    `key_id`s must differ. The totals over the records (sketches by split, category and length,
+    scale of offsets, quantiles of entropy) must be the manifest's, and the manifest must be
+    consistent.
+    progress: called with the name of each shard.
+    Raises DataError with the findings, each record by its shard and index there. Up to 10 per shard
+    and 100 in all are listed; the rest are counted.
     """
     manifest = Manifest.load(folder)
-    findings = Findings()
-    findings.add(contradictions(manifest))
-    totals, whole = Totals(manifest), True
+    findings = [(line, 1) for line in contradictions(manifest)]
+    totals, sound = Totals(manifest), True
     for split, shards in manifest.shards.items():
         for number, shard in enumerate(shards):
             progress(shard.name)
-            own = Findings(_LISTED_OF_A_SHARD, f" in {shard.name}")
-            order = _Order(manifest, number, len(shards))
-            for records in _checked(Path(folder), shard, len(manifest.categories), own):
-                own.add(f"{shard.name}, record {place}: {r}" for place, r in order.wrong(records))
-                totals.add(split, records)
-            findings.join(own)
-            whole &= not own.number
-    if whole:  # else what is missing would be told again as sums that are short
-        findings.add(totals.wrong())
-    if findings.number:
+            found = _first(_check_shard(Path(folder), split, number, manifest, totals), shard.name)
+            findings += found
+            sound &= not found
+    if sound:  # otherwise the missing records would be reported a second time, as wrong totals
+        findings += [(line, 1) for line in totals.wrong()]
+    if findings:
+        lines = [line for line, _ in findings[:_LISTED]]
+        if more := sum(number for _, number in findings[_LISTED:]):
+            lines.append(f"and {more} more")
         raise DataError(
-            f"{folder} is damaged, {findings.number} findings; delete it and convert the drawings "
-            f"again:\n{findings}"
+            f"{folder} is damaged, {sum(number for _, number in findings)} findings; delete it and "
+            "convert the drawings again:\n" + "\n".join(f"  - {line}" for line in lines)
         )
     return manifest
 
 
+def _first(lines: Iterable[str], where: str) -> list[tuple[str, int]]:
+    """The first findings of a shard, then the number of the others: (line, findings it is for)."""
+    lines = iter(lines)
+    found = [(line, 1) for line in islice(lines, _LISTED_PER_SHARD)]
+    more = sum(1 for _ in lines)
+    return [*found, (f"and {more} more in {where}", more)] if more else found
+
+
 def contradictions(manifest: Manifest) -> Iterator[str]:
-    """Where a manifest of right fields says two things of one."""
+    """Where a manifest contradicts itself."""
     names = manifest.categories
     if names != sorted(names):
         yield "the categories are not in order"
-    yield from (f"category {shown(n)} stands twice" for n, k in Counter(names).items() if k > 1)
+    yield from (f"category {n!r} occurs {k} times" for n, k in Counter(names).items() if k > 1)
     if manifest.counts_by_category.keys() != set(names):
         yield "counts_by_category has other categories than `categories`"
     for name, low, high in zip(names, manifest.entropy_low, manifest.entropy_high, strict=True):
         if low > high:
-            yield f"entropy_low of {shown(name)} is above its entropy_high"
+            yield f"entropy_low of {name!r} is above its entropy_high"
     for split in SPLITS:
-        stated = manifest.counts[split]
+        shards, stated = manifest.shards[split], manifest.counts[split]
         for what, number in (
-            ("the shards", sum(shard.records for shard in manifest.shards[split])),
+            ("the shards have", sum(shard.records for shard in shards)),
             ("counts_by_category", sum(n[split] for n in manifest.counts_by_category.values())),
             ("lengths", sum(manifest.lengths[split].values())),
         ):
             if number != stated:
                 yield f"counts has {stated} {split} sketches, {what} {number}"
-        yield from _misplaced(split, [shard.name for shard in manifest.shards[split]])
+        for number, shard in enumerate(shards):
+            wanted = f"{split}-{number:05d}-of-{len(shards):05d}.arrayrecord"
+            if shard.name != wanted:
+                yield f"{shard.name} is listed in the place of {wanted}"
 
 
-def _misplaced(split: str, found: list[str]) -> Iterator[str]:
-    """Shards that are not where their names say."""
-    for number, name in enumerate(found):
-        wanted = f"{split}-{number:05d}-of-{len(found):05d}.arrayrecord"
-        if name != wanted:
-            yield f"{name} stands in the place of {wanted}"
-
-
-class Findings:
-    """What is wrong, one line each: the first `most` listed, all counted."""
-
-    def __init__(self, most: int = _LISTED, where: str = ""):
-        self.lines: list[str] = []
-        self.number = 0
-        self._most, self._where = most, where
-
-    def add(self, lines: Iterable[str]) -> None:
-        """Note findings."""
-        for line in lines:
-            self.number += 1
-            if self.number <= self._most:
-                self.lines.append(line)
-
-    def join(self, other: Findings) -> None:
-        """Note the findings of a part, with the number of those that it does not list."""
-        self.add(other.lines)
-        if other.number > len(other.lines):
-            self.add([f"and {other.number - len(other.lines)} more{other._where}"])
-            self.number += other.number - len(other.lines) - 1
-
-    def __str__(self) -> str:
-        more = self.number - len(self.lines)
-        rest = [f"and {more} more"] if more and len(self.lines) == self._most else []
-        return "\n".join(f"  - {line}" for line in (*self.lines, *rest))
-
-
-class _Order:
-    """The order of a shard: its records' keyed hashes rise, and all fall to this shard."""
-
-    def __init__(self, manifest: Manifest, shard: int, shards: int):
-        seed = manifest.settings.get("seed")
-        self._seed = seed if type(seed) is int else None
-        self._shard, self._shards = shard, shards
-        self._last = np.uint64(0)
-
-    def wrong(self, records: Records) -> Iterator[tuple[int, str]]:
-        """Index and reason of the records that stand elsewhere than the conversion put them."""
-        if self._seed is None or not len(records.key_ids):
-            return
-        hashes = keyed_hash(records.key_ids, self._seed)
-        strangers = hashes % np.uint64(self._shards) != self._shard
-        for place in np.flatnonzero(strangers).tolist():
-            yield int(records.index[place]), "it belongs to another shard"
-        for place in np.flatnonzero(np.concatenate([[self._last], hashes[:-1]]) > hashes).tolist():
-            yield int(records.index[place]), "it does not stand in the conversion's order"
-        self._last = hashes[-1]
-
-
-def _checked(folder: Path, shard: Shard, classes: int, findings: Findings) -> Iterator[Records]:
-    """The records of a shard that pass; what does not is added to the findings."""
-    path = folder / shard.name
+def _check_shard(
+    folder: Path, split: str, number: int, manifest: Manifest, totals: Totals
+) -> Iterator[str]:
+    """Yield what is wrong with a shard; its sound records are added to the totals."""
+    shards = manifest.shards[split]
+    shard = shards[number]
     try:
-        if path.stat().st_size != shard.bytes:
-            size = path.stat().st_size
-            findings.add([f"{shard.name} has {size} bytes, the manifest says {shard.bytes}"])
-        elif sha256(path) != shard.sha256:
-            findings.add([f"{shard.name}: its sha256 is not the manifest's"])
-        reader = open_shard(path)
-        number = reader.num_records()
+        size = (folder / shard.name).stat().st_size
+        if size != shard.bytes:
+            yield f"{shard.name} has {size} bytes, the manifest says {shard.bytes}"
+        elif sha256(folder / shard.name) != shard.sha256:
+            yield f"{shard.name}: its sha256 is not the manifest's"
+        reader = open_shard(folder / shard.name)
+        records = reader.num_records()
     except FileNotFoundError:
-        findings.add([f"{shard.name} is missing"])
+        yield f"{shard.name} is missing"
         return
     except (RuntimeError, ValueError, OSError) as error:
-        findings.add([f"{shard.name} cannot be opened: {_line(error)}"])
+        yield f"{shard.name} cannot be opened: {_line(error)}"
         return
-    if number != shard.records:
-        findings.add([f"{shard.name} has {number} records, the manifest says {shard.records}"])
-    for first in range(0, number, _AT_ONCE):
-        records = _read(reader, shard.name, first, min(first + _AT_ONCE, number), findings)
-        wrong = wrong_records(records, classes)
-        findings.add(f"{shard.name}, record {records.index[p]}: {r}" for p, r in wrong.items())
-        if not wrong:
-            yield records
-    with suppress(RuntimeError):  # damage met before, told again
+    if records != shard.records:
+        yield f"{shard.name} has {records} records, the manifest says {shard.records}"
+    seed, last = manifest.settings.get("seed"), np.uint64(0)
+    for first in range(0, records, _AT_ONCE):
+        found = yield from _read(reader, shard.name, first, min(first + _AT_ONCE, records))
+        wrong = wrong_records(found, len(manifest.categories))
+        yield from (f"{shard.name}, record {found.index[p]}: {r}" for p, r in wrong.items())
+        if wrong:
+            continue
+        totals.add(split, found)
+        if type(seed) is int and len(found.index):
+            hashes = keyed_hash(found.key_ids, seed)
+            for place, reason in _misplaced(hashes, last, number, len(shards)):
+                yield f"{shard.name}, record {found.index[place]}: {reason}"
+            last = hashes[-1]
+    with suppress(RuntimeError):  # damage that was reported above
         reader.close()
 
 
+def _misplaced(
+    hashes: np.ndarray, last: np.uint64, shard: int, shards: int
+) -> Iterator[tuple[int, str]]:
+    """Records that the conversion would have put elsewhere: their place and the reason.
+
+    hashes: u64[n], of consecutive records of a shard; they choose the shard and rise within it.
+    last: the hash before them.
+    """
+    for place in np.flatnonzero(hashes % np.uint64(shards) != shard).tolist():
+        yield place, "it belongs in another shard"
+    for place in np.flatnonzero(np.concatenate([[last], hashes[:-1]]) > hashes).tolist():
+        yield place, "it is out of order"
+
+
 def _read(
-    reader: ArrayRecordReader, name: str, first: int, end: int, findings: Findings
-) -> Records:
-    """Decode records first to end; those that cannot be read are added to the findings."""
+    reader: ArrayRecordReader, name: str, first: int, end: int
+) -> Generator[str, None, Records]:
+    """Decode records first to end; yields what cannot be read, returns the others."""
     indices = list(range(first, end))
     try:
-        blobs = reader.read(indices)
-        records = decode(blobs)
+        records = decode(reader.read(indices))
     except (RuntimeError, WrongRecordError):
-        # Something in here is wrong: one by one, to say which.
+        # At least one is damaged: read them one by one to find out which.
         blobs, indices = [], []
         for index in range(first, end):
             try:
-                blob = reader.read([index])
-                decode(blob)
+                (blob,) = reader.read([index])
+                decode([blob])
             except RuntimeError as error:
-                findings.add([f"{name}, record {index} cannot be read: {_line(error)}"])
+                yield f"{name}, record {index} cannot be read: {_line(error)}"
             except WrongRecordError as error:
-                findings.add([f"{name}, record {index}: {error.reason}"])
+                yield f"{name}, record {index}: {error.reason}"
             else:
-                blobs += blob
+                blobs.append(blob)
                 indices.append(index)
         records = decode(blobs)
     records.index[:] = indices

@@ -23,7 +23,7 @@ UNKNOWN = -1  # `recognized` of a sketch where it is not known
 # times as much of hostile JSON ("[],[],…"), 120 MB.
 LONGEST_DRAWING = 4 << 20
 _LONGEST_FIELD = 64 << 10  # of the others
-# The first records decide together how a file is read: at most so many, and so many bytes.
+# The first records, which decide together how a file is read: their number and size at most.
 _LOOK_AT = 1_000
 _FEW = 64  # are enough where there is nothing to decide
 _LOOK_AT_BYTES = 1 << 20

@@ -1,24 +1,24 @@
 """A bidirectional GRU layer with its own gradient, for the whole sequence at once.
 
-The same function as two `flax.linen.RNN(GRUCell)` under `seq_lengths`, with the same gradient,
-arranged for speed: the input projection of all points and the gradients of the weights are
-matmuls outside the loop over time, and only the gates and the states are kept in between.
+It computes the same function and gradient as two `flax.linen.RNN(GRUCell)` with `seq_lengths`, but
+faster: the input projection of all points and the gradients of the weights are matmuls outside the
+loop over time, and only the gates and the states are kept for the backward pass.
 
-`packed` computes no padding and is the way of the CPU; `padded` has loops of a fixed number of
-steps over all rows, as a GPU's launch queue wants them. `layer` chooses.
+`packed` computes no padding and is used on a CPU. `padded` loops a fixed number of steps over all
+rows, which suits a GPU's launch queue. `layer` chooses between them.
 
-Tried on two busy CPU cores (forward and backward, QuickDraw's lengths, 2 x 128, 96 points, batch
-64) and not kept:
-- Eight phases and five instead of four: 152 sketches/s each, four 156, three 142; eight compile in
-  28 s, five in 14 s, four in 12 s.
-- Matmuls of the gates one by one: slower by 8 % at 64 rows and 50 % at 16, where one for the three
-  reaches 100 (128 units) and 185 (512) GFLOP/s.
-- States transposed; the rows cut in two; the directions as a batched matmul or as two loops side
-  by side: within 12 % at 16 and 64 rows (matmuls alone, quiet machine). With 128 units and up to
-  64 rows XLA uses one core for each of them, with 512 units both.
-- `lax.empty`: XLA's CPU backend fills it with zeros, as `jnp.zeros`.
-- A `lax.switch` over row counts in segments was not built: phases are cut at every step, and
-  need neither a switch nor sequences reversed within their lengths.
+Alternatives that were measured and dropped (two busy CPU cores, forward and backward, QuickDraw's
+lengths, 2 x 128 units, 96 points, batch 64):
+- Eight or five phases instead of four: 152 sketches/s each, against 156 with four and 142 with
+  three. Eight compile in 28 s, five in 14 s, four in 12 s.
+- One matmul per gate: slower by 8 % at 64 rows and by 50 % at 16. One matmul for all three reaches
+  100 GFLOP/s with 128 units and 185 with 512.
+- Transposed states; the rows split in two; the two directions as a batched matmul or as two
+  interleaved loops: within 12 % at 16 and 64 rows (only the matmuls, idle machine). Up to 64 rows
+  XLA uses one core for each of them with 128 units, and both cores with 512.
+- `lax.empty`: XLA's CPU backend fills it with zeros, as `jnp.zeros` does.
+- A `lax.switch` over row counts in segments was not built. Phases can end at any step, and need
+  neither a switch nor sequences reversed within their lengths.
 """
 
 from sketchjax.ops.gru.cell import GRUWeights

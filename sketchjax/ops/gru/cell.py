@@ -1,7 +1,7 @@
 """One step of a GRU and its gradient, on f32 states and the projected input of the step.
 
-Gate order in all fused arrays: reset r, update z, candidate n, with the reset gate applied after
-the recurrent matmul (the form of cuDNN, PyTorch and flax).
+The gate order in all fused arrays is reset r, update z, candidate n. The reset gate applies after
+the recurrent matmul, as in cuDNN, PyTorch and flax.
 """
 
 from typing import NamedTuple
@@ -13,8 +13,10 @@ import jax.numpy as jnp
 class GRUWeights(NamedTuple):
     """Weights of one direction, the three gates side by side.
 
-    input_kernel: f[i 3h]; input_bias: f[3h]; recurrent_kernel: f[h 3h];
-    candidate_bias: f[h], the bias inside the reset gate's product.
+    input_kernel: f[i 3h].
+    input_bias: f[3h].
+    recurrent_kernel: f[h 3h].
+    candidate_bias: f[h], the bias that the reset gate multiplies.
     """
 
     input_kernel: jax.Array
@@ -24,9 +26,9 @@ class GRUWeights(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """What the gradient of a step needs of its forward pass, each f[b h].
+    """What the gradient of a step needs from the forward pass, each f[b h].
 
-    inner: the candidate's recurrent product with its bias, before the reset gate.
+    inner: the candidate's recurrent product plus its bias, before the reset gate.
     """
 
     reset: jax.Array
@@ -36,14 +38,20 @@ class Gates(NamedTuple):
 
 
 def matmul(state: jax.Array, kernel: jax.Array) -> jax.Array:
-    """f[b h] x f[h g] -> f32[b g], accumulated in float32 whatever the kernel's type."""
+    """f[b h] x f[h g] -> f32[b g], accumulated in float32 for kernels of any type."""
     return jnp.dot(state.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
 
 
 def cell(
     state: jax.Array, projected: jax.Array, kernel: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, Gates]:
-    """One step: state f32[b h], projected f[b 3h], kernel f[h 3h], bias f[h] -> state, gates."""
+    """One step: the new state f32[b h] and the gates.
+
+    state: f32[b h].
+    projected: f[b 3h], the projected input of the step.
+    kernel: f[h 3h], the recurrent kernel.
+    bias: f[h], the candidate's bias.
+    """
     hidden = kernel.shape[0]
     projected = projected.astype(jnp.float32)
     product = matmul(state, kernel)
@@ -57,10 +65,15 @@ def cell(
 def cell_gradient(
     gradient: jax.Array, previous: jax.Array, gates: Gates, kernel: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The step backwards: gradient f32[b h] of the new state, previous f[b h].
+    """The gradient of one step.
 
-    Returns the gradients of the previous state f32[b h], of the recurrent product f32[b 3h], and
-    of the candidate's input f32[b h] (those of the other gates' inputs are the product's).
+    gradient: f32[b h], of the new state.
+    previous: f[b h], the state before the step.
+    gates: of the forward pass.
+    kernel: f[h 3h], the recurrent kernel.
+
+    Returns the gradients of the previous state f32[b h], of the recurrent product f32[b 3h] and of
+    the candidate's input f32[b h]. For the other two gates the input has the product's gradient.
     """
     reset, update, new, inner = (gate.astype(jnp.float32) for gate in gates)
     into_new = gradient * (1 - update) * (1 - new * new)

@@ -1,4 +1,4 @@
-"""The layer as a function of padded sequences, whichever way it runs."""
+"""The layer as a function of padded sequences, whichever loop runs it."""
 
 import jax
 
@@ -19,12 +19,17 @@ def bidirectional_gru(
 ) -> tuple[jax.Array, jax.Array]:
     """One bidirectional GRU layer.
 
-    sequence: f[t b i], time first; length: i[b], each from 1 to t.
-    phases: how many static row counts the packed loop has, 0 to compute all padding; unroll: steps
-    in a turn of the padded loop. None is `default_phases` and `default_unroll`.
-    Returns outputs f[t b 2h], zero beyond the length and of the sequence's type, so that the next
-    layer computes in it too, and final states f32[b 2h]: forward at the last point, backward at
-    the first.
+    forward: weights of the forward direction.
+    backward: weights of the backward direction.
+    sequence: f[t b i], time first.
+    length: i[b], each from 1 to t.
+    phases: number of static row counts of the packed loop; 0 uses the padded loop, which computes
+      the padding too. None means `default_phases()`.
+    unroll: steps per turn of the padded loop. None means `default_unroll()`.
+
+    Returns outputs f[t b 2h], zero beyond the length, and final states f32[b 2h]: forward at the
+    last point, backward at the first. The outputs have the type of the sequence, so that the next
+    layer computes in that type too.
     """
     phases = default_phases() if phases is None else phases
     if not phases:
@@ -37,10 +42,10 @@ def bidirectional_gru(
 
 
 def default_phases() -> int:
-    """Packing on a CPU alone; on a GPU the host would read each loop's end (not measured)."""
+    """Pack only on a CPU; on a GPU the host would read the end of each loop (not measured)."""
     return 4 if jax.default_backend() == "cpu" else 0
 
 
 def default_unroll() -> int:
-    """Elsewhere fewer turns for the same kernels. Neither is measured."""
+    """Unroll on accelerators, where fewer turns launch the same kernels (neither is measured)."""
     return 1 if jax.default_backend() == "cpu" else 4

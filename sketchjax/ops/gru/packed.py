@@ -1,9 +1,9 @@
-"""A bidirectional GRU layer over packed sequences: work for the points there are.
+"""A bidirectional GRU layer over packed sequences: it computes actual points, no padding.
 
-Forward and backward pass are loops over the phases of `packing`, one direction after the other:
-the forward direction runs up in time while rows end, the backward one down while rows begin, both
-on the first rows. What is a matmul over all points (input projection, gradients of inputs and
-weights) runs over chunks of packed rows, as many as the lengths need.
+The forward and backward passes loop over the phases of `packing`, one direction after the other.
+The forward direction moves up in time while rows end, the backward direction moves down while rows
+begin; both work on the first rows. The matmuls over all points (input projection, gradients of
+inputs and weights) run over chunks of packed rows, as many as the lengths need.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,13 +19,18 @@ from jax import lax
 from sketchjax.ops.gru.cell import Gates, GRUWeights, cell, cell_gradient
 from sketchjax.ops.gru.packing import PackedSequence, Packing
 
-# Rows of one matmul over packed rows. Half a chunk is wasted at the end; each one more costs a
-# pass over the gradients of the weights.
+# Packed rows per matmul. On average half a chunk is wasted at the end, and each chunk costs a pass
+# over the gradients of the weights.
 CHUNK = 512
 
 
 class Shape(NamedTuple):
-    """What a packed layer knows at compile time. counts: of rows, falling; chunk: rows."""
+    """What a packed layer knows at compile time.
+
+    counts: row counts of the phases, descending.
+    chunk: packed rows per matmul.
+    outputs: whether the outputs are wanted, or only the final states.
+    """
 
     counts: tuple[int, ...]
     chunk: int
@@ -33,7 +38,7 @@ class Shape(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """Of one direction, packed: gates f[p h] each, and the states before each step f[p h]."""
+    """What one direction keeps for its gradient, packed f[p h]: gates and previous states."""
 
     gates: Gates
     before: jax.Array
@@ -42,14 +47,18 @@ class Saved(NamedTuple):
 def packed_layer(
     forward: GRUWeights, backward: GRUWeights, sequence: PackedSequence, *, outputs: bool = True
 ) -> tuple[PackedSequence | None, jax.Array]:
-    """One bidirectional layer: the packed outputs of both directions and final states f32[b 2h].
+    """One bidirectional layer: packed outputs of both directions, and final states f32[b 2h].
 
-    The outputs have two parts f[p h] of the type of the input; in rows that hold no point they
-    are finite and without meaning. Without `outputs` only the final states are computed.
-    The states are in the batch's own order.
+    forward: weights of the forward direction.
+    backward: weights of the backward direction.
+    sequence: the packed inputs.
+    outputs: False to compute only the final states; the packed outputs are then None.
+
+    The outputs have two parts f[p h] of the input's type. Rows that hold no point are finite but
+    meaningless. The final states are in the original order of the batch.
     """
     packing, size = sequence.packing, len(sequence.parts[0])
-    # A last chunk that began before its place would count rows twice: all chunks are whole.
+    # Whole chunks only: a shorter last chunk would be shifted back and count rows twice.
     chunk = min(CHUNK, size)
     size = -(-size // chunk) * chunk
     parts = tuple(jnp.pad(part, ((0, size - len(part)), (0, 0))) for part in sequence.parts)
@@ -61,7 +70,7 @@ def packed_layer(
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _layer(shape, weights, parts, packing):
-    """weights: of 2 directions; parts: f[p i] -> (2 x f[p h] or ()), f32[b 2h] sorted."""
+    """Outputs 2 x f[p h], or (), and final states f32[b 2h] sorted by length; parts: f[p i]."""
     return _run(shape, weights, parts, packing, save=False)[0]
 
 
@@ -89,9 +98,14 @@ def _traverse(
     *,
     ascending: bool,
 ) -> tuple[jax.Array, Any]:
-    """Run step(time, place, active bool[r 1], state f[r h], buffers) over all steps.
+    """Run `step` over all steps and return the final state f[b h] and buffers.
 
-    Only the first r rows of state f[b h] take part in a phase, the rest keep what they are.
+    packing: where the rows are.
+    counts: row counts of the phases, descending.
+    step: called as step(place, active bool[r 1], state f[r h], buffers); returns the last two.
+    state: f[b h], of which a phase uses only the first r rows; the others stay unchanged.
+    buffers: any pytree.
+    ascending: whether time runs up or down.
     """
     phases = list(enumerate(counts))
     for phase, count in phases if ascending else reversed(phases):
@@ -117,7 +131,7 @@ def _write(array: jax.Array, rows: jax.Array, place: jax.Array) -> jax.Array:
 
 
 def _recur(shape, weights, projected, packing, dtype, *, save: bool, ascending: bool):
-    """The loop of one direction: final states f32[b h], outputs f[p h] and what is saved."""
+    """The loop of one direction: final states f32[b h], outputs f[p h] and saved values."""
     size, hidden = projected.shape[0], weights.recurrent_kernel.shape[0]
 
     def step(place, active, state, buffers):
@@ -152,7 +166,7 @@ def _recur(shape, weights, projected, packing, dtype, *, save: bool, ascending: 
 
 
 def _project(shape, weights, parts, packing):
-    """The input side of all gates and points, for both directions: 2 x f[p 3h]."""
+    """The projected inputs of all gates and points, for both directions: 2 x f[p 3h]."""
     kernels = jnp.concatenate([own.input_kernel for own in weights], 1)
     biases = jnp.concatenate([own.input_bias for own in weights])[None]
     size, width = len(parts[0]), kernels.shape[1] // 2
@@ -176,7 +190,7 @@ def _layer_backward(shape, residuals, gradients):
     into_outputs = into_outputs if shape.outputs else (None, None)
     finals = jnp.split(into_final, 2, -1)
     sides = [
-        # Time runs against the direction's own order.
+        # In the backward pass time runs against the order of each direction.
         _recur_gradient(shape, own, outer, final, kept, packing, ascending=ascending)
         for own, outer, final, kept, ascending in zip(
             weights, into_outputs, finals, saved, (False, True), strict=True
@@ -187,7 +201,7 @@ def _layer_backward(shape, residuals, gradients):
 
 
 def _recur_gradient(shape, weights, into_outputs, into_final, saved, packing, *, ascending):
-    """The loop backwards: gradients of the product f[p 3h] and the candidate's input f[p h]."""
+    """The loop's gradient: of the recurrent product f[p 3h] and the candidate's input f[p h]."""
 
     def step(place, active, gradient, buffers):
         count = gradient.shape[0]
@@ -207,8 +221,13 @@ def _recur_gradient(shape, weights, into_outputs, into_final, saved, packing, *,
 
 
 class Gradients(NamedTuple):
-    """Sums over the chunks so far. into_parts: f[p i]; the rest f32 of the weights of both
-    directions, of the input side by side: [i 6h], [6h], 2 x [h 3h], 2 x [h].
+    """Sums over the chunks so far, f32 except for into_parts.
+
+    into_parts: f[p i], of the packed inputs.
+    kernels: [i 6h], of the input kernels, both directions side by side.
+    biases: [6h], of the input biases.
+    recurrent: 2 x [h 3h].
+    candidates: 2 x [h].
     """
 
     into_parts: tuple[jax.Array, ...]
@@ -219,7 +238,7 @@ class Gradients(NamedTuple):
 
 
 def _matmul_gradients(shape, weights, parts, packing, sides, befores):
-    """All matmuls over points: gradients of the weights and of the parts."""
+    """All matmuls over points: the gradients of the weights and of the packed inputs."""
     kernels = jnp.concatenate([own.input_kernel for own in weights], 1)
     hidden = befores[0].shape[1]
 
@@ -274,7 +293,7 @@ def _beside(pairs: Iterable[tuple[jax.Array, jax.Array]]) -> jax.Array:
 def _write_columns(
     parts: tuple[jax.Array, ...], rows: jax.Array, place: jax.Array
 ) -> tuple[jax.Array, ...]:
-    """Cut rows [r i] into the columns of each part and write them at a place."""
+    """Split the columns of rows [r i] among the parts and write them at a place."""
     cuts = np.cumsum([part.shape[1] for part in parts])[:-1].tolist()
     columns = jnp.split(rows, cuts, 1)
     return tuple(_write(part, own, place) for part, own in zip(parts, columns, strict=True))
@@ -285,7 +304,7 @@ def _sum(rows: jax.Array) -> jax.Array:
 
 
 def _dot(a: jax.Array, b: jax.Array, contracted: tuple[int, int]) -> jax.Array:
-    """Product of two matrices over an axis of each, accumulated in float32."""
+    """Product of two matrices over one axis of each, accumulated in float32."""
     dimensions = (((contracted[0],), (contracted[1],)), ((), ()))
     return lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32)
 

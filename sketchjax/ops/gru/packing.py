@@ -1,15 +1,15 @@
 """Packing: the steps of a batch of sketches one after another, without their padding.
 
-The sketches are sorted by length, longest first. Then those that are still being drawn at step t
-are the first n(t) rows, whichever way time runs. A packed array holds, for t = 0, 1, ..., the
-first r(t) rows of step t, where r(t) is n(t) rounded up to one of a few static counts. The steps of
-one count are a phase: a loop with static shapes and a number of turns that the lengths decide.
+The sketches are sorted by length, longest first, so the sketches that still have a point at step t
+are the first n(t) rows, whichever way time runs. A packed array holds, for t = 0, 1, ..., the first
+r(t) rows of step t, where r(t) is n(t) rounded up to one of a few static counts. The steps that
+share a count are a phase: a loop with static shapes whose number of turns depends on the lengths.
 
     lengths 5 3 2 1, counts (4, 2):   t  0 1 2 3 4
                                       n  4 3 2 1 1
                                       r  4 4 2 2 2      phases: steps 0-1, steps 2-4
 
-Only rows between n(t) and r(t) are wasted, no step and no matmul is computed for padding beyond.
+Only the rows between n(t) and r(t) are wasted. Nothing is computed for the padding beyond them.
 """
 
 from dataclasses import dataclass, replace
@@ -22,10 +22,14 @@ import numpy as np
 
 
 class Packing(NamedTuple):
-    """Where the rows of a batch lie in packed arrays [p ...].
+    """Where the rows of a batch are in packed arrays [p ...] with c phases.
 
-    order: i[b], the sketch in each row; lengths: i[b], of each row, falling; starts, ends: i[c],
-    the steps of each phase; bases: i[c], the place of each phase; total: i[], rows in use.
+    order: i[b], the sketch in each row.
+    lengths: i[b], of each row, descending.
+    starts: i[c], the first step of each phase.
+    ends: i[c], the step after the last one of each phase.
+    bases: i[c], where each phase begins in the packed array.
+    total: i[], packed rows in use.
     """
 
     order: jax.Array
@@ -43,9 +47,12 @@ class Packing(NamedTuple):
 )
 @dataclass(frozen=True)
 class PackedSequence:
-    """Arrays f[p i], whose columns side by side are the features, and where their rows lie.
+    """Packed arrays and where their rows are.
 
-    counts: the static row counts, falling; steps: of the padded sequence.
+    parts: f[p i] each; their columns side by side are the features.
+    packing: where the rows are.
+    counts: the static row counts, descending.
+    steps: t, of the padded sequence.
     """
 
     parts: tuple[jax.Array, ...]
@@ -55,23 +62,24 @@ class PackedSequence:
 
 
 def row_counts(batch: int, phases: int) -> tuple[int, ...]:
-    """The static row counts, falling from the whole batch: the odd (2 phases)-ths below it.
+    """The static row counts, descending: the batch, then odd multiples of batch / (2 phases).
 
-    Four phases of 64 rows: 64, 40, 24, 8. With real lengths 19 % of the rows are wasted so, 10 %
-    with all eight eighths, for twice the time to compile; all padding would be 109 %.
+    Four phases of 64 rows give 64, 40, 24, 8. With real lengths that wastes 19 % of the rows. All
+    eight eighths would waste 10 % but take twice as long to compile; padding would waste 109 %.
+    Raises ValueError when phases is below 1.
     """
     if phases < 1:
-        raise ValueError(f"phases={phases}: a packing has at least one")
+        raise ValueError(f"phases={phases}: must be at least 1.")
     below = {-(-batch * odd // (2 * phases)) for odd in range(1, 2 * phases - 1, 2)}
     return tuple(sorted(below | {batch}, reverse=True))
 
 
 def make_packing(length: jax.Array, counts: tuple[int, ...]) -> Packing:
-    """The packing of sketches of these lengths i[b], each at least 1."""
+    """The packing of sketches with these lengths i[b], each at least 1."""
     length = jnp.asarray(length)
     order = jnp.argsort(-length, stable=True)
     lengths = length[order]
-    # A phase ends where the first row beyond the next smaller count ends.
+    # A phase ends with the first row that the next smaller count leaves out.
     ends = lengths[jnp.array([*counts[1:], 0])]
     starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
     sizes = (ends - starts) * jnp.array(counts, ends.dtype)
@@ -80,7 +88,12 @@ def make_packing(length: jax.Array, counts: tuple[int, ...]) -> Packing:
 
 
 def pack(sequence: jax.Array, length: jax.Array, counts: tuple[int, ...]) -> PackedSequence:
-    """Pack f[t b i] of lengths i[b], each from 1 to t: p = t b, rows without a point are zero."""
+    """Pack padded sequences, with p = t b; rows without a point are zero.
+
+    sequence: f[t b i], time first.
+    length: i[b], each from 1 to t.
+    counts: the static row counts of `row_counts`.
+    """
     steps, batch = sequence.shape[:2]
     packing = make_packing(length, counts)
     time, sketch, valid = _points(packing, counts, steps * batch)
@@ -89,7 +102,7 @@ def pack(sequence: jax.Array, length: jax.Array, counts: tuple[int, ...]) -> Pac
 
 
 def unpack(packed: PackedSequence) -> jax.Array:
-    """Padded f[t b i] again, all parts side by side, zero beyond the length."""
+    """The padded sequence f[t b i] with all parts side by side, zero beyond the length."""
     packing, time = packed.packing, jnp.arange(packed.steps)
     rank = jnp.argsort(packing.order)
     phase = (packing.ends[None] <= time[:, None]).sum(1)
@@ -103,7 +116,7 @@ def unpack(packed: PackedSequence) -> jax.Array:
 
 
 def scale_rows(packed: PackedSequence, mask: jax.Array) -> PackedSequence:
-    """Multiply all points of a sketch by its row of mask f[b i]."""
+    """Multiply every point of a sketch by the sketch's row of a mask f[b i]."""
     _, sketch, _ = _points(packed.packing, packed.counts, len(packed.parts[0]))
     cuts = np.cumsum([part.shape[1] for part in packed.parts])[:-1].tolist()
     parts = tuple(
@@ -116,9 +129,9 @@ def scale_rows(packed: PackedSequence, mask: jax.Array) -> PackedSequence:
 def _points(
     packing: Packing, counts: tuple[int, ...], size: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For each place of packed arrays: its step, its sketch, and whether it holds a point; i[p]."""
+    """For each row of packed arrays: its step, its sketch, and whether it holds a point; [p]."""
     place = jnp.arange(size)
-    # Of phases that share a base the last one holds the place: the others have no step.
+    # Of phases that share a base only the last one has steps.
     phase = (packing.bases[None] <= place[:, None]).sum(1) - 1
     count = jnp.array(counts)[phase]
     within = place - packing.bases[phase]

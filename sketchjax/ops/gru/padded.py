@@ -1,7 +1,7 @@
 """A bidirectional GRU layer over padded sequences: every step on all rows, masked.
 
-Both directions advance in one step of one `lax.scan`; the backward one reads the sequences
-reversed within their lengths. The loop has a fixed number of steps, as a GPU wants it.
+Both directions advance together in one `lax.scan`; the backward direction reads the sequences
+reversed within their lengths. The loop has a fixed number of steps, which suits a GPU.
 """
 
 from functools import partial
@@ -29,9 +29,13 @@ def padded_layer(
     *,
     unroll: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
-    """One layer: f[t b i], i[b] -> outputs f[t b 2h], zero beyond the length, states f32[b 2h].
+    """One layer: outputs f[t b 2h], zero beyond the length, and final states f32[b 2h].
 
-    unroll: steps of one turn of the loop.
+    forward: weights of the forward direction.
+    backward: weights of the backward direction.
+    sequence: f[t b i], time first.
+    length: i[b], each from 1 to t.
+    unroll: steps per turn of the loop.
     """
     valid = jnp.arange(sequence.shape[0])[:, None] < length[None]
     inputs = tuple(
@@ -50,7 +54,7 @@ def padded_layer(
 
 
 def _project(sequence: jax.Array, weights: GRUWeights) -> jax.Array:
-    """The input side of all gates and steps as one matmul: f[t b i] -> f[t b 3h]."""
+    """The projected inputs of all gates and steps as one matmul: f[t b i] -> f[t b 3h]."""
     steps, batch, width = sequence.shape
     flat = sequence.reshape(steps * batch, width) @ weights.input_kernel
     return (flat + weights.input_bias[None]).reshape(steps, batch, -1)
@@ -69,7 +73,7 @@ def _recur_forward(unroll, inputs, recurrent, candidate, valid):
         states = tuple(
             jnp.where(is_valid[:, None], new, old) for new, old in zip(moved, states, strict=True)
         )
-        # bfloat16 inputs keep bfloat16 gates: half the memory between the passes.
+        # bfloat16 inputs keep bfloat16 gates, which halves the memory between the passes.
         kept = jax.tree.map(lambda gate: gate.astype(inputs[0].dtype), gates)
         return states, (states, kept)
 
@@ -78,7 +82,7 @@ def _recur_forward(unroll, inputs, recurrent, candidate, valid):
         for one, kernel in zip(inputs, recurrent, strict=True)
     )
     _, (states, gates) = lax.scan(step, start, (inputs, valid), unroll=unroll)
-    # An empty slice remembers the type of the inputs, which are not kept themselves.
+    # An empty slice records the type of the inputs, which are not kept.
     return states, (states, gates, recurrent, candidate, valid, tuple(x[:0] for x in inputs))
 
 
@@ -119,7 +123,7 @@ def _inputs_gradient(product, into_new, like):
 
 
 def _recurrent_gradient(before, product, kernel):
-    """The weight gradient of all steps as one matmul: [h, t b] x [t b, 3h]."""
+    """The recurrent kernel's gradient of all steps as one matmul: [h, t b] x [t b, 3h]."""
     flat = before.reshape(-1, before.shape[-1])
     return (flat.T @ product.reshape(-1, product.shape[-1])).astype(kernel.dtype)
 

@@ -1,30 +1,31 @@
-"""What the paper claims, tested on the rows at hand and, by the same rule, on its own figures.
+"""The paper's claims, tested on a study's rows and, by the same rule, on the paper's own figures.
 
-A claim holds only where every length at hand says yes. One length that says no makes it false; it
-stays open (None) where rows are missing, or where a difference drowns in noise (`evidence.py`).
+A claim holds only if every measured length says yes, and fails if one says no. It stays open (None)
+if rows are missing or a difference is within noise (`evidence.py`).
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from sketchjax.paper import numbers as paper
 from sketchjax.paper.report.evidence import (
     Case,
     Side,
-    at,
     case,
     compare,
+    difference,
+    evidence_text,
     lengths,
     measured,
-    told,
+    place_text,
     verdict,
 )
 from sketchjax.paper.report.material import StudyMaterial, StudyRow
-from sketchjax.paper.report.printed import paper_rows
+from sketchjax.paper.report.paper_rows import paper_rows
 from sketchjax.paper.report.scores import Score
 
 Test = Callable[[Sequence[StudyRow]], list[Case]]
@@ -32,15 +33,23 @@ CEL, CL, SCL, FULL = "Our+CEL", "Our+CEL+CL", "Our+CEL+SCL", paper.FULL
 COMPETITORS = ("DLBHC", "DSH-Supervised", "DSH-Sketch")
 BOTH, BOTH_SCL = "our RNN&CNN + CEL", "our RNN&CNN + CEL + SCL"
 CNN, RNN = "our CNN branch", "our RNN branch"
-SUPERVISED = tuple(dict.fromkeys(row["method"] for row in paper.rows("2", supervised=True)))
-SHALLOW = tuple(dict.fromkeys(row["method"] for row in paper.rows("2")))
+FULL_SIDE = Side("1", FULL)
+SHALLOW_METHODS = tuple(dict.fromkeys(row["method"] for row in paper.rows("2")))
+SUPERVISED_METHODS = tuple(dict.fromkeys(row["method"] for row in paper.rows("2", supervised=True)))
+UNSUPERVISED_METHODS = tuple(name for name in SHALLOW_METHODS if name not in SUPERVISED_METHODS)
 MAGNITUDE = 10  # "one order of magnitude"
-FAR_BELOW = 0.5  # of the next one's MAP; in the paper it is 0.13 of it and less
+FAR_BELOW = 0.5  # as a share of the lowest other MAP; in the paper it is at most 0.13
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim of the paper; holds: None while open; in_paper: the same test of its figures."""
+    """A claim of the paper.
+
+    text: the claim, and how it is tested.
+    holds: None while open.
+    evidence: the cases of the study, in words.
+    in_paper: the same for the paper's own figures.
+    """
 
     text: str
     holds: bool | None
@@ -49,19 +58,24 @@ class Claim:
 
 
 def claims(material: StudyMaterial) -> list[Claim]:
-    """Every claim of the paper with what this study says of it, in the order of its tables."""
-    printed = [row for table in paper.table_names() for row in paper_rows(table)]
+    """Every claim of the paper and what this study says about it, in the order of its tables."""
+    rows_of_paper = [row for table in paper.table_names() for row in paper_rows(table)]
     made = []
     for text, test in CLAIMS:
-        cases = test(material.rows)
-        made.append(Claim(text, verdict(cases), told(cases), told(test(printed))))
+        cases, in_paper = test(material.rows), evidence_text(test(rows_of_paper))
+        made.append(Claim(text, verdict(cases), evidence_text(cases), in_paper))
     return made
 
 
-def above(
-    table: str, metric: str, more: str, *less: str, named: bool = False
-) -> Callable[[Sequence[StudyRow]], list[Case]]:
-    """The test that one method is above each of others in a metric of a table."""
+def above(table: str, metric: str, more: str, *less: str, named: bool = False) -> Test:
+    """The test that one method is above each of the others.
+
+    table: whose rows are compared.
+    metric: a key of METRICS.
+    more: the method expected above.
+    less: the others.
+    named: give the methods' names with the figures.
+    """
 
     def test(rows: Sequence[StudyRow]) -> list[Case]:
         sides = [Side(table, model) for model in (more, *less)]
@@ -73,30 +87,21 @@ def above(
 
 def beats_competitors(rows: Sequence[StudyRow]) -> list[Case]:
     """The full model above the best of the other deep methods."""
-    return _best_above(
-        rows, [Side("1", FULL)], [Side("1", model) for model in COMPETITORS]
-    )  # fmt: skip
+    return _best_above(rows, [FULL_SIDE], [Side("1", model) for model in COMPETITORS])
 
 
 def supervised_win(rows: Sequence[StudyRow]) -> list[Case]:
     """The best supervised shallow method above the best unsupervised one, on deep features."""
-    sides = {model: Side("2", model, "deep feature") for model in SHALLOW}
-    return _best_above(
-        rows,
-        [sides[model] for model in SHALLOW if model in SUPERVISED],
-        [sides[model] for model in SHALLOW if model not in SUPERVISED],
-    )
+    return _best_above(rows, _on_deep(SUPERVISED_METHODS), _on_deep(UNSUPERVISED_METHODS))
 
 
 def end_to_end_wins(rows: Sequence[StudyRow]) -> list[Case]:
     """The full model above the best shallow method on deep features."""
-    return _best_above(
-        rows, [Side("1", FULL)], [Side("2", model, "deep feature") for model in SHALLOW]
-    )
+    return _best_above(rows, [FULL_SIDE], _on_deep(SHALLOW_METHODS))
 
 
 def pairwise_fails(rows: Sequence[StudyRow]) -> list[Case]:
-    """DSH-Supervised below half of the lowest other MAP of table 1; its balanced form beside it."""
+    """DSH-Supervised below half of any other MAP of table 1; shown with its balanced form."""
     others = dict.fromkeys(
         row.paper_model
         for row in rows
@@ -110,39 +115,38 @@ def pairwise_fails(rows: Sequence[StudyRow]) -> list[Case]:
             continue
         name, lowest = min(rest, key=lambda item: item[1].mean or 0.0)
         fails = own.mean < FAR_BELOW * (lowest.mean or 0.0)
-        words = f"{own.mean:.4f}; next lowest {name} {lowest.mean:.4f}{_balanced(rows, bits)}"
-        cases.append(Case(at(bits), fails, f"{'yes' if fails else 'no'} ({words})"))
+        figures = f"{own.mean:.4f}; lowest other: {name} {lowest.mean:.4f}{_balanced(rows, bits)}"
+        cases.append(case(place_text(bits), fails, figures))
     return cases
 
 
 def deep_features_win(rows: Sequence[StudyRow]) -> list[Case]:
-    """The median over the shallow methods of MAP with deep features over MAP with HOG."""
+    """The ratio of MAP on deep features to MAP on HOG: its median over the shallow methods."""
     cases = []
     for bits in lengths(rows, "2"):
         factors = {}
-        for model in SHALLOW:
-            deep = measured(rows, Side("2", model, "deep feature"), "map", bits)
-            hog = measured(rows, Side("2", model, "HOG"), "map", bits)
+        for side in _on_deep(SHALLOW_METHODS):
+            deep = measured(rows, side, "map", bits)
+            hog = measured(rows, replace(side, features="HOG"), "map", bits)
             if deep and hog and deep.mean is not None and hog.mean:
-                factors[model] = deep.mean / hog.mean
+                factors[side.paper_model] = deep.mean / hog.mean
         if not factors:
             continue
         median = statistics.median(factors.values())
         low, high = min(factors, key=factors.__getitem__), max(factors, key=factors.__getitem__)
-        enough = median >= MAGNITUDE
-        words = f"{median:.1f} times, the median of {len(factors)} methods"
+        figures = f"median {median:.1f} times over {len(factors)} methods"
         if len(factors) > 1:
-            words += f", from {factors[low]:.1f} ({low}) to {factors[high]:.1f} ({high})"
-        cases.append(Case(at(bits), enough, f"{'yes' if enough else 'no'} ({words})"))
+            figures += f", from {factors[low]:.1f} for {low} to {factors[high]:.1f} for {high}"
+        cases.append(case(place_text(bits), median >= MAGNITUDE, figures))
     return cases
 
 
 def longer_is_better(rows: Sequence[StudyRow]) -> list[Case]:
-    """The full model's MAP rises from each length at hand to the next."""
-    scored = [(bits, measured(rows, Side("1", FULL), "map", bits)) for bits in lengths(rows, "1")]
+    """The full model's MAP rises from each measured length to the next."""
+    scored = [(bits, measured(rows, FULL_SIDE, "map", bits)) for bits in lengths(rows, "1")]
     known = [(bits, one) for bits, one in scored if one is not None]
     return [
-        case(f"from {short} to {long} bits", "map", after, before)
+        difference(f"from {short} to {long} bits", "map", after, before)
         for (short, before), (long, after) in pairwise(known)
     ]
 
@@ -150,7 +154,12 @@ def longer_is_better(rows: Sequence[StudyRow]) -> list[Case]:
 def _best_above(
     rows: Sequence[StudyRow], more: Sequence[Side], less: Sequence[Side]
 ) -> list[Case]:  # fmt: skip
-    """Whether the best of some methods is above the best of others, by MAP at each length."""
+    """Whether the best of some methods is above the best of others, by MAP at each length.
+
+    rows: of any tables.
+    more: the methods expected above.
+    less: the others.
+    """
     cases = []
     for bits in lengths(rows, more[0].table):
         sides = [_measured(rows, side, bits) for side in (more, less)]
@@ -158,62 +167,70 @@ def _best_above(
             best = [max(side, key=lambda item: item[1].mean or 0.0) for side in sides]
             (first, ours), (second, theirs) = best
             names = (first if len(more) > 1 else "", second)
-            cases.append(case(at(bits), "map", ours, theirs, names))
+            cases.append(difference(place_text(bits), "map", ours, theirs, names))
     return cases
+
+
+def _on_deep(methods: Sequence[str]) -> list[Side]:
+    """Shallow methods on deep features."""
+    return [Side("2", method, "deep feature") for method in methods]
 
 
 def _measured(
     rows: Sequence[StudyRow], sides: Sequence[Side], bits: int | None
 ) -> list[tuple[str, Score]]:
-    """The MAP of those sides that have one at a length, by name."""
+    """The MAP at a length of the sides that have one, as (name, score)."""
     found = [(side.paper_model, measured(rows, side, "map", bits)) for side in sides]
     return [(name, one) for name, one in found if one is not None]
 
 
 def _balanced(rows: Sequence[StudyRow], bits: int | None) -> str:
     """What the same loss reaches in other rows of ours, such as with balanced batches."""
-    words = ""
+    text = ""
     for row in rows:
         other = row.table == "1" and row.paper_model is None and row.bits == bits
-        if other and row.model.startswith("DSH-Supervised") and row.figures("map"):
-            words += f"; {row.model} {statistics.fmean(row.figures('map')):.4f}"
-    return words
+        if other and row.model.startswith("DSH-Supervised") and row.seed_values("map"):
+            text += f"; {row.model}: {statistics.fmean(row.seed_values('map')):.4f}"
+    return text
 
 
 CLAIMS: tuple[tuple[str, Test], ...] = (
-    ("The full model beats the other deep methods: MAP above the best of them.",
+    ("The full model beats the other deep methods: its MAP is above the best of theirs.",
      beats_competitors),
-    ("Two branches beat one in retrieval: MAP of Our+CEL above DLBHC, a CNN with the same loss.",
-     above("1", "map", CEL, "DLBHC")),
-    ("Sketch centre loss helps: MAP of Our+CEL+SCL above Our+CEL.",
+    ("Two branches beat one in retrieval: Our+CEL has a higher MAP than DLBHC, a CNN with the same "
+     "loss.", above("1", "map", CEL, "DLBHC")),
+    ("Sketch centre loss helps: Our+CEL+SCL has a higher MAP than Our+CEL.",
      above("1", "map", SCL, CEL)),
-    ("Common centre loss harms: MAP of Our+CEL above Our+CEL+CL.",
+    ("Common centre loss hurts: Our+CEL has a higher MAP than Our+CEL+CL.",
      above("1", "map", CEL, CL)),
-    ("Quantisation loss helps a little: MAP of the full model above Our+CEL+SCL.",
+    ("Quantisation loss helps a little: the full model has a higher MAP than Our+CEL+SCL.",
      above("1", "map", FULL, SCL)),
-    ("Pairwise contrastive loss fails without balance: MAP of DSH-Supervised below half of the "
-     "next lowest.", pairwise_fails),
-    ("Word vectors mislead: MAP of DLBHC above DSH-Sketch.",
+    ("Pairwise contrastive loss fails without balanced batches: the MAP of DSH-Supervised is less "
+     "than half of any other.", pairwise_fails),
+    ("Word vectors mislead: DLBHC has a higher MAP than DSH-Sketch.",
      above("1", "map", "DLBHC", "DSH-Sketch")),
-    ("Longer codes are better: MAP of the full model rises with the length.", longer_is_better),
-    ("Deep features beat HOG by an order of magnitude: the MAP of shallow methods grows tenfold.",
-     deep_features_win),
-    ("Supervised shallow methods beat unsupervised ones, on deep features: MAP of the best of "
-     "each.", supervised_win),
-    ("Shallow methods on deep features stay below end-to-end learning: MAP of the full model "
-     "above the best of them.", end_to_end_wins),
-    ("Sketch centre loss makes classes tighter: d1/d2 of Our+CEL above Our+CEL+SCL.",
+    ("Longer codes are better: the MAP of the full model rises with code length.",
+     longer_is_better),
+    ("Deep features beat HOG by an order of magnitude: they raise the MAP of shallow methods at "
+     "least tenfold.", deep_features_win),
+    ("Supervised shallow methods beat unsupervised ones on deep features: the best of them has a "
+     "higher MAP.", supervised_win),
+    ("Shallow methods on deep features stay below end-to-end learning: the full model has a higher "
+     "MAP than the best of them.", end_to_end_wins),
+    ("Sketch centre loss tightens classes: d1/d2 is higher for Our+CEL than for Our+CEL+SCL.",
      above("4", "d1_over_d2", CEL, SCL)),
-    ("Common centre loss does not: d1/d2 of Our+CEL+CL above Our+CEL.",
+    ("Common centre loss does not: d1/d2 is higher for Our+CEL+CL than for Our+CEL.",
      above("4", "d1_over_d2", CL, CEL)),
-    ("Two branches beat one in recognition: accuracy of both above each alone.",
+    ("Two branches beat one in recognition: both together are more accurate than either one.",
      above("6", "accuracy", BOTH, RNN, CNN, named=True)),
-    ("The order of strokes says more than the picture: accuracy of the RNN branch above the CNN "
+    ("Stroke order says more than the picture: the RNN branch is more accurate than the CNN "
      "branch.", above("6", "accuracy", RNN, CNN)),
-    ("Sketch centre loss helps recognition as well.", above("6", "accuracy", BOTH_SCL, BOTH)),
-    ("Ours beats Sketch-a-Net and ResNet-50 in recognition.",
+    ("Sketch centre loss also helps recognition: it raises the accuracy of both branches together.",
+     above("6", "accuracy", BOTH_SCL, BOTH)),
+    ("Ours beats Sketch-a-Net and ResNet-50 in recognition: it is more accurate than either.",
      above("6", "accuracy", BOTH_SCL, "Sketch-a-Net", "ResNet 50", named=True)),
-    ("Classes never seen are found best by ours, then by DLBHC, then by DSH-Sketch.",
+    ("Unseen classes are retrieved best by ours, then by DLBHC, then by DSH-Sketch: their MAPs are "
+     "in this order.",
      lambda rows: [*above("zero-shot", "map", FULL, "DLBHC", named=True)(rows),
                    *above("zero-shot", "map", "DLBHC", "DSH-Sketch", named=True)(rows)]),
 )  # fmt: skip

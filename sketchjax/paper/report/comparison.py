@@ -1,4 +1,4 @@
-"""Figure 6 of the paper: what several methods find for one query, side by side, as one picture."""
+"""Figure 6 of the paper: what several methods find for one query, side by side in one picture."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from sketchjax.report.thumbnails import Colour, thumbnail
 RED = {LIGHT.name: FALSE_POSITIVE, DARK.name: "#ff6b78"}
 SHOWN = 36
 ACROSS = 6  # results in a row of a method's square
-ABREAST = 3  # squares in a row at most
+ABREAST = 3  # squares in a row, at most
 
 
 def comparison_picture(
     comparison: Comparison, theme: Theme = LIGHT, *, size: int = 76
 ) -> Image.Image:
-    """The query above one square of results a method, false positives in red and framed.
+    """The query above one square of results per method, false positives red and framed.
 
-    The first 36 results of each, nearest first; above them the method and its precision.
-    size: pixels of a sketch's side. Any number of methods, three in a row, and of results.
+    A square has the method's name, its precision and its first 36 results, nearest first. There
+    may be any number of methods, up to three in a row, and of results.
+
+    comparison: what to draw.
+    theme: its colours; light by default.
+    size: side of a sketch in px.
     """
     gap, margin, heading = 4, 22, 56
     square = ACROSS * (size + gap) - gap
@@ -40,7 +44,7 @@ def comparison_picture(
         x = margin + column * (square + margin)
         y = 2 * margin + query + row * (heading + square + margin)
         pen.text((x, y + 4), model, theme.ink, font_size=19)
-        pen.text((x, y + 28), precision_words(retrieval), theme.soft, font_size=17)
+        pen.text((x, y + 28), precision_text(retrieval), theme.soft, font_size=17)
         for rank, result in enumerate(retrieval.results[:SHOWN]):
             down, right = divmod(rank, ACROSS)
             place = (x + right * (size + gap), y + heading + down * (size + gap))
@@ -52,13 +56,13 @@ def comparison_picture(
     return picture
 
 
-def precision_words(retrieval: Retrieval) -> str:
-    """Precision of the results that are shown, in words."""
-    shown = retrieval.results[:SHOWN]
-    if not shown:
-        return "no result"
-    share = sum(result.correct for result in shown) / len(shown)
-    return f"precision {100 * share:.1f} % of the first {len(shown)}"
+def precision_text(retrieval: Retrieval) -> str:
+    """The precision of the results shown, in words."""
+    first = retrieval.results[:SHOWN]
+    if not first:
+        return "no results"
+    share = sum(result.correct for result in first) / len(first)
+    return f"{100 * share:.1f}% of the first {len(first)} correct"
 
 
 def _query(
@@ -69,16 +73,16 @@ def _query(
     place: tuple[int, int],
     size: int,
 ) -> None:
-    """The query in a frame, its category and the length of the codes beside it."""
+    """Draw the framed query, with its category and the code length to its right."""
     x, y = place
     if comparison.methods:
         points = comparison.methods[0][1].query_points
         picture.paste(_tile(points, size - 16, theme.ink, theme), (x + 8, y + 8))
     pen.rectangle((x, y, x + size - 1, y + size - 1), outline=theme.accent, width=3)
-    words = f"query: {comparison.category}"
-    pen.text((x + size + 18, y + size / 2 - 14), words, theme.ink, font_size=26, anchor="lm")
-    words = f"{comparison.bits}-bit codes"
-    pen.text((x + size + 18, y + size / 2 + 18), words, theme.soft, font_size=19, anchor="lm")
+    text = f"query: {comparison.category}"
+    pen.text((x + size + 18, y + size / 2 - 14), text, theme.ink, font_size=26, anchor="lm")
+    text = f"{comparison.bits}-bit codes"
+    pen.text((x + size + 18, y + size / 2 + 18), text, theme.soft, font_size=19, anchor="lm")
 
 
 def _tile(points: np.ndarray, size: int, ink: str, theme: Theme) -> Image.Image:

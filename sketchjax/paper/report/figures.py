@@ -1,8 +1,8 @@
-"""Figures 4 and 5 of the paper with our data: entropy with examples, precision over recall.
+"""Figures 4 and 5 of the paper with our data: entropy with examples, precision against recall.
 
-In figure 5 the kind of a line tells the family of a method (solid: ours, dashed: other deep
-methods, dotted: shallow ones), colour and marker tell the method itself; colours are of Okabe and
-Ito's set as in `plots`, red is kept for false positives.
+In figure 5 the line style shows a method's family (solid: ours, dashed: other deep methods, dotted:
+shallow methods); colour and marker show the method. Colours are from Okabe and Ito's set, as in
+`plots`; red is reserved for false positives.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from sketchjax.paper.report.material import StudyMaterial
 from sketchjax.report.material import EntropyExample, PrecisionRecall
 from sketchjax.report.plots import DARK, LIGHT, Theme, draw_entropy
 
+# Families of methods.
 OURS, DEEP, SHALLOW = "ours", "other deep methods", "shallow, on deep features"
 DASHES = {OURS: "solid", DEEP: (0, (5, 1.6)), SHALLOW: (0, (1, 1.3))}
-# The accent of the theme is the full model's alone. By theme, as one ground needs darker colours.
+# By theme, because a light ground needs darker colours. The theme's accent is for the full model.
 COLOURS = {
     LIGHT.name: ("#D98500", "#009E73", "#CC79A7", "#56B4E9", "#7A5AA6", "#8A7A00"),
     DARK.name: ("#E69F00", "#2CC295", "#E08DBB", "#3F8FD2", "#B39DDB", "#F0E442"),
@@ -33,7 +34,7 @@ MARKED = 6  # markers on a line
 
 
 def family(material: StudyMaterial, model: str) -> str:
-    """Which family a model of the curves belongs to, by the table that it stands in."""
+    """The family of a curve's model, from the table it appears in."""
     rows = [row for row in material.rows if row.model == model]
     if any((row.paper_model or "").startswith("Our") for row in rows) or model.startswith("Our"):
         return OURS
@@ -41,9 +42,9 @@ def family(material: StudyMaterial, model: str) -> str:
 
 
 def precision_recall_panels(material: StudyMaterial, theme: Theme) -> Figure | None:
-    """Precision over recall of every method, a panel a code length; None without curves.
+    """Precision-recall curves of every method, one panel per code length; None without curves.
 
-    Methods keep their line through all panels; our full model is the strongest, drawn last.
+    A method keeps its style in all panels. Our full model has the boldest line and is drawn last.
     """
     curves = list(material.curves)
     if not curves:
@@ -81,24 +82,24 @@ def entropy_figure(example: EntropyExample, theme: Theme) -> Figure | None:
         return None
     parts = {
         "low tail: little ink": example.low_tail,
-        "the middle 90 %": example.middle,
-        "high tail: much ink": example.high_tail,
+        "middle 90%": example.middle,
+        "high tail: a lot of ink": example.high_tail,
     }
     figure = Figure(figsize=(7.2, 4.6), layout="constrained")
     top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(2.7, 1.9)))
     draw_entropy(top.subplots(), example, theme)
     strips = np.atleast_1d(np.asarray(bottom.subfigures(1, 3, wspace=0.06)))
-    for number, (strip, words) in enumerate(zip(strips, parts, strict=True)):
-        strip.suptitle(words, color=theme.accent if number == 1 else theme.soft, fontsize=9)
+    for number, (strip, part) in enumerate(zip(strips, parts, strict=True)):
+        strip.suptitle(part, color=theme.accent if number == 1 else theme.soft, fontsize=9)
         for index, axes in enumerate(strip.subplots(2, 3).flat):
             axes.axis("off")
-            if index < len(parts[words]):
-                _draw_sketch(axes, np.asarray(parts[words][index]), theme)
+            if index < len(parts[part]):
+                _draw_sketch(axes, np.asarray(parts[part][index]), theme)
     return figure
 
 
 def _families(material: StudyMaterial) -> dict[str, list[str]]:
-    """The models of the curves by family, each in the order of the rows, then of the curves."""
+    """The curves' models by family, first in the order of the rows, then of the curves."""
     curves = {model: None for _, model, _ in material.curves}
     in_rows = {row.model: None for row in material.rows if row.model in curves}
     grouped: dict[str, list[str]] = {OURS: [], DEEP: [], SHALLOW: []}
@@ -108,7 +109,7 @@ def _families(material: StudyMaterial) -> dict[str, list[str]]:
 
 
 def _styles(material: StudyMaterial, theme: Theme) -> dict[str, dict]:
-    """How each model is drawn, in the order of drawing: the full model last, above all."""
+    """How each model is drawn, in drawing order: the full model last, on top."""
     full = {row.model for row in material.rows if row.paper_model == paper.FULL} | {paper.FULL}
     grouped = _families(material)
     styles: dict[str, dict] = {}
@@ -134,7 +135,13 @@ def _styles(material: StudyMaterial, theme: Theme) -> dict[str, dict]:
 
 
 def _draw_curve(axes: Axes, curve: PrecisionRecall, style: Mapping, phase: float) -> None:
-    """One curve; its markers stand at even steps of recall, moved by `phase` of a step."""
+    """Draw one curve with markers at even steps of recall.
+
+    axes: the panel.
+    curve: precision and recall; values that are not finite are left out.
+    style: a value of `_styles`.
+    phase: shift of the markers as a fraction of a step, so that those of similar curves differ.
+    """
     recall = np.asarray(curve.recall, np.float64)
     precision = np.asarray(curve.precision, np.float64)
     known = np.isfinite(recall) & np.isfinite(precision)
@@ -144,7 +151,7 @@ def _draw_curve(axes: Axes, curve: PrecisionRecall, style: Mapping, phase: float
     line = {key: value for key, value in style.items() if key not in ("marker", "markersize")}
     axes.plot(recall, precision, **line)
     if "marker" in style:
-        # Between the measured radii, so that the markers of two like curves do not meet.
+        # Interpolated between the measured radii, where the shift keeps markers apart.
         at = (np.arange(MARKED) + phase) / MARKED
         at = at[(at >= recall.min()) & (at <= recall.max())]
         axes.plot(at, np.interp(at, recall, precision), linestyle="none", marker=style["marker"],
@@ -154,33 +161,33 @@ def _draw_curve(axes: Axes, curve: PrecisionRecall, style: Mapping, phase: float
 def _legend(
     figure: Figure, material: StudyMaterial, styles: Mapping[str, Mapping], theme: Theme
 ) -> None:
-    """The methods below the panels, a column a family with its name above; the full model first."""
+    """Methods below the panels, one column per family under its name; the full model first."""
     grouped = {name: models for name, models in _families(material).items() if models}
     longest = max(len(models) for models in grouped.values()) + 1
-    handles, words = [], []
+    handles, labels = [], []
     for name, models in grouped.items():
         ordered = sorted(models, key=lambda model: styles[model]["linewidth"] < 2)
         blank = longest - 1 - len(models)
         handles += [Line2D([], [], linestyle="none")]
-        words += [name]
+        labels += [name]
         handles += [Line2D([], [], **styles[model]) for model in ordered]
-        words += ordered
+        labels += ordered
         handles += [Line2D([], [], linestyle="none")] * blank
-        words += [""] * blank
+        labels += [""] * blank
     legend = figure.legend(
-        handles, words, loc="outside lower center", ncols=len(grouped), frameon=False,
+        handles, labels, loc="outside lower center", ncols=len(grouped), frameon=False,
         fontsize=8, handlelength=3.2, columnspacing=2.5, labelspacing=0.35,
     )  # fmt: skip
     for place, text in enumerate(legend.get_texts()):
         if place % longest == 0:
             text.set_color(theme.soft)
             text.set_fontweight("bold")
-        elif styles.get(words[place], {}).get("linewidth", 0) > 2:
+        elif styles.get(labels[place], {}).get("linewidth", 0) > 2:
             text.set_fontweight("bold")
 
 
 def _draw_sketch(axes: Axes, points: np.ndarray, theme: Theme) -> None:
-    """A sketch as lines into axes without a frame, upright and square."""
+    """Draw a sketch as lines into frameless axes, upright and square."""
     for stroke in strokes(points):
         axes.plot(*stroke.T[:2], color=to_rgb(theme.ink), linewidth=0.9, solid_capstyle="round")
     low, high = points[:, :2].min(axis=0).astype(float), points[:, :2].max(axis=0).astype(float)

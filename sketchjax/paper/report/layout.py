@@ -1,4 +1,4 @@
-"""How the tables of a study lie: which measures, what are columns, what are blocks."""
+"""The layout of a study's tables: metrics, columns and blocks."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 
+from sketchjax.paper import numbers as paper
 from sketchjax.paper.report.material import StudyRow
 from sketchjax.paper.report.scores import METRICS, Score
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table lies: its metrics; whether lengths are columns; the block of a row.
+    """How a table is laid out.
 
-    block: (place, heading); the rows of one block compare with each other.
+    metrics: keys of METRICS.
+    by_length: whether each code length is a column.
+    block: a row's (place, heading); rows of one block compare with each other.
     """
 
     metrics: tuple[str, ...]
@@ -36,9 +39,10 @@ LAYOUTS = {
 
 @dataclass(frozen=True)
 class Line:
-    """A method with a score a column. remark: note, reason of a failure, what is to do.
+    """A method with one score per column.
 
-    full: the paper's full model, to be set off.
+    remark: a note, why it failed, or what is still to do.
+    full: whether it is the paper's full model, which is highlighted.
     """
 
     label: str
@@ -49,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Column:
-    """A metric (a key of METRICS), at a length where lengths are columns."""
+    """A metric (a key of METRICS), at one code length if lengths are columns."""
 
     metric: str
     bits: int | None = None
@@ -61,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Block:
-    """Lines that compare with each other, under a heading that may be empty."""
+    """Lines that compare with each other, under a heading, which may be empty."""
 
     heading: str
     lines: tuple[Line, ...]
@@ -69,23 +73,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Grid:
-    """One table of the paper with our figures in it."""
+    """One table of the paper with our scores in it, as page, Markdown and terminal show it."""
 
     table: str
-    title: str
     caption: str
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
 
     @property
-    def name(self) -> str:
-        """The name of its files: table-1, zero-shot."""
-        return f"table-{self.table}" if self.table.isdigit() else self.table
+    def title(self) -> str:
+        """Table 1: deep hashing."""
+        name = f"Table {self.table}" if self.table.isdigit() else self.table.capitalize()
+        return f"{name}: {paper.title(self.table)}"
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """The metrics over the columns with their numbers of columns; empty without lengths."""
+        """Metrics above the columns, each with its number of columns; empty without lengths."""
         if all(column.bits is None for column in self.columns):
             return []
         runs = groupby(self.columns, key=lambda column: column.metric)
         return [(METRICS[metric].label, len(list(columns))) for metric, columns in runs]
+
+
+def file_name(table: str) -> str:
+    """The name of a table's files, without suffix: table-1, zero-shot."""
+    return f"table-{table}" if table.isdigit() else table

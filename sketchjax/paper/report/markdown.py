@@ -1,4 +1,4 @@
-"""A study as a Markdown document with small pictures beside it, such as docs/results.md."""
+"""A study as a Markdown document with small pictures next to it, such as docs/results.md."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from pathlib import Path
 from PIL import Image
 
 from sketchjax.files import write_whole
-from sketchjax.paper import numbers as paper
-from sketchjax.paper.report import words
+from sketchjax.paper.report import wording
 from sketchjax.paper.report.claims import claims
 from sketchjax.paper.report.comparison import comparison_picture
 from sketchjax.paper.report.figures import entropy_figure, precision_recall_panels
-from sketchjax.paper.report.layout import Block, Column, Grid
+from sketchjax.paper.report.layout import Block, Grid
 from sketchjax.paper.report.material import StudyMaterial
-from sketchjax.paper.report.scores import METRICS, Score, shown, shown_ours
+from sketchjax.paper.report.scores import METRICS, pair_text
 from sketchjax.paper.report.tables import grids
 from sketchjax.report import mosaic, plots
+from sketchjax.report.tables import NO_NUMBER
 
 IMAGES = "images"
 _SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]|<#"}
 
 
 def write_markdown(path: str | Path, material: StudyMaterial) -> Path:
-    """Write the document and its pictures, FOLDER/images/study-NAME.png on light ground.
+    """Write the document, and its pictures as images/study-NAME.png on a light ground.
 
-    Tables have a cell "ours / paper" a method and length. Returns the document's path.
+    A cell of a table is "ours / paper". Returns the document's path.
     """
     path = Path(path)
     pictures = _write_pictures(path.parent / IMAGES, material)
@@ -36,7 +36,7 @@ def write_markdown(path: str | Path, material: StudyMaterial) -> Path:
         *_opening(material),
         *_tables(material),
         *_claims(material),
-        *_figures(material, pictures),
+        *_figures(pictures),
         *_closing(material),
     ]
     write_whole(path, ("\n\n".join(parts) + "\n").encode())
@@ -44,15 +44,15 @@ def write_markdown(path: str | Path, material: StudyMaterial) -> Path:
 
 
 def _opening(material: StudyMaterial) -> list[str]:
-    facts = " · ".join(f"{_plain(name)} **{_plain(fact)}**" for name, fact in words.facts(material))
+    facts = [f"{_plain(name)} **{_plain(fact)}**" for name, fact in wording.facts(material)]
     parts = [
         f"# {_plain(material.title)}",
-        f"The tables and figures of SketchMate, measured anew. {paper.source()}.",
-        facts,
-        _plain(words.unfinished(material)),
+        wording.INTRODUCTION,
+        " · ".join(facts),
+        _plain(wording.unfinished_text(material)),
     ]
     if material.commands:
-        parts += ["## How it was made", "```bash\n" + "\n".join(material.commands) + "\n```"]
+        parts += [f"## {wording.PRODUCED}", "```bash\n" + "\n".join(material.commands) + "\n```"]
     return [part for part in parts if part]
 
 
@@ -62,21 +62,19 @@ def _tables(material: StudyMaterial) -> list[str]:
         return []
     parts = [
         "## Tables",
-        f"A cell is *ours / paper*; {shown(None, 'map')}: no figure. Ours is the mean over the "
-        "seeds ± their standard deviation where there are several; our best of a column is bold. "
-        "Ours and the paper's were not measured on the same data: compare methods, not figures, "
-        "across the two.",
+        f"Each cell is *ours / paper*; {NO_NUMBER} means no score. With several seeds, ours is "
+        "their mean ± standard deviation. Our best score in each column is bold. "
+        f"{wording.NOT_COMPARABLE}",
     ]
     for grid in made:
-        name = f"Table {grid.table}" if grid.table.isdigit() else "Zero-shot"
-        parts += [f"### {name}: {_plain(grid.title)}", _plain(grid.caption)]
+        parts += [f"### {_plain(grid.title)}", _plain(grid.caption)]
         for block in grid.blocks:
             parts += _block(grid, block)
     return parts
 
 
 def _block(grid: Grid, block: Block) -> list[str]:
-    """A block as one table, or as one a metric where lengths are columns."""
+    """A block as one table, or as one table per metric where lengths are columns."""
     places = range(len(grid.columns))
     if not grid.groups:
         return [f"**{_plain(block.heading)}**"] * bool(block.heading) + [
@@ -95,7 +93,7 @@ def _table(grid: Grid, block: Block, places: Sequence[int]) -> str:
     heads = ["method", *(grid.columns[place].heading for place in places), *["remark"] * remarks]
     lines = [_row(heads), "|---|" + "---:|" * len(places) + "---|" * remarks]
     for line in block.lines:
-        cells = [_cell(line.scores[place], grid.columns[place]) for place in places]
+        cells = [pair_text(line.scores[i], grid.columns[i].metric, "**{}**") for i in places]
         remark = [_plain(line.remark)] if remarks else []
         lines.append(_row([_plain(line.label), *cells, *remark]))
     return "\n".join(lines)
@@ -105,24 +103,19 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(score: Score, column: Column) -> str:
-    ours = shown_ours(score, column.metric)
-    return f"{f'**{ours}**' if score.best else ours} / {shown(score.paper, column.metric)}"
-
-
 def _claims(material: StudyMaterial) -> list[str]:
     if not material.rows:
         return []
-    told = [
-        f"- {_plain(claim.text)} **{words.verdict(claim).capitalize()}**: "
+    items = [
+        f"- {_plain(claim.text)} **{wording.verdict_text(claim).capitalize()}**: "
         f"{_plain(claim.evidence)}. In the paper: {_plain(claim.in_paper)}."
         for claim in claims(material)
     ]
-    return ["## What the paper claims, and what these runs say", words.RULE, "\n".join(told)]
+    return [f"## {wording.CLAIMS_HEADING}", wording.RULE, "\n".join(items)]
 
 
-def _figures(material: StudyMaterial, pictures: dict[str, str]) -> list[str]:
-    """Each picture under its heading. pictures: by name its description."""
+def _figures(pictures: dict[str, str]) -> list[str]:
+    """Each picture with its description below; pictures: descriptions by name."""
     if not pictures:
         return []
     parts = ["## Figures"]
@@ -137,40 +130,39 @@ def _closing(material: StudyMaterial) -> list[str]:
         parts += ["## Notes", "\n".join(f"- {_plain(note)}" for note in material.notes)]
     failed = [run for run in material.runs if run.state == "failed"]
     if failed:
-        lines = [f"- {_plain(run.what)}: {_plain(run.why or 'no reason told')}" for run in failed]
-        parts += ["## What failed", "\n".join(lines)]
+        lines = [f"- {_plain(run.what)}: {_plain(run.why or 'cause unknown')}" for run in failed]
+        parts += ["## Failed runs", "\n".join(lines)]
     return parts
 
 
 def _write_pictures(folder: Path, material: StudyMaterial) -> dict[str, str]:
-    """Write figures 4, 5 and 6 as far as there is material; returns name and description."""
+    """Write the figures 4, 5 and 6 that there is material for; returns descriptions by name."""
     written: dict[str, str] = {}
     curves = plots.figure_png(partial(precision_recall_panels, material), plots.LIGHT)
     if curves is not None:
         write_whole(folder / "study-precision-recall.png", _smaller(curves))
-        written["precision-recall"] = "Precision over recall by code length (figure 5)."
+        written["precision-recall"] = "Figure 5. Precision-recall curves by code length."
     example = material.entropy
     histogram = example and plots.figure_png(partial(entropy_figure, example), plots.LIGHT)
     if example and histogram:
         write_whole(folder / "study-entropy.png", _smaller(histogram))
         written["entropy"] = (
-            f"Image entropy of the {len(example.entropies):,} training sketches of "
-            f"“{example.category}” (figure 4)."
+            f"Figure 4. Image entropy of the {len(example.entropies):,} training sketches of "
+            f"“{example.category}”."
         )
     for number, comparison in enumerate(material.comparisons, 1):
         picture = comparison_picture(comparison, size=56)
         write_whole(folder / f"study-comparison-{number}.png", mosaic.small_png(picture))
-        described = words.comparison_words(comparison)
-        written[f"comparison-{number}"] = f"{described} False positives are red (figure 6)."
+        written[f"comparison-{number}"] = f"Figure 6. {wording.comparison_text(comparison)}"
     return written
 
 
 def _smaller(png: bytes) -> bytes:
-    """A figure in 64 colours: a fourth of its bytes, and it looks the same."""
+    """A figure in 64 colours: a quarter of the bytes, and it looks the same."""
     with Image.open(io.BytesIO(png)) as picture:
         return mosaic.small_png(picture.convert("RGB"))
 
 
 def _plain(text: str) -> str:
-    """Words that Markdown takes as words, on one line."""
+    """Text on one line, with Markdown's special characters escaped."""
     return " ".join(text.split()).translate(_SPECIAL)

@@ -1,4 +1,4 @@
-"""WORKDIR/report of a study: index.html with its figures and tables, readable without network."""
+"""WORKDIR/report of a study: index.html with its figures and tables, readable offline."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import numpy as np
 from jinja2 import Environment
 
 from sketchjax.files import write_whole
-from sketchjax.paper import numbers as paper
-from sketchjax.paper.report import words
+from sketchjax.paper.report import wording
 from sketchjax.paper.report.claims import claims
 from sketchjax.paper.report.comparison import comparison_picture
 from sketchjax.paper.report.figures import entropy_figure, precision_recall_panels
-from sketchjax.paper.report.layout import Grid
+from sketchjax.paper.report.layout import Grid, file_name
 from sketchjax.paper.report.material import StudyMaterial, load_study, save_study
-from sketchjax.paper.report.scores import Score, shown
+from sketchjax.paper.report.scores import value_text
 from sketchjax.paper.report.tables import csv_table, grids
 from sketchjax.report import mosaic, plots
 from sketchjax.report.tables import Cell, Table, write_csv
@@ -28,7 +27,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def write_study(workdir: str | Path, material: StudyMaterial) -> Path:
     """Write WORKDIR/report with its material.json; returns its index.html, which is written last.
 
-    The page has what there is: an unfinished study shows what is still to do.
+    An unfinished study has a page, too, which shows what is still to do.
     """
     folder = Path(workdir) / "report"
     save_study(folder / "material.json", material)
@@ -36,9 +35,9 @@ def write_study(workdir: str | Path, material: StudyMaterial) -> Path:
 
 
 def rebuild_study(workdir: str | Path) -> Path:
-    """Make WORKDIR/report anew from its material.json; returns its index.html.
+    """Rebuild WORKDIR/report from its material.json; returns its index.html.
 
-    Raises DataError where there is none.
+    Raises DataError when material.json is missing or damaged.
     """
     folder = Path(workdir) / "report"
     return _write(folder, load_study(folder / "material.json"))
@@ -49,12 +48,10 @@ def _write(folder: Path, material: StudyMaterial) -> Path:
         write_csv(folder, csv_table(material, table))
     page = _environment().get_template("study.html.j2").render(
         material=material,
-        facts=words.facts(material),
-        unfinished=words.unfinished(material),
-        source=paper.source(),
+        wording=wording,
+        unfinished=wording.unfinished_text(material),
         grids=grids(material),
         claims=claims(material) if material.rows else [],
-        rule=words.RULE,
         drawn=_write_figures(folder, material),
         comparisons=_write_comparisons(folder, material),
         false_positive=mosaic.FALSE_POSITIVE,
@@ -65,7 +62,7 @@ def _write(folder: Path, material: StudyMaterial) -> Path:
 
 
 def _write_figures(folder: Path, material: StudyMaterial) -> set[str]:
-    """Draw figures 4 and 5 where there is material for them; returns their names."""
+    """Draw figures 4 and 5 if there is material for them; returns their names."""
     draws = {"precision_recall": partial(precision_recall_panels, material)}
     if material.entropy is not None:
         draws["entropy"] = partial(entropy_figure, material.entropy)
@@ -83,7 +80,7 @@ def _write_comparisons(folder: Path, material: StudyMaterial) -> list[tuple[str,
             suffix = "" if theme is plots.LIGHT else f"-{theme.name}"
             picture = comparison_picture(comparison, theme)
             write_whole(folder / f"{name}{suffix}.png", mosaic.small_png(picture))
-        written.append((name, words.comparison_words(comparison)))
+        written.append((name, wording.comparison_text(comparison)))
     return written
 
 
@@ -100,18 +97,12 @@ def _curve_table(material: StudyMaterial) -> Table:
 
 
 def _starts(grid: Grid) -> set[int]:
-    """The columns with which a group of columns begins, but for the first."""
+    """The first column of each group of columns, except the first group."""
     metrics = [column.metric for column in grid.columns]
     return {place for place in range(1, len(metrics)) if metrics[place] != metrics[place - 1]}
 
 
-def _mean(score: Score, metric: str) -> str:
-    return shown(score.mean, metric)
-
-
 def _environment() -> Environment:
     own = environment(TEMPLATES)
-    own.globals.update(
-        mean=_mean, value=shown, starts=_starts, verdict=words.verdict, time=words.time
-    )
+    own.globals.update(value=value_text, starts=_starts, file_name=file_name)
     return own

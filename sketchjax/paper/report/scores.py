@@ -1,4 +1,4 @@
-"""Scores of several seeds as mean and deviation, and how each measure is read."""
+"""Scores over seeds as mean and deviation, and how each metric is shown."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ def significant(value: float) -> str:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a measure is called and shown; better: +1 where more is better, -1 less, 0 neither.
+    """How a metric is labelled and shown.
 
-    scale: from the unit of the values to the one that is shown.
+    label: its column heading.
+    better: +1 if more is better, -1 if less is, 0 if neither.
+    form: formats a value.
+    scale: from the unit of the values to the unit shown.
     """
 
     label: str
     better: int
-    show: Callable[[float], str] = "{:.4f}".format
+    form: Callable[[float], str] = "{:.4f}".format
     scale: float = 1.0
 
 
@@ -37,14 +40,20 @@ METRICS = {
     "d2": Metric("d2", 0),
     "d1_over_d2": Metric("d1/d2", -1),
     "accuracy": Metric("accuracy", 1),
-    "seconds_per_query": Metric("ms a query", 0, significant, 1000.0),
+    "seconds_per_query": Metric("ms per query", 0, significant, 1000.0),
     "memory_mb": Metric("memory, MB", 0, significant),
 }
 
 
 @dataclass(frozen=True)
 class Score:
-    """Ours (mean and standard deviation over the seeds) and the paper's; None: no such number."""
+    """Our score next to the paper's; None where there is no such number.
+
+    mean, std: over our seeds.
+    seeds: how many there are.
+    paper: the printed value.
+    best: our best in its column.
+    """
 
     mean: float | None = None
     std: float | None = None
@@ -53,23 +62,28 @@ class Score:
     best: bool = False
 
 
-def score(values: Sequence[float], printed: float | None = None) -> Score:
-    """Mean and, of two values or more, sample standard deviation (ddof 1) of finite values."""
+def score(values: Sequence[float], paper: float | None = None) -> Score:
+    """Mean and, for two values or more, sample standard deviation (ddof 1) of finite values."""
     if not values:
-        return Score(paper=printed)
+        return Score(paper=paper)
     std = statistics.stdev(values) if len(values) > 1 else None
-    return Score(statistics.fmean(values), std, len(values), printed)
+    return Score(statistics.fmean(values), std, len(values), paper)
 
 
-def shown(value: float | None, metric: str) -> str:
-    """A figure of a metric as it is read; an en dash for None and what is not finite."""
+def value_text(value: float | None, metric: str) -> str:
+    """A value of a metric as shown; an en dash if it is None or not finite."""
     if value is None or not math.isfinite(value):
         return NO_NUMBER
-    measure = METRICS[metric]
-    return measure.show(value * measure.scale)
+    shape = METRICS[metric]
+    return shape.form(value * shape.scale)
 
 
-def shown_ours(score: Score, metric: str) -> str:
-    """Ours as it is read: 0.8435 ± 0.0012, without the deviation where there is one seed."""
-    mean = shown(score.mean, metric)
-    return mean if score.std is None else f"{mean} ± {shown(score.std, metric)}"
+def pair_text(score: Score, metric: str, best: str) -> str:
+    """Our score and the paper's: 0.8435 ± 0.0012 / 0.6791, without a deviation for one seed.
+
+    best: markup for our best in a column, such as "**{}**".
+    """
+    ours = value_text(score.mean, metric)
+    if score.std is not None:
+        ours += f" ± {value_text(score.std, metric)}"
+    return f"{best.format(ours) if score.best else ours} / {value_text(score.paper, metric)}"

@@ -1,7 +1,7 @@
-"""The paper's tables with our figures in them: every row and length, ours beside the paper's.
+"""The paper's tables with our scores in them: every row and length, ours next to the paper's.
 
-A grid is what page and Markdown show; its CSV is long, a line for each method and length, with
-mean, standard deviation and number of seeds in full precision.
+A grid is what page, Markdown and terminal show. Its CSV is in long form, one line per method and
+length, with mean, standard deviation and number of seeds in full precision.
 """
 
 from __future__ import annotations
@@ -10,31 +10,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sketchjax.paper import numbers as paper
-from sketchjax.paper.report.layout import LAYOUTS, Block, Column, Grid, Line
+from sketchjax.paper.reference import PAPER_DATA
+from sketchjax.paper.report.layout import LAYOUTS, Block, Column, Grid, Line, file_name
 from sketchjax.paper.report.material import StudyMaterial, StudyRow
-from sketchjax.paper.report.printed import identity, paper_rows
-from sketchjax.paper.report.scores import METRICS, Score, score, shown
-from sketchjax.report.tables import PAPER_DATA, Cell, Table
+from sketchjax.paper.report.paper_rows import paper_key, paper_rows
+from sketchjax.paper.report.scores import METRICS, Score, score, value_text
+from sketchjax.report.tables import Cell, Table
 
 NOT_OURS = "not in this study"
-TITLES = {
-    "1": "deep hashing",
-    "2": "shallow hashing, on HOG and on deep features",
-    "4": "distances inside and between classes",
-    "5": "cost of a query",
-    "6": "sketch recognition",
-    "zero-shot": "hashing of classes kept out of training",
-}
 REMARKS = {
-    "4": "d1 is the mean distance inside a class, d2 that between classes.",
-    "zero-shot": "The classes of this table took no part in training.",
+    "4": "d1 is the mean distance within a class, d2 between classes.",
+    "zero-shot": "The classes of this table were not in the training data.",
 }
 
 
 def grid(material: StudyMaterial, table: str) -> Grid:
-    """One table of the paper: our rows, and those of the paper that the study has no row for.
+    """One table of the paper: our rows, and the paper's rows that the study lacks.
 
-    Raises ValueError on a table that the paper has not.
+    Raises ValueError for a table that the paper does not have.
     """
     rows = rows_with_paper(material, table)
     layout = LAYOUTS[table]
@@ -51,57 +44,55 @@ def grid(material: StudyMaterial, table: str) -> Grid:
     for place in sorted(blocks):
         lines = [_line(label, own, columns) for label, own in blocks[place].items()]
         made.append(Block(place[1], _emphasised(lines, columns)))
-    return Grid(table, TITLES[table], caption(material, table), columns, tuple(made))
+    return Grid(table, caption(material, table), columns, tuple(made))
 
 
 def grids(material: StudyMaterial) -> list[Grid]:
-    """Every table that was asked for, in the study's order."""
+    """Every requested table, in the study's order."""
     return [grid(material, table) for table in material.tables]
 
 
 def rows_with_paper(material: StudyMaterial, table: str) -> list[StudyRow]:
-    """Our rows of a table, and the paper's at our lengths that have none, marked, without values.
+    """Our rows of a table, and the paper's rows at our lengths that we lack, marked and empty.
 
-    In the paper's order; a row that the paper has not follows the one it was given after.
-    Raises ValueError on a table that the paper has not.
+    Rows are in the paper's order; a row that the paper lacks follows the row given before it.
+    Raises ValueError for a table that the paper does not have.
     """
-    printed = paper_rows(table)
+    theirs = paper_rows(table)
     ours = [row for row in material.rows if row.table == table]
-    lengths = {row.bits for row in ours or printed}
-    there = {(identity(row), row.features, row.bits) for row in ours}
-    labels = {identity(row): row.model for row in reversed(ours)}
+    lengths = {row.bits for row in ours or theirs}
+    covered = {_key(row) for row in ours}
+    labels = {paper_key(row): row.model for row in reversed(ours)}
     others = [
-        replace(row, model=labels.get(identity(row), row.model), values={}, note=NOT_OURS)
-        for row in printed
-        if row.bits in lengths and (identity(row), row.features, row.bits) not in there
+        replace(row, model=labels.get(paper_key(row), row.model), values={}, note=NOT_OURS)
+        for row in theirs
+        if row.bits in lengths and _key(row) not in covered
     ]
-    names = list(dict.fromkeys(identity(row) for row in printed))
-    places, last = {}, float(len(names))
+    keys = list(dict.fromkeys(paper_key(row) for row in theirs))
+    places, last = {}, float(len(keys))
     for row in [*ours, *others]:
-        if identity(row) in names:
-            last = float(names.index(identity(row)))
-        places.setdefault(row.model, last if identity(row) in names else last + 0.5)
+        if paper_key(row) in keys:
+            last = float(keys.index(paper_key(row)))
+        places.setdefault(row.model, last if paper_key(row) in keys else last + 0.5)
     return sorted([*ours, *others], key=lambda row: places[row.model])
 
 
 def caption(material: StudyMaterial, table: str) -> str:
-    """On how much data ours and the paper's were measured, and what else keeps them apart."""
+    """How much data ours and the paper's scores were measured on, and how else they differ."""
     if table == "5":
-        device = material.facts.get("device", "a machine not told")
+        device = material.facts.get("device", "an unknown machine")
         return (
-            f"Ours: on {device}; paper: {PAPER_DATA['gallery']:,} codes on its own machine, and "
-            "what its memory held is not told."
+            f"Ours: on {device}; paper: {PAPER_DATA['gallery']:,} codes on its own machine. The "
+            "paper does not say what its memory includes."
         )
-    words = {"classes": "classes", "train": "training sketches", "gallery": "in the gallery"}
-    sizes = [
-        f"{fact(material, key)} {word}" for key, word in words.items() if key in material.facts
-    ]
-    printed = [f"{PAPER_DATA[key]:,} {word}" for key, word in words.items()]
+    units = {"classes": "classes", "train": "training sketches", "gallery": "in the gallery"}
+    ours = [f"{fact(material, key)} {unit}" for key, unit in units.items() if key in material.facts]
+    theirs = [f"{PAPER_DATA[key]:,} {unit}" for key, unit in units.items()]
     if table == "zero-shot" and table in material.facts:
-        sizes = [material.facts[table]]
-        printed = [f"20 of {PAPER_DATA['classes']} classes kept out"]
+        ours = [material.facts[table]]
+        theirs = [f"20 of {PAPER_DATA['classes']} classes kept out"]
     parts = [
-        f"Ours: {', '.join(sizes) or 'sizes not told'}; paper: {', '.join(printed)}.",
+        f"Ours: {', '.join(ours) or 'sizes unknown'}; paper: {', '.join(theirs)}.",
         REMARKS.get(table, ""),
         _tie_note([row for row in material.rows if row.table == table]),
     ]
@@ -109,13 +100,13 @@ def caption(material: StudyMaterial, table: str) -> str:
 
 
 def fact(material: StudyMaterial, key: str) -> str:
-    """A fact as it is read: a bare number gets its commas."""
+    """A fact as shown: a bare number gets its commas."""
     text = str(material.facts[key])
     return f"{int(text):,}" if text.isascii() and text.isdigit() else text
 
 
 def csv_table(material: StudyMaterial, table: str) -> Table:
-    """A table as long rows: a line for each method and length, ours in full and the paper's."""
+    """A table in long form: one line per method and length, ours in full precision."""
     metrics = LAYOUTS[table].metrics
     rows: list[tuple[Cell, ...]] = []
     for row in rows_with_paper(material, table):
@@ -130,20 +121,22 @@ def csv_table(material: StudyMaterial, table: str) -> Table:
     for metric in metrics:
         columns += [metric, f"{metric}_std", f"{metric}_seeds", f"{metric}_paper"]
     columns += ["map_worst", "map_best", "state", "note"]
-    name = table if table == "zero-shot" else f"table-{table}"
-    return Table(name, caption(material, table), tuple(columns), tuple(rows))
+    return Table(file_name(table), caption(material, table), tuple(columns), tuple(rows))
 
 
 def _score(row: StudyRow, metric: str) -> Score:
-    """Our values of a metric beside the figure that the paper prints for the same."""
-    printed = [
-        other.figures(metric)
+    """Our values of a metric next to the value that the paper prints."""
+    theirs = [
+        other.seed_values(metric)
         for other in paper_rows(row.table)
-        if identity(row) is not None
-        and (identity(other), other.features, other.bits)
-        == (identity(row), row.features, row.bits)
-    ]  # fmt: skip
-    return score(row.figures(metric), printed[0][0] if printed and printed[0] else None)
+        if paper_key(row) is not None and _key(other) == _key(row)
+    ]
+    return score(row.seed_values(metric), theirs[0][0] if theirs and theirs[0] else None)
+
+
+def _key(row: StudyRow) -> tuple[str | None, str | None, int | None]:
+    """What a row of ours shares with the paper's row for the same method, features and length."""
+    return paper_key(row), row.features, row.bits
 
 
 def _label(row: StudyRow) -> str:
@@ -151,7 +144,7 @@ def _label(row: StudyRow) -> str:
 
 
 def _line(label: str, rows: Sequence[StudyRow], columns: Sequence[Column]) -> Line:
-    """One method's rows (one a length) as a line of scores."""
+    """One method's rows, one per length, as a line of scores."""
     by_length = {row.bits: row for row in rows}
     several = any(column.bits is not None for column in columns)
     scores = []
@@ -163,7 +156,7 @@ def _line(label: str, rows: Sequence[StudyRow], columns: Sequence[Column]) -> Li
 
 
 def _remark(rows: Sequence[StudyRow], several: bool) -> str:
-    """Notes, reasons of failures and what is still to do, each once."""
+    """Notes, causes of failures and what is still to do, each once."""
     at = " at {} bits" if several else ""
     if all(row.note == NOT_OURS for row in rows):
         return NOT_OURS
@@ -178,20 +171,19 @@ def _remark(rows: Sequence[StudyRow], several: bool) -> str:
 
 
 def _emphasised(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line, ...]:
-    """The lines with our best score of each column marked, ties as they are shown included."""
+    """The lines with our best score of each column marked, including ties as shown."""
     best = []
     for place, column in enumerate(columns):
         better = METRICS[column.metric].better
         means = [mean for line in lines if (mean := line.scores[place].mean) is not None]
-        alone = len(means) < 2 or not better
-        best.append(
-            None if alone else shown(better * max(better * m for m in means), column.metric)
-        )
+        compared = better and len(means) > 1
+        top = better * max(better * mean for mean in means) if compared else None
+        best.append(value_text(top, column.metric) if compared else None)
     return tuple(
         replace(
             line,
             scores=tuple(
-                replace(one, best=one.mean is not None and shown(one.mean, column.metric) == top)
+                replace(one, best=value_text(one.mean, column.metric) == top)
                 for one, column, top in zip(line.scores, columns, best, strict=True)
             ),
         )
@@ -200,15 +192,15 @@ def _emphasised(lines: Sequence[Line], columns: Sequence[Column]) -> tuple[Line,
 
 
 def _tie_note(rows: Sequence[StudyRow]) -> str:
-    """How far the order inside ties could move a MAP of ours, where the bounds are known."""
+    """How far the order within ties could move our MAPs, where the bounds are known."""
     widths = []
     for row in rows:
-        low, high = (score(row.figures(metric)).mean for metric in ("map_worst", "map_best"))
+        low, high = (score(row.seed_values(metric)).mean for metric in ("map_worst", "map_best"))
         if low is not None and high is not None:
             widths.append(high - low)
     if not widths:
         return ""
     return (
-        "Our MAP is the expectation over the orders inside ties; from the worst order to the best "
-        f"it spans up to {max(widths):.4f} (bounds in the CSV)."
+        "Our MAP is the expectation over random orders within ties; between the worst order and "
+        f"the best it varies by up to {max(widths):.4f} (bounds in the CSV)."
     )

@@ -1,4 +1,4 @@
-"""A study for the terminal: how far it is, and its tables."""
+"""A study in the terminal: its progress and its tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sketchjax.paper.report.layout import Block, Grid
 from sketchjax.paper.report.material import STATES, RunState, StudyMaterial
-from sketchjax.paper.report.scores import METRICS, shown, shown_ours
+from sketchjax.paper.report.scores import METRICS, pair_text
 from sketchjax.paper.report.tables import grids
 from sketchjax.report.tables import NO_NUMBER
 
@@ -18,7 +18,7 @@ STYLES = {"done": "green", "running": "bold cyan", "to do": "dim", "failed": "bo
 
 
 def progress_table(runs: Sequence[RunState]) -> Table:
-    """A row a run: its state, its minutes, and why it failed or waits; the sums in the footer."""
+    """One row per run with its state, minutes, and why it failed or waits; totals at the bottom."""
     counts = Counter(run.state for run in runs)
     total = sum(run.seconds or 0.0 for run in runs)
     summary = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
@@ -37,27 +37,24 @@ def progress_table(runs: Sequence[RunState]) -> Table:
 
 
 def result_tables(material: StudyMaterial) -> Iterator[Table]:
-    """The paper's tables with our figures beside its own, a block each."""
+    """The paper's tables with our scores next to its own, one for each block."""
     for grid in grids(material):
         for block in grid.blocks:
             yield _result_table(grid, block)
 
 
 def _result_table(grid: Grid, block: Block) -> Table:
-    name = f"Table {grid.table}" if grid.table.isdigit() else "Zero-shot"
-    heading = ": ".join(part for part in (name, grid.title) if part)
-    table = Table(title=escape(", ".join(part for part in (heading, block.heading) if part)))
+    table = Table(title=escape(", ".join(part for part in (grid.title, block.heading) if part)))
     table.add_column("method")
     for column in grid.columns:
         label = METRICS[column.metric].label
         bits = "" if column.bits is None else f", {column.bits} bits"
         table.add_column(f"{label}{bits}", justify="right")
     for line in block.lines:
-        cells = []
-        for score, column in zip(line.scores, grid.columns, strict=True):
-            ours = shown_ours(score, column.metric)
-            ours = f"[bold]{ours}[/]" if score.best else ours
-            cells.append(f"{ours} / {shown(score.paper, column.metric)}")
+        cells = [
+            pair_text(score, column.metric, "[bold]{}[/]")
+            for score, column in zip(line.scores, grid.columns, strict=True)
+        ]
         table.add_row(escape(line.label), *cells)
-    table.caption = "ours / paper, which had other data"
+    table.caption = "ours / paper, measured on different data"
     return table

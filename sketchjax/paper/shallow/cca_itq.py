@@ -2,62 +2,60 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.linalg import eigh
 
-from sketchjax.paper.shallow.itq import ITERATIONS, SAMPLE, rotation
-from sketchjax.paper.shallow.method import BLOCK, Features, LinearMethod, sample_rows
+from sketchjax.paper.shallow.hasher import Features
+from sketchjax.paper.shallow.itq import ItqHasher
 from sketchjax.paper.shallow.moments import Moments, class_means, moments
 
 
-class CcaItq(LinearMethod):
+class CcaItq(ItqHasher):
     """Canonical correlation analysis of features with one-hot labels, then ITQ's rotation.
 
-    As published each direction, of unit variance, is scaled by its canonical correlation. There
-    are at most min(e, l − 1) of them. For more bits, which the publication leaves open, columns of
-    zeros stand for those that are missing, and ITQ's rotation spreads what there is over all bits
-    (our reconstruction). Principal directions of what the canonical ones leave, with standard
-    deviations of a tenth to a half of the greatest canonical one, gave MAPs from 0.346 to 0.352
-    where this gives 0.351 (64 bits of HOG, 55 classes of QuickDraw): not worth a parameter.
+    As published, each direction has unit variance and is scaled by its canonical correlation.
+    There are at most min(e, l − 1) of them. The publication does not say what to do for more bits:
+    we pad with columns of zeros, and ITQ's rotation spreads the rest over all bits. Padding with
+    principal directions of the remainder instead, with standard deviations of a tenth to half of
+    the largest canonical one, gave MAPs of 0.346 to 0.352 against 0.351 for zeros (64 bits of HOG,
+    55 classes of QuickDraw): not worth a parameter.
 
-    sample, iterations: as in `PcaItq`. ridge: added to the covariance's diagonal, in parts of its
-      mean (published: 1e-4 of features of about unit variance).
+    bits, seed: as in `Hasher`.
+    ridge: added to the covariance's diagonal, as a fraction of its mean; 1e-4 by default, as
+      published for features of about unit variance.
+    settings: other keyword arguments of `ItqHasher`.
     """
 
     needs_labels = True
 
-    def __init__(
-        self,
-        bits: int,
-        seed: int = 0,
-        *,
-        sample: int = SAMPLE,
-        iterations: int = ITERATIONS,
-        ridge: float = 1e-4,
-        block: int = BLOCK,
-    ):
-        super().__init__(bits, seed, block=block)
-        self.sample, self.iterations, self.ridge = sample, iterations, ridge
+    def __init__(self, bits: int, seed: int = 0, *, ridge: float = 1e-4, **settings: Any):
+        super().__init__(bits, seed, **settings)
+        self.ridge = ridge
 
-    def _fit(self, features: Features, labels: np.ndarray) -> None:
+    def _projection(
+        self, features: Features, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         found = moments(features, self.block)
         means, counts = class_means(features, labels, self.block)
         directions, correlations = canonical_directions(found, means, counts, self.ridge)
         scaled = (directions * correlations)[:, : self.bits]
-        scaled = np.pad(scaled, ((0, 0), (0, self.bits - scaled.shape[1])))
-        rows = sample_rows(features, self.sample, self.seed, self.block)
-        projected = (rows - found.mean) @ scaled
-        self._set(scaled @ rotation(projected, self.seed, self.iterations), found.mean)
+        return np.pad(scaled, ((0, 0), (0, self.bits - scaled.shape[1]))), found.mean
 
 
 def canonical_directions(
     found: Moments, means: np.ndarray, counts: np.ndarray, ridge: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical directions f64[e r] and correlations f64[r], falling, r = min(e, l − 1).
+    """Canonical directions f64[e r] and correlations f64[r], falling, with r = min(e, l − 1).
 
-    They solve X'Y (Y'Y)⁻¹ Y'X w = λ² (X'X + ρ I) w, X centred and Y one-hot: with labels the left
-    side is the scatter of the class means, each counted as often as the class has rows. w has
-    unit variance. means: f64[l e]; counts: i64[l].
+    They solve X'Y (Y'Y)⁻¹ Y'X w = λ² (X'X + ρ I) w for centred X and one-hot Y. With labels, the
+    left side is the scatter of the class means weighted by class size. Each w has unit variance.
+
+    found: of all features.
+    means: f64[l e], of each class.
+    counts: i64[l], rows of each class.
+    ridge: ρ as a fraction of the mean variance.
     """
     apart = (means - found.mean) * np.sqrt(counts / found.rows)[:, None]
     width = len(found.mean)

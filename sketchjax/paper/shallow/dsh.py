@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 
 from sketchjax.errors import ConfigError, DataError
-from sketchjax.paper.shallow.method import BLOCK, Features, LinearMethod, sample_rows
+from sketchjax.paper.shallow.hasher import BLOCK, Features, LinearHasher, sample_rows
 
 
-class Dsh(LinearMethod):
-    """Of all planes midway between adjacent groups the `bits` that split the data most evenly.
+class Dsh(LinearHasher):
+    """Of all planes midway between adjacent groups, the `bits` that split the data most evenly.
 
-    k-means of few iterations makes the groups. Two are adjacent where one is among the nearest
-    groups of the other. The plane of groups i and j is normal to μ_i − μ_j and passes through
-    (μ_i + μ_j) / 2; the entropy of its two sides, each group on its centre's side with its share of
-    the rows, ranks the planes.
+    A few iterations of k-means form the groups. Two groups are adjacent if either is among the
+    other's nearest. The plane between groups i and j is normal to μ_i − μ_j and passes through
+    (μ_i + μ_j) / 2. Planes are ranked by the entropy of their two sides, where each group counts
+    on its centre's side with its share of the rows.
 
-    groups_per_bit, nearest, iterations: α = 1.5, r = 3 and p = 3, as published; sample: rows drawn
-      by the seed that are grouped.
-    fit raises DataError when there are fewer rows than groups.
+    bits, seed, block: as in `Hasher`.
+    groups_per_bit: α, 1.5 by default, as published.
+    nearest: r, 3 by default, as published.
+    iterations: p of k-means, 3 by default, as published.
+    sample: rows, drawn with the seed, that are grouped; 100,000 by default.
+    fit raises DataError when there are fewer rows than groups, and ConfigError when the groups
+    have fewer planes between them than bits.
     """
 
     def __init__(
@@ -42,30 +46,37 @@ class Dsh(LinearMethod):
         rows = sample_rows(features, self.sample, self.seed, self.block)
         if len(rows) < self.groups:
             raise DataError(
-                f"{len(rows)} rows of features cannot be {self.groups} groups for "
-                f"{self.bits} bits: give more rows or take fewer bits"
+                f"{len(rows)} rows of features cannot form {self.groups} groups for "
+                f"{self.bits} bits: use more rows or fewer bits"
             )
-        centers, shares = grouped(rows, self.groups, self.iterations, self.seed)
+        centers, shares = group_rows(rows, self.groups, self.iterations, self.seed)
         directions, middles, entropies = midway_planes(centers, shares, self.nearest)
         if len(entropies) < self.bits:
             raise ConfigError(
                 f"bits={self.bits}: {self.groups} groups with nearest={self.nearest} have only "
-                f"{len(entropies)} planes between them; take more groups_per_bit or more nearest"
+                f"{len(entropies)} planes between them; raise groups_per_bit or nearest"
             )
         best = np.argsort(-entropies, kind="stable")[: self.bits]
         self.directions = directions[best].T.astype(np.float32)
         self.thresholds = (directions[best] * middles[best]).sum(axis=1).astype(np.float32)
 
 
-def grouped(
+def group_rows(
     rows: np.ndarray, groups: int, iterations: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centres f64[k e] of k-means over rows f[n e], and each group's share of the rows f64[k]."""
+    """Group rows by k-means; return centres f64[k e] and each group's share of the rows f64[k].
+
+    rows: f[n e].
+    groups: k.
+    iterations: at most this many.
+    seed: of the random start.
+    Raises ConfigError when scikit-learn is missing.
+    """
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise ConfigError("dsh wants scikit-learn: pip install 'sketchjax[study]'") from error
-    once: Any = 1  # typed as a word where it is a number
+        raise ConfigError("dsh needs scikit-learn: pip install 'sketchjax[study]'") from error
+    once: Any = 1  # scikit-learn annotates n_init as a string
     means = KMeans(groups, init="random", n_init=once, max_iter=iterations, random_state=seed)
     numbers = means.fit_predict(rows)
     shares = np.bincount(numbers, minlength=groups) / len(rows)
@@ -75,19 +86,23 @@ def grouped(
 def midway_planes(
     centers: np.ndarray, shares: np.ndarray, nearest: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The planes between adjacent groups: normals f64[m e], points on them f64[m e], entropies.
+    """The planes between adjacent groups, in the order of their pairs (i, j), i < j.
 
-    centers: f64[k e]; shares: f64[k], their sum 1; nearest: r. Entropies f64[m] in nats. Planes
-    stand in the order of their pairs (i, j), i < j.
+    centers: f64[k e].
+    shares: f64[k], summing to 1.
+    nearest: r.
+    Returns normals f64[m e], points on the planes f64[m e] and entropies f64[m] in nats.
     """
     distances = np.linalg.norm(centers[:, None] - centers, axis=2)
     np.fill_diagonal(distances, np.inf)
     near = np.argsort(distances, axis=1, kind="stable")[:, : min(nearest, len(centers) - 1)]
     adjacent = np.zeros(distances.shape, bool)
     np.put_along_axis(adjacent, near, True, axis=1)
+    # Each adjacent pair once, whichever of the two is near the other.
     first, second = np.nonzero(np.triu(adjacent | adjacent.T))
     normals = centers[first] - centers[second]
     middles = (centers[first] + centers[second]) / 2
+    # The share of the rows above each plane, then the entropy of the two sides.
     above = normals @ centers.T > (normals * middles).sum(axis=1, keepdims=True)
     share = above @ shares
     both = np.clip(np.stack([share, 1 - share]), 1e-12, 1)

@@ -1,48 +1,93 @@
-"""Iterative quantisation: the rotation that brings projected features nearest to codes.
+"""Iterative quantisation: the rotation that brings projected features nearest to binary codes.
 
-faiss.ITQMatrix is no way to it: in 1.15 it takes U V from the decomposition U S V' where Procrustes
-wants U V', and its error wanders instead of falling (`tests/shallow/test_itq.py` shows both).
+faiss.ITQMatrix does not compute it: in 1.15 it takes U V from the decomposition U S V' where
+Procrustes needs U V', so its error wanders instead of falling (`test_itq.py` compares the two).
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 
-SAMPLE = 100_000  # rows for the rotation
+from sketchjax.paper.shallow.hasher import BLOCK, Features, LinearHasher, sample_rows
+
+SAMPLE = 100_000  # rows that the rotation is learned from
 ITERATIONS = 50  # as published
 
 
-def rotation(projected: np.ndarray, seed: int, iterations: int = ITERATIONS) -> np.ndarray:
-    """The rotation R f64[d d] of ITQ for projected features f[n d], from a random one of the seed.
+class ItqHasher(LinearHasher):
+    """Signs of projected features after the rotation of least quantisation error.
 
-    It lowers the quantisation error ‖B − V R‖², B in {−1, 1} (Gong et al., TPAMI 2013, eq. 2).
+    bits, seed, block: as in `Hasher`.
+    sample: rows, drawn with the seed, that the rotation is learned from; the projection sees all.
+      The rotation has bits² / 2 free parameters, 2,000 at 64 bits.
+    iterations: of ITQ; 50 by default, as published.
+    """
+
+    def __init__(
+        self,
+        bits: int,
+        seed: int = 0,
+        *,
+        sample: int = SAMPLE,
+        iterations: int = ITERATIONS,
+        block: int = BLOCK,
+    ):
+        super().__init__(bits, seed, block=block)
+        self.sample, self.iterations = sample, iterations
+
+    def _fit(self, features: Features, labels: np.ndarray) -> None:
+        directions, mean = self._projection(features, labels)
+        rows = sample_rows(features, self.sample, self.seed, self.block)
+        projected = (rows - mean) @ directions
+        self._set(directions @ rotation(projected, self.seed, self.iterations), mean)
+
+    @abstractmethod
+    def _projection(
+        self, features: Features, labels: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """The directions f64[e bits] to rotate, and the mean f64[e] of the features."""
+
+
+def rotation(projected: np.ndarray, seed: int, iterations: int = ITERATIONS) -> np.ndarray:
+    """ITQ's rotation R f64[d d], found from a random start.
+
+    It lowers the quantisation error ‖B − V R‖² over B in {−1, 1} (Gong et al., TPAMI 2013, eq. 2).
+
+    projected: V f[n d].
+    seed: of the random start.
+    iterations: 50 by default, as published.
     """
     bits = projected.shape[1]
     start = np.random.default_rng(seed).standard_normal((bits, bits))
-    turned = np.linalg.qr(start)[0]
+    found = np.linalg.qr(start)[0]
     for better in rotations(projected, start, iterations):
-        turned = better
-    return turned
+        found = better
+    return found
 
 
 def rotations(projected: np.ndarray, start: np.ndarray, iterations: int) -> Iterator[np.ndarray]:
-    """The rotation after each iteration: B = sign(V R), then the R of orthogonal Procrustes.
+    """Yield the rotation f64[d d] after each iteration; none raises the quantisation error.
 
-    projected: V f[n d]; start: f[d d]. No iteration raises the quantisation error.
+    An iteration sets B = sign(V R), then R to the solution of orthogonal Procrustes.
+
+    projected: V f[n d].
+    start: the first R f[d d].
+    iterations: how many rotations to yield.
     """
     # Single precision halves the time.
     values = projected.astype(np.float32)
-    turned = start
+    rotated = start
     for _ in range(iterations):
-        codes = np.copysign(np.float32(1), values @ turned.astype(np.float32))
-        turned, _ = orthogonal_procrustes(values, codes)
-        yield turned
+        codes = np.copysign(np.float32(1), values @ rotated.astype(np.float32))
+        rotated, _ = orthogonal_procrustes(values, codes)
+        yield rotated
 
 
-def quantization_error(projected: np.ndarray, turned: np.ndarray) -> float:
-    """Mean of ‖b − v R‖² over the rows v of projected f[n d], b the signs of v R."""
-    values = projected @ turned
+def quantization_error(projected: np.ndarray, rotation: np.ndarray) -> float:
+    """Mean of ‖b − v R‖² over the rows v of projected f[n d], where b are the signs of v R."""
+    values = projected @ rotation
     return float(np.mean(np.sum((np.where(values > 0, 1.0, -1.0) - values) ** 2, axis=1)))

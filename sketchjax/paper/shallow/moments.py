@@ -1,4 +1,4 @@
-"""Mean, covariance and class means of features in one pass, and what is derived from them."""
+"""Mean, covariance and class means of features in one pass, and the directions they give."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sketchjax.errors import ConfigError
-from sketchjax.paper.shallow.method import Features, blocks
+from sketchjax.paper.shallow.hasher import Features, blocks
 
 
 class Moments(NamedTuple):
@@ -22,11 +22,11 @@ class Moments(NamedTuple):
 def moments(features: Features, block: int) -> Moments:
     """Mean and covariance of features f[n e], block by block in float64.
 
-    Blocks are centred on their own mean and joined by Chan's formula: nothing is lost where the
-    mean is large beside the spread.
+    Each block is centred on its own mean and merged by Chan's formula, which keeps full precision
+    even when the mean is much larger than the spread.
     """
     count, mean, scatter = 0, np.zeros(0), np.zeros(0)
-    for rows in blocks(features, block):
+    for _, rows in blocks(features, block):
         own = rows.mean(axis=0, dtype=np.float64)
         centered = rows - own
         own_scatter = centered.T @ centered
@@ -43,29 +43,35 @@ def moments(features: Features, block: int) -> Moments:
 
 def mean_of(features: Features, block: int) -> np.ndarray:
     """Mean f64[e] of features f[n e]."""
-    sums = sum(rows.sum(axis=0, dtype=np.float64) for rows in blocks(features, block))
+    sums = sum(rows.sum(axis=0, dtype=np.float64) for _, rows in blocks(features, block))
     return np.asarray(sums) / len(features)
 
 
 def class_means(
     features: Features, labels: np.ndarray, block: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The mean f64[l e] of the rows of each class, and how many they are, i64[l].
+    """The mean f64[l e] of each class, and its number of rows i64[l].
 
-    labels: i64[n], every class from 0 to l - 1 has a row.
+    features: f[n e].
+    labels: i64[n] from 0 to l - 1 without gaps.
+    block: rows read at a time.
     """
     counts = np.bincount(labels)
-    sums, start = None, 0
-    for rows in blocks(features, block):
-        own = class_sums(rows.astype(np.float64), labels[start : start + len(rows)], len(counts))
+    sums = None
+    for place, rows in blocks(features, block):
+        own = class_sums(rows.astype(np.float64), labels[place], len(counts))
         sums = own if sums is None else sums + own
-        start += len(rows)
     assert sums is not None
     return sums / counts[:, None], counts
 
 
 def class_sums(rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """The sum [l e] of the rows [b e] of each class; labels: i[b]."""
+    """The sum [l e] of the rows of each class.
+
+    rows: f[b e].
+    labels: i[b], from 0 to l - 1.
+    classes: l.
+    """
     members = csr_array(
         (np.ones(len(rows), rows.dtype), labels, np.arange(len(rows) + 1)),
         shape=(len(rows), classes),
@@ -74,16 +80,16 @@ def class_sums(rows: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
 
 
 def principal_directions(covariance: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` directions f64[e count] of most variance, and the variances f64[count].
+    """The `count` directions f64[e count] of most variance, and their variances f64[count].
 
-    Each direction's largest component is positive, so that codes do not hang on the eigensolver.
-    Raises ConfigError when there are less than `count`.
+    Each direction's largest component is made positive, so that codes do not depend on the
+    eigensolver. Raises ConfigError when count exceeds e.
     """
     width = len(covariance)
     if count > width:
         raise ConfigError(
-            f"bits={count}: features of {width} columns have no more than {width} principal "
-            f"directions; take {width} bits or fewer, wider features, or lsh, sklsh, sh or dsh"
+            f"bits={count}: features of {width} columns have only {width} principal directions; "
+            f"use at most {width} bits, wider features, or lsh, sklsh, sh or dsh"
         )
     variances, directions = np.linalg.eigh(covariance)
     directions = directions[:, ::-1][:, :count]

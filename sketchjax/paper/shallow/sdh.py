@@ -5,32 +5,41 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from scipy.linalg import solve
 
-from sketchjax.errors import ConfigError
-from sketchjax.paper.shallow.method import Features, Method, blocks, sample_rows
+from sketchjax.compiled import kernel
+from sketchjax.paper.shallow.hasher import (
+    Features,
+    Hasher,
+    blocks,
+    check_kernel_width,
+    sample_rows,
+)
 from sketchjax.paper.shallow.moments import class_sums
 
 BLOCK = 16_384  # rows: 64 MiB of a thousand float32 kernels
-_SWEEPS = 10  # over the bits of a row, as the authors' code; it ends earlier where none changes
+_SWEEPS = 10  # over the bits of a row, as in the authors' code; fewer once none changes
 
 
-class Sdh(Method):
-    """Codes from which a linear classifier tells the classes, and a kernel map that gives them.
+class Sdh(Hasher):
+    """Codes from which a linear classifier predicts the classes, and a kernel map to the codes.
 
     Minimises ‖Y − B W‖² + λ‖W‖² + ν (‖B − Φ P‖² + μ‖P‖²) over codes B in {−1, 1} i8[n d], the
-    classifier W f[d l] of the one-hot labels Y, and the projection P f[m+1 d] of Φ: Gaussian
-    kernels exp(−‖x − a‖² / 2σ²) of m anchors a, which are rows drawn by the seed, and a constant. A
-    turn is one pass: each block finds its codes with W and P fixed, bit by bit (discrete cyclic
-    coordinate descent), and adds to Φ'B, B'B and B'Y, from which the next W and P follow. Φ'Φ is
-    summed once, in the first pass. Of all rows only the codes are kept, one byte a bit.
+    classifier W f[d l] of the one-hot labels Y, and the projection P f[m+1 d] of Φ. Φ holds a
+    constant and Gaussian kernels exp(−‖x − a‖² / 2σ²) of m anchors a, rows drawn with the seed.
+    A turn is one pass over the rows: with W and P fixed, each block updates its codes bit by bit
+    (discrete cyclic coordinate descent) and adds to Φ'B, B'B and B'Y, which determine the next W
+    and P. Φ'Φ is summed once, in the first pass. Only codes are kept for all rows, a byte per bit.
 
-    anchors: m; classifier_ridge: λ; projection_ridge: μ; projection_weight: ν; turns: all as in the
-      authors' code. width: σ; by default σ² is half the mean of ‖x − a‖² (the authors set σ by hand
-      for each data set).
-    After fit, objectives f64[turns + 1] is what is minimised, from the first W and P on; it never
-    rises.
+    bits, seed, block: as in `Hasher`, but blocks of 16,384 rows.
+    anchors: m, 1,000 by default, as in the authors' code.
+    width: σ; by default σ² is half the mean of ‖x − a‖² (the authors set σ by hand per data set).
+    classifier_ridge: λ, 1 by default, as in the authors' code.
+    projection_ridge: μ, 0.01 by default, as in the authors' code.
+    projection_weight: ν, 1e-5 by default, as in the authors' code.
+    turns: passes that update the codes, 5 by default, as in the authors' code.
+    After fit, objectives f64[turns + 1] holds the objective, starting with the first W and P; it
+    never rises.
     """
 
     needs_labels = True
@@ -50,8 +59,7 @@ class Sdh(Method):
         block: int = BLOCK,
     ):
         super().__init__(bits, seed, block=block)
-        if width is not None and not width > 0:
-            raise ConfigError(f"width={width}: a positive width of the kernel can be")
+        check_kernel_width(width)
         self.anchors, self.width, self.turns = anchors, width, turns
         self.classifier_ridge, self.projection_ridge = classifier_ridge, projection_ridge
         self.projection_weight = projection_weight
@@ -72,10 +80,10 @@ class Sdh(Method):
         return self.kernels(rows) @ self._projection.astype(np.float32)
 
     def kernels(self, rows: np.ndarray) -> np.ndarray:
-        """Φ f32[b m+1] of rows f32[b e]: the kernel with each anchor, and 1."""
+        """Φ f32[b m+1] of rows f32[b e]: the kernel with each anchor, then 1."""
         shifted = rows - self._shift
         found = np.empty((len(rows), len(self._anchors) + 1), np.float32)
-        # ‖x‖² − 2 x·a + ‖a‖², in place: the rows with 1,000 anchors are the greatest array here.
+        # ‖x‖² − 2 x·a + ‖a‖², in place: with 1,000 anchors this is the largest array.
         kernel = found[:, :-1]
         np.matmul(shifted, self._anchors.T * -2, out=kernel)
         kernel += (shifted * shifted).sum(axis=1, keepdims=True)
@@ -88,7 +96,7 @@ class Sdh(Method):
 
     def _place_anchors(self, features: Features) -> None:
         anchors = sample_rows(features, self.anchors, self.seed, self.block)
-        # Near 0, so that the squared norms do not swallow the differences.
+        # Centred, so that large squared norms do not swallow the differences.
         self._shift = anchors.mean(axis=0)
         self._anchors = anchors - self._shift
         if self.width is None:
@@ -102,43 +110,40 @@ class Sdh(Method):
         self, features: Features, labels: np.ndarray, codes: np.ndarray
     ) -> tuple[np.ndarray, _Sums]:
         """Φ'Φ and the sums of the first codes."""
-        gram, sums, start = np.zeros(0), None, 0
-        for rows in blocks(features, self.block):
+        gram, sums = np.zeros(0), None
+        for place, rows in blocks(features, self.block):
             kernels = self.kernels(rows)
-            # In float64: rounded sums of kernels that are much alike are no longer definite.
+            # In float64: rounded sums of very similar kernels are no longer positive definite.
             wide = kernels.astype(np.float64)
-            gram = gram + wide.T @ wide if start else wide.T @ wide
-            own = slice(start, start + len(rows))
-            sums = _Sums.of(kernels, codes[own], labels[own], labels.max() + 1, sums)
-            start += len(rows)
+            gram = gram + wide.T @ wide if place.start else wide.T @ wide
+            sums = _Sums.of(kernels, codes[place], labels[place], labels.max() + 1, sums)
         assert sums is not None
         return gram, sums
 
     def _turn(
         self, features: Features, labels: np.ndarray, codes: np.ndarray, classifier: np.ndarray
     ) -> _Sums:
-        """Find the codes again, in place, with W and P fixed; the sums of the new ones."""
+        """Update the codes in place with W and P fixed; return the sums of the new codes."""
         between = classifier @ classifier.T
         projection = (self.projection_weight * self._projection).astype(np.float32)
-        sums, start = None, 0
-        for rows in blocks(features, self.block):
+        sums = None
+        for place, rows in blocks(features, self.block):
             kernels = self.kernels(rows)
-            own = slice(start, start + len(rows))
-            wanted = kernels @ projection + classifier.T[labels[own]]
-            descend(codes[own], wanted, between)
-            sums = _Sums.of(kernels, codes[own], labels[own], classifier.shape[1], sums)
-            start += len(rows)
+            wanted = kernels @ projection + classifier.T[labels[place]]
+            descend(codes[place], wanted, between)
+            sums = _Sums.of(kernels, codes[place], labels[place], classifier.shape[1], sums)
         assert sums is not None
         return sums
 
     def _solve(self, gram: np.ndarray, sums: _Sums) -> np.ndarray:
-        """Sets P, returns W, each the best for the codes."""
+        """Set P and return W, each optimal for the codes."""
         self._projection = _ridge(gram, sums.kernels, self.projection_ridge)
         return _ridge(sums.codes, sums.classes, self.classifier_ridge)
 
     def _objective(
         self, gram: np.ndarray, sums: _Sums, classifier: np.ndarray, labels: np.ndarray
     ) -> float:
+        """The value that fit minimises; ‖Y‖² is n and ‖B‖² is n d."""
         count = len(labels)
         classes = _residual(count, sums.codes, sums.classes, classifier)
         classes += self.classifier_ridge * np.square(classifier).sum()
@@ -148,7 +153,7 @@ class Sdh(Method):
 
 
 class _Sums(NamedTuple):
-    """What W and P need of the codes: Φ'B f64[m+1 d], B'B f64[d d], B'Y f64[d l]."""
+    """What determines W and P: Φ'B f64[m+1 d], B'B f64[d d] and B'Y f64[d l]."""
 
     kernels: np.ndarray
     codes: np.ndarray
@@ -163,7 +168,14 @@ class _Sums(NamedTuple):
         classes: int,
         before: _Sums | None,
     ) -> _Sums:
-        """The sums of a block, added to those of the blocks before it."""
+        """The sums of a block, added to those of the blocks before.
+
+        kernels: Φ f32[b m+1] of the block.
+        codes: i8[b d] in {−1, 1}.
+        labels: i64[b].
+        classes: l.
+        before: sums of the earlier blocks; None for the first.
+        """
         signs = codes.astype(np.float32)
         own = cls(
             (kernels.T @ signs).astype(np.float64),
@@ -173,16 +185,19 @@ class _Sums(NamedTuple):
         return own if before is None else cls(*(a + b for a, b in zip(before, own, strict=True)))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def descend(codes, wanted, between):
-    """Find each row of codes i8[b d] again, in place: the bits in turn, each the best for the rest.
+    """Update codes in place, one bit after another, each optimal given the others.
 
-    Lowers b'M b − 2 q·b over b in {−1, 1}: M = W W' is between f64[d d], q wanted f[b d]. Bit k
-    becomes the sign of q_k − Σ_{j≠k} M_kj b_j, and stays where that is 0. Ends when a sweep changes
-    nothing, or after ten.
+    Lowers b'M b − 2 q·b over b in {−1, 1}. Bit k becomes the sign of q_k − Σ_{j≠k} M_kj b_j, and
+    keeps its value if that is 0. A row is finished when a sweep changes nothing, or after ten.
+
+    codes: b, i8[b d].
+    wanted: q, f[b d].
+    between: M = W W', f64[d d].
     """
     bits = codes.shape[1]
-    pulled = np.empty(bits)  # M b
+    pulled = np.empty(bits)  # M b, kept up to date as bits flip
     for row in range(len(codes)):
         code = codes[row]
         for k in range(bits):
@@ -204,7 +219,7 @@ def descend(codes, wanted, between):
 
 
 def _ridge(gram: np.ndarray, products: np.ndarray, ridge: float) -> np.ndarray:
-    """The x of least ‖y − A x‖² + ridge ‖x‖²; gram: A'A, products: A'y."""
+    """The x that minimises ‖y − A x‖² + ridge ‖x‖²; gram: A'A, products: A'y."""
     return solve(gram + ridge * np.eye(len(gram)), products, assume_a="pos")
 
 

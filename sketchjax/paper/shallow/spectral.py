@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from sketchjax.paper.shallow.method import Features, Method, blocks
+from sketchjax.paper.shallow.hasher import Features, Hasher, blocks
 from sketchjax.paper.shallow.moments import moments, principal_directions
 
+_EPSILON = 1e-7
 
-class SpectralHashing(Method):
+
+class SpectralHashing(Hasher):
     """The `bits` smoothest eigenfunctions of a box around the data (Weiss et al., NIPS 2008).
 
-    The features are turned to their min(bits, e) first principal directions. Along direction i,
-    from a_i over a length R_i, the k-th eigenfunction is Φ(x) = sin(π/2 + k π (x − a_i) / R_i); of
-    all i and k = 1, 2, ... those of least k / R_i are taken. As in the authors' code the box
-    reaches from the least to the greatest of all rows, and only functions of one direction serve.
+    Features are rotated to their first min(bits, e) principal directions. Along direction i, which
+    starts at a_i and has length R_i, the k-th eigenfunction is Φ(x) = sin(π/2 + k π (x − a_i) /
+    R_i). Of all i and k = 1, 2, ... the ones with least k / R_i are used. As in the authors' code,
+    the box spans all rows from least to greatest, and each function varies along one direction.
 
-    After fit, axes and modes i[bits] are the direction i and the number k of each bit, low and span
-    f64[min(bits, e)] are a and R.
+    After fit, bit j uses direction axes[j] and number modes[j], both i[bits]; low and span,
+    f64[min(bits, e)], are a and R.
     """
 
     axes: np.ndarray
@@ -31,30 +33,27 @@ class SpectralHashing(Method):
         directions, _ = principal_directions(found.covariance, count)
         self._directions, self._mean = directions.astype(np.float32), found.mean.astype(np.float32)
         low, high = np.full(count, np.inf), np.full(count, -np.inf)
-        for rows in blocks(features, self.block):
-            turned = self._turned(rows)
-            low = np.minimum(low, turned.min(axis=0))
-            high = np.maximum(high, turned.max(axis=0))
-        # As the authors widen the box, so that a direction without spread divides by no 0.
+        for _, rows in blocks(features, self.block):
+            rotated = self._rotated(rows)
+            low = np.minimum(low, rotated.min(axis=0))
+            high = np.maximum(high, rotated.max(axis=0))
+        # The authors widen the box a little: a direction without spread then divides by no zero.
         self.low, self.span = low - _EPSILON, high - low + 2 * _EPSILON
         self.axes, self.modes = smoothest(self.span, self.bits)
 
     def project(self, rows: np.ndarray) -> np.ndarray:
-        phase = (self._turned(rows) - self.low.astype(np.float32)) / self.span.astype(np.float32)
+        phase = (self._rotated(rows) - self.low.astype(np.float32)) / self.span.astype(np.float32)
         return np.cos(phase[:, self.axes] * (np.pi * self.modes).astype(np.float32))
 
-    def _turned(self, rows: np.ndarray) -> np.ndarray:
+    def _rotated(self, rows: np.ndarray) -> np.ndarray:
         return (rows - self._mean) @ self._directions
 
 
-_EPSILON = 1e-7
-
-
 def smoothest(span: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Direction and number of the `bits` eigenfunctions of least frequency, i[bits] each.
+    """Directions and numbers, i[bits] each, of the `bits` eigenfunctions of lowest frequency.
 
-    span: f[m], the length of the box along each direction. Among equals the first direction and
-    the lowest number come first.
+    span: f[m], length of the box along each direction. Ties go to the earlier direction, then to
+    the lower number.
     """
     # The widest direction has `bits` of them below the (bits + 1)-th of any other.
     axes, modes = np.indices((len(span), bits)).reshape(2, -1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sketchjax.config.relations import STAGES
+from sketchjax.config import rankings, stage_rows
 from sketchjax.paper.report.material import Comparison, RunState, StudyMaterial
 from sketchjax.paper.study.measure import measured, measurements
 from sketchjax.paper.study.methods import DEEP_FEATURES, ROWS
@@ -20,15 +20,16 @@ from sketchjax.report.examples import retrievals_of
 from sketchjax.report.material import PrecisionRecall, load_material
 from sketchjax.report.tables import duration
 from sketchjax.retrieval import metrics
+from sketchjax.retrieval.codes import Codes
 from sketchjax.run.results import device_name
 from sketchjax.run.writers import read_results
 
-COMPARED = ("full", "dlbhc", "dsh_sketch")  # of figure 6
-_TOP = 36
+COMPARED = ("full", "dlbhc", "dsh_sketch")  # in figure 6
+_TOP = 36  # results per query
 
 
 def collect(study: Study) -> StudyMaterial:
-    """The study as it stands: rows, curves, examples and the state of its runs."""
+    """A study, finished or not: its rows, curves, examples and the state of its runs."""
     config = study.config
     rows = [row for table in config.tables for row in table_rows(study, table)]
     return StudyMaterial(
@@ -46,7 +47,7 @@ def collect(study: Study) -> StudyMaterial:
 
 
 def curves(study: Study) -> Iterator[tuple[int, str, PrecisionRecall]]:
-    """The precision-recall curves of table 1's methods, of the first seed (figure 5)."""
+    """The precision-recall curves of table 1's methods for the first seed (figure 5)."""
     methods = all_methods(study.config)
     for bits in study.config.bits:
         for name in table_methods(study.config, "1"):
@@ -59,48 +60,45 @@ def curves(study: Study) -> Iterator[tuple[int, str, PrecisionRecall]]:
 
 
 def comparisons(study: Study) -> Iterator[Comparison]:
-    """What several methods find for one query at the longest codes (figure 6).
+    """What several methods find for one query with the longest codes (figure 6).
 
-    The query is the one of its category that our full model ranks at the median: no choice of ours.
+    It is the query of its category that our full model ranks at the median, not one picked by hand.
     """
     bits, seed = max(study.config.bits), study.config.seeds[0]
-    codes = {
-        name: _codes(run_folder(study.workdir, Key(name, bits, seed).name)) for name in COMPARED
-    }
-    if any(found is None for found in codes.values()):
-        return
-    label = study.manifest.categories.index(study.config.query)
-    chosen = np.array([_median_query(codes["full"], label, bits)])
-    methods, found = all_methods(study.config), []
-    asked = study.config.base.evaluation.queries
+    codes: dict[str, tuple[Codes, Codes]] = {}
     for name in COMPARED:
-        own = codes[name]
-        parts = [{split: own[split, part] for split in ("gallery", "query")} for part in (0, 2)]
-        retrieval = retrievals_of(study.folder, parts[0], parts[1], chosen, _TOP, asked)[0]
-        found.append((methods[name].label, retrieval))
+        folder = run_folder(study.workdir, Key(name, bits, seed).name)
+        if read_results(folder) is None:
+            return
+        queries, gallery = (
+            Codes.load(folder / "codes" / split) for split in rankings(study.config.base)[0]
+        )
+        codes[name] = queries, gallery
+    label = study.manifest.categories.index(study.config.query)
+    chosen = _median_query(*codes["full"], label)
+    if chosen is None:
+        return
+    methods, found = all_methods(study.config), []
+    for name, (queries, gallery) in codes.items():
+        retrieved = retrievals_of(study.folder, queries, gallery, np.array([chosen]), _TOP)[0]
+        found.append((methods[name].label, retrieved))
     yield Comparison(study.config.query, bits, found)
 
 
-def _codes(folder: Path) -> Any:
-    """Codes, labels and records of gallery and query by (split, 0 to 2); None where not ended."""
-    if read_results(folder) is None:
+def _median_query(queries: Codes, gallery: Codes, label: int) -> int | None:
+    """The query of a category with the median average precision; None where there is none.
+
+    label: of the category. Returns a place in `queries`.
+    """
+    own = np.flatnonzero(queries.labels == label)
+    if not len(own) or not (gallery.labels == label).any():
         return None
-    return {
-        (split, part): np.load(folder / "codes" / f"{split}{suffix}.npy")
-        for split in ("gallery", "query")
-        for part, suffix in enumerate(("", "_labels", "_index"))
-    }
-
-
-def _median_query(codes: Any, label: int, bits: int) -> int:
-    """The query of a category with the median average precision."""
-    own = np.flatnonzero(codes["query", 1] == label)
     scores = metrics.evaluate(
-        codes["query", 0][own],
-        codes["query", 1][own],
-        codes["gallery", 0],
-        codes["gallery", 1],
-        bits=bits,
+        queries.packed[own],
+        queries.labels[own],
+        gallery.packed,
+        gallery.labels,
+        bits=queries.bits,
     )
     ranked = scores.query[np.argsort(scores.average_precision, kind="stable")]
     return int(own[ranked[len(ranked) // 2]])
@@ -109,7 +107,7 @@ def _median_query(codes: Any, label: int, bits: int) -> int:
 def facts(study: Study) -> dict[str, str]:
     """What the figures were measured with."""
     counts, base = study.manifest.counts, study.config.base
-    asking = base.evaluation.queries
+    queries, gallery = rankings(base)[0]
     zero_shot = zero_shot_results(study)
     held_out = {}
     if zero_shot is not None:
@@ -121,10 +119,10 @@ def facts(study: Study) -> dict[str, str]:
     return {
         "classes": f"{len(study.manifest.categories):,}",
         "train": f"{counts['train']:,}",
-        "gallery": f"{counts['gallery']:,}",
-        "queries": f"{counts[asking]:,}" + (" of validation" if asking != "query" else ""),
+        "gallery": f"{counts[gallery]:,}" + (f" of {gallery}" if gallery != "gallery" else ""),
+        "queries": f"{counts[queries]:,}" + (f" of {queries}" if queries != "query" else ""),
         "picture": f"{base.drawing.size} px",
-        "epochs by stage": ", ".join(f"{name} {base.stages[name].epochs:g}" for name in STAGES),
+        "epochs by stage": ", ".join(f"{row.name} {row.epochs:g}" for row in stage_rows(base)),
         "seeds": ", ".join(map(str, study.config.seeds)),
         "device": device_name(),
         "time": duration(seconds_so_far(study.workdir)),
@@ -132,53 +130,54 @@ def facts(study: Study) -> dict[str, str]:
 
 
 def notes(study: Study) -> list[str]:
-    """What a reader has to know beside the figures."""
-    base, told = study.config.base, []
+    """What a reader has to know besides the figures."""
+    base, found = study.config.base, []
     if any(run.method == "dsh_sketch" for run in study.runs):
-        told.append(
-            f"DSH-Sketch has the word vectors of {Path(base.data.word_vectors).name}."
+        found.append(
+            f"DSH-Sketch uses the word vectors of {Path(base.data.word_vectors).name}."
             if base.data.word_vectors
-            else "DSH-Sketch has no word vectors here but vectors of the class names' spelling, "
-            "which need no download and know no meaning; give a file in base.data.word_vectors."
+            else "DSH-Sketch has no word vectors here. It uses vectors made from the spelling of "
+            "the class names, which need no download and know no meaning; to use word vectors, "
+            "give a file in base.data.word_vectors."
         )
     if {"1", "4"} & {*study.config.tables}:
-        told.append(
-            "All rows of tables 1 and 4 begin from the same pretrained branches and train for the "
-            "same epochs at the same learning rates; Our+CEL goes on under cross entropy alone "
-            "where the others add their losses. Only the hash layer of DSH-Sketch keeps the "
-            "branches' rate in any case."
+        found.append(
+            "All rows of tables 1 and 4 start from the same pretrained branches and train for the "
+            "same epochs at the same learning rates; Our+CEL continues with cross entropy only "
+            "where the others add their losses. The one exception is the hash layer of DSH-Sketch, "
+            "which always learns at the rate of the branches."
         )
-        told.append(
+        found.append(
             "Scores are expectations over random orders inside ties of the Hamming distance, "
             "computed in closed form over the full ranking."
         )
     if "4" in study.config.tables:
-        told.append("d1 and d2 are mean squared distances of the gallery's features in (0, 1).")
+        found.append("d1 and d2 are mean squared distances of the gallery's features in (0, 1).")
     if "6" in study.config.tables:
-        told.append(
-            "Table 6: single networks train for the epochs of stage 1 or 2; both branches begin "
-            "from two of them and train on for the epochs of stages 3 to 5, so a part of their "
-            "gain may be that of longer training. Accuracy is on the gallery, as in the paper."
+        found.append(
+            "Table 6: single networks train for the epochs of stage 1 or 2. Both branches together "
+            "start from two of them and also train for the epochs of stages 3 to 5, so part of "
+            "their gain may come from longer training. Accuracy is on the gallery, as in the paper."
         )
     if "2" in study.config.tables:
-        told.append(
-            f"Table 2: HOG of pictures of {study.config.hog_size} px; deep features are the "
+        found.append(
+            f"Table 2: HOG describes pictures of {study.config.hog_size} px; deep features are the "
             f"{DEEP_FEATURES} of the fusion layer of a network trained with cross entropy, as "
             "SketchMate describes. Every method sees the whole training split."
         )
-    told += study.config.notes
+    found += study.config.notes
     zero_shot = zero_shot_results(study)
     if zero_shot is not None:
-        told.append(
+        found.append(
             "Zero-shot: queries and gallery are the sketches of "
             f"{len(zero_shot['unseen'])} classes kept out of training: "
             f"{', '.join(zero_shot['unseen'])}."
         )
-    return told
+    return found
 
 
 def zero_shot_results(study: Study) -> dict[str, Any] | None:
-    """Of the first row of the zero-shot table that has ended, whose classes are those of all."""
+    """The results of any finished row of the zero-shot table: all keep out the same classes."""
     for name in ROWS["zero-shot"]:
         run = Key(name, study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
         results = read_results(run_folder(study.workdir, run.name))
@@ -188,7 +187,7 @@ def zero_shot_results(study: Study) -> dict[str, Any] | None:
 
 
 def run_states(study: Study) -> list[RunState]:
-    """The runs and measurements of a study, as far as they are."""
+    """The state of every run and measurement of a study."""
     states = []
     for run in study.runs:
         folder = run_folder(study.workdir, run.name)
@@ -198,8 +197,8 @@ def run_states(study: Study) -> list[RunState]:
         elif run.name in study.failures:
             states.append(RunState(run.name, run.label, "failed", why=study.failures[run.name]))
         else:
-            begun = "begun" if (folder / "config.json").exists() else ""
-            states.append(RunState(run.name, run.label, "to do", why=begun))
+            started = "started" if (folder / "config.json").exists() else ""
+            states.append(RunState(run.name, run.label, "to do", why=started))
     for name, _, _ in measurements(study):
         done = measured(study.workdir, name) is not None
         state = "failed" if name in study.failures else "done" if done else "to do"

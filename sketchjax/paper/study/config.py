@@ -1,128 +1,24 @@
-"""The config of a study: which tables, at which lengths and seeds, from which run's config."""
+"""The config of a study: which tables, at which code lengths and seeds, from which base config."""
 
+from __future__ import annotations
+
+import copy
 import os
+import re
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from sketchjax.config import FREE_SECTIONS, Config, default, flat, wrong_text
-from sketchjax.config.relations import is_number, shown
+from sketchjax.config import Config, as_literal, default, flat, split_list, wrong_text
+from sketchjax.config.check import known_fields
 from sketchjax.errors import ConfigError
-from sketchjax.paper.study.methods import METHODS
+from sketchjax.fields import Field, choice, is_number, one_line, text, whole
+from sketchjax.paper.study.methods import METHODS, apply_changes
 
 # As the paper numbers them; figures 4, 5 and 6 come with the tables they show.
 TABLES = ("1", "2", "4", "5", "6", "zero-shot")
 PAPER_BITS = (16, 24, 32, 64)
-
-
-def default_study() -> Config:
-    """All tables of the paper at all its lengths, one seed; the base is our recipe."""
-    study = ConfigDict(type_safe=False)
-    study.name = "SketchMate, every table"
-    study.tables = TABLES
-    study.rows = ()  # of all tables, the methods to run (study/methods.py); empty: all
-    study.bits = PAPER_BITS
-    study.seeds = (0,)
-    # Every run is this config with what its method changes.
-    study.base = default()
-    study.zero_shot_bits = 32
-    # train.head_rate of the runs of a length, as ((64, 2.0),); those not named have the base's.
-    study.head_rates = ()
-    study.unseen = ()  # categories kept out of training for the zero-shot table; empty: drawn
-    study.unseen_count = 20
-    study.query = "dog"  # the category whose query figure 6 shows
-    study.hog_size = 64  # side of the picture that HOG features are taken from
-    study.galleries = (345_000, 10_000_000, 100_000_000)  # of table 5
-    # Of the recognisers of table 6; all else of them is as in base.model.cnn.
-    study.sketch_a_net = {"width": 1.0, "stem_stride": 3, "dense_features": 0}
-    study.resnet50 = {"width": 1.0, "stem_stride": 2}
-    study.commands = ()  # lines that the report shows as how it was made
-    study.notes = ()  # sentences that a reader of the report has to know
-    # Methods of your own beside table 1, by name: a `label`, and `changes` of the base.
-    study.methods = ConfigDict(type_safe=False)
-    return study
-
-
-def paper_study(*tables: str) -> Config:
-    """These tables at the paper's scale: its sizes, lengths and splits of QuickDraw-3.8M.
-
-    The drawings are those of $SKETCHJAX_DATA/quickdraw, where `base.data.dir` names no data folder.
-    """
-    study = default_study()
-    study.tables = tables
-    source = os.environ.get("SKETCHJAX_DATA", "")
-    study.base.data.source = os.path.join(source, "quickdraw") if source else ""
-    study.base.model.dtype = "bfloat16"
-    study.base.model.rnn.implementation = "fused"
-    return study
-
-
-def is_study(config: Any) -> bool:
-    """Whether a config is a study's and not a run's."""
-    return isinstance(config, ConfigDict) and "base" in config
-
-
-def validate_study(config: Config) -> None:
-    """Check the study's own fields; those of its runs are checked one by one when it is planned.
-
-    Raises ConfigError with one line for each problem.
-    """
-    known, problems = default_study(), []
-    problems += [f"{name} is no field of a study" for name in config if name not in known]
-    problems += [
-        f"{name} is missing; start from sketchjax.paper.study.config.default_study()"
-        for name in known
-        if name not in config
-    ]
-    if problems:
-        raise ConfigError(problems)
-    tables = [table for table in config.tables if table not in TABLES]
-    if tables or not config.tables:
-        problems.append(f"tables={shown(config.tables)}; choose of {', '.join(TABLES)}")
-    for name, values in (("bits", config.bits), ("zero_shot_bits", (config.zero_shot_bits,))):
-        problems += [
-            f"{name}={shown(value)}; take a multiple of 8, 16 to 64 usually"
-            for value in values
-            if type(value) is not int or value <= 0 or value % 8
-        ]
-    problems += [
-        f"head_rates={shown(pair)}; give bits and a rate above 0, as in ((64, 2.0),)"
-        for pair in config.head_rates
-        if not _is_rate_of_length(pair)
-    ]
-    if not config.bits or not config.seeds:
-        problems.append("bits and seeds: give at least one of each")
-    problems += [
-        f"seeds={shown(seed)}; take whole numbers from 0"
-        for seed in config.seeds
-        if type(seed) is not int or not 0 <= seed < 2**32
-    ]
-    for name in ("bits", "seeds", "tables"):
-        if len({*config[name]}) < len(config[name]):
-            problems.append(f"{name}={shown(config[name])} has one of them twice")
-    problems += [
-        f"galleries={shown(size)}; take whole numbers from 1"
-        for size in config.galleries
-        if not is_number(size) or size < 1
-    ]
-    for name, method in config.methods.items():
-        if not isinstance(method, ConfigDict) or not {"label", "changes"} <= {*method}:
-            problems.append(f"methods.{name}={shown(method)}; give it a label and its changes")
-            continue
-        usual = flat(default())
-        problems += [
-            f"methods.{name}.changes.{field} is no field of a run"
-            for field in flat(method.changes)
-            if field not in usual and not field.startswith(FREE_SECTIONS)
-        ]
-    known_rows = {*METHODS, *config.methods}
-    problems += [
-        f"rows has {shown(name)}; choose of {', '.join(sorted(known_rows))}"
-        for name in config.rows
-        if name not in known_rows
-    ]
-    if problems:
-        raise ConfigError(problems)
 
 
 def _is_rate_of_length(pair: Any) -> bool:
@@ -130,11 +26,197 @@ def _is_rate_of_length(pair: Any) -> bool:
     return is_pair and type(pair[0]) is int and is_number(pair[1]) and pair[1] > 0
 
 
+_LENGTH = Field(64, lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually")
+
+SINGLE: dict[str, Field] = {
+    "name": text("SketchMate, every table"),
+    "zero_shot_bits": Field(32, _LENGTH.is_valid, _LENGTH.remedy),
+    "unseen_count": whole(20, 1),  # how many categories the seed draws where `unseen` names none
+    "query": text("dog"),  # the category whose query figure 6 shows
+    "hog_size": whole(64, 16, 4096),  # side of the picture that HOG features describe, px
+}
+
+# Fields of several values: the default, and what each value must be.
+MANY: dict[str, tuple[tuple, Field]] = {
+    "tables": (TABLES, choice(*TABLES)),
+    "rows": ((), text()),  # the methods to run, of all tables (study/methods.py); empty: all
+    "bits": (PAPER_BITS, _LENGTH),
+    "seeds": ((0,), whole(0, 0, 2**32 - 1)),
+    # train.head_rate of the runs of a code length; the base's for those not named.
+    "head_rates": (
+        (),
+        Field((64, 2.0), _is_rate_of_length, "give bits and a rate above 0, as in ((64, 2.0),)"),
+    ),
+    "unseen": ((), text()),  # categories kept out of training for the zero-shot table
+    "galleries": ((345_000, 10_000_000, 100_000_000), whole(345_000, 1)),  # of table 5
+    "commands": ((), text()),  # lines that the report shows as how it was made
+    "notes": ((), text()),  # sentences that a reader of the report has to know
+}
+_NEEDED = ("tables", "bits", "seeds")
+_DIFFERENT = (*_NEEDED, "rows", "unseen")
+
+# Settings of the recognisers of table 6; the rest is as in base.model.encoders.cnn.
+RECOGNISERS = {
+    "sketch_a_net": {"width": 1.0, "stem_stride": 3, "dense_features": 0},
+    "resnet50": {"width": 1.0, "stem_stride": 2},
+}
+
+
+def default_study() -> Config:
+    """All tables of the paper at all its code lengths, one seed; the base is our recipe."""
+    study = ConfigDict(type_safe=False)
+    for name, field in SINGLE.items():
+        study[name] = field.default
+    for name, (values, _) in MANY.items():
+        study[name] = values
+    for name, settings in RECOGNISERS.items():
+        study[name] = copy.deepcopy(settings)
+    # Every run is this config, as its method changes it.
+    study.base = default()
+    # Your own methods, as rows of table 1, by name: a `label`, and `changes` of the base.
+    study.methods = ConfigDict(type_safe=False)
+    return study
+
+
+def paper_study(*tables: str) -> Config:
+    """These tables at the paper's scale: its sizes, code lengths and splits of QuickDraw-3.8M.
+
+    The drawings are those of $SKETCHJAX_DATA/quickdraw if `base.data.dir` names no data folder.
+    """
+    study = default_study()
+    study.tables = tables
+    source = os.environ.get("SKETCHJAX_DATA", "")
+    study.base.data.source = os.path.join(source, "quickdraw") if source else ""
+    study.base.model.dtype = "bfloat16"
+    study.base.model.encoders.rnn.implementation = "fused"
+    return study
+
+
+def is_study(config: Any) -> bool:
+    """Whether a config is that of a study, not of a run."""
+    return isinstance(config, ConfigDict) and "base" in config
+
+
+# --- the check -------------------------------------------------------------------------------
+
+
+def validate_study(config: Config) -> None:
+    """Check the study's own fields; its runs are checked one by one when they are planned.
+
+    Raises ConfigError with one line per problem.
+    """
+    known = default_study()
+    problems = [f"{name}: a study has no such field" for name in config if name not in known]
+    problems += [
+        f"{name} is missing; start from sketchjax.paper.study.config.default_study()"
+        for name in known
+        if name not in config
+    ]
+    problems += [
+        f"{name}={one_line(config[name])}; give a section of fields"
+        for name in ("base", "methods", *RECOGNISERS)
+        if name in config and not isinstance(config[name], ConfigDict)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    for name, field in SINGLE.items():
+        problems += _wrong_value(name, config[name], field)
+    for name, (usual, each) in MANY.items():
+        problems += _wrong_values(name, config[name], usual, each)
+    for name, method in config.methods.items():
+        problems += _wrong_method(config, f"methods.{name}", method)
+    if problems:
+        raise ConfigError(problems)
+    known_rows = sorted({*METHODS, *config.methods})
+    problems += [
+        f"rows has {one_line(name)}; choose from {', '.join(known_rows)}"
+        for name in config.rows
+        if name not in known_rows
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _wrong_value(name: str, value: Any, field: Field) -> list[str]:
+    # A pair is checked whole by its own rule.
+    is_like = isinstance(field.default, tuple) or type(value) is type(field.default)
+    if is_like and field.is_valid(value):
+        return []
+    return [f"{name}={one_line(value)}; {field.remedy or 'give text'}"]
+
+
+def _wrong_values(name: str, values: Any, usual: tuple, each: Field) -> list[str]:
+    if not isinstance(values, tuple | list):
+        example = usual or (each.default,)
+        return [f"{name}={one_line(values)}; give a tuple, such as {one_line(example)}"]
+    problems = [problem for value in values for problem in _wrong_value(name, value, each)]
+    if name in _NEEDED and not values:
+        problems.append(f"{name}=(); give at least one")
+    if name in _DIFFERENT and not problems and len({*values}) < len(values):
+        problems.append(f"{name}={one_line(values)} names one of them twice")
+    return problems
+
+
+def _wrong_method(config: Config, path: str, method: Any) -> list[str]:
+    """What is wrong with a method of the study's own."""
+    if not isinstance(method, ConfigDict) or not {"label", "changes"} <= {*method}:
+        return [f"{path}={one_line(method)}; give it a label and its changes"]
+    if not isinstance(method.changes, ConfigDict):
+        return [f"{path}.changes={one_line(method.changes)}; give a section of fields"]
+    changed = copy.deepcopy(config.base)
+    apply_changes(changed, method.changes)
+    known = known_fields(changed)
+    free = tuple(f"{name}." for name, field in known.items() if isinstance(field.default, dict))
+    begins: Any = method.get("begins", ())
+    names = ", ".join(sorted({*METHODS, *config.methods}))
+    return [
+        f"{path}.changes.{field} names no field that a run has"
+        for field in flat(method.changes)
+        if field not in known and not field.startswith(free)
+    ] + [
+        f"{path}.begins names {one_line(name)}; choose from {names}"
+        for name in begins
+        if name not in METHODS and name not in config.methods
+    ]
+
+
+# --- fields given as text --------------------------------------------------------------------
+
+
 def wrong_study_text(path: str, text: str) -> str | None:
-    """`config.wrong_text` for the fields of studies as well; None where the text can be."""
+    """`config.wrong_text` for the fields of studies as well; None where the text is valid."""
     if path.startswith("base."):
         problem = wrong_text(path.removeprefix("base."), text)
-        return problem and f"base.{problem}"
-    if path in default_study() or path.split(".")[0] in ("sketch_a_net", "resnet50"):
+        # The fields that it suggests are those of the base, too.
+        return problem and "base." + re.sub(r"(mean |give )(?=\w+\.)", r"\1base.", problem)
+    if path in default_study() or path.split(".")[0] in RECOGNISERS:
         return None
     return wrong_text(path, text)
+
+
+def study_literal(path: str, text: str) -> str:
+    """`config.as_literal` for the fields of studies as well.
+
+    Values are given with commas: `--config.bits=16,64`, `--config.tables=1,2`, and with colons
+    inside pairs: `--config.head_rates=32:5,64:2.5`.
+    """
+    if path not in MANY or text.lstrip()[:1] in ("(", "["):
+        return as_literal(path, text)
+    read = _READERS[type(MANY[path][1].default)]
+    return repr(tuple(read(value) for value in split_list(text) if value))
+
+
+def _number(text: str) -> Any:
+    """A number from text; other text as it is, for `validate_study` to refuse."""
+    try:
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError:
+        return text
+
+
+# By the type of a value. Tables are text although most of them look like numbers.
+_READERS: dict[type, Callable[[str], Any]] = {
+    str: str,
+    int: _number,
+    tuple: lambda pair: tuple(map(_number, pair.split(":"))),
+}

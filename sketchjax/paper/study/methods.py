@@ -1,7 +1,7 @@
-"""The methods of the paper's tables: what each changes in a run's config, and what it begins from.
+"""The methods of the paper's tables: how each changes a run's config, and what it starts from.
 
-All train the same base network where they can, from the same pretrained branches, for the same
-epochs at the same learning rates: a row differs from its neighbours in what its name says alone.
+They share what they can: the base network, its pretrained branches, the epochs and the learning
+rates. A row differs from its neighbours only in what its name says.
 """
 
 from __future__ import annotations
@@ -9,22 +9,27 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ml_collections import ConfigDict
 
 from sketchjax.config import Config
-from sketchjax.config.relations import HASHING_STAGES, STAGES
 
+HASHING_STAGES = ("joint", "center", "full")  # of SketchMate's five, those that read the head
+SKETCHES_PER_CLASS = 8  # of a balanced batch
 DEEP_FEATURES = 256  # of the fusion layer that table 2 hashes
 RECOGNITION_FEATURES = 2048  # of the layer in place of the hash layer (section 4.4)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of a table. label: its name there; paper: its name in the paper's tables, if any.
+    """A row of a table.
 
-    change: what it does to a copy of the base config; begins: methods whose trained weights it
-    takes; by_bits: whether it depends on the length of the codes.
+    label: its name in our tables.
+    paper: its name in the paper's tables; None if the paper lacks it.
+    change: what it does to a copy of the base config.
+    begins: the methods whose trained parts it starts from.
+    by_bits: whether it depends on the length of the codes.
     """
 
     label: str
@@ -35,23 +40,40 @@ class Method:
 
 
 def train_only(config: Config, *stages: str) -> None:
-    """Leave out the other stages."""
-    for stage in STAGES:
-        if stage not in stages:
-            config.stages[stage].epochs = 0
+    """Leave out the other stages. Raises KeyError when the plan lacks one of these."""
+    missing = [name for name in stages if name not in config.plan]
+    if missing:
+        raise KeyError(f"{missing[0]} in its plan")
+    # The others remain in the plan: a stage's place in it seeds the stage's random numbers.
+    for name in config.plan:
+        if name not in stages:
+            config.stages[name].epochs = 0
 
 
 def set_losses(config: Config, stage: str, **weights: float) -> None:
-    """The objective of a stage."""
+    """Give a stage this objective in place of its own."""
     config.stages[stage].losses = ConfigDict(weights)
 
 
-def branch_alone(branch: str, encoder: str = "alexnet") -> Callable[[Config], None]:
-    """One branch with its own classifier: pretraining, and a recogniser of table 6."""
+def weight(config: Config, stage: str, loss: str) -> float:
+    """The weight of a loss in a stage."""
+    given: Any = config.stages[stage].losses[loss]
+    if isinstance(given, ConfigDict):
+        given = given.get("weight", 1.0)
+    return given
+
+
+def branch_only(branch: str, kind: str = "") -> Callable[[Config], None]:
+    """One encoder with its own classifier: pretraining, and a recogniser of table 6.
+
+    branch: the encoder's name, which is also that of its stage.
+    kind: of encoder, with the settings of the one it replaces; empty: the base's own.
+    """
 
     def change(config: Config) -> None:
-        config.model.branches = branch
-        config.model.cnn.encoder = encoder
+        config.model.branches = (branch,)
+        if kind:
+            config.model.encoders[branch].kind = kind
         train_only(config, branch)
 
     return change
@@ -61,7 +83,7 @@ def single_branch(**losses: float) -> Callable[[Config], None]:
     """The CNN and the hash layer with these losses, for as many epochs as the full model."""
 
     def change(config: Config) -> None:
-        config.model.branches = "cnn"
+        config.model.branches = ("cnn",)
         train_only(config, *HASHING_STAGES)
         for stage in HASHING_STAGES:
             set_losses(config, stage, **losses)
@@ -70,60 +92,65 @@ def single_branch(**losses: float) -> Callable[[Config], None]:
 
 
 def balanced_contrastive(config: Config) -> None:
-    """Batches of a few classes, so that about as many pairs agree as the published code sees."""
+    """Batches of few classes: about as many pairs agree as in the published code's batches."""
     single_branch(contrastive=1.0)(config)
     # 8 of 64 sketches share a class: 1 pair in 9, where 345 classes at random give 1 in 345.
-    config.train.classes_per_batch = max(2, config.train.batch_size // 8)
+    classes = max(2, config.train.batch_size // SKETCHES_PER_CLASS)
+    for stage in HASHING_STAGES:
+        config.stages[stage].sampler = ConfigDict({"classes": classes, "each": 0})
 
 
 def semantic_codes(config: Config) -> None:
-    """Codes of word vectors, and a hash layer that follows them no faster than the branch does."""
+    """Codes of word vectors, and a hash layer that learns them at the rate of the branch."""
     single_branch(semantic=1.0)(config)
-    # At ten times the rate its codes collapsed: MAP 0.09 at 16 bits on QuickDraw-55.
+    # At ten times that rate its codes collapsed: MAP 0.09 at 16 bits on QuickDraw-55.
     config.train.head_rate = 1.0
 
 
 def stage_three(config: Config) -> None:
-    """Both branches joined by the hash layer under cross entropy: where all variants begin."""
+    """Both branches joined by the hash layer under cross entropy: where all variants start."""
     train_only(config, "joint")
 
 
 def variant(*, center: str = "", quantization: bool = False) -> Callable[[Config], None]:
-    """Stages 4 and 5 with these losses; the weights are the base config's.
+    """Stages 4 and 5 with these losses; their weights are the base config's.
 
-    The variant without centre loss trains as long as the others do, under cross entropy alone.
+    center: the centre loss to use, with the weight of `center`. Without one, the variant trains as
+      long as the others under cross entropy only.
+    quantization: whether the last stage has quantisation loss.
     """
 
     def change(config: Config) -> None:
-        weights = {stage: dict(config.stages[stage].losses) for stage in ("center", "full")}
         train_only(config, "center", "full")
-        for stage, losses in weights.items():
-            own = {"cross_entropy": losses["cross_entropy"]}
+        for stage in ("center", "full"):
+            losses = {"cross_entropy": weight(config, stage, "cross_entropy")}
             if center:
-                own[center] = losses["center"]
+                losses[center] = weight(config, stage, "center")
             if quantization and stage == "full":
-                own["quantization"] = losses["quantization"]
-            set_losses(config, stage, **own)
+                losses["quantization"] = weight(config, stage, "quantization")
+            set_losses(config, stage, **losses)
 
     return change
 
 
 def recogniser(*stages: str, center: bool = False) -> Callable[[Config], None]:
-    """A layer of many features in place of the hash layer."""
+    """A layer of many features in place of the hash layer.
+
+    stages: those it trains.
+    center: whether they have sketch centre loss.
+    """
 
     def change(config: Config) -> None:
-        config.model.recognition_features = RECOGNITION_FEATURES
-        config.train.head_rate = 1.0  # so many features learn fast enough
-        weight = config.stages.center.losses.center
+        config.model.head = "features"
+        config.model.features = RECOGNITION_FEATURES
+        config.train.head_rate = 1.0  # a layer this wide learns fast enough
+        losses = {"cross_entropy": 1.0}
+        if center:
+            # A distance is a sum over features: scaled to as many as the paper's longest code has.
+            losses["center"] = weight(config, "center", "center") * 64 / RECOGNITION_FEATURES
         train_only(config, *stages)
         for stage in stages:
-            own = {"cross_entropy": 1.0}
-            # Distances are sums over the features: as many bits as the paper's longest code.
-            set_losses(
-                config,
-                stage,
-                **own | ({"center": weight * 64 / RECOGNITION_FEATURES} if center else {}),
-            )
+            set_losses(config, stage, **losses)
 
     return change
 
@@ -135,8 +162,8 @@ def deep_features(config: Config) -> None:
 
 
 METHODS: Mapping[str, Method] = {
-    "cnn": Method("our CNN branch", "our CNN branch", branch_alone("cnn"), by_bits=False),
-    "rnn": Method("our RNN branch", "our RNN branch", branch_alone("rnn"), by_bits=False),
+    "cnn": Method("our CNN branch", "our CNN branch", branch_only("cnn"), by_bits=False),
+    "rnn": Method("our RNN branch", "our RNN branch", branch_only("rnn"), by_bits=False),
     "joint": Method("stage 3", None, stage_three, ("cnn", "rnn")),
     "dlbhc": Method("DLBHC", "DLBHC", single_branch(cross_entropy=1.0), ("cnn",)),
     "dsh_supervised": Method(
@@ -157,9 +184,9 @@ METHODS: Mapping[str, Method] = {
     ),
     "deep": Method("256-d fusion features", None, deep_features, ("cnn", "rnn"), by_bits=False),
     "sketch_a_net": Method(
-        "Sketch-a-Net", "Sketch-a-Net", branch_alone("cnn", "sketch_a_net"), by_bits=False
+        "Sketch-a-Net", "Sketch-a-Net", branch_only("cnn", "sketch_a_net"), by_bits=False
     ),
-    "resnet50": Method("ResNet 50", "ResNet 50", branch_alone("cnn", "resnet50"), by_bits=False),
+    "resnet50": Method("ResNet 50", "ResNet 50", branch_only("cnn", "resnet50"), by_bits=False),
     "recognition_joint": Method(
         "both branches, 2048 features", None, recogniser("joint"), ("cnn", "rnn"), by_bits=False
     ),
@@ -199,22 +226,25 @@ ROWS: Mapping[str, tuple[str, ...]] = {
 
 
 def own_method(method: Config) -> Method:
-    """A method of the study's own config, beside those of the paper.
+    """A method that a study's config adds to those of the paper.
 
-    method: `label`; `changes` of the base, an objective takes the place of its own; `begins`: the
-    methods whose weights it takes, both branches where none are named; `trains`: its stages, those
-    of the whole network where none are named.
+    method: `label`; `changes` of the base config, where a stage's `losses` replace all of its own;
+      `begins`, the methods to start from, by default both branches; `trains`, its stages, by
+      default those of the whole network.
     """
-
-    def apply(config: Config, changes: Config) -> None:
-        for name, value in changes.items():
-            if isinstance(value, ConfigDict) and name != "losses":
-                apply(config[name], value)
-            else:
-                config[name] = copy.deepcopy(value)
 
     def change(config: Config) -> None:
         train_only(config, *method.get("trains", HASHING_STAGES))
-        apply(config, method.changes)
+        apply_changes(config, method.changes)
 
     return Method(method.label, None, change, tuple(method.get("begins", ("cnn", "rnn"))))
+
+
+def apply_changes(config: Config, changes: Config) -> None:
+    """Set the fields of a config that `changes` names; an objective is replaced whole."""
+    for name, value in changes.items():
+        own = config.get(name)
+        if isinstance(value, ConfigDict) and isinstance(own, ConfigDict) and name != "losses":
+            apply_changes(own, value)
+        else:
+            config[name] = copy.deepcopy(value)

@@ -7,20 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sketchjax.config import Config, flat, validate
-from sketchjax.config.relations import STAGES, shown
+from sketchjax.config import Config, flat, stage_rows, validate
 from sketchjax.errors import ConfigError
+from sketchjax.fields import one_line
 from sketchjax.paper.study.methods import METHODS, ROWS, Method, own_method
 from sketchjax.train.workdir import check_config
 
-# A run may be at home with its own length of stages, never with other drawings.
+# A run may have epochs and losses of its own, but no other drawings.
 _SHARED = ("data.", "drawing.")
-_OWN = ("data.unseen", "data.unseen_count")
+_OWN = ("data.dir", "data.unseen", "data.unseen_count")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A run of the study. name: its folder under WORKDIR/runs; needs: runs that end before it."""
+    """A run of the study.
+
+    name: its folder under WORKDIR/runs.
+    method: a name in METHODS or in the study's own methods; label: the method's.
+    bits: length of its codes; None for a method that does not depend on it.
+    needs: the runs that have to finish first.
+    """
 
     name: str
     method: str
@@ -34,7 +40,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Key:
-    """What tells runs apart."""
+    """What distinguishes the runs of a study."""
 
     method: str
     bits: int | None
@@ -51,11 +57,42 @@ class Key:
 
 
 def plan_runs(study: Config, workdir: Path, folder: Path) -> list[Planned]:
-    """All runs, each after those it needs; folder: the converted data of all of them."""
+    """All runs of a study, each after those it needs.
+
+    study: a valid config of a study.
+    workdir: of the study.
+    folder: the data folder of all runs.
+    Raises ConfigError when the base config lacks what a method changes, or methods start from each
+    other.
+    """
     methods = all_methods(study)
     planned: dict[str, Planned] = {}
+
+    def add(key: Key, waiting: tuple[str, ...] = ()) -> Planned:
+        """Plan a run after those it starts from. waiting: the runs that wait for it."""
+        if key.name in waiting:
+            raise ConfigError(f"methods: {' starts from '.join([*waiting, key.name])}")
+        if key.name not in planned:
+            method = methods[key.method]
+            keys = [
+                Key(name, key.bits if methods[name].by_bits else None, key.seed, key.zero_shot)
+                for name in method.begins
+            ]
+            needs = [add(before, (*waiting, key.name)) for before in keys]
+            planned[key.name] = Planned(
+                key.name,
+                key.method,
+                method.label,
+                key.bits,
+                key.seed,
+                key.zero_shot,
+                run_config(study, method, key, workdir, folder, needs),
+                tuple(run.name for run in needs),
+            )
+        return planned[key.name]
+
     for key in wanted(study):
-        _add(study, methods, key, workdir, folder, planned)
+        add(key)
     return list(planned.values())
 
 
@@ -66,58 +103,35 @@ def all_methods(study: Config) -> dict[str, Method]:
 
 
 def table_methods(study: Config, table: str) -> tuple[str, ...]:
-    """The methods of a table's rows; the study's own stand below those of table 1."""
+    """The methods in a table's rows; the study's own come last in table 1."""
     names = ROWS[table] + (tuple(study.methods) if table == "1" else ())
     return tuple(name for name in names if not study.rows or name in study.rows)
 
 
 def wanted(study: Config) -> Iterator[Key]:
-    """The runs that the tables show, of the first seed first."""
+    """The runs that the tables show, seed by seed."""
     methods = all_methods(study)
     for seed in study.seeds:
         for table in study.tables:
             if table not in ROWS:
                 continue
             lengths = (study.zero_shot_bits,) if table == "zero-shot" else tuple(study.bits)
-            # The longest codes first: what tells most of a study is done early.
+            # The longest codes first: they say most about a study, and early.
             for bits in sorted(lengths, reverse=True):
                 for name in table_methods(study, table):
                     by_bits = methods[name].by_bits
                     yield Key(name, bits if by_bits else None, seed, table == "zero-shot")
 
 
-def _add(
-    study: Config,
-    methods: dict[str, Method],
-    key: Key,
-    workdir: Path,
-    folder: Path,
-    planned: dict[str, Planned],
-) -> None:
-    """Plan a run after those it begins from."""
-    if key.name in planned:
-        return
-    method, needs = methods[key.method], []
-    for name in method.begins:
-        before = Key(name, key.bits if methods[name].by_bits else None, key.seed, key.zero_shot)
-        _add(study, methods, before, workdir, folder, planned)
-        needs.append(before.name)
-    planned[key.name] = Planned(
-        key.name,
-        key.method,
-        method.label,
-        key.bits,
-        key.seed,
-        key.zero_shot,
-        run_config(study, method, key, workdir, folder, [planned[name] for name in needs]),
-        tuple(needs),
-    )
-
-
 def run_config(
     study: Config, method: Method, key: Key, workdir: Path, folder: Path, needs: list[Planned]
 ) -> Config:
-    """The base config as a method changes it."""
+    """The base config as a method changes it.
+
+    study, workdir, folder: as for `plan_runs`.
+    method, key: of the run.
+    needs: the runs that it starts from.
+    """
     config = copy.deepcopy(study.base)
     config.name = f"{method.label}, {key.bits} bits" if key.bits else method.label
     config.seed = key.seed
@@ -129,45 +143,59 @@ def run_config(
         config.name += ", zero-shot"
         config.data.unseen = tuple(study.unseen)
         config.data.unseen_count = 0 if study.unseen else study.unseen_count
-    method.change(config)
-    if key.method in ("sketch_a_net", "resnet50"):
-        config.model.cnn.update(study[key.method].to_dict())
+    try:
+        method.change(config)
+        if key.method in ("sketch_a_net", "resnet50"):
+            config.model.encoders.cnn.update(study[key.method].to_dict())
+    except (AttributeError, KeyError) as error:
+        missing = str(error).strip("\"'")
+        raise ConfigError(f"{key.name}: base has no {missing}, which it needs") from error
     config.train.pretrained = ",".join(str(last_weights(workdir, run)) for run in needs)
-    # The page of each run; scores are taken once, at its end.
+    # Each run has its own page; its scores are computed once, at its end.
     config.evaluation.after_stages = ()
     return config
 
 
 def last_weights(workdir: Path, run: Planned) -> Path:
-    """The file of weights that a run leaves when it ends."""
-    stages = [name for name in STAGES if run.config.stages[name].epochs]
-    return run_folder(workdir, run.name) / "weights" / f"{stages[-1]}.safetensors"
+    """The model file that the last stage of a run leaves."""
+    stages = stage_rows(run.config)
+    if not stages:
+        raise ConfigError(f"{run.name} trains no stage, so no other run can start from it")
+    return run_folder(workdir, run.name) / "weights" / f"{stages[-1].name}.safetensors"
 
 
 def run_folder(workdir: Path, name: str) -> Path:
-    """The workdir of one run."""
+    """The workdir of one run of a study."""
     return workdir / "runs" / name
 
 
 def run_problems(study: Config, runs: list[Planned], workdir: Path) -> list[str]:
-    """What is wrong with any of the runs: fields that cannot be, other drawings than the base's, a
-    folder in the workdir that holds a run of another config.
+    """What is wrong with any of the runs, one line per problem.
+
+    That is an invalid config, other drawings than the base's, or a folder in the workdir that holds
+    a run of another config.
     """
-    problems: list[str] = []
+    found: dict[str, list[str]] = {}
     base = flat(study.base)
     for run in runs:
+        problems = []
         try:
             validate(run.config)
             check_config(run.config, run_folder(workdir, run.name))
         except ConfigError as error:
-            problems += [f"{run.name}: {problem}" for problem in error.problems]
+            problems += error.problems
         now = flat(run.config)
         problems += [
-            f"{run.name}: {field}={shown(now[field])}, but the base has {shown(base[field])}; "
-            "the runs of a study have the same drawings"
-            for field in base
-            if field.startswith(_SHARED)
-            and field not in (*_OWN, "data.dir")
-            and now.get(field) != base[field]
+            f"{field}={one_line(now.get(field))}, but the base has {one_line(value)}; all runs of "
+            "a study use the same drawings"
+            for field, value in base.items()
+            if field.startswith(_SHARED) and field not in _OWN and now.get(field) != value
         ]
-    return list(dict.fromkeys(problems))
+        for problem in problems:
+            found.setdefault(problem, []).append(run.name)
+    return [f"{_some(names)}: {problem}" for problem, names in found.items()]
+
+
+def _some(names: list[str]) -> str:
+    """The first name of some, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

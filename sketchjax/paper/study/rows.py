@@ -1,4 +1,4 @@
-"""The rows of the paper's tables, filled with what a study has found so far."""
+"""The rows of the paper's tables, with what a study has found so far."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sketchjax.paper.study.plan import Key, all_methods, run_folder, table_metho
 from sketchjax.paper.study.state import Study
 from sketchjax.run.writers import read_results
 
-# The metric of a table's rows, and the key of results.json that holds it.
+# By table: the metrics of its rows, and the key of results.json that has each.
 METRICS = {
     "1": {name: name for name in ("map", "precision_at_200", "map_best", "map_worst")},
     "4": {
@@ -25,7 +25,7 @@ METRICS = {
 
 
 def table_rows(study: Study, table: str) -> list[StudyRow]:
-    """The rows of a table in the paper's order, at every length."""
+    """The rows of a table in the paper's order, at every code length."""
     if table == "2":
         return list(_shallow_rows(study))
     if table == "5":
@@ -41,19 +41,19 @@ def _run_rows(study: Study, table: str) -> Iterator[StudyRow]:
         for bits in lengths if method.by_bits else (None,):
             keys = [Key(name, bits, seed, zero_shot) for seed in study.config.seeds]
             found = [read_results(run_folder(study.workdir, key.name)) for key in keys]
-            ended = [results for results in found if results is not None]
+            finished = [results for results in found if results is not None]
             failed = [study.failures[key.name] for key in keys if key.name in study.failures]
             yield StudyRow(
                 table=table,
                 model=method.label,
                 values={
-                    metric: [results[key] for results in ended]
+                    metric: [results[key] for results in finished]
                     for metric, key in METRICS[table].items()
                 },
                 bits=bits,
                 paper_model=method.paper,
                 failed="; ".join(failed),
-                missing=not ended,
+                missing=not finished,
             )
 
 

@@ -1,4 +1,4 @@
-"""A study from its config to its report: data, runs, measurements beside them, page."""
+"""A study from its config to its report: data, runs, other measurements, page."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import json
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import orjson
-from rich.console import Console
 
 from sketchjax.config import Config, flat
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.sources.word_vectors import read_word_vectors
 from sketchjax.errors import ConfigError, DiskError, SketchjaxError, Stopped
 from sketchjax.files import write_whole
+from sketchjax.paper.reference import reference
 from sketchjax.paper.report.material import save_study
 from sketchjax.paper.report.page import write_study
 from sketchjax.paper.report.terminal import progress_table
@@ -37,81 +38,100 @@ FAILED = "failed.json"
 def run_study(
     config: Config, workdir: Path, should_stop: Callable[[], bool] = lambda: False
 ) -> Study:
-    """Do what is left of a study, and write its report.
+    """Do what remains of a study, and write its report.
 
-    A run that fails is told in its row, and those that begin from it with it; the others go on.
-    Raises ConfigError before any training where anything of it cannot be, Stopped when asked to.
+    A run that fails shows in its row, and so do those that start from it; all others are still
+    done.
+
+    config: of the study.
+    workdir: of the study; made where it does not exist.
+    should_stop: whether a stop was asked for.
+    Raises ConfigError before any training when anything in the config is invalid, Stopped when
+    `should_stop` asked for it, DiskError.
     """
     validate_study(config)
-    out = Console(soft_wrap=True, highlight=False)
-    with alone(workdir):
+    with alone(workdir) as warning:
         folder = prepare_data(config.base, workdir)
-        manifest = check_data(folder, config.base.evaluation.queries)
+        manifest = check_data(folder, config.base)
         study = Study(config, workdir, folder, manifest, plan_runs(config, workdir, folder))
         problems = run_problems(config, study.runs, workdir) + data_problems(study)
         if problems:
             raise ConfigError(problems)
+        if warning:
+            study.out.print(warning, markup=False)
         write_whole(workdir / "study.json", orjson.dumps(flat(config), option=orjson.OPT_INDENT_2))
         started = time.monotonic()
         try:
-            for planned in study.runs:
-                if read_results(run_folder(workdir, planned.name)) is None:
-                    out.print(f"\n{planned.name}: {planned.label}")
-                    attempt(
-                        study,
-                        planned.name,
-                        planned.needs,
-                        lambda planned=planned: experiment.run(
-                            planned.config, run_folder(workdir, planned.name), should_stop
-                        ),
-                    )
-                    if should_stop():
-                        raise Stopped("stopped between two runs; run the same command to go on")
-                    # `sketchjax study` shows a study under way.
-                    save_study(workdir / "report" / "material.json", collect(study))
-            for name, needs, measure in measurements(study):
-                if measured(workdir, name) is not None:
-                    continue
-                attempt(study, name, needs, measure)
-                if should_stop():
-                    raise Stopped("stopped between two measurements; run the same command again")
+            train(study, should_stop)
+            measure(study, should_stop)
         finally:
             keep_seconds(workdir, time.monotonic() - started)
             page = write_study(workdir, collect(study))
-            out.print(progress_table(run_states(study)))
-            out.print(f"report: {page}")
+            study.out.print(progress_table(run_states(study)))
+            study.out.print(f"report: {page}", markup=False)
     return study
 
 
+def train(study: Study, should_stop: Callable[[], bool]) -> None:
+    """Do the runs that have not finished. Raises Stopped when `should_stop` says so."""
+    for planned in study.runs:
+        folder = run_folder(study.workdir, planned.name)
+        if read_results(folder) is not None:
+            continue
+        study.out.print(f"\n{planned.name}: {planned.label}", markup=False)
+        work = partial(experiment.run, planned.config, folder, should_stop, reference)
+        attempt(study, planned.name, planned.needs, work)
+        if should_stop():
+            raise Stopped("stopped between two runs; rerun the same command to resume")
+        # `sketchjax study` shows a study in progress.
+        save_study(study.workdir / "report" / "material.json", collect(study))
+
+
+def measure(study: Study, should_stop: Callable[[], bool]) -> None:
+    """Take the measurements that are missing. Raises Stopped when `should_stop` says so."""
+    for name, needs, work in measurements(study):
+        if measured(study.workdir, name) is not None:
+            continue
+        attempt(study, name, needs, work)
+        if should_stop():
+            raise Stopped("stopped between two measurements; rerun the same command to resume")
+
+
 def attempt(study: Study, name: str, needs: tuple[str, ...], work: Callable[[], Any]) -> None:
-    """Do one part of the study; what goes wrong stands in its row and does not end the others."""
+    """Do one part of a study; a failure is kept for its row and does not stop the other parts.
+
+    name: of the run or measurement.
+    needs: the runs that it starts from.
+    work: what to do.
+    Raises Stopped and DiskError, which concern all parts.
+    """
     lacking = [other for other in needs if other in study.failures]
     path = run_folder(study.workdir, name) / FAILED
     if lacking:
-        study.failures[name] = f"begins from {', '.join(lacking)}, which failed"
+        study.failures[name] = f"starts from {', '.join(lacking)}, which failed"
         return
     try:
         work()
     except (Stopped, DiskError):
         raise
     except Exception as error:
-        told = (
+        what = (
             str(error) if isinstance(error, SketchjaxError) else f"{type(error).__name__}: {error}"
         )
-        study.failures[name] = told
+        study.failures[name] = what
         study.exit_code = study.exit_code or getattr(error, "exit_code", 70)
-        content = {"what": told, "traceback": traceback.format_exc()}
+        content = {"what": what, "traceback": traceback.format_exc()}
         write_whole(path, json.dumps(content, indent=1).encode())
-        print(f"{name} failed: {told}", flush=True)
+        study.out.print(f"{name} failed: {what}", markup=False)
     else:
         path.unlink(missing_ok=True)
     finally:
-        # Compiled programs of a run serve no other: thirty runs would keep gigabytes of them.
+        # The compiled programs of one run serve no other: thirty runs would keep gigabytes of them.
         jax.clear_caches()
 
 
 def data_problems(study: Study) -> list[str]:
-    """What the study's config asks for and the data, or the word vectors, do not have."""
+    """What the study's config asks for and the data, or the word vectors, lack."""
     config, categories, problems = study.config, study.manifest.categories, []
     if config.query not in categories and "1" in config.tables:  # figure 6 comes with table 1
         problems.append(
@@ -124,7 +144,7 @@ def data_problems(study: Study) -> list[str]:
         checks.append(lambda: unseen_categories(categories, config.unseen, count, config.seeds[0]))
     vectors = config.base.data.word_vectors
     if vectors and any(run.method == "dsh_sketch" for run in study.runs):
-        checks.append(lambda: read_word_vectors(Path(vectors), categories))
+        checks.append(lambda: read_word_vectors(Path(vectors).expanduser(), categories))
     for check in checks:
         try:
             check()

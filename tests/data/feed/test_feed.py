@@ -1,4 +1,4 @@
-"""Batches against the records they come from: every sketch once an epoch, exact positions."""
+"""Batches against their records: every sketch once per epoch, exact positions."""
 
 from contextlib import closing
 from pathlib import Path
@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sketchjax.data.feed.batch import Batch
 from sketchjax.data.feed.order import Order
-from sketchjax.data.feed.streaming import Batch, scan_feed, train_feed
+from sketchjax.data.feed.scan import scan_feed
+from sketchjax.data.feed.streaming import train_feed
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.inputs import Strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError, DataError
 
@@ -28,22 +31,26 @@ def folder(tmp_path_factory) -> Path:
 def plain_batch(folder: Path, split: str, indices, points: int) -> Batch:
     """The batch of some records, laid out one by one."""
     records = Shards(folder, split).read(np.arange(len(Shards(folder, split))))
-    out = Batch(
-        np.zeros((len(indices), points, 3), np.uint8),
-        *(np.zeros(len(indices), np.int32) for _ in range(3)),
-    )
-    for row, index in enumerate(indices):
-        own = records.points[records.offsets[index] : records.offsets[index + 1]][:points].copy()
+    padded = np.zeros((len(indices), points, 3), np.uint8)
+    length, label, index = (np.zeros(len(indices), np.int32) for _ in range(3))
+    center = np.zeros((len(indices), 2), np.float32)
+    for row, place in enumerate(indices):
+        own = records.points[records.offsets[place] : records.offsets[place + 1]][:points].copy()
         own[-1, 2] = 1
-        out.points[row, : len(own)] = own
-        out.length[row], out.label[row], out.index[row] = len(own), records.labels[index], index
-    return out
+        padded[row, : len(own)] = own
+        length[row], label[row], index[row] = len(own), records.labels[place], place
+        center[row] = [(int(axis.min()) + int(axis.max())) / 2 for axis in own.T[:2]]
+    return Batch(Strokes(padded, length, center), label, index)
 
 
-def assert_same(first, second):
-    for name, a, b in zip(first._fields, first, second, strict=True):
-        np.testing.assert_array_equal(a, b, err_msg=name)
-        assert a.dtype == b.dtype, name
+def arrays_of(batch: Batch) -> dict[str, np.ndarray]:
+    return {**batch.inputs._asdict(), "label": batch.label, "index": batch.index}
+
+
+def assert_same(first: Batch, second: Batch):
+    for name, array in arrays_of(first).items():
+        np.testing.assert_array_equal(array, arrays_of(second)[name], err_msg=name)
+        assert array.dtype == arrays_of(second)[name].dtype, name
 
 
 def order_of(folder: Path, batch: int, inner_steps: int = 1, seed: int = 0) -> Order:
@@ -56,13 +63,13 @@ def test_a_batch_holds_its_sketches_cut_and_padded(folder):
     for _ in range(3):
         batch = next(feed)
         assert_same(batch, plain_batch(folder, "train", batch.index.tolist(), POINTS))
-        long += int((batch.length == POINTS).sum())
+        long += int((batch.inputs.length == POINTS).sum())
     assert long > 10
     roomy = next(train_feed(folder, order_of(folder, 32), points=500))
     assert_same(roomy, plain_batch(folder, "train", roomy.index.tolist(), 500))
 
 
-def test_an_epoch_has_every_sketch_at_most_once_and_drops_only_the_rest(folder):
+def test_an_epoch_has_each_sketch_at_most_once(folder):
     order = order_of(folder, 10, inner_steps=5, seed=7)
     size = len(Shards(folder, "train"))
     assert order.blocks_per_epoch == size // 50 == 4
@@ -70,7 +77,7 @@ def test_an_epoch_has_every_sketch_at_most_once_and_drops_only_the_rest(folder):
     epochs = [[next(feed).index for _ in range(4)] for _ in range(5)]
     for epoch in epochs:
         assert len(np.unique(np.concatenate(epoch))) == 200
-    # Every sketch comes within some epochs, in another order each time.
+    # Every sketch occurs within a few epochs, in another order each time.
     assert len(np.unique(np.concatenate([np.concatenate(epoch) for epoch in epochs]))) == size
     orders = {tuple(np.concatenate(epoch).tolist()) for epoch in epochs}
     assert len(orders) == 5
@@ -95,7 +102,7 @@ def test_the_seed_decides(folder):
     assert (first.index != other.index).any()
 
 
-def test_processes_share_each_batch_in_the_order_of_their_numbers(folder):
+def test_processes_share_each_batch_in_their_order(folder):
     order = order_of(folder, 30, inner_steps=2, seed=5)
     whole = train_feed(folder, order, points=POINTS)
     parts = [
@@ -107,7 +114,7 @@ def test_processes_share_each_batch_in_the_order_of_their_numbers(folder):
 
 
 @pytest.mark.parametrize("blocks, workers", [(1, 0), (4, 2), (11, 0)])
-def test_going_on_from_a_block_gives_what_would_have_come(folder, blocks, workers):
+def test_resuming_at_a_block_continues_the_feed(folder, blocks, workers):
     order = order_of(folder, 25, inner_steps=2, seed=2)
     first = train_feed(folder, order, points=POINTS)
     for _ in range(blocks):
@@ -121,19 +128,19 @@ def test_going_on_from_a_block_gives_what_would_have_come(folder, blocks, worker
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"points": 0}, "points=0"),
-        ({"workers": -1}, "workers=-1"),
-        ({"process_index": 2, "process_count": 2}, "process_index=2: from 0 to 1"),
+        ({"points": 0}, "points=0: must be at least 1"),
+        ({"workers": -1}, "workers=-1: must be at least 0"),
+        ({"process_index": 2, "process_count": 2}, "process_index=2: must be 0 to 1"),
         ({"process_count": 3}, "batch=10 does not divide over 3 processes"),
     ],
 )
-def test_arguments_that_cannot_be(folder, settings, message):
+def test_invalid_arguments_are_refused(folder, settings, message):
     with pytest.raises(ConfigError, match=message):
         train_feed(folder, order_of(folder, 10), **{"points": 10, **settings})
 
 
-def test_a_block_larger_than_the_split():
-    with pytest.raises(DataError, match="240 training sketches, less than one block of 5 batches"):
+def test_a_block_larger_than_the_split_is_refused():
+    with pytest.raises(DataError, match="240 training sketches, fewer than one block of 5 batches"):
         Order(240, 50, 5, ())
 
 
@@ -141,19 +148,25 @@ def test_a_block_larger_than_the_split():
 def test_a_scan_passes_once_in_order(folder, batch):
     size = len(Shards(folder, "gallery"))
     expected = plain_batch(folder, "gallery", range(size), POINTS)
-    entropies = Shards(folder, "gallery").read(np.arange(size)).entropies
+    records = Shards(folder, "gallery").read(np.arange(size))
     steps = list(scan_feed(folder, "gallery", batch=batch, points=POINTS))
     assert len(steps) == -(-size // batch)
     masks = np.concatenate([step.mask for step in steps])
     assert masks.tolist() == [True] * size + [False] * (len(steps) * batch - size)
-    assert all(len(step.batch.length) == batch for step in steps)
-    joined = Batch(
-        *(np.concatenate(column)[masks] for column in zip(*(s.batch for s in steps), strict=True))
+    parts = [arrays_of(step.batch) for step in steps]
+    assert all(len(array) == batch for part in parts for array in part.values())
+    for name, array in arrays_of(expected).items():
+        joined = np.concatenate([part[name] for part in parts])[masks]
+        np.testing.assert_array_equal(joined, array, err_msg=name)
+    entropies, key_ids = (
+        np.concatenate([getattr(step, name) for step in steps])[masks]
+        for name in ("entropy", "key_id")
     )
-    assert_same(joined, expected)
-    np.testing.assert_array_equal(np.concatenate([s.entropy for s in steps])[masks], entropies)
-    # What fills up is a real sketch: no length of 0, no label out of range.
-    assert all((step.batch.length > 0).all() for step in steps)
+    np.testing.assert_array_equal(entropies, records.entropies)
+    np.testing.assert_array_equal(key_ids, records.key_ids)
+    assert key_ids.dtype == np.uint64
+    # The last batch is filled up with a real sketch: no length of 0, no label out of range.
+    assert all((part["length"] > 0).all() for part in parts)
 
 
 @pytest.mark.parametrize("processes", [2, 5])

@@ -1,4 +1,4 @@
-"""The bytes of a record against Python's struct, and what is none."""
+"""The bytes of a record against Python's struct, and bytes that are not a record."""
 
 import itertools
 import struct
@@ -7,16 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plain_records import patched, plain_decode
 
 from sketchjax.data.folder.record import decode, encode, sound, wrong_records
 from sketchjax.errors import DataError
-
-
-def plain_decode(blob: bytes) -> tuple[int, int, float, list[list[int]]]:
-    key_id, label, length, entropy = struct.unpack_from("<QHHf", blob)
-    points = [list(blob[16 + 3 * i : 19 + 3 * i]) for i in range(length)]
-    assert len(blob) == 16 + 3 * length
-    return key_id, label, entropy, points
 
 
 @given(
@@ -54,7 +48,7 @@ def test_encode_and_decode_against_struct(sketches):
     "blob, message",
     [(b"short", "record 1: it has 5 bytes"), (bytes(18), "record 1: it has 18 bytes but states 0")],
 )
-def test_what_is_not_a_record(blob, message):
+def test_other_bytes_are_not_a_record(blob, message):
     sound = struct.pack("<QHHf", 1, 2, 1, 0.5) + bytes(3)
     with pytest.raises(DataError, match=message):
         decode([sound, blob])
@@ -64,27 +58,21 @@ CLASSES = 3
 SOUND = struct.pack("<QHHf", 1, 2, 2, 0.5) + bytes([9, 9, 0, 3, 255, 1])
 
 
-def patched(blob: bytes, form: str, place: int, value) -> bytes:
-    changed = bytearray(blob)
-    struct.pack_into(form, changed, place, value)
-    return bytes(changed)
-
-
 WRONG = {
-    "label": (patched(SOUND, "<H", 8, CLASSES), "label 3, there are 3 categories"),
-    "no point": (struct.pack("<QHHf", 1, 2, 0, 0.5), "it has no point"),
+    "label": (patched(SOUND, "<H", 8, CLASSES), "label 3, but there are 3 categories"),
+    "no point": (struct.pack("<QHHf", 1, 2, 0, 0.5), "it has no points"),
     "entropy": (patched(SOUND, "<f", 12, 1.5), "image entropy 1.5"),
     "negative": (patched(SOUND, "<f", 12, -0.5), "image entropy -0.5"),
     "NaN": (patched(SOUND, "<f", 12, float("nan")), "image entropy nan"),
     "infinite": (patched(SOUND, "<f", 12, float("inf")), "image entropy inf"),
     "open end": (patched(SOUND, "<B", 21, 0), "its last point does not end a stroke"),
-    "mark": (patched(SOUND, "<B", 18, 2), "a mark of a stroke's end is neither 0 nor 1"),
+    "mark": (patched(SOUND, "<B", 18, 2), "an end-of-stroke mark is neither 0 nor 1"),
 }
 
 
 @pytest.mark.parametrize("blob, reason", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_wrong_record_among_sound_ones(blob, reason, place):
+def test_a_wrong_record_among_sound_ones_is_found(blob, reason, place):
     assert sound(decode([SOUND] * 3), CLASSES)
     assert wrong_records(decode([SOUND] * 3), CLASSES) == {}
     blobs = [SOUND] * 3

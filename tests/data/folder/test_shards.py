@@ -1,14 +1,13 @@
-"""The bytes of a record against Python's struct, random access, and damage that must be named."""
+"""Records read by random access, against Python's struct; damage is named."""
 
 import pickle
 import shutil
-import struct
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-from array_record.python.array_record_module import ArrayRecordReader
+from plain_records import plain_decode, records_of
 
 from sketchjax.data.folder import shards
 from sketchjax.data.folder.conversion.convert import convert
@@ -33,24 +32,9 @@ def copy(folder, tmp_path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def plain_records(folder: Path, split: str) -> list[bytes]:
-    """All records of a split, read file by file and one by one."""
-    found = []
-    for path in sorted(folder.glob(f"{split}-*.arrayrecord")):
-        reader = ArrayRecordReader(str(path))
-        found += [reader.read([i])[0] for i in range(reader.num_records())]
-    return found
-
-
-def plain_decode(blob: bytes) -> tuple[int, int, float, list[list[int]]]:
-    key_id, label, length, entropy = struct.unpack_from("<QHHf", blob)
-    points = [list(blob[16 + 3 * i : 19 + 3 * i]) for i in range(length)]
-    assert len(blob) == 16 + 3 * length
-    return key_id, label, entropy, points
-
-
 def test_random_access_in_any_order_and_number(folder):
-    expected = [plain_decode(blob) for blob in plain_records(folder, "train")]
+    paths = sorted(folder.glob("train-*.arrayrecord"))
+    expected = [plain_decode(blob) for path in paths for blob in records_of(path)]
     rng = np.random.default_rng(0)
     with Shards(folder, "train") as opened:
         assert len(opened) == len(expected) > 100
@@ -69,11 +53,11 @@ def test_random_access_in_any_order_and_number(folder):
                 assert found == expected[index]
         assert len(opened.read(np.zeros(0, np.int64)).labels) == 0
         for wrong in (-1, len(expected)):
-            with pytest.raises(IndexError, match=f"of {len(expected)} asked"):
+            with pytest.raises(IndexError, match=f"of {len(expected)} asked for"):
                 opened.read(np.array([0, wrong]))
 
 
-def test_an_empty_split_and_a_wrong_one(folder):
+def test_empty_and_unknown_splits(folder):
     assert len(Shards(folder, "validation")) == 0
     with pytest.raises(DataError, match="'test' is not a split"):
         Shards(folder, "test")
@@ -88,18 +72,18 @@ def test_pickle_and_close(folder):
         again.close()
 
 
-def test_nothing_is_opened_before_it_is_read(folder, monkeypatch):
+def test_no_file_is_opened_before_a_read(folder, monkeypatch):
     opened = Shards(folder, "train")
     monkeypatch.setattr(shards, "open_shard", lambda path: pytest.fail(f"{path} opened"))
     pickle.dumps(opened)
 
 
-def test_folders_that_cannot_be_read(copy, tmp_path):
+def test_unusable_folders_are_refused(copy, tmp_path):
     with pytest.raises(DataError, match=r"no manifest\.json"):
         Shards(tmp_path, "train")
     manifest = (copy / "manifest.json").read_bytes()
     (copy / "manifest.json").write_bytes(manifest[:100])
-    with pytest.raises(DataError, match="cannot be read as a manifest"):
+    with pytest.raises(DataError, match="is not a valid manifest"):
         Shards(copy, "train")
     (copy / "manifest.json").write_bytes(manifest.replace(b'"version": 1', b'"version": 99'))
     with pytest.raises(DataError, match="version 99"):
@@ -107,7 +91,7 @@ def test_folders_that_cannot_be_read(copy, tmp_path):
     content = orjson.loads(manifest)
     del content["shards"]
     (copy / "manifest.json").write_bytes(orjson.dumps(content))
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match="missing required field `shards`"):
         Shards(copy, "train")
     (copy / "manifest.json").write_bytes(manifest)
     shard = copy / "train-00001-of-00003.arrayrecord"

@@ -1,17 +1,17 @@
-"""Splits by keyed hash against plain Python integers, and what they promise as files are added."""
+"""Splits by keyed hash against plain Python integers, and what holds when files are added."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sketchjax.data.folder import splits
+from sketchjax.data.folder import hashing, splits
+from sketchjax.data.folder.hashing import keyed_hash, rank_within
 from sketchjax.data.folder.splits import (
     SPLITS,
     Counts,
     Fractions,
     SplitFile,
-    keyed_hash,
     split_rule,
 )
 from sketchjax.errors import ConfigError, DataError
@@ -38,24 +38,24 @@ def assign(rule, key_ids, labels=None, seed=0) -> dict[int, str | None]:
     return dict(zip(key_ids.tolist(), named(split), strict=True))
 
 
-def test_mix_gives_the_published_sequence():
-    # The first outputs of SplitMix64 from the seed 1234567, as its reference code prints them.
+def test_mix_is_the_published_sequence():
+    # The first outputs of SplitMix64 for the seed 1234567, as its reference code prints them.
     state, found = 1234567, []
     for _ in range(3):
-        found.append(int(splits._mix(np.array([state], np.uint64))[0]))
+        found.append(int(hashing._mix(np.array([state], np.uint64))[0]))
         state = (state + 0x9E3779B97F4A7C15) % 2**64
     assert found == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
 @given(KEYS, st.integers(-5, 2**65))
-def test_keyed_hash_is_the_mix_of_number_and_key_and_never_collides(numbers, key):
+def test_keyed_hash_mixes_number_and_key_one_to_one(numbers, key):
     found = keyed_hash(np.array(numbers, np.uint64), key)
     offset = plain_mix(key % 2**64)
     assert found.tolist() == [plain_mix((number + offset) % 2**64) for number in numbers]
     assert len(set(found.tolist())) == len(numbers)
 
 
-def test_keys_of_a_hash_matter_each_on_its_own():
+def test_every_part_of_a_key_matters():
     numbers = np.arange(100, dtype=np.uint64)
     hashes = [keyed_hash(numbers, key) for key in (0, 1, (0, 1), (1, 0), (1, 1))]
     assert len(np.unique(np.concatenate(hashes))) == 500
@@ -66,7 +66,7 @@ def test_rank_within(pairs):
     labels = np.array([label for label, _ in pairs], np.uint16)
     hashes = np.array([value for _, value in pairs], np.uint64)
     expected = [sum(o == label and h < value for o, h in pairs) for label, value in pairs]
-    assert splits.rank_within(labels, hashes).tolist() == expected
+    assert rank_within(labels, hashes).tolist() == expected
 
 
 def test_fractions_are_met():
@@ -78,7 +78,7 @@ def test_fractions_are_met():
     assert found.count(None) == 0
 
 
-def test_fractions_below_one_leave_the_rest_out_and_the_seed_matters():
+def test_fractions_below_one_leave_the_rest_out():
     rule = Fractions({"train": 0.25})
     first, second = (assign(rule, range(10_000), seed=seed) for seed in (1, 2))
     assert 2_200 < list(first.values()).count("train") < 2_800
@@ -96,7 +96,7 @@ def test_adding_sketches_moves_none_with_fractions(keys, cut, seed):
 
 
 @given(KEYS, st.integers(0, 300), st.integers(0, 2**63))
-def test_adding_sketches_moves_none_into_another_split_with_counts(keys, cut, seed):
+def test_adding_sketches_changes_no_split_with_counts(keys, cut, seed):
     rule = Counts({"train": 40, "validation": 3, "gallery": 10, "query": 5})
     whole = assign(rule, keys, seed=seed)
     if keys[:cut]:
@@ -104,7 +104,7 @@ def test_adding_sketches_moves_none_into_another_split_with_counts(keys, cut, se
         assert all(whole[key] in (split, None) for key, split in part.items())
 
 
-def test_counts_are_exact_in_every_category_that_is_large_enough():
+def test_counts_are_exact_in_large_enough_categories():
     rule = Counts({"train": 300, "validation": 20, "gallery": 100, "query": 10})
     rng = np.random.default_rng(0)
     sizes = [rule.wanted, 2 * rule.wanted, 9 * rule.wanted]
@@ -141,7 +141,7 @@ def test_shortages_name_category_and_split():
     assert [shortage.label for shortage in shortages] == [0]
 
 
-def test_one_sketch_less_than_the_count_is_a_shortage():
+def test_one_sketch_too_few_is_a_shortage():
     keys = np.arange(500, dtype=np.uint64)
     labels = np.zeros(500, np.uint16)
     for count, short in ((499, []), (500, []), (501, [0])):
@@ -152,21 +152,21 @@ def test_one_sketch_less_than_the_count_is_a_shortage():
 @pytest.mark.parametrize(
     "values, message",
     [
-        ({"train": 0.9, "query": 0.2}, "add up to 1.1"),
+        ({"train": 0.9, "query": 0.2}, "add up to 1.1, not to at most 1"),
         ({"train": -0.5}, "within 0 to 1"),
         ({"train": 1.5}, "within 0 to 1"),
         ({"test": 0.5}, "'test' is not a split"),
-        ({"train": -1}, "whole number"),
+        ({"train": -1}, "must be a whole number of at least 0"),
         ({"train": 0, "query": 0}, "all splits are 0"),
         ({"train": 100, "query": 0.5}, "mix counts and fractions"),
     ],
 )
-def test_splits_that_cannot_be(values, message):
+def test_invalid_splits_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         split_rule(values)
 
 
-def test_split_rule_tells_counts_from_fractions():
+def test_split_rule_distinguishes_counts_and_fractions():
     assert isinstance(split_rule({"train": 9000, "query": 100}), Counts)
     assert isinstance(split_rule({"train": 1.0, "query": 0}), Fractions)
     assert split_rule(None).settings() == Fractions(splits.DEFAULT_FRACTIONS).settings()
@@ -191,16 +191,16 @@ def test_split_file(tmp_path):
         ("key_id,split\n1,train\nx,train\n", "line 3: key_id 'x'"),
         ("key_id,split\n18446744073709551616,train\n", "line 2: key_id"),
         ("key_id,split\n1,train,2\n", "line 2: two columns"),
-        ("key_id,split\n9,train\n1,train\n9,query\n", "key_id 9 stands in the split file twice"),
+        ("key_id,split\n9,train\n1,train\n9,query\n", "key_id 9 occurs twice in the split file"),
     ],
 )
-def test_split_files_that_are_wrong(tmp_path, content, message):
+def test_malformed_split_files_are_refused(tmp_path, content, message):
     path = tmp_path / "splits.csv"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
         SplitFile.read(path)
 
 
-def test_split_file_that_is_missing(tmp_path):
+def test_a_missing_split_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.csv"):
         SplitFile.read(tmp_path / "nothing.csv")

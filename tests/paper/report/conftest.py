@@ -1,4 +1,4 @@
-"""A small study, made by hand: two lengths, three seeds in one row, one failed, one to do."""
+"""A small hand-made study: two lengths, a row of three seeds, one failed, one to do."""
 
 import numpy as np
 import pytest

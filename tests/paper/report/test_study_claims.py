@@ -1,4 +1,4 @@
-"""Claims by truth tables: rows made by hand, missing ones, ties, and the paper's own figures."""
+"""Claims by truth tables: hand-made rows, missing ones, ties, and the paper's own figures."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from sketchjax.paper import numbers as paper
 from sketchjax.paper.report.claims import claims
 from sketchjax.paper.report.evidence import noise_floor
 from sketchjax.paper.report.material import StudyMaterial, StudyRow
-from sketchjax.paper.report.printed import paper_rows
+from sketchjax.paper.report.paper_rows import paper_rows
 from sketchjax.paper.report.scores import score
 
 ALL = [row for table in paper.table_names() for row in paper_rows(table)]
@@ -46,12 +46,12 @@ def accuracies(**values):
     ]
 
 
-# Read off the printed tables by eye; QL's gains there are 0.0048, 0.0017, 0.0048 and 0.0024.
+# Read off the printed tables by eye, where QL gains 0.0048, 0.0017, 0.0048 and 0.0024.
 IN_PAPER = {
     "The full model beats": True,
     "Two branches beat one in retrieval": True,
-    "Sketch centre loss helps: MAP": None,  # 0.6016 against 0.5969 at 16 bits
-    "Common centre loss harms": True,
+    "Sketch centre loss helps:": None,  # 0.6016 against 0.5969 at 16 bits
+    "Common centre loss hurts": True,
     "Quantisation loss": None,
     "Pairwise contrastive": True,
     "Word vectors": True,
@@ -59,24 +59,24 @@ IN_PAPER = {
     "Deep features": True,
     "Supervised shallow": True,
     "Shallow methods": True,
-    "Sketch centre loss makes": True,
+    "Sketch centre loss tightens": True,
     "Common centre loss does not": False,  # its ratio is lower at 32 and 64 bits
     "Two branches beat one in recognition": True,
-    "The order of strokes": True,
-    "Sketch centre loss helps recognition": True,
+    "Stroke order": True,
+    "Sketch centre loss also helps": True,
     "Ours beats Sketch-a-Net": True,
-    "Classes never seen": True,
+    "Unseen classes": True,
 }
 
 
 @pytest.mark.parametrize("beginning", IN_PAPER)
-def test_the_paper_s_own_figures_pass_as_one_reads_them(beginning):
+def test_paper_figures_pass_as_printed(beginning):
     found = claim(ALL, beginning)
     assert found.holds is IN_PAPER[beginning]
     assert found.evidence == found.in_paper
 
 
-def test_without_rows_nothing_is_decided():
+def test_claims_without_rows_stay_open():
     made = claims(StudyMaterial("x"))
     assert len(made) == len(IN_PAPER)
     assert {one.holds for one in made} == {None}
@@ -93,9 +93,9 @@ def test_without_rows_nothing_is_decided():
     ("Two branches beat one in retrieval",
      table1(cel=0.8, dlbhc=0.7) + table1(64, cel=0.8, dlbhc=0.799), None),
     ("Two branches beat one in retrieval", table1(cel=0.8, dlbhc=0.7) + table1(64, cel=0.1), True),
-    ("Common centre loss harms", table1(cel=0.8, cl=0.7), True),
-    ("Common centre loss harms", table1(cel=0.7, cl=0.8), False),
-    ("Sketch centre loss helps: MAP", table1(scl=0.8, cel=0.7), True),
+    ("Common centre loss hurts", table1(cel=0.8, cl=0.7), True),
+    ("Common centre loss hurts", table1(cel=0.7, cl=0.8), False),
+    ("Sketch centre loss helps:", table1(scl=0.8, cel=0.7), True),
     ("Quantisation loss", table1(full=0.8, scl=0.81), False),
     ("Word vectors", table1(dlbhc=0.8, words=0.9), False),
     ("The full model beats", table1(full=0.8, dlbhc=0.7, words=0.9), False),
@@ -117,27 +117,27 @@ def test_without_rows_nothing_is_decided():
     ("Two branches beat one in recog", accuracies(both=0.8, cnn=0.7, rnn=0.75), True),
     ("Two branches beat one in recog", accuracies(both=0.8, cnn=0.7, rnn=0.85), False),
     ("Two branches beat one in recog", accuracies(both=0.8, cnn=0.7), None),
-    ("The order of strokes", accuracies(rnn=0.7, cnn=0.8), False),
+    ("Stroke order", accuracies(rnn=0.7, cnn=0.8), False),
     ("Ours beats Sketch-a-Net", accuracies(scl=0.8, san=0.7), None),
     ("Ours beats Sketch-a-Net", accuracies(scl=0.8, san=0.7, resnet=0.9), False),
 ])  # fmt: skip
-def test_truth_tables(beginning, rows, holds):
+def test_verdicts_follow_the_figures(beginning, rows, holds):
     assert claim(rows, beginning).holds is holds
 
 
-def test_evidence_names_lengths_and_figures():
+def test_evidence_has_lengths_and_figures():
     rows = table1(cel=0.7, dlbhc=0.75) + table1(64, cel=0.83, dlbhc=0.81)
     found = claim(rows, "Two branches beat one in retrieval")
-    assert found.evidence == "at 16 bits no (0.7000 < 0.7500), at 64 bits yes (0.8300 > 0.8100)"
+    assert found.evidence == "no at 16 bits (0.7000 < 0.7500), yes at 64 bits (0.8300 > 0.8100)"
     noise = claim(table1(cel=0.8, dlbhc=0.796), "Two branches beat one in retrieval")
-    assert noise.evidence == "at 16 bits no difference beyond noise (0.8000, 0.7960; one seed)"
+    assert noise.evidence == "within noise at 16 bits (0.8000 and 0.7960, one seed)"
 
 
-def test_the_balanced_row_stands_beside_the_pairwise_loss():
+def test_pairwise_loss_shows_its_balanced_row():
     rows = table1(contrastive=0.1, dlbhc=0.7)
     rows.append(StudyRow("1", "DSH-Supervised, balanced batches", {"map": [0.61]}, 16))
     found = claim(rows, "Pairwise contrastive")
-    assert "next lowest DLBHC 0.7000; DSH-Supervised, balanced batches 0.6100" in found.evidence
+    assert "lowest other: DLBHC 0.7000; DSH-Supervised, balanced batches: 0.6100" in found.evidence
 
 
 @pytest.mark.parametrize(("first", "second", "holds"), [
@@ -147,16 +147,16 @@ def test_the_balanced_row_stands_beside_the_pairwise_loss():
     ([0.802, 0.803, 0.804], [0.799, 0.8, 0.801], True),
     # Deviations of 0.02: two errors are 0.0327.
     ([0.79, 0.81, 0.83], [0.77, 0.79, 0.81], None),
-    # Two seeds that happen to agree do not lower the floor, but may raise it.
+    # Two seeds that happen to agree do not lower the floor, but two may raise it.
     ([0.8031, 0.8031], [0.8, 0.8], None),
     ([0.79, 0.83], [0.78, 0.82], None),
 ])  # fmt: skip
-def test_noise(first, second, holds):
+def test_differences_within_noise_stay_open(first, second, holds):
     rows = table1(cel=first, dlbhc=second)
     assert claim(rows, "Two branches beat one in retrieval").holds is holds
 
 
-def test_the_floor_of_three_seeds_is_two_standard_errors():
+def test_floor_of_three_seeds_is_two_errors():
     one, other = [0.1, 0.2, 0.3], [0.5, 0.5, 0.8]
     # By hand: variances 0.01 and 0.03, errors of the means 0.01/3 and 0.03/3.
     assert noise_floor(score(one), score(other)) == pytest.approx(2 * (0.04 / 3) ** 0.5)

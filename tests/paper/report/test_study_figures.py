@@ -1,4 +1,4 @@
-"""Figures 4, 5 and 6: every method in every panel, told apart; exactly the false ones in red."""
+"""Figures 4, 5 and 6: distinct methods in every panel, and only false positives in red."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from sketchjax.paper.numbers import FULL
-from sketchjax.paper.report.comparison import comparison_picture, precision_words
+from sketchjax.paper.report.comparison import comparison_picture, precision_text
 from sketchjax.paper.report.figures import COLOURS, entropy_figure, precision_recall_panels
 from sketchjax.paper.report.material import Comparison, StudyMaterial, StudyRow
 from sketchjax.report import plots
@@ -17,7 +17,7 @@ from sketchjax.report.mosaic import FALSE_POSITIVE
 NO_POINTS = np.zeros((0, 3), np.uint8)
 
 
-def test_each_length_has_a_panel_and_the_full_model_is_strongest(material):
+def test_each_length_has_a_panel_led_by_the_full_model(material):
     figure = precision_recall_panels(material, plots.LIGHT)
     assert figure is not None
     panels = [axes for axes in figure.axes if axes.get_visible()]
@@ -32,7 +32,7 @@ def test_each_length_has_a_panel_and_the_full_model_is_strongest(material):
 
 
 @pytest.mark.parametrize("theme", plots.THEMES, ids=lambda theme: theme.name)
-def test_sixteen_methods_can_be_told_apart(theme):
+def test_sixteen_methods_look_different(theme):
     deep = [StudyRow("1", f"deep {i}", bits=16) for i in range(4)]
     ours = [StudyRow("1", f"ours {i}", bits=16, paper_model="Our+CEL") for i in range(3)]
     full = [StudyRow("1", "ours, full", bits=16, paper_model=FULL)]
@@ -59,15 +59,18 @@ def test_sixteen_methods_can_be_told_apart(theme):
     assert FALSE_POSITIVE not in COLOURS[theme.name]
 
 
-def test_no_curves_no_figure_and_values_that_are_not_finite_are_left_out():
+def test_no_curves_give_no_figure():
     assert precision_recall_panels(StudyMaterial("x"), plots.LIGHT) is None
+
+
+def test_values_that_are_not_finite_are_left_out():
     nan = PrecisionRecall(np.array([0.1, 0.5, 1.0]), np.array([np.nan, 0.5, 0.1]))
     figure = precision_recall_panels(StudyMaterial("x", curves=[(8, "a", nan)]), plots.LIGHT)
     assert figure is not None
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [0.5, 1.0])
 
 
-def test_figure_4_has_the_histogram_and_every_example(material):
+def test_figure_4_has_histogram_and_examples(material):
     figure = entropy_figure(material.entropy, plots.LIGHT)
     assert figure is not None
     histogram, *sketches = figure.axes
@@ -107,14 +110,14 @@ def test_exactly_the_false_positives_are_framed_red(methods):
     assert (pixels == red).all(axis=2).sum() == wrong * (size**2 - (size - 4) ** 2)
 
 
-def test_precision_is_that_of_what_is_shown():
-    assert precision_words(found([True] * 27 + [False] * 9)) == "precision 75.0 % of the first 36"
-    assert precision_words(found([True] * 36 + [False] * 64)) == "precision 100.0 % of the first 36"
-    assert precision_words(found([False, True])) == "precision 50.0 % of the first 2"
-    assert precision_words(found([])) == "no result"
+def test_precision_is_of_the_results_shown():
+    assert precision_text(found([True] * 27 + [False] * 9)) == "75.0% of the first 36 correct"
+    assert precision_text(found([True] * 36 + [False] * 64)) == "100.0% of the first 36 correct"
+    assert precision_text(found([False, True])) == "50.0% of the first 2 correct"
+    assert precision_text(found([])) == "no results"
 
 
-def test_false_positives_are_drawn_in_red_ink_on_both_grounds(material):
+def test_false_positives_are_red_in_both_themes(material):
     for theme in plots.THEMES:
         picture = comparison_picture(material.comparisons[0], theme)
         assert picture.getpixel((0, 0)) == tuple(bytes.fromhex(theme.ground[1:]))

@@ -1,4 +1,4 @@
-"""Page, Markdown and terminal table: what they say is in the material, and whole without it."""
+"""Page, Markdown and terminal show the material, and work without any."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sketchjax.errors import DataError
 from sketchjax.paper.report.markdown import write_markdown
-from sketchjax.paper.report.material import StudyMaterial, StudyRow, load_study
+from sketchjax.paper.report.material import StudyMaterial, StudyRow, load_study, save_study
 from sketchjax.paper.report.page import rebuild_study, write_study
 from sketchjax.paper.report.terminal import progress_table
 from sketchjax.report.material import EntropyExample
@@ -25,7 +25,7 @@ SEEDS = (0.81, 0.83, 0.85)
 
 
 class Page(HTMLParser):
-    """Elements, text and tables (rows of cell texts by aria-label); checks that tags are closed."""
+    """Elements, text and tables (rows of cell texts by aria-label); checks that tags close."""
 
     def __init__(self, path: Path):
         super().__init__()
@@ -64,7 +64,7 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
     def row(self, table: str, beginning: str) -> list[list[str]]:
-        """The cells of the row that begins so, each as its words."""
+        """The cells of the one row with this beginning, each split into words."""
         found = [row for row in self.tables[table] if row and row[0].startswith(beginning)]
         assert len(found) == 1, found
         return [cell.split() for cell in found[0][1:]]
@@ -86,27 +86,28 @@ def document(material, tmp_path_factory) -> Path:
     return write_markdown(tmp_path_factory.mktemp("docs") / "results.md", material)
 
 
-def test_cells_hold_ours_and_the_paper_s(page):
+def test_cells_hold_ours_and_the_papers(page):
     mean, std = statistics.mean(SEEDS), statistics.stdev(SEEDS)
-    full = page.row("deep hashing", "full")
+    full = page.row("Table 1: deep hashing", "full")
     assert full == [
         [DASH, "0.6064"],  # MAP at 16 bits: to do
         [f"{mean:.4f}", "±", f"{std:.4f}", "0.6791"],
         [DASH, "0.5978"],
         ["0.5000", "0.6882"],
     ]
-    assert page.row("deep hashing", "DSH-Supervised, balanced")[0] == ["0.6000", DASH]
-    assert page.row("cost of a query", "search, 345,000") == [["0.0150", "286"], ["2.76", "937"]]
-    assert page.row("cost of a query", "search, 10,000,000") == [["2.00", DASH], ["80.0", DASH]]
+    assert page.row("Table 1: deep hashing", "DSH-Supervised, balanced")[0] == ["0.6000", DASH]
+    cost = "Table 5: cost of a query"
+    assert page.row(cost, "search, 345,000") == [["0.0150", "286"], ["2.76", "937"]]
+    assert page.row(cost, "search, 10,000,000") == [["2.00", DASH], ["80.0", DASH]]
 
 
-def test_words_of_the_data_cannot_become_markup(page):
+def test_data_cannot_become_markup(page):
     assert "A <study>" in page.text
     assert "disk <full> & gone" in page.text
     assert not [tag for tag, _ in page.elements if tag in ("study", "full", "script")]
 
 
-def test_everything_shown_lies_beside_the_page(whole):
+def test_every_linked_file_exists(whole):
     workdir, page = whole
     names = {"src", "href", "srcset"}
     addresses = [v for _, a in page.elements for k, v in a.items() if k in names]
@@ -120,20 +121,20 @@ def test_everything_shown_lies_beside_the_page(whole):
             image.verify()
 
 
-def test_facts_claims_runs_and_notes_are_told(page):
+def test_page_has_facts_claims_runs_and_notes(page):
     for words in (
         "training sketches 29,662",
-        "Not finished: of 3 runs 1 done, 1 to do, 1 failed.",
-        "at 64 bits yes (0.8300 > DLBHC 0.7200)",
+        "Not finished: 1 of 3 runs done, 1 to do, 1 failed.",
+        "yes at 64 bits (0.8300 > DLBHC 0.7200)",
         "word *vectors*: none",
         "sketchjax study --workdir runs/study",
-        "full: precision 97.2 % of the first 36; DLBHC: precision 0.0 % of the first 36",
+        "full: 97.2% of the first 36 correct; DLBHC: 0.0% of the first 36 correct",
         "10 min 00 s",
     ):
         assert words in page.text
 
 
-def test_the_curves_csv_holds_every_point(whole, material):
+def test_curves_csv_holds_every_point(whole, material):
     with (whole[0] / "report/precision_recall.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2 * 17 + 2 * 65
@@ -142,7 +143,7 @@ def test_the_curves_csv_holds_every_point(whole, material):
     np.testing.assert_array_equal([float(r["precision"]) for r in own], last.precision)
 
 
-def test_the_page_is_made_again_from_the_material_alone(whole, material, tmp_path):
+def test_page_is_rebuilt_from_the_material(whole, material, tmp_path):
     before = {path.name: path.read_bytes() for path in (whole[0] / "report").iterdir()}
     (tmp_path / "report").mkdir()
     (tmp_path / "report/material.json").write_bytes(before["material.json"])
@@ -154,7 +155,7 @@ def test_the_page_is_made_again_from_the_material_alone(whole, material, tmp_pat
     assert [row.state for row in read.rows] == [row.state for row in material.rows]
 
 
-def test_material_that_is_not_there_or_not_readable_is_named(tmp_path):
+def test_missing_or_damaged_material_is_named(tmp_path):
     with pytest.raises(DataError, match="run the study"):
         rebuild_study(tmp_path)
     path = tmp_path / "material.json"
@@ -164,12 +165,41 @@ def test_material_that_is_not_there_or_not_readable_is_named(tmp_path):
             load_study(path)
 
 
+@pytest.mark.parametrize(("good", "bad", "place"), [
+    (b'"bits":16', b'"bits":"16"', r"Expected `int .* at `\$\.rows\[0\]\.bits`"),
+    (b'"title"', b'"titel"', "missing or unknown: titel, title"),
+    (b'"query_category"', b'"category"', r"comparisons\[0\]"),
+    (b"255]", b"256]", "256 out of bounds"),
+    (b'"star"', b'"st\xffr"', "0xff"),
+])  # fmt: skip
+def test_damaged_material_says_what_is_wrong(good, bad, place, material, tmp_path):
+    path = tmp_path / "material.json"
+    sketch = np.array([[255, 255, 255]], np.uint8)
+    save_study(path, replace(material, entropy=replace(material.entropy, middle=[sketch])))
+    content = path.read_bytes()
+    assert good in content
+    path.write_bytes(content.replace(good, bad, 1))
+    with pytest.raises(DataError, match=place):
+        load_study(path)
+
+
+def test_material_keeps_its_arrays(material, tmp_path):
+    save_study(tmp_path / "material.json", material)
+    read = load_study(tmp_path / "material.json")
+    for (_, _, ours), (_, _, theirs) in zip(read.curves, material.curves, strict=True):
+        np.testing.assert_array_equal(ours.precision, theirs.precision)
+        assert ours.recall.dtype == np.float64
+    assert read.entropy.entropies.dtype == np.float64
+    np.testing.assert_array_equal(read.entropy.entropies, material.entropy.entropies)
+    np.testing.assert_array_equal(read.entropy.middle[1], material.entropy.middle[1])
+
+
 @pytest.mark.parametrize("rows", [(), [StudyRow("6", "a", {"accuracy": [float("inf"), None]})]])
-def test_a_study_that_has_not_begun_has_its_page_and_document(rows, tmp_path):
+def test_an_empty_study_has_page_and_document(rows, tmp_path):
     empty = EntropyExample("star", np.zeros(0), 0.0, 1.0)
     material = StudyMaterial("x", ["1", "6"], rows, entropy=empty)
     page = Page(write_study(tmp_path, material))
-    assert page.row("deep hashing", "DLBHC")[0] == [DASH, "0.5453"]
+    assert page.row("Table 1: deep hashing", "DLBHC")[0] == [DASH, "0.5453"]
     assert not [tag for tag, _ in page.elements if tag == "img"]
     assert "inf" not in page.text
     text = write_markdown(tmp_path / "results.md", material).read_text()
@@ -178,7 +208,7 @@ def test_a_study_that_has_not_begun_has_its_page_and_document(rows, tmp_path):
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
-    """The tables of a Markdown text as rows of cells; the line below the heading is dropped."""
+    """The tables of a Markdown text as rows of cells, without the line below the heading."""
     tables, last = [], ""
     for line in text.splitlines():
         if line.startswith("|"):
@@ -191,7 +221,7 @@ def tables_of(text: str) -> list[list[list[str]]]:
     return tables
 
 
-def test_markdown_has_the_same_figures_in_whole_tables(document):
+def test_markdown_tables_are_complete(document):
     text = document.read_text()
     tables = tables_of(text)
     # 1: two metrics; 2: two blocks; 4: four lengths of the paper; 5: two; 6; zero-shot: two.
@@ -205,18 +235,18 @@ def test_markdown_has_the_same_figures_in_whole_tables(document):
     assert tables[0][0] == ["method", "16 bits", "64 bits", "remark"]
 
 
-def test_markdown_takes_words_as_words_and_tells_the_rest(document):
+def test_markdown_escapes_text_and_has_every_part(document):
     text = document.read_text()
     assert text.startswith("# A \\<study>\n")
     assert "- word \\*vectors\\*: none" in text
     assert "```bash\nsketchjax study --workdir runs/study\n```" in text
     assert "- Our+CEL \\[64\\]: disk \\<full>" in text
-    assert "**Holds**: at 64 bits yes (0.8300 > DLBHC 0.7200)" in text
+    assert "**Holds**: yes at 64 bits (0.8300 > DLBHC 0.7200)" in text
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
 
 
-def test_markdown_s_pictures_are_small_and_all_there(document):
+def test_markdown_pictures_are_small_and_complete(document):
     text, folder = document.read_text(), document.parent
     shown = {line.split("](")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["}
     written = {f"images/{path.name}" for path in (folder / "images").iterdir()}
@@ -231,7 +261,7 @@ def test_markdown_s_pictures_are_small_and_all_there(document):
             assert min(ground) > 240
 
 
-def test_the_terminal_table_counts_and_shows_minutes(material):
+def test_terminal_table_shows_states_and_minutes(material):
     console = Console(file=io.StringIO(), width=120)
     console.print(progress_table(material.runs))
     lines = console.file.getvalue().splitlines()

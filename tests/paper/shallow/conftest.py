@@ -1,11 +1,11 @@
-"""Features that are not an array, and clusters whose classes are known."""
+"""Features that are not an array, and clusters of known classes."""
 
 import numpy as np
 import pytest
 
 
 class OnlySlices:
-    """Rows that can be had by slices alone, as a reader of a file gives them."""
+    """Rows that can only be sliced, like those of a file reader."""
 
     def __init__(self, rows: np.ndarray):
         self._rows = rows
@@ -25,7 +25,7 @@ def only_slices():
 
 @pytest.fixture
 def clusters() -> tuple[np.ndarray, np.ndarray]:
-    """400 rows of 12 numbers in 6 classes, far apart and far from 0, and their labels."""
+    """400 rows of 12 numbers in 6 classes, far apart and far from 0, with their labels."""
     rng = np.random.default_rng(5)
     labels = rng.permutation(np.arange(400) % 6)
     centers = 4 * rng.standard_normal((6, 12)) + 30

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from sketchjax.paper.shallow import SHALLOW
+from sketchjax.paper.shallow import HASHERS
 from sketchjax.paper.shallow.cca_itq import canonical_directions
 from sketchjax.paper.shallow.moments import class_means, moments
 
 
 @pytest.fixture
 def overlapping() -> tuple[np.ndarray, np.ndarray]:
-    """600 rows of 7 numbers in 4 classes of unequal size that overlap."""
+    """600 rows of 7 numbers in 4 overlapping classes of unequal size."""
     rng = np.random.default_rng(11)
     labels = rng.choice(4, 600, p=[0.1, 0.2, 0.3, 0.4])
     centers = rng.standard_normal((4, 7))
@@ -22,26 +22,26 @@ def directions_of(rows, labels):
     return canonical_directions(moments(rows, 64), *class_means(rows, labels, 64), 0.0)
 
 
-def test_directions_are_those_of_scikit_learn(overlapping):
+def test_directions_match_scikit_learn(overlapping):
     decomposition = pytest.importorskip(
         "sklearn.cross_decomposition", reason="scikit-learn: pip install 'sketchjax[study]'"
     )
     rows, labels = overlapping
     onehot = np.eye(4)[labels]
     peer = decomposition.CCA(3, max_iter=5000, tol=1e-12)
-    theirs, labels_turned = peer.fit_transform(rows.astype(np.float64), onehot[:, 1:])
+    theirs, label_scores = peer.fit_transform(rows.astype(np.float64), onehot[:, 1:])
     directions, correlations = directions_of(rows, labels)
     assert directions.shape == (7, 3)
     ours = rows.astype(np.float64) @ directions
     for k in range(3):
         assert abs(np.corrcoef(ours[:, k], theirs[:, k])[0, 1]) == pytest.approx(1, abs=1e-4)
-        expected = abs(np.corrcoef(theirs[:, k], labels_turned[:, k])[0, 1])
+        expected = abs(np.corrcoef(theirs[:, k], label_scores[:, k])[0, 1])
         assert correlations[k] == pytest.approx(expected, abs=1e-4)
     # Uncorrelated, of unit variance.
     np.testing.assert_allclose(np.cov(ours, rowvar=False, ddof=0), np.eye(3), atol=1e-5)
 
 
-def test_they_solve_the_published_equation(overlapping):
+def test_directions_solve_the_published_equation(overlapping):
     rows, labels = overlapping
     directions, correlations = directions_of(rows, labels)
     centered = rows.astype(np.float64) - rows.astype(np.float64).mean(axis=0)
@@ -53,7 +53,7 @@ def test_they_solve_the_published_equation(overlapping):
     assert (np.diff(correlations) < 0).all()
 
 
-def test_a_ridge_is_a_part_of_the_mean_variance(overlapping):
+def test_ridge_is_a_fraction_of_the_mean_variance(overlapping):
     rows, labels = overlapping
     found = moments(rows, 64)
     means, counts = class_means(rows, labels, 64)
@@ -64,23 +64,23 @@ def test_a_ridge_is_a_part_of_the_mean_variance(overlapping):
 
 
 @pytest.mark.parametrize("bits, rank", [(2, 2), (3, 3), (12, 3)])
-def test_projections_are_the_scaled_directions_turned(overlapping, bits, rank):
+def test_projections_are_rotated_scaled_directions(overlapping, bits, rank):
     rows, labels = overlapping
-    method = SHALLOW["cca_itq"](bits, ridge=0.0).fit(rows, labels)
+    method = HASHERS["cca_itq"](bits, ridge=0.0).fit(rows, labels)
     directions, correlations = directions_of(rows, labels)
     scaled = (rows - rows.mean(axis=0)) @ (directions * correlations)[:, :bits]
     values = method.project(rows)
     assert np.linalg.matrix_rank(values, tol=1e-2) == rank
-    # Turned and spread over all bits, lengths and angles stay.
+    # Rotating and spreading over all bits keeps lengths and angles.
     np.testing.assert_allclose(values @ values.T, scaled @ scaled.T, atol=1e-3)
 
 
-def test_what_tells_classes_apart_wins_over_what_varies():
+def test_class_separation_wins_over_variance():
     rng = np.random.default_rng(3)
     labels = np.arange(400) % 2
     rows = np.stack([rng.normal(0, 100, 400), labels * 6 + rng.normal(0, 1, 400)], axis=1)
-    codes = SHALLOW["cca_itq"](1).fit(rows, labels).encode(rows)[:, 0]
-    plain = SHALLOW["pca_itq"](1).fit(rows).encode(rows)[:, 0]
+    codes = HASHERS["cca_itq"](1).fit(rows, labels).encode(rows)[:, 0]
+    plain = HASHERS["pca_itq"](1).fit(rows).encode(rows)[:, 0]
     agreement = np.mean(codes == labels)
     assert max(agreement, 1 - agreement) > 0.99
     assert abs(np.mean(plain == labels) - 0.5) < 0.1

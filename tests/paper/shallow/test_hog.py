@@ -1,10 +1,11 @@
-"""HOG of sketches: scikit-image on the picture, stroke directions in the bins, splits in order."""
+"""HOG of sketches: scikit-image on the picture, stroke directions, splits in order."""
 
 import numpy as np
 import pytest
 
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.inputs import Strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError
 from sketchjax.ops.draw import rasterize
@@ -15,24 +16,25 @@ skimage = pytest.importorskip(
 )
 
 
-def strokes(*lines) -> tuple[np.ndarray, np.ndarray]:
-    """Sketches of one stroke each, u8[b t 3] and i32[b]."""
+def single_strokes(*lines) -> Strokes:
+    """Sketches of one stroke each."""
     longest = max(map(len, lines))
     points = np.zeros((len(lines), longest, 3), np.uint8)
     for place, line in enumerate(lines):
         points[place, : len(line), :2] = line
         points[place, len(line) - 1, 2] = 1
-    return points, np.array([len(line) for line in lines], np.int32)
+    return Strokes.of(points, np.array([len(line) for line in lines], np.int32))
 
 
-SOME = strokes([(0, 0), (255, 90), (30, 200)], [(0, 0), (0, 255)], [(0, 0), (255, 0), (255, 255)])
+SOME = single_strokes(
+    [(0, 0), (255, 90), (30, 200)], [(0, 0), (0, 255)], [(0, 0), (255, 0), (255, 255)]
+)
 
 
 @pytest.mark.parametrize("cells_per_block", [1, 2])
-def test_features_are_those_of_the_picture(cells_per_block):
-    points, length = SOME
-    found = hog_features(points, length, size=48, cells_per_block=cells_per_block)
-    pictures = np.asarray(rasterize(points, length, size=48, stroke_width=1.5))[..., 0]
+def test_features_match_scikit_image(cells_per_block):
+    found = hog_features(SOME, size=48, cells_per_block=cells_per_block)
+    pictures = np.asarray(rasterize(SOME, size=48, stroke_width=1.5))[..., 0]
     for own, picture in zip(found, pictures, strict=True):
         theirs = skimage.hog(
             picture, 9, (8, 8), (cells_per_block, cells_per_block), block_norm="L2-Hys"
@@ -41,25 +43,23 @@ def test_features_are_those_of_the_picture(cells_per_block):
 
 
 def test_a_line_fills_the_bin_of_its_gradient():
-    points, length = strokes([(0, 128), (255, 128)], [(128, 0), (128, 255)])
-    across, down = hog_features(points, length, cells_per_block=1, orientations=4).reshape(
-        2, 8, 8, 4
-    )
-    # Bins of 45° of the gradient's angle: that of a level line is upright, and the other way round.
+    lines = single_strokes([(0, 128), (255, 128)], [(128, 0), (128, 255)])
+    across, down = hog_features(lines, cells_per_block=1, orientations=4).reshape(2, 8, 8, 4)
+    # Bins are 45° of gradient angle; the gradient of a horizontal line is vertical.
     assert across.sum(axis=(0, 1)).argmax() == 2
     assert down.sum(axis=(0, 1)).argmax() == 0
     assert across.sum(axis=(1, 2))[[0, 7]].sum() == 0
     np.testing.assert_allclose(across.sum(axis=2)[:, 1:-1], down.sum(axis=2).T[:, 1:-1], atol=1e-3)
 
 
-def test_more_sketches_than_a_batch_and_none():
-    points, length = (np.concatenate([part] * 100) for part in SOME)
-    assert len(points) > BATCH
-    found = hog_features(points, length)
+def test_any_number_of_sketches():
+    many = Strokes(*(np.concatenate([part] * 100) for part in SOME))
+    assert len(many.length) > BATCH
+    found = hog_features(many)
     assert found.shape == (300, 1764)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(found, np.concatenate([hog_features(*SOME)] * 100))
-    assert hog_features(points[:0], length[:0]).shape == (0, 1764)
+    np.testing.assert_array_equal(found, np.concatenate([hog_features(SOME)] * 100))
+    assert hog_features(Strokes(*(part[:0] for part in SOME))).shape == (0, 1764)
 
 
 def test_a_split_is_read_whole_and_in_order(tmp_path):
@@ -75,13 +75,13 @@ def test_a_split_is_read_whole_and_in_order(tmp_path):
     np.testing.assert_array_equal(labels, records.labels)
     assert len(parts) == -(-len(shards) // 10)
     last = records.points[records.offsets[-2] : records.offsets[-1]]
-    alone = hog_features(last[None], np.array([len(last)], np.int32), size=32)
-    np.testing.assert_allclose(features[-1], alone[0], atol=1e-4)
+    single = hog_features(Strokes.of(last[None], np.array([len(last)], np.int32)), size=32)
+    np.testing.assert_allclose(features[-1], single[0], atol=1e-4)
 
 
-def test_what_cannot_be_is_refused(monkeypatch):
-    with pytest.raises(ConfigError, match="size=16 has 2 cells of 8 px"):
-        hog_features(*SOME, size=16, cells_per_block=3)
+def test_impossible_requests_are_rejected(monkeypatch):
+    with pytest.raises(ConfigError, match="size=16: only 2 cells of 8 px"):
+        hog_features(SOME, size=16, cells_per_block=3)
     monkeypatch.setitem(__import__("sys").modules, "skimage.feature", None)
     with pytest.raises(ConfigError, match=r"pip install 'sketchjax\[study\]'"):
-        hog_features(*SOME)
+        hog_features(SOME)

@@ -1,4 +1,4 @@
-"""Moments in blocks are numpy's, also where the mean is large; directions are scikit-learn's."""
+"""Moments in blocks against numpy, also for a large mean; directions against scikit-learn."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from sketchjax.paper.shallow.moments import (
 
 
 @given(st.integers(2, 60), st.integers(1, 9), st.sampled_from([0.0, 1e4]), st.integers(0, 2**32))
-def test_moments_are_numpys(count, block, offset, seed):
+def test_moments_match_numpy(count, block, offset, seed):
     rows = np.random.default_rng(seed).standard_normal((count, 3)) + offset
     rows = rows.astype(np.float32)
     found = moments(rows, block)
@@ -28,7 +28,7 @@ def test_moments_are_numpys(count, block, offset, seed):
     np.testing.assert_allclose(found.covariance, expected, atol=1e-8)
 
 
-def test_class_means_are_those_of_a_loop():
+def test_class_means_match_a_loop():
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((50, 3)).astype(np.float32)
     labels = np.r_[np.arange(4), rng.integers(0, 4, 46)]
@@ -41,7 +41,7 @@ def test_class_means_are_those_of_a_loop():
     np.testing.assert_allclose(sums, [[0] * 3, [0] * 3, rows[0] + rows[1], [0] * 3])
 
 
-def test_principal_directions_are_scikit_learns():
+def test_principal_directions_match_scikit_learn():
     decomposition = pytest.importorskip(
         "sklearn.decomposition", reason="scikit-learn: pip install 'sketchjax[study]'"
     )
@@ -56,6 +56,6 @@ def test_principal_directions_are_scikit_learns():
     assert (directions[largest, range(4)] > 0).all()
 
 
-def test_too_many_directions_are_refused():
-    with pytest.raises(ConfigError, match="no more than 3 principal"):
+def test_too_many_directions_are_rejected():
+    with pytest.raises(ConfigError, match="only 3 principal"):
         principal_directions(np.eye(3), 4)

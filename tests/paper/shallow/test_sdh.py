@@ -1,15 +1,15 @@
-"""SDH: the objective never rises, its parts are the best for the rest, classes become codes."""
+"""SDH against a plain version; its objective never rises and classes become codes."""
 
 import numpy as np
 import pytest
 
 from sketchjax.errors import ConfigError
-from sketchjax.paper.shallow import SHALLOW
+from sketchjax.paper.shallow import HASHERS
 from sketchjax.paper.shallow.sdh import descend
 
 
 def plain_sdh(kernels, labels, codes, turns, ridge=1.0, projection_ridge=1e-2, weight=1e-5):
-    """SDH as published, whole matrices in double and plain loops: codes, W, P, objectives."""
+    """SDH as published, on whole matrices in float64: codes, P and objectives."""
     onehot = np.eye(labels.max() + 1)[labels]
 
     def solved(codes):
@@ -42,9 +42,9 @@ def plain_sdh(kernels, labels, codes, turns, ridge=1.0, projection_ridge=1e-2, w
 
 
 @pytest.mark.parametrize("weight", [1e-5, 0.1])
-def test_it_is_the_published_method(clusters, weight):
+def test_it_matches_the_published_method(clusters, weight):
     rows, labels = clusters
-    method = SHALLOW["sdh"](6, 2, anchors=20, projection_weight=weight, block=64, turns=3)
+    method = HASHERS["sdh"](6, 2, anchors=20, projection_weight=weight, block=64, turns=3)
     method.fit(rows, labels)
     start = np.random.default_rng(2).integers(0, 2, (400, 6), np.int8) * 2 - 1
     kernels = method.kernels(rows).astype(np.float64)
@@ -58,7 +58,7 @@ def test_it_is_the_published_method(clusters, weight):
 def test_the_objective_never_rises(clusters, weight, bits):
     rows, labels = clusters
     noisy = rows + 4 * np.random.default_rng(0).standard_normal(rows.shape).astype(np.float32)
-    method = SHALLOW["sdh"](bits, projection_weight=weight, anchors=50, turns=8)
+    method = HASHERS["sdh"](bits, projection_weight=weight, anchors=50, turns=8)
     objectives = np.array(method.fit(noisy, labels).objectives)
     assert len(objectives) == 9
     assert (np.diff(objectives) < 1e-7 * objectives[0]).all()
@@ -67,7 +67,7 @@ def test_the_objective_never_rises(clusters, weight, bits):
 
 def test_separable_classes_have_one_code_each(clusters):
     rows, labels = clusters
-    codes = SHALLOW["sdh"](12).fit(rows, labels).encode(rows)
+    codes = HASHERS["sdh"](12).fit(rows, labels).encode(rows)
     own = [np.unique(codes[labels == label], axis=0) for label in range(6)]
     assert [len(found) for found in own] == [1] * 6
     assert len(np.unique(np.concatenate(own), axis=0)) == 6
@@ -75,20 +75,20 @@ def test_separable_classes_have_one_code_each(clusters):
 
 def test_kernels_are_gaussians_of_anchors_and_one(clusters):
     rows, labels = clusters
-    method = SHALLOW["sdh"](4, anchors=30).fit(rows, labels)
+    method = HASHERS["sdh"](4, anchors=30).fit(rows, labels)
     kernels = method.kernels(rows[:25])
-    # An anchor is a row: a kernel of 1 stands where they meet.
-    every = SHALLOW["sdh"](4, anchors=400).fit(rows, labels).kernels(rows)
+    # Anchors are rows, so each row has a kernel of 1 with itself.
+    every = HASHERS["sdh"](4, anchors=400).fit(rows, labels).kernels(rows)
     np.testing.assert_allclose(np.diag(every[:, :-1]), 1, atol=1e-4)
     distances = ((rows[:, None].astype(np.float64) - rows) ** 2).sum(axis=2)
     np.testing.assert_allclose(every[:, :-1], np.exp(-distances / distances.mean()), atol=1e-3)
     assert kernels.shape == (25, 31)
     assert (kernels[:, -1] == 1).all()
-    near = SHALLOW["sdh"](4, anchors=400, width=0.5).fit(rows, labels).kernels(rows)
+    near = HASHERS["sdh"](4, anchors=400, width=0.5).fit(rows, labels).kernels(rows)
     np.testing.assert_allclose(near[:, :-1], np.exp(-distances / 0.5), atol=1e-3)
 
 
-def test_a_descent_ends_where_no_bit_can_better_itself():
+def test_descent_ends_where_no_bit_flip_helps():
     rng = np.random.default_rng(1)
     classifier = rng.standard_normal((6, 4))
     between, wanted = classifier @ classifier.T, rng.standard_normal((50, 6)) * 3
@@ -111,6 +111,6 @@ def test_a_descent_ends_where_no_bit_can_better_itself():
     assert (still == 1).all()
 
 
-def test_a_width_of_zero_is_refused():
+def test_width_must_be_positive():
     with pytest.raises(ConfigError, match="width=-1"):
-        SHALLOW["sdh"](8, width=-1)
+        HASHERS["sdh"](8, width=-1)

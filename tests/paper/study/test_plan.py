@@ -1,4 +1,4 @@
-"""The runs of a study: which, in what order, with what config; and what is wrong with them."""
+"""The runs of a study: which, in what order, with what config; and what can be wrong with them."""
 
 import copy
 import re
@@ -8,8 +8,9 @@ import orjson
 import pytest
 from ml_collections import ConfigDict
 
-from sketchjax.config import FREE_SECTIONS, default, flat, validate
-from sketchjax.config.relations import LOSSES
+from sketchjax.config import default, flat, stage_rows, validate
+from sketchjax.config.fields import FREE
+from sketchjax.losses.table import LOSSES
 from sketchjax.paper import numbers as paper
 from sketchjax.paper.study.config import validate_study
 from sketchjax.paper.study.methods import METHODS, ROWS
@@ -23,15 +24,14 @@ def planned(study, workdir=Path("w")):
 
 
 def trained(run):
-    return [name for name in ("cnn", "rnn", "joint", "center", "full")
-            if run.config.stages[name].epochs]  # fmt: skip
+    return [row.name for row in stage_rows(run.config)]
 
 
 def losses(run, stage):
     return {name: weight for name, weight in run.config.stages[stage].losses.items() if weight}
 
 
-def test_every_row_of_the_paper_s_tables_has_its_method():
+def test_every_row_of_the_paper_has_its_method():
     for table, names in ROWS.items():
         if table == "2":
             continue  # its rows are shallow methods, on the features of one run
@@ -39,7 +39,7 @@ def test_every_row_of_the_paper_s_tables_has_its_method():
         assert sorted(ours) == sorted({row["model"] for row in paper.rows(table)}), table
 
 
-def test_branches_are_trained_once_for_all_lengths_and_tables(tiny_study):
+def test_branches_are_trained_once_for_all(tiny_study):
     tiny_study.bits = (16, 64)
     runs = planned(tiny_study)
     assert sum(run.method == "cnn" and not run.zero_shot for run in runs.values()) == 1
@@ -51,7 +51,7 @@ def test_branches_are_trained_once_for_all_lengths_and_tables(tiny_study):
     assert len(normal) == 2 * by_bits + len(METHODS) - by_bits
 
 
-def test_each_run_comes_after_those_it_begins_from(tiny_study):
+def test_each_run_comes_after_those_it_starts_from(tiny_study):
     tiny_study.seeds = (0, 3)
     seen = set()
     for run in plan_runs(tiny_study, Path("w"), FOLDER):
@@ -61,19 +61,19 @@ def test_each_run_comes_after_those_it_begins_from(tiny_study):
         assert [str(Path("w/runs") / need) for need in run.needs] == [
             str(Path(source).parents[1]) for source in sources
         ]
-        # A run of one seed begins from runs of that seed, and of its own kind.
+        # A run starts from runs of its own seed, and zero-shot runs from zero-shot runs.
         assert all(need.startswith("seed3/") == (run.seed == 3) for need in run.needs)
         assert all(("zero-shot/" in need) == run.zero_shot for need in run.needs)
 
 
-def test_the_weights_that_a_run_begins_from_are_those_its_source_leaves_last(tiny_study):
+def test_a_run_starts_from_the_last_model_of_its_source(tiny_study):
     runs = planned(tiny_study)
     for run in runs.values():
         for need, source in zip(run.needs, run.config.train.pretrained.split(","), strict=False):
             assert Path(source).stem == trained(runs[need])[-1]
 
 
-def test_the_four_variants_differ_in_their_losses_alone(tiny_study):
+def test_the_four_variants_differ_only_in_their_losses(tiny_study):
     runs = planned(tiny_study)
     base = tiny_study.base.stages
     wanted = {
@@ -106,7 +106,7 @@ def test_the_four_variants_differ_in_their_losses_alone(tiny_study):
         assert rest == plain
 
 
-def test_competitors_train_one_branch_for_as_many_epochs(tiny_study):
+def test_competitors_train_one_branch_for_the_same_epochs(tiny_study):
     runs = planned(tiny_study)
     for name, loss in (
         ("dlbhc", "cross_entropy"),
@@ -115,17 +115,18 @@ def test_competitors_train_one_branch_for_as_many_epochs(tiny_study):
         ("dsh_sketch", "semantic"),
     ):
         run = runs[f"{name}-16"]
-        assert run.config.model.branches == "cnn"
+        assert run.config.model.branches == ("cnn",)
         assert run.needs == ("cnn",)
         for stage in ("joint", "center", "full"):
             assert losses(run, stage) == {loss: 1.0}
             assert run.config.stages[stage].epochs == tiny_study.base.stages[stage].epochs
         balanced = name == "dsh_supervised_balanced"
-        assert bool(run.config.train.classes_per_batch) == balanced
+        for row in stage_rows(run.config):
+            assert bool(row.classes) == balanced
 
 
-def test_which_heads_learn_at_the_rate_of_the_study(tiny_study):
-    """2048 features need no such rate, and under it the codes of word vectors collapse."""
+def test_which_heads_learn_at_the_study_s_rate(tiny_study):
+    """2048 features need no such rate, and codes of word vectors collapse at it."""
     tiny_study.base.train.head_rate = 7.0
     rates = {run.method: run.config.train.head_rate for run in planned(tiny_study).values()}
     assert {name for name, rate in rates.items() if rate == 1} == {
@@ -138,7 +139,7 @@ def test_which_heads_learn_at_the_rate_of_the_study(tiny_study):
     assert {"full", "cel", "dlbhc", "dsh_supervised", "deep"} <= rates.keys()
 
 
-def test_a_length_may_have_a_rate_of_its_own(tiny_study):
+def test_a_code_length_can_have_its_own_rate(tiny_study):
     tiny_study.bits, tiny_study.zero_shot_bits = (16, 64), 32
     tiny_study.base.train.head_rate = 7.0
     tiny_study.head_rates = ((64, 3.0), (32, 5.0), (128, 2.0))
@@ -150,7 +151,7 @@ def test_a_length_may_have_a_rate_of_its_own(tiny_study):
     assert {rates["dsh_sketch", bits] for bits in (16, 32, 64)} == {1}
 
 
-def test_zero_shot_runs_keep_their_classes_out_and_others_do_not(tiny_study):
+def test_only_zero_shot_runs_keep_classes_out(tiny_study):
     for run in planned(tiny_study).values():
         assert tuple(run.config.data.unseen) == (("clock", "sun") if run.zero_shot else ())
     tiny_study.unseen, tiny_study.unseen_count = (), 2
@@ -158,20 +159,20 @@ def test_zero_shot_runs_keep_their_classes_out_and_others_do_not(tiny_study):
     assert counts == {True: 2, False: 0}
 
 
-def test_all_runs_are_configs_that_can_be(tiny_study):
+def test_all_runs_have_valid_configs(tiny_study):
     for run in planned(tiny_study).values():
         validate(run.config)
         for stage in trained(run):
             assert set(losses(run, stage)) <= set(LOSSES)
 
 
-def test_names_of_folders():
+def test_folder_names():
     assert Key("full", 64, 0).name == "full-64"
     assert Key("cnn", None, 2).name == "seed2/cnn"
     assert Key("full", 32, 1, zero_shot=True).name == "seed1/zero-shot/full-32"
 
 
-def test_a_method_of_one_s_own_stands_beside_table_1(tiny_study):
+def test_an_own_method_is_a_row_of_table_1(tiny_study):
     own = {"losses": {"cross_entropy": 1.0, "quantization": 0.25}}
     tiny_study.methods.mine = {
         "label": "Mine",
@@ -187,23 +188,23 @@ def test_a_method_of_one_s_own_stands_beside_table_1(tiny_study):
     assert not run_problems(tiny_study, [run], Path("w"))
 
 
-def test_rows_chooses_methods_and_what_they_need(tiny_study):
+def test_rows_selects_methods_and_what_they_need(tiny_study):
     tiny_study.rows = ("dlbhc",)
     assert list(planned(tiny_study)) == ["cnn", "dlbhc-16", "zero-shot/cnn", "zero-shot/dlbhc-16"]
 
 
-def test_runs_that_disagree_on_data_are_told(tiny_study):
+def test_runs_with_other_drawings_are_reported(tiny_study):
     tiny_study.methods.other = {
         "label": "Other",
         "changes": {"data": {"points": 16}, "drawing": {"stroke_width": 3.0}},
     }
     problems = run_problems(tiny_study, list(planned(tiny_study).values()), Path("w"))
-    told = [problem for problem in problems if problem.startswith("other-16: ")]
-    assert len(told) == 2
-    assert re.search("data.points=16, but the base has 32", "".join(told))
+    found = [problem for problem in problems if problem.startswith("other-16: ")]
+    assert len(found) == 2
+    assert re.search("data.points=16, but the base has 32", "".join(found))
 
 
-def test_a_workdir_of_another_study_is_told(tiny_study, tmp_path):
+def test_a_workdir_of_another_study_is_reported(tiny_study, tmp_path):
     tiny_study.rows, tiny_study.tables = ("cnn",), ("6",)
     run = planned(tiny_study, tmp_path)["cnn"]
     before = copy.deepcopy(run.config)
@@ -211,13 +212,14 @@ def test_a_workdir_of_another_study_is_told(tiny_study, tmp_path):
     folder = tmp_path / "runs" / "cnn"
     folder.mkdir(parents=True)
     (folder / "config.json").write_bytes(orjson.dumps(flat(before)))
-    told = "\n".join(run_problems(tiny_study, [run], tmp_path))
-    assert "drawing.size: before 47, now 48" in told
+    (folder / "checkpoints" / "3").mkdir(parents=True)  # there is something to lose
+    problems = "\n".join(run_problems(tiny_study, [run], tmp_path))
+    assert "drawing.size: before 47, now 48" in problems
 
 
 @pytest.mark.parametrize("name", ["paper", "table1", "table2", "table4", "table5", "table6",
                                   "zero_shot", "quickdraw55", "quickdraw55:gpu"])  # fmt: skip
-def test_the_studies_of_configs_can_be(name):
+def test_the_study_configs_are_valid(name):
     file, _, argument = name.partition(":")
     path = Path(__file__).parents[3] / "configs" / "study" / f"{file}.py"
     study = load(path, *([argument] if argument else []))
@@ -233,28 +235,6 @@ def load(path: Path, *arguments: str):
     return namespace["get_config"](*arguments)
 
 
-def test_the_document_on_adding_a_method_works(tiny_study, monkeypatch):
-    """Its blocks are run as they stand: loss, row, config."""
-    text = (Path(__file__).parents[3] / "docs" / "adding-a-method.md").read_text()
-    assert len(text.splitlines()) < 40
-    loss, row, config = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    from sketchjax import losses
-    from sketchjax.config import relations as config_relations
-
-    namespace = {"Loss": losses.loss.Loss}
-    exec(loss, namespace)
-    rows = eval("{" + row + "}", namespace)
-    monkeypatch.setattr(losses, "LOSSES", losses.LOSSES | rows)
-    monkeypatch.setattr(config_relations, "LOSSES", (*config_relations.LOSSES, *rows))
-    exec(config, {"study": tiny_study})
-    run = planned(tiny_study)["balanced-16"]
-    assert not run_problems(tiny_study, [run], Path("w"))
-    features = [[0.5, 1.0], [0.1, 0.6]]
-    inputs = losses.LossInputs(None, None, namespace["jax"].numpy.array(features))
-    value, _ = losses.objective({"balance": 2.0}, inputs)
-    assert float(value) == pytest.approx(2 * ((0.3 - 0.5) ** 2 + (0.8 - 0.5) ** 2))
-
-
 def test_free_sections_are_objectives_or_splits():
-    assert all(name == "data.splits" or name.endswith(".losses") for name in FREE_SECTIONS)
+    assert all(name == "data.splits" or name.endswith(".losses") for name in FREE)
     assert isinstance(default().stages.full.losses, ConfigDict)

@@ -1,5 +1,7 @@
-"""A study's course: order, failures, stops, resumes, seeds. The runs themselves are stand-ins here;
-a real one stands in test_study_whole.py."""
+"""What happens during a study: order, failures, stops, resumes, seeds.
+
+The runs themselves are stand-ins; test_study_whole.py has real ones.
+"""
 
 import json
 import statistics
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from sketchjax.errors import ConfigError, DataError, DiskError, NotFiniteError, Stopped
+from sketchjax.paper.reference import reference as paper_reference
 from sketchjax.paper.study import measure
 from sketchjax.paper.study import run as study_run
 from sketchjax.paper.study.plan import run_folder
@@ -41,7 +44,7 @@ def study(tiny_study, data):
 
 
 class Runs:
-    """In the place of experiment.run: keeps the order, leaves results, fails where told to."""
+    """Stands in for experiment.run: records the order, leaves results, fails where asked to."""
 
     def __init__(self, monkeypatch):
         self.done: list[str] = []
@@ -49,7 +52,8 @@ class Runs:
         self.accuracy: dict[str, float] = {}
         monkeypatch.setattr(study_run.experiment, "run", self)
 
-    def __call__(self, config, workdir: Path, should_stop):
+    def __call__(self, config, workdir: Path, should_stop, reference):
+        assert reference is paper_reference
         name = str(workdir).split("/runs/")[1]
         self.done.append(name)
         if name in self.fails:
@@ -62,6 +66,9 @@ class Runs:
         }
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "results.json").write_text(json.dumps(results))
+
+
+OWN = {"label": "Mine", "changes": {"seed": 1}}
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def accuracies(done, model):
     return rows[0]
 
 
-def test_all_runs_are_done_once_and_never_again(study, runs, tmp_path):
+def test_every_run_is_done_once(study, runs, tmp_path):
     done = run_study(study, tmp_path)
     assert runs.done == ALL
     assert done.exit_code == 0
@@ -88,20 +95,20 @@ def test_all_runs_are_done_once_and_never_again(study, runs, tmp_path):
     assert runs.done == []
 
 
-def test_a_failure_stands_in_its_row_and_in_those_that_begin_from_it(study, runs, tmp_path):
+def test_a_failure_shows_in_its_row_and_dependent_rows(study, runs, tmp_path):
     runs.fails = {"rnn": NotFiniteError("stage rnn, step 7: the loss is not finite")}
     done = run_study(study, tmp_path)
     assert runs.done == ["rnn", "cnn"]
     assert done.exit_code == NotFiniteError.exit_code
     assert "step 7" in accuracies(done, "our RNN branch").failed
     assert accuracies(done, "our CNN branch").values["accuracy"] == [0.5]
-    assert "begins from rnn" in done.failures["recognition_joint"]
+    assert "starts from rnn" in done.failures["recognition_joint"]
     assert "failed" in accuracies(done, "our RNN&CNN + CEL").failed
     page = (tmp_path / "report" / "index.html").read_text()
     assert "step 7" in page
-    told = json.loads((run_folder(tmp_path, "rnn") / study_run.FAILED).read_text())
-    assert "NotFiniteError" in told["traceback"]
-    # The next call tries it again, and what begins from it.
+    kept = json.loads((run_folder(tmp_path, "rnn") / study_run.FAILED).read_text())
+    assert "NotFiniteError" in kept["traceback"]
+    # The next call tries it again, and then the runs that start from it.
     runs.fails, runs.done = {}, []
     done = run_study(study, tmp_path)
     assert runs.done == ["rnn", *ALL[2:]]
@@ -109,7 +116,7 @@ def test_a_failure_stands_in_its_row_and_in_those_that_begin_from_it(study, runs
     assert not (run_folder(tmp_path, "rnn") / study_run.FAILED).exists()
 
 
-def test_a_defect_of_ours_is_no_end_of_the_others(study, runs, tmp_path):
+def test_an_unexpected_error_stops_no_other_run(study, runs, tmp_path):
     runs.fails = {"rnn": ZeroDivisionError("division by zero")}
     done = run_study(study, tmp_path)
     assert done.failures["rnn"] == "ZeroDivisionError: division by zero"
@@ -118,7 +125,7 @@ def test_a_defect_of_ours_is_no_end_of_the_others(study, runs, tmp_path):
 
 
 @pytest.mark.parametrize("error", [Stopped("stopped"), DiskError("full")])
-def test_a_stop_or_a_full_disk_ends_the_study_with_its_report(study, runs, tmp_path, error):
+def test_a_stop_or_full_disk_still_writes_the_report(study, runs, tmp_path, error):
     runs.fails = {"cnn": error}
     with pytest.raises(type(error)):
         run_study(study, tmp_path)
@@ -135,7 +142,7 @@ def test_a_stop_between_two_runs(study, runs, tmp_path):
     assert runs.done == ["rnn"]
 
 
-def test_seeds_are_runs_of_their_own_and_make_a_mean_and_a_deviation(study, runs, tmp_path):
+def test_seeds_are_separate_runs_with_mean_and_deviation(study, runs, tmp_path):
     study.seeds, study.rows = (0, 1, 2), ("cnn",)
     values = {"cnn": 0.5, "seed1/cnn": 0.6, "seed2/cnn": 0.9}
     runs.accuracy = values
@@ -147,7 +154,7 @@ def test_seeds_are_runs_of_their_own_and_make_a_mean_and_a_deviation(study, runs
     assert f"{statistics.stdev(values.values()):.4f}" in page
 
 
-def test_what_is_wrong_is_told_before_any_run_all_at_once(study, runs, tmp_path):
+def test_all_problems_are_reported_before_any_run(study, runs, tmp_path):
     study.tables = ("1", "6", "zero-shot")
     study.rows = ("cnn", "dlbhc", "dsh_sketch")
     study.query, study.unseen = "unicorn", ("griffin",)
@@ -158,45 +165,51 @@ def test_what_is_wrong_is_told_before_any_run_all_at_once(study, runs, tmp_path)
     study.base.train.batch_size = 0
     with pytest.raises(ConfigError) as raised:
         run_study(study, tmp_path / "w")
-    told = str(raised.value)
+    message = str(raised.value)
     for part in ("unicorn", "griffin", "sun", "train.batch_size=0"):
-        assert part in told
+        assert part in message
     assert raised.value.exit_code == 64
     assert runs.done == []
 
 
 @pytest.mark.parametrize(
-    "field, value, told",
+    "field, value, message",
     [
         ("bits", (16, 20), "bits=20"),
         ("bits", (16, 16), "twice"),
         ("bits", (), "at least one"),
         ("zero_shot_bits", 12, "zero_shot_bits=12"),
-        ("tables", ("3",), "choose of 1, 2, 4"),
+        ("tables", ("3",), "tables='3'; choose one of 1, 2, 4"),
         ("seeds", (-1,), "seeds=-1"),
         ("rows", ("nothing",), "rows has 'nothing'"),
         ("galleries", (0,), "galleries=0"),
         ("head_rates", (64, 2.0), "head_rates=64; give bits and a rate"),
         ("head_rates", ((64, 0),), r"head_rates=\(64, 0\)"),
         ("head_rates", (("64", 2.0),), r"head_rates=\('64', 2.0\)"),
+        ("bits", 16, r"bits=16; give a tuple, such as \(16, 24, 32, 64\)"),
+        ("hog_size", 8, "hog_size=8; must be 16 to 4,096"),
+        ("query", 3, "query=3; give text"),
+        ("base", 3, "base=3; give a section"),
         ("bogus", 1, "bogus is no field"),
         ("methods", {"mine": {"label": "Mine"}}, "give it a label and its changes"),
+        ("methods", {"mine": {"label": "Mine", "changes": 3}}, "changes=3; give a section"),
+        ("methods", {"mine": OWN | {"begins": ("cmn",)}}, "mine.begins names 'cmn'; choose from"),
     ],
 )
-def test_fields_that_cannot_be(study, runs, tmp_path, field, value, told):
+def test_invalid_fields_are_refused(study, runs, tmp_path, field, value, message):
     study[field] = value
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         run_study(study, tmp_path)
     assert runs.done == []
 
 
-def test_a_method_of_one_s_own_names_fields_that_there_are(study, tmp_path):
+def test_an_own_method_must_name_existing_fields(study, tmp_path):
     study.methods.mine = {"label": "Mine", "changes": {"model": {"bots": 3}}}
     with pytest.raises(ConfigError, match=r"methods.mine.changes.model.bots is no field"):
         run_study(study, tmp_path)
 
 
-def test_categories_that_the_data_lacks(study, runs, tmp_path):
+def test_categories_missing_from_the_data_are_refused(study, runs, tmp_path):
     study.base.data.categories = ("cat", "griffin")
     with pytest.raises(ConfigError, match="griffin"):
         run_study(study, tmp_path)
@@ -207,7 +220,7 @@ def test_categories_that_the_data_lacks(study, runs, tmp_path):
 
 
 def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, monkeypatch):
-    """Methods whose codes are the class in binary, or nothing: MAP 1, and that of one tie."""
+    """Methods whose codes are the class in binary, or all equal: MAP 1, and that of one tie."""
     fitted = []
 
     class Perfect:
@@ -219,7 +232,7 @@ def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, mon
             return self
 
         def encode(self, features):
-            # HOG of a class is not at hand: the class is where the features of `kept` say so.
+            # The features of `kept` are positive for one class and negative for the other.
             return np.repeat(np.asarray(features)[:, :1] > 0, self.bits, axis=1)
 
     class Blind(Perfect):
@@ -231,15 +244,15 @@ def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, mon
     for split, count in (("train", 20), ("gallery", 12), ("query", 6)):
         labels = np.arange(count) % 2
         features = (labels[:, None] * 2 - 1) * np.ones((1, 3)) + 0 * rng.random((count, 3))
-        kept[split] = measure.Features(features.astype(np.float32), labels)
-    monkeypatch.setattr(measure, "SHALLOW", {"pca_itq": Perfect, "lsh": Blind})
+        kept[split] = measure.FeatureSplit(features.astype(np.float32), labels)
+    monkeypatch.setattr(measure, "HASHERS", {"pca_itq": Perfect, "lsh": Blind})
     monkeypatch.setattr(measure, "_features", lambda *_: kept)
     study.tables, study.rows, study.bits = ("2",), (), (16, 24)
     done = run_study(study, tmp_path)
     rows = {(row.model, row.bits): row for row in table_rows(done, "2") if row.features == "HOG"}
     for bits in (16, 24):
         assert rows["PCA-ITQ", bits].values["map"] == [1.0]
-        # All twelve in one tie, six relevant: by PAPER's closed form, checked against orders below.
+        # All twelve are in one tie, six of them relevant: see `one_tie`.
         assert rows["LSH", bits].values["map"][0] == pytest.approx(one_tie(6, 12), abs=1e-9)
     assert rows["SDH", 16].missing
     fitted.clear()
@@ -248,7 +261,7 @@ def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, mon
 
 
 def one_tie(relevant: int, count: int) -> float:
-    """Expected average precision of a random order: mean over places by the law of total chance."""
+    """Expected average precision of a random order, place by place (law of total probability)."""
     total = 0.0
     for place in range(1, count + 1):
         before = (place - 1) * (relevant - 1) / (count - 1)
@@ -256,7 +269,7 @@ def one_tie(relevant: int, count: int) -> float:
     return total / relevant
 
 
-def test_a_measurement_that_fails_stands_in_its_rows(study, runs, tmp_path, monkeypatch):
+def test_a_failed_measurement_shows_in_its_rows(study, runs, tmp_path, monkeypatch):
     def fail(*_):
         raise DataError("no features today")
 

@@ -1,4 +1,4 @@
-"""A small study as a user runs it: real runs, real shallow codes, its pages and its Markdown."""
+"""A small study as a user runs it: real runs, real shallow codes, page and Markdown."""
 
 import json
 
@@ -20,14 +20,14 @@ from sketchjax.run.writers import read_results
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A study of one method of table 1 and of table 2 with two methods; its workdir."""
+    """The workdir of a study of one method of table 1, and of table 2 with two methods."""
     study = tiny_study_config()
     study.tables, study.rows = ("1", "2"), ("dlbhc", "deep")
     study.base.stages.center.epochs = study.base.stages.full.epochs = 0
     workdir = tmp_path_factory.mktemp("study") / "w"
     patch = pytest.MonkeyPatch()
-    chosen = {name: measure.SHALLOW[name] for name in ("lsh", "sdh")}
-    patch.setattr(measure, "SHALLOW", chosen)
+    chosen = {name: measure.HASHERS[name] for name in ("lsh", "sdh")}
+    patch.setattr(measure, "HASHERS", chosen)
     with quick_compilation(tmp_path_factory):
         finished = run_study(study, workdir)
     patch.undo()
@@ -35,24 +35,25 @@ def done(tmp_path_factory):
     return workdir
 
 
-def test_its_runs_share_the_branch_that_was_trained_once(done):
+def test_runs_share_the_branch_that_was_trained_once(done):
     assert sorted(path.parent.name for path in done.glob("runs/*/results.json")) == [
         "cnn",
         "deep",
         "dlbhc-16",
         "rnn",
     ]
-    branch = load_weights(done / "runs/cnn/weights/cnn.safetensors")["params"]
+    branch, card = load_weights(done / "runs/cnn/weights/cnn.safetensors")
+    assert (card.stage, card.trained) == ("cnn", ("cnn", "cnn_classifier"))
     began = read_results(done / "runs/dlbhc-16")
     assert began is not None
     assert began["config"]["train"]["pretrained"].endswith("runs/cnn/weights/cnn.safetensors")
-    # The branch's own classifier is taken over and not trained on: bit for bit.
-    after = load_weights(done / "runs/dlbhc-16/weights/joint.safetensors")["params"]
-    for name, value in branch["cnn_classifier"].items():
-        np.testing.assert_array_equal(after["cnn_classifier"][name], value)
+    # The branch's own classifier is taken over and not trained further, bit for bit.
+    after, _ = load_weights(done / "runs/dlbhc-16/weights/joint.safetensors")
+    for name, value in branch["params"]["cnn_classifier"].items():
+        np.testing.assert_array_equal(after["params"]["cnn_classifier"][name], value)
 
 
-def test_the_features_of_table_2_are_whole(done):
+def test_the_features_of_table_2_are_complete(done):
     for kind, width in (("hog", 3 * 3 * 4 * 9), ("deep", 256)):
         for split, count in (("train", None), ("gallery", 25), ("query", 13)):
             labels = np.load(done / "features" / kind / f"{split}_labels.npy")
@@ -64,10 +65,10 @@ def test_the_features_of_table_2_are_whole(done):
     assert deep.std() > 0
 
 
-def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(measure, "SHALLOW", {"lsh": measure.SHALLOW["lsh"]})
+def test_validation_sketches_can_be_the_queries(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "HASHERS", {"lsh": measure.HASHERS["lsh"]})
     config = tiny_study_config()
-    config.base.evaluation.queries = "validation"
+    config.base.evaluation.rankings = ("validation:gallery",)
     manifest = Manifest.load(done / "data")
     study = Study(config, tmp_path, done / "data", manifest, [])
     measure.shallow(study, "HOG", 0)
@@ -76,7 +77,7 @@ def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monke
     for split in ("train", "gallery", "validation"):
         blocks = hog_of_split(done / "data", split, points=config.base.data.points, size=32)
         features[split], labels[split] = map(np.concatenate, zip(*blocks, strict=True))
-    method = measure.SHALLOW["lsh"](16, 0).fit(features["train"], labels["train"])
+    method = measure.HASHERS["lsh"](16, 0).fit(features["train"], labels["train"])
     codes = {split: pack_codes(method.encode(features[split])) for split in features}
     scores = metrics.evaluate(
         codes["validation"], labels["validation"], codes["gallery"], labels["gallery"], bits=16
@@ -87,7 +88,7 @@ def test_validation_sketches_ask_where_settings_are_chosen(done, tmp_path, monke
     assert collect.facts(study)["queries"] == f"{asking} of validation"
 
 
-def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, monkeypatch):
+def test_page_and_markdown_have_the_figures_of_the_runs(done, tmp_path, capsys, monkeypatch):
     results = read_results(done / "runs/dlbhc-16")
     assert results is not None
     shallow = json.loads((done / "measured/shallow-deep.json").read_text())
@@ -100,10 +101,10 @@ def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, 
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code in (0, None)
-    told = capsys.readouterr().out
-    assert "dlbhc-16" in told
-    assert "done" in told
-    assert f"{results['map']:.4f} / 0.5453" in told  # DLBHC at 16 bits in the paper's table 1
+    printed = capsys.readouterr().out
+    assert "dlbhc-16" in printed
+    assert "done" in printed
+    assert f"{results['map']:.4f} / 0.5453" in printed  # DLBHC at 16 bits in the paper's table 1
     for value in wanted:
         assert f"{value:.4f}" in page
         assert f"{value:.4f}" in target.read_text()
@@ -111,7 +112,7 @@ def test_page_and_markdown_hold_the_figures_of_the_runs(done, tmp_path, capsys, 
         assert f"images/{picture.name}" in target.read_text()
 
 
-def test_the_verb_without_a_study_is_told(tmp_path, monkeypatch, capsys):
+def test_the_command_needs_a_study(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["sketchjax", "study", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -1,1 +1,1 @@
-"""Stroke files into a data folder: `convert.convert` is the whole of it, the others its parts."""
+"""Sketch files to a data folder: `convert.convert` is the entry point, the others its parts."""

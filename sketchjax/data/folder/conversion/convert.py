@@ -1,21 +1,23 @@
-"""Stroke files of any known format into a data folder: ArrayRecord shards and a manifest.
+"""Convert sketch files of any known format to a data folder: ArrayRecord shards and a manifest.
 
-Two passes over a pool of processes. The first reads each file into a compact piece on disk
-(`pieces`); then the splits are decided over all sketches (`plan`); the second gathers, measures the
-image entropy and writes, shard by shard (`pack`). Pieces and finished shards survive a kill and are
-used again; `manifest.json` is written last. Memory: 120 bytes a sketch at the decision (6 GB for
-the 50 million drawings of QuickDraw), and 250 MB a process. Disk: all points once more, 140 bytes
-a sketch, in `OUT/.partial` until the end.
+There are two passes over a pool of processes. The first reads each file into a compact piece on
+disk (`pieces`). Then the splits are decided over all sketches (`plan`). The second pass gathers the
+sketches of each shard, measures their image entropy and writes them (`pack`). Pieces and finished
+shards survive a kill and are used again; `manifest.json` is written last.
+
+Memory: 140 bytes per sketch when the splits are decided (7 GB for the 50 million drawings of
+QuickDraw), and 250 MB per process. Disk: a second copy of all points, 140 bytes per sketch, in
+`OUT/.partial` until the end.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +29,22 @@ from rich.progress import Progress
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
+from sketchjax.data.folder.conversion.output import (
+    NAME_OUT,
+    check_out,
+    finished,
+    remove_stale,
+    working_folder,
+)
 from sketchjax.data.folder.conversion.pieces import Filters, Piece, is_whole, piece_name, read_piece
 from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan
 from sketchjax.data.folder.conversion.progress import Bar, progress_bars
-from sketchjax.data.folder.conversion.summary import bad_records, summarize
+from sketchjax.data.folder.conversion.summary import bad_records, decisions, summarize
 from sketchjax.data.folder.conversion.workers import Pool
-from sketchjax.data.folder.manifest import NAME, Manifest, differences
-from sketchjax.data.folder.manifest_rules import SHARD_PATTERN
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
-
-PARTIAL = ".partial"
 
 
 def convert(
@@ -47,6 +53,7 @@ def convert(
     *,
     splits: SplitRule | Mapping[str, float] | str | Path | None = None,
     categories: Sequence[str] | None = None,
+    unseen: Sequence[str] = (),
     recognized_only: bool = False,
     min_per_category: int = 0,
     max_per_category: int | None = None,
@@ -56,83 +63,124 @@ def convert(
     workers: int | None = None,
     progress: bool = True,
 ) -> Manifest:
-    """Convert sketch files and folders of them into the data folder `out`.
+    """Convert sketch files and folders of them to the data folder `out`.
 
+    The same sources, settings and seed give the same bytes for any number of workers. A folder that
+    already holds the same conversion is left as it is.
+
+    sources: sketch files, and folders of them at any depth.
+    out: the folder to write.
     splits: counts (int) or fractions (float) of each category by split, or a CSV `key_id,split`;
-      None is `splits.DEFAULT_FRACTIONS`. What it guarantees when files are added: see `splits`.
-    categories: use these alone. recognized_only: use only what is known to be recognised.
-    min_per_category: leave out categories with fewer sketches; max_per_category: use at most so
-      many of each, chosen by hash.
-    on_bad: "stop" raises DataError at the first bad record and when a category has too few
-      sketches; "skip" goes on, counts and lists them in the manifest.
-    workers: processes; None is one for each core at hand, 1 works in this process.
-    The same sources, settings and seed give the same bytes, whatever the workers. A folder that
-    holds the same conversion already is left as it is.
+      None is `splits.DEFAULT_FRACTIONS`. `splits` says what holds when files are added.
+    categories: use only these; None uses all.
+    unseen: categories that are kept out of training, which need no training sketches.
+    recognized_only: use only drawings that the game is known to have recognised.
+    min_per_category: leave out categories with fewer sketches.
+    max_per_category: use at most this many of each category, chosen by hash; None uses all.
+    shards: files per split.
+    seed: the key of the splits and of the order.
+    on_bad: "stop" raises DataError at the first bad record, and if a category has too few
+      sketches; "skip" continues and records them in the manifest.
+    workers: processes; None is one per available core, 1 works in this process.
+    progress: whether to show progress bars on stderr.
     Raises DataError for bad input and for a folder that holds another conversion, ConfigError for
-    settings that cannot be.
+    invalid settings.
     """
     _check(shards, on_bad, min_per_category, max_per_category, workers)
     out = Path(out)
+    check_out(out)
     console = Console(stderr=True, quiet=not progress)
     skip, rule = on_bad == "skip", split_rule(splits)
     chosen = None if categories is None else tuple(sorted(set(categories)))
     filters = Filters(chosen, recognized_only)
-    selection = Selection(rule, seed, shards, min_per_category, max_per_category, chosen, skip)
-    paths, strangers = _find(sources, out, skip)
+    selection = Selection(
+        rule,
+        seed,
+        shards,
+        min_per_category,
+        max_per_category,
+        chosen,
+        tuple(sorted(set(unseen))),
+        skip,
+    )
+    found, strangers = _find(sources, out, skip)
+    paths = found.paths
     names = _names([*paths, *strangers])
     settings = _settings(selection, filters, on_bad)
-    listed = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
-    finished = _finished(out, settings, listed)
-    if finished is not None:
-        console.print(f"{out} holds this conversion already: nothing to do")
-        return finished
+    files = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
+    done = finished(out, settings, files)
+    if done is not None:
+        console.print(f"{out} already holds this conversion: nothing to do")
+        return done
     processes = workers or len(os.sched_getaffinity(0))
-    with _working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
+    with working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
         pieces = _read_all(paths, names, partial, filters, skip, pool, bars)
         plan = make_plan(pieces, selection)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
-        bad, bad_listed = bad_records(pieces, [names[path] for path in strangers])
-        manifest = summarize(plan, packed, settings, listed, bad, bad_listed)
-        _remove_stale(out, manifest)
+        bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
+        decided = decisions(pieces, plan)
+        passed_over = Counter(path.suffix.lower() or path.name for path in found.passed_over)
+        manifest = summarize(
+            plan,
+            packed,
+            settings,
+            files,
+            bad,
+            bad_listed,
+            decided,
+            dict(sorted(passed_over.items())),
+        )
+        remove_stale(out, manifest)
         manifest.save(out)
+    for text in found.notes():
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for name, texts in manifest.decisions.items():
+        for text in texts:
+            console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
     return manifest
 
 
 def _check(shards, on_bad, minimum, maximum, processes) -> None:
     problems = []
     if not 1 <= shards <= 99_999:
-        problems.append(f"shards={shards}: from 1 to 99,999 can be")
+        problems.append(f"shards={shards}: must be 1 to 99,999")
     if on_bad not in ("stop", "skip"):
-        problems.append(f"on_bad={on_bad!r}: it is 'stop' or 'skip'")
+        problems.append(f"on_bad={on_bad!r}: must be 'stop' or 'skip'")
     if minimum < 0:
-        problems.append(f"min_per_category={minimum}: 0 or more")
+        problems.append(f"min_per_category={minimum}: must be at least 0")
     if maximum is not None and maximum < 1:
-        problems.append(f"max_per_category={maximum}: 1 or more")
+        problems.append(f"max_per_category={maximum}: must be at least 1")
     if processes is not None and processes < 1:
-        problems.append(f"workers={processes}: 1 or more")
+        problems.append(f"workers={processes}: must be at least 1")
     if problems:
         raise ConfigError(problems)
 
 
-def _find(sources: Iterable[str | Path], out: Path, skip: bool) -> tuple[list[Path], list[Path]]:
-    """The sketch files among the sources, and (when skipping) named files of no known format."""
+def _find(
+    sources: Iterable[str | Path], out: Path, skip: bool
+) -> tuple[formats.Survey, list[Path]]:
+    """The sketch files among the sources and, with `skip`, named files of no known format."""
     known, strangers = [], []
     for source in map(Path, sources):
         named = source.name.lower().endswith(formats.EXTENSIONS)
         (strangers if skip and source.is_file() and not named else known).append(source)
-    paths = [path for path in formats.find(known) if out.absolute() not in path.absolute().parents]
-    return paths, sorted(set(strangers))
+    found = formats.survey(known)
+    paths = [path for path in found.paths if out.absolute() not in path.absolute().parents]
+    if not paths:
+        raise DataError(f"all drawings are in {out}, the folder to write; {NAME_OUT}")
+    passed = [path for path in found.passed_over if out.absolute() not in path.absolute().parents]
+    return replace(found, paths=paths, passed_over=passed), sorted(set(strangers))
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
-    """Names for messages and manifest: relative to the folder that holds all, so that the same
-    drawings elsewhere give the same bytes."""
+    """Names for messages and manifest: relative to the folder that holds all of them, so that the
+    same drawings elsewhere give the same bytes."""
     top = os.path.commonpath([path.absolute().parent for path in paths])
     return {path: path.absolute().relative_to(top).as_posix() for path in paths}
 
 
 def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, Any]:
-    """Everything that decides the bytes, besides the sources."""
+    """Everything that decides the bytes, except the sources."""
     return {
         "splits": selection.rule.settings(),
         "seed": selection.seed,
@@ -148,59 +196,9 @@ def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, 
             "keep": pack.ENTROPY_KEEP,
         },
         "record_version": RECORD_VERSION,
+        # Younger than version 1 of the manifest, which stays as it was.
+        **({"unseen": list(selection.unseen)} if selection.unseen else {}),
     }
-
-
-def _finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manifest | None:
-    """The manifest of a finished conversion in `out`, None when there is none.
-
-    Raises DataError when it is another conversion than the one asked.
-    """
-    if out.exists() and not out.is_dir():
-        raise DataError(f"{out} is a file; name a folder to write to")
-    if not (out / NAME).exists():
-        return None
-    manifest = Manifest.load(out)
-    lines = differences(manifest.settings, settings)
-    there = {source["name"]: source["bytes"] for source in manifest.sources}
-    asked = {source["name"]: source["bytes"] for source in sources}
-    lines += differences(there, asked, "source file ")
-    if lines:
-        shown = [f"  - {line}" for line in lines[:10]]
-        shown += [f"  - and {len(lines) - 10} more"] if len(lines) > 10 else []
-        raise DataError(
-            f"{out} holds another conversion; name another folder, or delete it first. "
-            "They differ in:\n" + "\n".join(shown)
-        )
-    for shard in (shard for split in manifest.shards.values() for shard in split):
-        path = out / shard.name
-        if not path.is_file() or path.stat().st_size != shard.bytes:
-            raise DataError(f"{path} is missing or cut short; delete {out} and convert again")
-    return manifest
-
-
-@contextmanager
-def _working_folder(out: Path) -> Iterator[Path]:
-    """The folder of what is not finished, locked against a second conversion to the same place.
-
-    It is removed at the end, and kept after an error or a kill.
-    """
-    partial = out / PARTIAL
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-        lock = (partial / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; check the folder") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another conversion is writing to {out}; wait for its end") from error
-        try:
-            yield partial
-        except OSError as error:
-            raise DataError(f"cannot write to {out}: {error}; what is finished is kept") from error
-        shutil.rmtree(partial)
 
 
 def _read_all(
@@ -212,7 +210,7 @@ def _read_all(
     pool: Pool,
     bars: Progress,
 ) -> list[Piece]:
-    """First pass: a piece of every file, in the order of the files."""
+    """First pass: one piece per file, in the order of the files."""
     folder = partial / "pieces"
     folder.mkdir(exist_ok=True)
     bases = [folder / piece_name(path, filters, skip) for path in paths]
@@ -221,7 +219,7 @@ def _read_all(
         if stale.stem not in known:
             stale.unlink()
     missing = [number for number, base in enumerate(bases) if not is_whole(base)]
-    # The largest first, so that no worker is left alone with one at the end.
+    # The largest first, so that the workers finish at about the same time.
     missing.sort(key=lambda number: -paths[number].stat().st_size)
     bar = Bar(bars, "reading", "files", len(paths), len(paths) - len(missing))
     tasks = (
@@ -230,7 +228,7 @@ def _read_all(
     )
     for _ in pool.run(tasks, bar.sketches):
         bar.finished()
-    return [Piece.load(base) for base in bases]
+    return [Piece.load(base, names[path]) for base, path in zip(bases, paths, strict=True)]
 
 
 def _pack_all(
@@ -242,30 +240,22 @@ def _pack_all(
     pool: Pool,
     bars: Progress,
 ) -> dict[str, list[tuple[pack.Packed, np.ndarray]]]:
-    """Second pass: every shard, by split; each with the entropies of its sketches."""
+    """Second pass: the shards by split, each with the entropies of its sketches."""
     identity = orjson.dumps([settings, [piece.base.name for piece in pieces]])
     notes = partial / f"shards-{hashlib.sha256(identity).hexdigest()[:32]}"
     for stale in set(partial.glob("shards-*")) - {notes}:
         shutil.rmtree(stale)
     notes.mkdir(exist_ok=True)
     bases = [piece.base for piece in pieces]
-    listed = list(plan.shard_rows())
-    packed = {name: pack.kept(out / name, notes) for _, name, _ in listed}
-    missing = [(name, rows) for _, name, rows in listed if packed[name] is None]
-    bar = Bar(bars, "writing", "shards", len(listed), len(listed) - len(missing))
+    shards = list(plan.shard_rows())
+    packed = {name: pack.kept(out / name, notes) for _, name, _ in shards}
+    missing = [(name, rows) for _, name, rows in shards if packed[name] is None]
+    bar = Bar(bars, "writing", "shards", len(shards), len(shards) - len(missing))
     tasks = ((pack.pack_shard, (out / name, notes, rows, bases)) for name, rows in missing)
     for index, result in pool.run(tasks, bar.sketches):
         packed[missing[index][0]] = result
         bar.finished()
     found: dict[str, list] = {split: [] for split in SPLITS}
-    for split, name, _ in listed:
+    for split, name, _ in shards:
         found[split].append((packed[name], pack.kept_entropies(name, notes)))
     return found
-
-
-def _remove_stale(out: Path, manifest: Manifest) -> None:
-    """Delete shards that a stopped conversion with other settings left behind."""
-    current = {shard.name for split in manifest.shards.values() for shard in split}
-    for path in out.iterdir():
-        if SHARD_PATTERN.fullmatch(path.name) and path.name not in current:
-            path.unlink()

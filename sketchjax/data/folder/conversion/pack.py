@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import orjson
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from sketchjax.data import entropy
@@ -24,21 +23,27 @@ from sketchjax.files import sha256
 ENTROPY_SIZE = 224
 ENTROPY_KEEP = 0.9
 
-# Sketches gathered at once: about 40 MB of points and as much again while they are laid out.
+# Sketches gathered at once: about 40 MB of points, and twice that while they are laid out.
 _GATHER = 2**18
 _REPORT = 2**13
 
 
-@dataclass
-class Packed:
-    """A finished shard and what the manifest wants to know of it.
+class Packed(msgspec.Struct):
+    """A finished shard, and its part of the manifest's totals.
 
     offset_sums: number, sum and sum of squares of all Δx and Δy; lengths: sketches by length.
     """
 
     shard: Shard
-    offset_sums: list[int] = field(default_factory=lambda: [0, 0, 0])
-    lengths: dict[int, int] = field(default_factory=dict)
+    offset_sums: tuple[int, int, int]
+    lengths: dict[int, int]
+
+
+class _Note(msgspec.Struct):
+    """What a restart needs of a finished shard. entropies: the sha256 of their file."""
+
+    packed: Packed
+    entropies: str
 
 
 def pack_shard(
@@ -49,72 +54,68 @@ def pack_shard(
     *,
     progress: Callable[[int], None],
 ) -> Packed:
-    """Write the sketches of `rows` (plan.ROW[n]) to the shard `path`, in their order.
+    """Write the sketches of `rows` to the shard `path`, in their order.
 
-    notes: a folder for what `kept` needs to know after a restart, on the same file system.
-    pieces: the `Piece.base` of each piece that the rows name by its number.
+    path: the shard to write.
+    notes: a folder on the same file system, for what `kept` needs after a restart.
+    rows: plan.ROW[n].
+    pieces: the `Piece.base` of each piece; the rows refer to them by number.
+    progress: called with the number of sketches since its last call.
     """
+    half, values = notes / f"{path.name}.half", _entropies_path(notes, path.name)
     try:
-        return _pack(path, notes, rows, pieces, progress)
-    except RuntimeError as error:  # what ArrayRecord's writer raises, for a full disk too
-        raise DataError(f"{path} cannot be written: {error}; what is finished is kept") from error
-
-
-def _pack(
-    path: Path,
-    notes: Path,
-    rows: np.ndarray,
-    pieces: Sequence[Path],
-    progress: Callable[[int], None],
-) -> Packed:
-    half = notes / f"{path.name}.half"
-    writer = ArrayRecordWriter(str(half), WRITER_OPTIONS)
-    entropies = np.empty(len(rows), np.float32)
+        entropies, sums = _write_records(half, rows, pieces, progress)
+    except RuntimeError as error:  # ArrayRecord's writer raises it, also for a full disk
+        raise DataError(f"{path} cannot be written: {error}; finished work is kept") from error
     lengths = np.bincount(rows["length"])
-    packed = Packed(Shard(path.name, len(rows), 0, ""))
-    packed.lengths = {int(n): int(lengths[n]) for n in np.flatnonzero(lengths)}
-    opened = [open_points(base) for base in pieces]
-    for first, part in _parts(rows, _GATHER):
-        points, offsets = _gather(part, opened)
-        for at, piece in _parts(part, _REPORT):
-            cut = offsets[at : at + len(piece) + 1]
-            own = np.ascontiguousarray(points[cut[0] : cut[-1]])
-            values = entropy.image_entropy(own, cut - cut[0], size=ENTROPY_SIZE)
-            entropies[first + at : first + at + len(piece)] = values
-            whole, starts = encode(own, cut - cut[0], piece["label"], piece["key_id"], values)
-            for start, end in itertools.pairwise(starts.tolist()):
-                writer.write(whole[start:end])
-            packed.offset_sums = [
-                a + b
-                for a, b in zip(packed.offset_sums, offset_sums(own, cut - cut[0]), strict=True)
-            ]
-            progress(len(piece))
-    writer.close()
-    packed.shard = Shard(path.name, len(rows), half.stat().st_size, sha256(half))
-    np.save(_entropies_path(notes, path.name), entropies)
+    packed = Packed(
+        Shard(path.name, len(rows), half.stat().st_size, sha256(half)),
+        sums,
+        {int(length): int(lengths[length]) for length in np.flatnonzero(lengths)},
+    )
+    np.save(values, entropies)
     with half.open("rb") as file:
         os.fsync(file.fileno())
     half.replace(path)
-    content = {**asdict(packed), "entropies": sha256(_entropies_path(notes, path.name))}
-    note = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS)
+    note = msgspec.json.encode(_Note(packed, sha256(values)))
     (notes / f"{path.name}.json").write_bytes(note)
     return packed
 
 
+def _write_records(
+    path: Path, rows: np.ndarray, pieces: Sequence[Path], progress: Callable[[int], None]
+) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """Write the records of a shard; returns their entropies f32[n] and the sums of the offsets."""
+    entropies, sums = [np.zeros(0, np.float32)], [(0, 0, 0)]
+    opened = [open_points(base) for base in pieces]
+    writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
+    for part in _parts(rows, _GATHER):
+        points, offsets = _gather(part, opened)
+        first = 0
+        for few in _parts(part, _REPORT):
+            cut = offsets[first : first + len(few) + 1]
+            first += len(few)
+            own, cut = np.ascontiguousarray(points[cut[0] : cut[-1]]), cut - cut[0]
+            entropies.append(entropy.image_entropy(own, cut, size=ENTROPY_SIZE))
+            whole, starts = encode(own, cut, few["label"], few["key_id"], entropies[-1])
+            for start, end in itertools.pairwise(starts.tolist()):
+                writer.write(whole[start:end])
+            sums.append(offset_sums(own, cut))
+            progress(len(few))
+    writer.close()
+    number, total, squares = map(sum, zip(*sums, strict=True))
+    return np.concatenate(entropies), (number, total, squares)
+
+
 def kept(path: Path, notes: Path) -> Packed | None:
-    """The finished shard `path` of a conversion that was stopped; None when it must be written."""
+    """The finished shard `path` of a stopped conversion; None if it must be written."""
     try:
-        content = orjson.loads((notes / f"{path.name}.json").read_bytes())
-        packed = Packed(
-            Shard(**content["shard"]),
-            content["offset_sums"],
-            {int(length): number for length, number in content["lengths"].items()},
-        )
-        whole = sha256(path) == packed.shard.sha256
-        whole &= sha256(_entropies_path(notes, path.name)) == content["entropies"]
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        note = msgspec.json.decode((notes / f"{path.name}.json").read_bytes(), type=_Note)
+        whole = sha256(path) == note.packed.shard.sha256
+        whole &= sha256(_entropies_path(notes, path.name)) == note.entropies
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return None
-    return packed if whole else None
+    return note.packed if whole else None
 
 
 def kept_entropies(name: str, notes: Path) -> np.ndarray:
@@ -126,9 +127,9 @@ def _entropies_path(notes: Path, name: str) -> Path:
     return notes / f"{name}.entropies.npy"
 
 
-def _parts(rows: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+def _parts(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
     for first in range(0, len(rows), size):
-        yield first, rows[first : first + size]
+        yield rows[first : first + size]
 
 
 def _gather(rows: np.ndarray, opened: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +137,7 @@ def _gather(rows: np.ndarray, opened: Sequence[np.ndarray]) -> tuple[np.ndarray,
     lengths = rows["length"].astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     points = np.empty((int(offsets[-1]), 3), np.uint8)
-    # Piece by piece and there in file order: the disk is read forwards.
+    # Piece by piece, and each in file order, so that the disk is read forwards.
     order = np.lexsort((rows["start"], rows["piece"]))
     numbers, firsts = np.unique(rows["piece"][order], return_index=True)
     for number, own in zip(numbers.tolist(), np.split(order, firsts[1:]), strict=True):

@@ -1,7 +1,7 @@
 """The conversion's first pass: each source file is read once and kept as a compact piece on disk.
 
-A piece is three files: `NAME.points` (u8[p 3]), `NAME.rows` (an `ENTRY` a sketch) and, written
-last, `NAME.json`, without which it does not count. `is_whole` checks a piece that was there before.
+A piece is three files: `NAME.points` (u8[p 3]), `NAME.rows` (one `ENTRY` per sketch) and, written
+last, `NAME.json`, without which it does not count. `is_whole` checks a piece of an earlier attempt.
 """
 
 from __future__ import annotations
@@ -12,78 +12,107 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import orjson
 
 import sketchjax
 from sketchjax.data import sources as formats
-from sketchjax.data.folder.manifest_rules import MOST_CATEGORIES
+from sketchjax.data.folder.conversion.shape import digests
+from sketchjax.data.folder.manifest import MOST_CATEGORIES
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError
 
-# category: an index into the piece's own list of names.
-ENTRY = np.dtype([("key_id", "<u8"), ("length", "<u2"), ("category", "<u2")])
-BAD_FILE = "unreadable_file"  # beside formats.KINDS: a whole file that is of no known format
-LISTED = 1_000  # bad records named one by one; beyond that they are only counted
+# category: an index into the piece's own list of names; digest: of `shape.digests`; place: the
+# line or record in the file.
+ENTRY = np.dtype(
+    [("key_id", "<u8"), ("digest", "<u8"), ("place", "<i8"), ("length", "<u2"), ("category", "<u2")]
+)
+BAD_FILE = "unreadable_file"  # in addition to formats.KINDS: a file of no known format
+LISTED = 1_000  # bad records listed one by one; the others are only counted
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 4_096
 
 
 @dataclass(frozen=True)
 class Filters:
-    """Which sketches of a file are of interest: some categories, and only recognised ones.
+    """Which sketches of a file to keep.
 
-    recognized_only keeps what Google's game is known to have recognised: unknown counts as not.
+    categories: only these; None keeps all.
+    recognized_only: only drawings that Google's game is known to have recognised.
     """
 
     categories: tuple[str, ...] | None = None
     recognized_only: bool = False
 
 
+class Found(msgspec.Struct):
+    """What the reading of a file found, besides its sketches.
+
+    categories: the names of its categories, which the entries refer to.
+    unrecognized: categories of which sketches were left out as not recognised.
+    bad, bad_listed, left_out: as in `Manifest`.
+    decisions: what the reader decided about the file, for people.
+    crc32: of the piece's arrays.
+    """
+
+    categories: list[str] = []
+    unrecognized: list[str] = []
+    bad: dict[str, int] = {}
+    bad_listed: list[dict[str, Any]] = []
+    left_out: dict[str, int] = {}
+    decisions: list[str] = []
+    crc32: int = 0
+
+
 @dataclass(frozen=True)
 class Piece:
-    """What a finished piece holds, besides its arrays. base: the path of its files, less suffix."""
+    """A finished piece. base: the path of its files, without suffix; file: the source's name."""
 
     base: Path
-    categories: list[str] = field(default_factory=list)
-    bad: dict[str, int] = field(default_factory=dict)
-    bad_listed: list[dict[str, Any]] = field(default_factory=list)
-    left_out: dict[str, int] = field(default_factory=dict)
+    file: str
+    found: Found
 
     def index(self) -> np.ndarray:
-        """One `ENTRY` a sketch, in the order of the file."""
+        """One `ENTRY` per sketch, in the order of the file."""
         return np.fromfile(self.base.with_suffix(".rows"), ENTRY)
 
+    def place(self, number: int) -> int:
+        """The line or record of a sketch in the source file."""
+        at = number * ENTRY.itemsize
+        return int(np.fromfile(self.base.with_suffix(".rows"), ENTRY, 1, offset=at)["place"][0])
+
     @classmethod
-    def load(cls, base: Path) -> Piece:
-        """The finished piece at `base`."""
-        content = orjson.loads(base.with_suffix(".json").read_bytes())
-        del content["crc32"]
-        return cls(base, **content)
+    def load(cls, base: Path, file: str) -> Piece:
+        """The finished piece at `base`, of the source file called `file`."""
+        return cls(base, file, _load(base))
+
+
+def _load(base: Path) -> Found:
+    return msgspec.json.decode(base.with_suffix(".json").read_bytes(), type=Found)
 
 
 def is_whole(base: Path) -> bool:
-    """Whether a finished piece is there, with the content that it was written with.
+    """Whether a finished piece exists and still has the content that was written.
 
-    Pieces are not flushed to the disk one by one (2 ms each time): a power cut may leave holes.
+    Pieces are not flushed to the disk one by one (2 ms each), so a power cut may leave holes.
     """
     try:
-        content = orjson.loads(base.with_suffix(".json").read_bytes())
-        return content["crc32"] == _checksum(base)
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        return _load(base).crc32 == _checksum(base)
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return False
 
 
 def open_points(base: Path) -> np.ndarray:
-    """The points u8[p 3] of a piece, mapped: only what is looked at is read."""
+    """The points u8[p 3] of a piece, mapped into memory: only what is used is read."""
     with base.with_suffix(".points").open("rb") as file:
-        # numpy.memmap does the same in 90 µs, mostly resolving the path; every shard opens all
-        # pieces, 11,000 times in a conversion of 345 files.
+        # numpy.memmap takes 90 µs, mostly to resolve the path. Every shard opens all pieces:
+        # 11,000 times in a conversion of 345 files.
         if not os.fstat(file.fileno()).st_size:
             return np.zeros((0, 3), np.uint8)
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -91,7 +120,7 @@ def open_points(base: Path) -> np.ndarray:
 
 
 def piece_name(path: Path, filters: Filters, skip: bool) -> str:
-    """A name that changes with the file (by size and time) and with all that decides its piece."""
+    """A name that changes with the file (size and time) and with all that decides its piece."""
     state = path.stat()
     identity = [str(path.absolute()), state.st_size, state.st_mtime_ns, filters, skip]
     identity += [_VERSION, sketchjax.__version__]
@@ -107,10 +136,14 @@ def read_piece(
     *,
     progress: Callable[[int], None],
 ) -> None:
-    """Read a source file into the piece `base`.
+    """Read a source file into a piece.
 
-    name: the file's name in messages and in the manifest. skip: go on past bad records, else the
-    first one raises DataError. progress is called with the number of sketches since its last call.
+    path: the file.
+    name: its name in messages and in the manifest.
+    base: the path of the piece, without suffix.
+    filters: which sketches to keep.
+    skip: whether to continue after bad records; otherwise the first one raises DataError.
+    progress: called with the number of sketches since its last call.
     """
     note = base.with_suffix(".json")
     note.unlink(missing_ok=True)
@@ -124,20 +157,13 @@ def read_piece(
             rows.write(entries.data)
             points.write(kept.data)
             progress(len(sketches))
-    content = {
-        "categories": reader.categories,
-        "bad": reader.bad,
-        "bad_listed": reader.bad_listed,
-        "left_out": reader.left_out,
-        "crc32": _checksum(base),
-    }
     half = base.with_suffix(".half")
-    half.write_bytes(orjson.dumps(content))
+    half.write_bytes(msgspec.json.encode(reader.found(_checksum(base))))
     half.replace(note)
 
 
 def _checksum(base: Path) -> int:
-    """A checksum of the arrays of a piece, against holes, not against intent."""
+    """A checksum of the arrays of a piece: it guards against holes, not against intent."""
     value = 0
     for suffix in (".points", ".rows"):
         with base.with_suffix(suffix).open("rb") as file:
@@ -147,26 +173,38 @@ def _checksum(base: Path) -> int:
 
 
 class _Reader:
-    """What gathers while a file is read: its category names, its bad records, its left-outs."""
+    """Collects a file's category names, bad records and left-out counts while it is read."""
 
     def __init__(self, path: Path, name: str, filters: Filters, skip: bool):
         self._path, self._name, self._skip = path, name, skip
         self._wanted = None if filters.categories is None else set(filters.categories)
         self._recognized_only = filters.recognized_only
         self._codes: dict[str, int] = {}
-        self.bad: Counter[str] = Counter()
-        self.bad_listed: list[dict[str, Any]] = []
-        self.left_out: Counter[str] = Counter()
+        self._unrecognized: set[str] = set()
+        self._bad: Counter[str] = Counter()
+        self._bad_listed: list[dict[str, Any]] = []
+        self._left_out: Counter[str] = Counter()
+        self._decisions: list[str] = []
 
-    @property
-    def categories(self) -> list[str]:
-        return list(self._codes)
+    def found(self, crc32: int) -> Found:
+        """What was found in the whole file."""
+        return Found(
+            categories=list(self._codes),
+            unrecognized=sorted(self._unrecognized),
+            bad=dict(self._bad),
+            bad_listed=self._bad_listed,
+            left_out=dict(self._left_out),
+            crc32=crc32,
+            decisions=self._decisions,
+        )
 
     def read(self) -> Iterator[Sketches]:
-        """The file's sketches; what is bad is noted, or raises DataError when it shall stop."""
+        """The file's sketches. Bad records are noted, or raise DataError without `skip`."""
         try:
             on_bad = self._bad_record if self._skip else None
-            yield from formats.read(self._path, on_bad=on_bad, chunk=_CHUNK)
+            yield from formats.read(
+                self._path, on_bad=on_bad, on_note=self._decisions.append, chunk=_CHUNK
+            )
         except DataError as error:
             if not self._skip:
                 raise
@@ -176,10 +214,12 @@ class _Reader:
         self._note(record.place, record.kind, record.reason)
 
     def keep(self, sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
-        """The entries and the points of those sketches that pass the filters."""
+        """The entries and points of the sketches that pass the filters."""
         keep = self._passing(sketches)
         entries = np.empty(len(sketches), ENTRY)
         entries["key_id"], entries["length"] = sketches.key_ids, sketches.lengths
+        entries["digest"] = digests(sketches.points, sketches.offsets)
+        entries["place"] = sketches.places
         entries["category"] = self._encode(sketches.categories, keep)
         if keep.all():
             return entries, sketches.points
@@ -190,15 +230,17 @@ class _Reader:
         if self._wanted is not None:
             wanted = self._wanted
             keep = np.fromiter((name in wanted for name in sketches.categories), bool, len(keep))
-            self.left_out["other category"] += len(keep) - int(keep.sum())
+            self._left_out["other category"] += len(keep) - int(keep.sum())
         if self._recognized_only:
             unrecognized = keep & (sketches.recognized != 1)
-            self.left_out["not recognized"] += int(unrecognized.sum())
+            self._left_out["not recognized"] += int(unrecognized.sum())
+            names = zip(sketches.categories, unrecognized.tolist(), strict=True)
+            self._unrecognized.update(name for name, without in names if without)
             keep &= ~unrecognized
         return keep
 
     def _encode(self, names: Sequence[str], keep: np.ndarray) -> list[int]:
-        """Codes of the category names; a name enters the list with its first sketch kept."""
+        """Codes of the category names. A name is listed from its first kept sketch on."""
         codes = self._codes
         if len(codes) == 1 and all(name in codes for name in set(names)):
             return [0] * len(names)
@@ -214,8 +256,8 @@ class _Reader:
         return found
 
     def _note(self, place: int | None, kind: str, reason: str) -> None:
-        self.bad[kind] += 1
-        if len(self.bad_listed) < LISTED:
-            self.bad_listed.append(
+        self._bad[kind] += 1
+        if len(self._bad_listed) < LISTED:
+            self._bad_listed.append(
                 {"file": self._name, "place": place, "kind": kind, "reason": reason}
             )

@@ -1,36 +1,44 @@
-"""Between the two passes of a conversion: which sketch goes to which record of which shard."""
+"""Between the two passes of a conversion: which sketch becomes which record of which shard."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from sketchjax.data.folder.conversion.pieces import Piece
-from sketchjax.data.folder.manifest_rules import MOST_CATEGORIES
-from sketchjax.data.folder.splits import (
-    LEFT_OUT,
-    SPLITS,
-    SplitFile,
-    SplitRule,
-    keyed_hash,
-    rank_within,
+from sketchjax.data.folder.conversion.identity import (
+    Drawings,
+    clash_message,
+    clash_record,
+    find_repeats,
 )
+from sketchjax.data.folder.conversion.pieces import LISTED, Piece
+from sketchjax.data.folder.hashing import keyed_hash, rank_within
+from sketchjax.data.folder.manifest import MOST_CATEGORIES
+from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, Shortage, SplitFile, SplitRule
 from sketchjax.errors import DataError
 
-# Where a record comes from (piece, start: its first point there) and what its header says.
+# Where a record comes from (its piece, and its first point there), its header, and its digest.
 ROW = np.dtype(
-    [("piece", "<u4"), ("start", "<i8"), ("length", "<u2"), ("label", "<u2"), ("key_id", "<u8")]
+    [
+        ("key_id", "<u8"),
+        ("digest", "<u8"),
+        ("start", "<i8"),
+        ("piece", "<u4"),
+        ("length", "<u2"),
+        ("label", "<u2"),
+    ]
 )
 
-_CAP_KEY = 1  # the cap's hash is not the split's: a cap must not favour the first split's band
+_CAP_KEY = 1  # not the splits' hash: a cap must not favour the first split's band
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides which sketches of the pieces are used. See `convert.convert`."""
+    """What decides which sketches of the pieces are used; the settings are `convert.convert`'s."""
 
     rule: SplitRule
     seed: int
@@ -38,7 +46,12 @@ class Selection:
     min_per_category: int
     max_per_category: int | None
     categories: tuple[str, ...] | None
+    unseen: tuple[str, ...]
     skip: bool
+
+    def asks_for(self, category: str) -> bool:
+        """Whether a category was asked for by name."""
+        return category in (self.categories or ())
 
 
 @dataclass(frozen=True)
@@ -47,7 +60,11 @@ class Plan:
 
     rows: ROW[n]; edges: i64[4 · shards + 1], shard k of split s owns rows
     edges[s · shards + k] to edges[s · shards + k + 1].
-    left_out: sketches by reason; dropped: categories, each with the reason.
+    left_out: sketches by reason.
+    dropped: categories, each with the reason.
+    clashes: how many sketches had the key_id of another drawing; clashes_listed: the first of them,
+      as in `Manifest.bad_listed`.
+    decisions: by file, what was decided about its drawings.
     """
 
     categories: list[str]
@@ -56,9 +73,12 @@ class Plan:
     shards: int
     left_out: dict[str, int]
     dropped: dict[str, str]
+    clashes: int = 0
+    clashes_listed: list[dict[str, Any]] = field(default_factory=list)
+    decisions: dict[str, list[str]] = field(default_factory=dict)
 
     def shard_rows(self) -> Iterator[tuple[str, str, np.ndarray]]:
-        """Split, file name and rows of every shard; a split without sketches has none."""
+        """Split, file name and rows of every shard; a split without sketches has no shards."""
         for number, split in enumerate(SPLITS):
             first = number * self.shards
             if self.edges[first] == self.edges[first + self.shards]:
@@ -76,39 +96,96 @@ class Plan:
 def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     """Choose the sketches and put them in order: by split, shard, and keyed hash.
 
-    The order says nothing of files or categories: it is a shuffle already, and the same whatever
-    the order of the files. Raises DataError when a category has too few sketches (unless bad input
-    is skipped: then the category is dropped) or none is left.
+    The order does not depend on files or categories: it is a shuffle, and the same for any order of
+    the files. Raises DataError if a category has too few sketches (with `skip` it is dropped
+    instead) or no sketch remains.
     """
-    names = sorted({name for piece in pieces for name in piece.categories})
+    names = sorted({name for piece in pieces for name in piece.found.categories})
     rows = _gather(pieces, names)
     left_out = Counter[str]()
     for piece in pieces:
-        left_out.update(piece.left_out)
-    rows = _take(rows, ~_duplicates(rows["key_id"]), "duplicate key_id", left_out)
+        left_out.update(piece.found.left_out)
+    drawings = Drawings(rows, pieces, names)
+    repeats = find_repeats(drawings)
+    clashes = [clash_record(drawings, *pair) for pair in repeats.clashes[:LISTED]]
+    if clashes and not selection.skip:
+        raise DataError(clash_message(clashes, len(repeats.clashes)))
+    left_out.update(repeats.reasons)
+    found = _present(rows, names)
+    rows = rows[~repeats.left_out] if repeats.left_out.any() else rows
+    lost = sorted(found - _present(rows, names))
+    short = dict.fromkeys(lost, "all of its sketches have the key_ids or the points of others")
+    missing = _missing(pieces, names, selection)
+    short |= {name: reason for name, reason in missing.items() if selection.asks_for(name)}
     rows, small = _filter_categories(rows, names, selection, left_out)
     hashes = keyed_hash(rows["key_id"], selection.seed)
     split, shortages = selection.rule.assign(rows["key_id"], hashes, rows["label"], len(names))
     if isinstance(selection.rule, SplitFile):
         absent = len(selection.rule.key_ids) - int((split != LEFT_OUT).sum())
         left_out["named in the split file but not found"] += absent
-    short = _missing(names, selection)
-    present = np.bincount(rows["label"], minlength=len(names)) > 0
-    for shortage in shortages:
-        if present[shortage.label]:
-            short[names[shortage.label]] = shortage.reason
-            split[rows["label"] == shortage.label] = LEFT_OUT
+    short |= _short(shortages, rows, names, selection)
+    split[np.array([name in short for name in names], bool)[rows["label"]]] = LEFT_OUT
+    short = _unsplit(split, rows, names, selection) | short
     if short and not selection.skip:
         raise DataError(_too_few(short, names, selection.rule.advice))
     left_out["in no split"] += int((split == LEFT_OUT).sum())
-    return _order(rows, hashes, split, names, selection.shards, left_out, {**small, **short})
+    plan = _order(
+        rows, hashes, split, names, selection.shards, left_out, {**missing, **small, **short}
+    )
+    return replace(
+        plan,
+        clashes=len(repeats.clashes),
+        clashes_listed=clashes,
+        decisions=repeats.notes,
+    )
+
+
+def _present(rows: np.ndarray, names: list[str]) -> set[str]:
+    """The categories that have sketches."""
+    return {names[label] for label in np.unique(rows["label"]).tolist()}
+
+
+def _missing(pieces: Sequence[Piece], names: list[str], selection: Selection) -> dict[str, str]:
+    """Categories without a sketch that were asked for, or that the filters emptied."""
+    absent = set(selection.categories or ()) - set(names)
+    unrecognized = {name for piece in pieces for name in piece.found.unrecognized} - set(names)
+    return {
+        **dict.fromkeys(sorted(absent), "no sketch of it in the sources"),
+        **dict.fromkeys(sorted(unrecognized), "none of its sketches is known to be recognized"),
+    }
+
+
+def _short(
+    shortages: Sequence[Shortage], rows: np.ndarray, names: list[str], selection: Selection
+) -> dict[str, str]:
+    """Categories with too few sketches for a split; the unseen ones need none for training."""
+    present, short = _present(rows, names), dict[str, str]()
+    for shortage in sorted(shortages, key=lambda shortage: shortage.label):
+        name = names[shortage.label]
+        if name in present and not (shortage.split == "train" and name in selection.unseen):
+            short[name] = f"{short[name]}, {shortage.reason}" if name in short else shortage.reason
+    return short
+
+
+def _unsplit(
+    split: np.ndarray, rows: np.ndarray, names: list[str], selection: Selection
+) -> dict[str, str]:
+    """Categories of which no sketch is in a split.
+
+    A split file may leave out any category, except those that were asked for.
+    """
+    lost = sorted(_present(rows, names) - _present(rows[split != LEFT_OUT], names))
+    if isinstance(selection.rule, SplitFile):
+        reason = "the split file names none of its sketches"
+        return {name: reason for name in lost if selection.asks_for(name)}
+    return dict.fromkeys(lost, "none of its sketches fall into a split")
 
 
 def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
     """All sketches of the pieces as rows, in the order of the files."""
     labels = {name: label for label, name in enumerate(names)}
     if len(names) > MOST_CATEGORIES:
-        raise DataError(f"{len(names):,} categories found; {MOST_CATEGORIES:,} can be at most")
+        raise DataError(f"found {len(names):,} categories; the most are {MOST_CATEGORIES:,}")
     indexes = [piece.index() for piece in pieces]
     rows = np.empty(sum(map(len, indexes)), ROW)
     end = 0
@@ -116,21 +193,13 @@ def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
         part = rows[end : end + len(index)]
         end += len(index)
         part["piece"] = number
-        part["key_id"], part["length"] = index["key_id"], index["length"]
+        for name in ("key_id", "digest", "length"):
+            part[name] = index[name]
         part["start"] = np.cumsum(index["length"], dtype=np.int64) - index["length"]
         if len(index):
-            own = np.array([labels[name] for name in piece.categories], np.uint16)
+            own = np.array([labels[name] for name in piece.found.categories], np.uint16)
             part["label"] = own[index["category"]]
     return rows
-
-
-def _duplicates(key_ids: np.ndarray) -> np.ndarray:
-    """Which sketches repeat the key_id of an earlier one: bool[n]."""
-    order = np.argsort(key_ids, kind="stable")
-    ordered = key_ids[order]
-    again = np.zeros(len(key_ids), bool)
-    again[order[1:]] = ordered[1:] == ordered[:-1]
-    return again
 
 
 def _take(rows: np.ndarray, keep: np.ndarray, reason: str, left_out: Counter[str]) -> np.ndarray:
@@ -138,15 +207,10 @@ def _take(rows: np.ndarray, keep: np.ndarray, reason: str, left_out: Counter[str
     return rows if keep.all() else rows[keep]
 
 
-def _missing(names: list[str], selection: Selection) -> dict[str, str]:
-    absent = set(selection.categories or ()) - set(names)
-    return dict.fromkeys(sorted(absent), "no sketch of it in the sources")
-
-
 def _filter_categories(
     rows: np.ndarray, names: list[str], selection: Selection, left_out: Counter[str]
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Drop categories below the minimum and cap the others; returns rows, and what was dropped."""
+    """Drop categories below the minimum, cap the others; returns rows and dropped categories."""
     minimum, cap = selection.min_per_category, selection.max_per_category
     counts = np.bincount(rows["label"], minlength=len(names))
     small = (counts < minimum) & (counts > 0)
@@ -161,7 +225,7 @@ def _filter_categories(
 
 
 def _too_few(short: dict[str, str], names: list[str], advice: str) -> str:
-    """The message that names the categories with too few sketches, ten at most."""
+    """The message about categories with too few sketches; it names at most ten."""
     lines = [f"  - {name}: {reason}" for name, reason in list(short.items())[:10]]
     if len(short) > 10:
         lines.append(f"  - and {len(short) - 10} more")
@@ -181,7 +245,7 @@ def _order(
     left_out: Counter[str],
     dropped: dict[str, str],
 ) -> Plan:
-    """Put the chosen rows in order and renumber the labels over the categories that have any."""
+    """Put the chosen rows in order and renumber the labels, without the empty categories."""
     chosen = np.flatnonzero(split != LEFT_OUT)
     if not len(chosen):
         raise DataError(

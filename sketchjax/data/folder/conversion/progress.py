@@ -1,4 +1,4 @@
-"""The progress bars of a conversion: whole files or shards, sketches, sketches a second."""
+"""The progress bars of a conversion: whole files or shards, sketches, sketches per second."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Progress]:
+    """Show the progress bars of a conversion on a console, unless it is quiet."""
     columns = (
         TextColumn("{task.description:<8}"),
         BarColumn(),
@@ -25,7 +26,7 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 
 
 class Bar:
-    """One line of progress: whole files or shards of all, sketches so far, and their rate."""
+    """One line of progress: whole files or shards out of all, sketches so far, and their rate."""
 
     def __init__(self, bars: Progress, title: str, unit: str, total: int, done: int):
         self._bars, self._sketches = bars, 0
@@ -34,10 +35,12 @@ class Bar:
         )
 
     def sketches(self, number: int) -> None:
+        """Add sketches."""
         self._sketches += number
         elapsed = self._bars.tasks[self._id].elapsed or 0.0
         rate = self._sketches / elapsed if elapsed else 0.0
         self._bars.update(self._id, sketches=self._sketches, rate=rate)
 
     def finished(self) -> None:
+        """Count one more file or shard as whole."""
         self._bars.advance(self._id)

@@ -1,4 +1,4 @@
-"""What the manifest says of a conversion, summed over its pieces and shards."""
+"""The manifest of a conversion, summed over its pieces and shards."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
+from sketchjax.data.folder.conversion.identity import BAD_KEY
 from sketchjax.data.folder.conversion.pieces import BAD_FILE, LISTED, Piece
 from sketchjax.data.folder.conversion.plan import Plan
 from sketchjax.data.folder.manifest import Manifest
@@ -19,9 +20,12 @@ from sketchjax.data.offsets import scale
 
 
 def bad_records(
-    pieces: Sequence[Piece], strangers: Sequence[str]
+    pieces: Sequence[Piece], strangers: Sequence[str], plan: Plan
 ) -> tuple[dict[str, int], list[dict]]:
-    """Bad records of all pieces: by kind, and the first ones listed."""
+    """Bad records of all pieces: counted by kind, and the first ones listed.
+
+    strangers: the names of files of no known format.
+    """
     counts = Counter[str]()
     listed = []
     for name in strangers:
@@ -29,9 +33,20 @@ def bad_records(
         reason = f"unknown format; known are {', '.join(formats.EXTENSIONS)}"
         listed.append({"file": name, "place": None, "kind": BAD_FILE, "reason": reason})
     for piece in pieces:
-        counts.update(piece.bad)
-        listed += piece.bad_listed
+        counts.update(piece.found.bad)
+        listed += piece.found.bad_listed
+    if plan.clashes:
+        counts[BAD_KEY] = plan.clashes
+        listed += plan.clashes_listed
     return dict(sorted(counts.items())), listed[:LISTED]
+
+
+def decisions(pieces: Sequence[Piece], plan: Plan) -> dict[str, list[str]]:
+    """What was decided about each file, by the readers and by the plan."""
+    found = {
+        piece.file: piece.found.decisions + plan.decisions.get(piece.file, []) for piece in pieces
+    }
+    return {file: texts for file, texts in found.items() if texts}
 
 
 def summarize(
@@ -41,8 +56,19 @@ def summarize(
     sources: list[dict[str, Any]],
     bad: dict[str, int],
     bad_listed: list[dict],
+    decisions: dict[str, list[str]],
+    passed_over: dict[str, int],
 ) -> Manifest:
-    """Everything known at the end, summed over the shards."""
+    """The manifest, from what is known when all shards are written.
+
+    plan: the records of all shards.
+    packed: by split, the finished shards and the entropies of their sketches.
+    settings: everything that decided the conversion.
+    sources: name and bytes of each source file.
+    bad, bad_listed: of `bad_records`.
+    decisions: of `decisions`.
+    passed_over: by extension, files in the source folders that no reader takes.
+    """
     by_category: dict[str, dict[str, int]] = {
         name: dict.fromkeys(SPLITS, 0) for name in plan.categories
     }
@@ -71,11 +97,13 @@ def summarize(
         bad_listed=bad_listed,
         left_out=plan.left_out,
         dropped=plan.dropped,
+        decisions=decisions,
+        passed_over=passed_over,
     )
 
 
 def _thresholds(plan: Plan, entropies: list[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Entropy quantiles of each category's training sketches; 0 and 1 where it has none."""
+    """Entropy quantiles of each category's training sketches; 0 and 1 if it has none."""
     labels = plan.split_rows("train")["label"]
     values = np.concatenate(entropies) if entropies else np.zeros(0, np.float32)
     pairs = entropy.thresholds_by_label(values, labels, len(plan.categories), pack.ENTROPY_KEEP)

@@ -1,10 +1,10 @@
-"""Worker processes for the conversion: Python processes of their own, fed through sockets.
+"""Worker processes for the conversion: separate Python processes, fed through sockets.
 
 `multiprocessing` imports the caller's main module again in every worker that it does not fork:
 a script then needs a guard around its call, and `python -m sketchjax.main` would load jax in each.
-Forking under jax's threads may lock up. A worker here is
-`python -m sketchjax.data.folder.conversion.workers`: it imports what its tasks need and nothing
-else, and ends when its socket closes, so that none outlives a killed conversion.
+Forking while jax's threads run may deadlock. A worker here is
+`python -m sketchjax.data.folder.conversion.workers`: it imports only what its tasks need, and exits
+when its socket closes, so that none outlives a killed conversion.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from typing import Any
 
 from sketchjax.errors import DataError, SketchjaxError
 
-# A task: a function at the top of a module, and its arguments. It is called as
-# `function(*arguments, progress=...)`, and may call `progress(number)` as it goes.
+# A task: a function at the top level of a module, and its arguments. It is called as
+# `function(*arguments, progress=...)`, and may call `progress(number)` while it runs.
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 class Pool:
     """Up to `workers` processes that work on tasks; with one worker, tasks run in this process.
 
-    A process starts with the first task that it gets and stays for the next `run`: what it imports,
-    numba among it, takes 1 s. Leaving the `with` block ends them all, in the midst of their work.
+    A process starts with its first task and stays for the next `run`, because its imports (numba
+    and others) take 1 s. Leaving the `with` block ends them all, even while they work.
     """
 
     def __init__(self, workers: int):
@@ -52,10 +52,10 @@ class Pool:
     def run(
         self, tasks: Iterable[Task], progress: Callable[[int], None]
     ) -> Iterator[tuple[int, Any]]:
-        """Run tasks and yield (index of the task, result) as they end.
+        """Run tasks and yield (index of the task, result) as they finish.
 
-        Tasks are taken as processes fall free. The first error of a task is raised: DataError and
-        OSError as they are, others as RuntimeError with the trace.
+        The next task is taken when a process becomes free. The first error of a task is raised:
+        DataError and OSError as they are, others as RuntimeError with the traceback.
         """
         numbered = enumerate(tasks)
         if self.workers <= 1:
@@ -95,7 +95,7 @@ class Pool:
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                # The package is found as this process found it, also from a source tree.
+                # So that a worker finds the package as this process did, also in a source tree.
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
         connection = Connection(ours.detach())
@@ -108,8 +108,8 @@ class Pool:
         except (EOFError, ConnectionResetError) as error:
             code = self._processes[connection].wait()
             raise DataError(
-                f"a worker process ended with code {code} in the midst of its work; often memory "
-                "ran out. Run the same again with fewer workers: what is finished is kept"
+                f"a worker process ended unexpectedly with code {code}; often memory ran out. "
+                "Rerun the same command with fewer workers: finished work is kept."
             ) from error
         if kind == "error":
             raise value
@@ -117,7 +117,7 @@ class Pool:
 
 
 def serve(connection: Connection) -> None:
-    """Work on tasks until the other side closes."""
+    """Work on tasks until the other side closes the connection."""
     while True:
         try:
             function, arguments = connection.recv()
@@ -138,5 +138,5 @@ if __name__ == "__main__":
     try:
         serve(Connection(int(sys.argv[1])))
     except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        # The conversion was stopped or killed; it has said so itself.
+        # The conversion was stopped or killed, and has reported it.
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""Conversion against the JSON that went in: records, numbers, bad input, kills, equal bytes."""
+"""Conversion against its JSON input: records, numbers, bad input, kills, equal bytes."""
 
 import gzip
 import hashlib
@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from sketchjax.data import entropy
-from sketchjax.data.folder.conversion import convert as conversion
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.output import working_folder
 from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Records, Shards
@@ -130,7 +130,7 @@ def test_manifest_numbers_against_plain_loops(doodles, tmp_path):
     assert 0 < manifest.longer_than(20, "query") < manifest.longer_than(20)
 
 
-def test_entropies_stand_in_the_records(doodles, tmp_path):
+def test_records_hold_their_entropies(doodles, tmp_path):
     manifest = run(doodles, tmp_path / "out")
     records = all_of(tmp_path / "out", "train")
     expected = entropy.image_entropy(records.points, records.offsets)
@@ -139,7 +139,7 @@ def test_entropies_stand_in_the_records(doodles, tmp_path):
     assert 0.8 < middle.mean() < 0.95
 
 
-def test_same_bytes_with_two_workers_elsewhere_and_with_other_files(doodles, tmp_path):
+def test_workers_places_and_files_give_the_same_bytes(doodles, tmp_path):
     run(doodles, tmp_path / "one")
     run(doodles, tmp_path / "two", workers=2)
     elsewhere = tmp_path / "elsewhere"
@@ -148,7 +148,7 @@ def test_same_bytes_with_two_workers_elsewhere_and_with_other_files(doodles, tmp
         (elsewhere / path.name).write_bytes(path.read_bytes())
     run(elsewhere, tmp_path / "three")
     assert digests(tmp_path / "one") == digests(tmp_path / "two") == digests(tmp_path / "three")
-    # One file of all categories, the other way round: the same shards, the manifest names the file.
+    # One file of all categories in reverse: the same shards; only the manifest names the file.
     write_lines(tmp_path / "all" / "all.ndjson", lines_of(doodles)[::-1])
     run(tmp_path / "all", tmp_path / "four")
     one, four = digests(tmp_path / "one"), digests(tmp_path / "four")
@@ -156,12 +156,12 @@ def test_same_bytes_with_two_workers_elsewhere_and_with_other_files(doodles, tmp
     assert one == four
 
 
-def test_same_bytes_whatever_the_hash_seed_the_workers_and_the_order_of_sources(doodles, tmp_path):
-    """Python's sets and dicts change with PYTHONHASHSEED, folders list files as they were made."""
+def test_hash_seeds_and_source_order_give_the_same_bytes(doodles, tmp_path):
+    """Python's sets change with PYTHONHASHSEED; folders list files in order of creation."""
     script = "import sys; from sketchjax.data.folder.conversion.convert import convert as c; "
     script += "c(sys.argv[3:], sys.argv[1], workers=int(sys.argv[2]), progress=False, shards=3)"
     paths = sorted(doodles.iterdir())
-    write_lines(tmp_path / "more" / "twice.ndjson", [sketch(1), sketch(2), sketch(1, "face")])
+    write_lines(tmp_path / "more" / "twice.ndjson", [sketch(1), sketch(2), sketch(1)])
     runs = []
     for number, (workers, seed) in enumerate([(1, "0"), (3, "12345"), (2, "random")]):
         folder = tmp_path / f"source {number}"
@@ -192,7 +192,7 @@ def test_the_seed_changes_the_splits(doodles, tmp_path):
 @pytest.mark.parametrize(
     "splits", [FRACTIONS, {"train": 8, "validation": 1, "gallery": 3, "query": 1}]
 )
-def test_adding_files_moves_no_sketch_to_another_split(tmp_path, splits):
+def test_adding_files_changes_no_split(tmp_path, splits):
     first = synthetic.write(tmp_path / "a", per_category=60, seed=1, categories=NAMES[:2])
     run(first[0].parent, tmp_path / "before", splits=splits)
     more = synthetic.write(tmp_path / "b", per_category=90, seed=2, categories=NAMES)
@@ -205,7 +205,7 @@ def test_adding_files_moves_no_sketch_to_another_split(tmp_path, splits):
         assert before.keys() <= after.keys()
 
 
-def test_records_are_shuffled_and_spread_over_the_shards(doodles, tmp_path):
+def test_records_are_shuffled_over_the_shards(doodles, tmp_path):
     run(doodles, tmp_path / "out", shards=4)
     records = all_of(tmp_path / "out", "train")
     changes = np.mean(records.labels[1:] != records.labels[:-1])
@@ -245,7 +245,7 @@ def test_filters(tmp_path):
         counted("f", categories=["cat", "unicorn"])
 
 
-def test_a_cap_takes_from_all_splits_alike(tmp_path):
+def test_a_cap_takes_equally_from_all_splits(tmp_path):
     write_lines(tmp_path / "in" / "all.ndjson", [sketch(i) for i in range(3000)])
     halves = {"train": 0.5, "query": 0.5}
     manifest = run(tmp_path / "in", tmp_path / "out", splits=halves, max_per_category=1000)
@@ -253,15 +253,15 @@ def test_a_cap_takes_from_all_splits_alike(tmp_path):
 
 
 def test_duplicates_keep_the_first(tmp_path):
-    write_lines(tmp_path / "in" / "a.ndjson", [sketch(1), sketch(2), sketch(1, "dog")])
-    write_lines(tmp_path / "in" / "b.ndjson", [sketch(2, "owl"), sketch(3)])
+    write_lines(tmp_path / "in" / "a.ndjson", [sketch(1), sketch(2), sketch(1)])
+    write_lines(tmp_path / "in" / "b.ndjson", [sketch(2), sketch(3)])
     manifest = run(tmp_path / "in", tmp_path / "out", splits={"train": 1.0})
     assert manifest.categories == ["cat"]
     assert manifest.counts["train"] == 3
     assert manifest.left_out == {"duplicate key_id": 2}
 
 
-def test_split_file_decides_alone(tmp_path):
+def test_the_split_file_decides(tmp_path):
     write_lines(tmp_path / "in" / "all.ndjson", [sketch(i) for i in range(10)])
     rows = ["key_id,split", "3,query", "4,train", "5,train", "77,train"]
     (tmp_path / "splits.csv").write_text("\n".join(rows))
@@ -331,7 +331,7 @@ def test_an_unknown_format_stops_or_is_skipped(doodles, tmp_path):
     assert sum(manifest.counts.values()) == 200
 
 
-def test_a_category_with_too_few_sketches_stops_or_is_dropped(tmp_path):
+def test_too_small_a_category_stops_or_is_dropped(tmp_path):
     records = [sketch(i) for i in range(300)] + [sketch(1000 + i, "dog") for i in range(20)]
     write_lines(tmp_path / "in" / "all.ndjson", records)
     counts = {"train": 50, "gallery": 10}
@@ -345,13 +345,13 @@ def test_a_category_with_too_few_sketches_stops_or_is_dropped(tmp_path):
     assert manifest.shards["query"] == []
 
 
-def test_nothing_left_is_an_error(tmp_path):
+def test_no_sketches_left_is_an_error(tmp_path):
     write_lines(tmp_path / "in" / "all.ndjson", [sketch(1, recognized=False)])
     with pytest.raises(DataError, match=r"no sketch is left.*1 not recognized"):
         run(tmp_path / "in", tmp_path / "out", splits={"train": 0.0001}, recognized_only=True)
 
 
-def test_a_finished_folder_is_left_alone_or_refused(doodles, tmp_path):
+def test_a_finished_folder_is_kept_or_refused(doodles, tmp_path):
     out = tmp_path / "out"
     first = run(doodles, out)
     times = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
@@ -359,8 +359,8 @@ def test_a_finished_folder_is_left_alone_or_refused(doodles, tmp_path):
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
     with pytest.raises(DataError, match="another conversion") as refused:
         run(doodles, out, seed=1, splits={"train": 1.0})
-    assert "seed: 0 there, 1 asked" in str(refused.value)
-    assert "splits.fractions.train: 0.6 there, 1.0 asked" in str(refused.value)
+    assert "seed: 0 there, 1 asked for" in str(refused.value)
+    assert "splits.fractions.train: 0.6 there, 1.0 asked for" in str(refused.value)
     more = tmp_path / "more.ndjson"
     write_lines(more, [sketch(1)])
     with pytest.raises(DataError, match=r"source file .*more\.ndjson: null there"):
@@ -373,20 +373,20 @@ def test_a_finished_folder_is_left_alone_or_refused(doodles, tmp_path):
 @pytest.mark.parametrize(
     "settings", [{"shards": 0}, {"on_bad": "ask"}, {"min_per_category": -1}, {"workers": 0}]
 )
-def test_settings_that_cannot_be(doodles, tmp_path, settings):
+def test_invalid_settings_are_refused(doodles, tmp_path, settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         run(doodles, tmp_path / "out", **settings)
 
 
-def test_two_conversions_to_one_folder(doodles, tmp_path):
+def test_a_second_conversion_to_a_folder_is_refused(doodles, tmp_path):
     with (
-        conversion._working_folder(tmp_path / "out"),
+        working_folder(tmp_path / "out"),
         pytest.raises(DataError, match="another conversion is writing"),
     ):
         run(doodles, tmp_path / "out")
 
 
-def test_what_another_conversion_left_half_done_goes(doodles, tmp_path):
+def test_leftovers_of_another_conversion_are_removed(doodles, tmp_path):
     out = tmp_path / "out"
     (out / ".partial" / "pieces").mkdir(parents=True)
     (out / ".partial" / "pieces" / "0123.points").write_bytes(b"old")
@@ -415,9 +415,9 @@ KILLED = """
 
 
 @pytest.mark.parametrize("moment", [1, 3, 5, 6, 9, 12])
-def test_killed_and_run_again_gives_the_same_bytes(doodles, tmp_path, moment):
-    # Four files and eight shards report once each, before they are finished: 1 to 4 are in the
-    # first pass, 5 to 12 in the second.
+def test_a_killed_conversion_resumes_to_the_same_bytes(doodles, tmp_path, moment):
+    # Four files and eight shards report once each, before they are finished: reports 1 to 4 are in
+    # the first pass, 5 to 12 in the second.
     out = tmp_path / "out"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(doodles), str(out), str(moment)]
     killed = subprocess.run(command, capture_output=True, text=True)
@@ -434,7 +434,7 @@ def test_killed_and_run_again_gives_the_same_bytes(doodles, tmp_path, moment):
     assert digests(out) == digests(tmp_path / "whole")
 
 
-def test_killed_with_workers_leaves_none_behind(tmp_path):
+def test_a_killed_conversion_leaves_no_workers(tmp_path):
     synthetic.write(tmp_path / "in", per_category=400, seed=1, categories=NAMES)
     script = "import sys; from sketchjax.data.folder.conversion.convert import convert as c; "
     script += "c(sys.argv[1:2], sys.argv[2], workers=2, progress=False, shards=2)"
@@ -459,7 +459,7 @@ def test_killed_with_workers_leaves_none_behind(tmp_path):
 @pytest.mark.parametrize(
     "moment, damaged", [("5", ".partial/pieces/*.points"), ("9", "train-*.arrayrecord")]
 )
-def test_what_is_damaged_after_a_kill_does_not_count(doodles, tmp_path, moment, damaged):
+def test_damage_after_a_kill_does_not_count(doodles, tmp_path, moment, damaged):
     out = tmp_path / "out"
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(doodles), str(out), moment]
     subprocess.run(command, capture_output=True, check=False)
@@ -511,10 +511,10 @@ def test_workers_are_other_processes_without_jax():
     assert seen == [1] * 6
 
 
-def test_errors_of_workers_come_back():
+def test_errors_of_workers_are_raised():
     with pytest.raises(RuntimeError, match="of the task"), Pool(2) as pool:
         list(pool.run([(fail, ())], print))
-    with pytest.raises(DataError, match="ended with code 3"), Pool(2) as pool:
+    with pytest.raises(DataError, match="ended unexpectedly with code 3"), Pool(2) as pool:
         list(pool.run([(end, ())], print))
 
 
@@ -532,3 +532,63 @@ def test_real_drawings_in_the_frozen_splits(real_data, tmp_path):
     rows = (real_data / "splits" / "quickdraw55.csv").read_text().splitlines()[1:]
     assert placed(tmp_path / "out") == {int(r.split(",")[0]): r.split(",")[1] for r in rows}
     assert verify(tmp_path / "out") == manifest
+
+
+# --- the folder to write ---
+
+
+def test_a_folder_of_drawings_is_not_written_to(doodles, tmp_path):
+    other = tmp_path / "drawings"
+    path = write_lines(other / "sun.ndjson", [sketch(1)])
+    write_lines(tmp_path / "whole" / "sun.ndjson", [sketch(1)])
+    (tmp_path / "whole" / "deeper").mkdir()
+    (tmp_path / "whole" / "sun.ndjson").rename(tmp_path / "whole" / "deeper" / "sun.ndjson")
+    for out in (other, tmp_path / "whole", tmp_path, path):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(DataError, match=r"convert SOURCE\.\.\. OUT") as refused:
+            run(doodles, out)
+        assert str(out) in str(refused.value)
+        assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(DataError, match=r"holds drawings \(sun\.ndjson\) and no manifest\.json"):
+        run(other, other)
+
+
+def test_a_data_folder_may_hold_other_files(doodles, tmp_path):
+    (tmp_path / "out" / "notes").mkdir(parents=True)
+    (tmp_path / "out" / "notes" / "readme.txt").write_text("what this is")
+    first = run(doodles, tmp_path / "out")
+    assert run(doodles, tmp_path / "out") == first
+    assert (tmp_path / "out" / "notes" / "readme.txt").exists()
+
+
+# --- categories without training sketches ---
+
+
+def test_a_split_file_may_leave_categories_untrained(tmp_path):
+    records = [sketch(i) for i in range(9)] + [sketch(100 + i, "dog") for i in range(8)]
+    write_lines(tmp_path / "in" / "all.ndjson", records)
+    rows = ["key_id,split", *(f"{i},{('train', 'gallery', 'query')[i % 3]}" for i in range(9))]
+    rows += [f"{100 + i},{('gallery', 'query')[i % 2]}" for i in range(8)]
+    (tmp_path / "splits.csv").write_text("\n".join(rows))
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=tmp_path / "splits.csv")
+    assert manifest.counts_by_category["dog"] == {
+        "train": 0, "validation": 0, "gallery": 4, "query": 4,
+    }  # fmt: skip
+    assert (manifest.entropy_low[1], manifest.entropy_high[1]) == (0.0, 1.0)
+    assert verify(tmp_path / "out") == manifest
+
+
+@pytest.mark.parametrize("splits", [{"train": 50, "gallery": 1}, {"train": 0.02, "gallery": 0.9}])
+def test_unseen_categories_need_no_training_sketches(tmp_path, splits):
+    records = [sketch(i) for i in range(300)] + [sketch(1000 + i, "dog") for i in range(20)]
+    write_lines(tmp_path / "in" / "all.ndjson", records)
+    with pytest.raises(DataError, match="1 of 2 categories have too few sketches"):
+        run(tmp_path / "in", tmp_path / "out", splits=splits)
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=splits, unseen=["dog"])
+    assert manifest.counts_by_category["dog"]["train"] < 20
+    assert manifest.counts_by_category["dog"]["gallery"] >= 1
+    assert manifest.settings["unseen"] == ["dog"]
+    assert verify(tmp_path / "out") == manifest
+    # Each split that is searched still needs its sketches.
+    with pytest.raises(DataError, match="dog: has gallery"):
+        run(tmp_path / "in", tmp_path / "few", splits={"train": 5, "gallery": 25}, unseen=["dog"])

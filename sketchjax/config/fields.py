@@ -1,0 +1,202 @@
+"""Every field of a run's config: default, bounds, whether a resume may change it, report heading.
+
+`*` stands for the name of a row: `stages.*.epochs` is a field of each stage. The settings of
+encoders and losses are declared with them (`models.table`, `losses.table`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sketchjax.data.folder.splits import SPLITS
+from sketchjax.fields import (
+    LARGEST_INT,
+    Field,
+    above,
+    choice,
+    names,
+    number,
+    share,
+    switch,
+    text,
+    whole,
+)
+from sketchjax.models.table import HEADS
+
+_SIZES = "size of the picture and width of its strokes, in pixels"
+_AUGMENT = "changes to training sketches"
+_COURSE = "learning rate and its course, by stage"
+_REGULAR = "regularisation"
+_HEAD = "layers after the encoders"
+
+
+def _many(default: tuple, is_valid: Any, remedy: str, **more: Any) -> Field:
+    return Field(default, lambda values: all(map(is_valid, values)), remedy, **more)
+
+
+def _is_range(value: str) -> bool:
+    """Whether it is FIRST:END with at least one whole number from FIRST to END - 1."""
+    match = re.fullmatch(r"(\d{1,12}):(\d{1,12})", value, re.ASCII)
+    return match is not None and int(match[1]) < int(match[2])
+
+
+def _amount(default: float, most: float = 1.0) -> Field:
+    return number(default, 0, most, question=_AUGMENT)
+
+
+FIELDS: dict[str, Field] = {
+    "name": text("sketchmate", resumable=True),
+    "seed": whole(0, 0, 2**32 - 1, question="random seed"),
+    # The converted folder; empty: WORKDIR/data.
+    "data.dir": text(),
+    # Drawings to convert when data.dir does not exist yet; `synthetic` draws its own.
+    "data.source": text(),
+    "data.split_file": text(),  # CSV of key_id,split; empty: the sizes in data.splits
+    "data.splits": Field({"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}),
+    "data.categories": names(),  # empty: all
+    # Categories kept out of training, to score the codes of classes never seen: by name, or a
+    # number of them drawn with the seed. Only these are then ranked.
+    "data.unseen": names(),
+    "data.unseen_count": whole(0, 0, 65_536),
+    # Word vectors (GloVe, word2vec text) for losses that need them; empty: vectors made from the
+    # spelling of the names, which carry no meaning.
+    "data.word_vectors": text(),
+    "data.recognized_only": switch(False),
+    "data.max_per_category": whole(0),  # 0: no limit
+    "data.on_bad": choice("stop", "skip"),  # skip: leave bad records out and count them
+    "data.shards": whole(8, 1, 99_999),
+    # resident: the training split is held on the devices; stream: the host reads and sends it;
+    # auto: resident if it needs at most a quarter of their free memory.
+    "data.feed": choice("auto", "resident", "stream", resumable=True),
+    # Longer sketches are cut to their first points.
+    "data.points": whole(128, 2, 65_535, question="longest sequence, in points"),
+    "data.synthetic_per_category": whole(0, 0, 10_000_000),
+    "drawing.size": whole(224, 1, 4096, question=_SIZES),
+    "drawing.stroke_width": above(1.5, 0, "take 1 to 2 pixels at a size of 224", question=_SIZES),
+    # Random changes to the points of training sketches; see ops.augment.
+    "augmentation.drop_stroke": share(0.05, question=_AUGMENT),  # of each stroke
+    "augmentation.jitter": _amount(0.0, 255),  # of each point, in units of the drawing's 255
+    "augmentation.stroke_shift": _amount(0.0),  # of each stroke, as a fraction of the box
+    "augmentation.deform": _amount(0.0),  # smooth bending, as a fraction of the box
+    "augmentation.flip": _amount(0.0),  # probability of a mirror image
+    "augmentation.scale": _amount(0.1),  # relative change of size
+    "augmentation.anisotropy": _amount(0.1),  # relative change of width against height
+    "augmentation.shear": _amount(0.1),
+    "augmentation.rotation": _amount(10.0, 360),  # degrees either way
+    "augmentation.shift": _amount(0.04),  # of the whole, as a fraction of the box
+    "model.bits": Field(
+        64, lambda v: 0 < v <= 4096 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually"
+    ),
+    # The encoders of the network, in order; rows of model.encoders.
+    "model.branches": names(question="what reads the drawing"),
+    # hash: sigmoid features near 0 and 1; embedding: plain features, codes by sign; features: a
+    # rectified layer for recognition only, without codes.
+    "model.head": choice(*HEADS, question=_HEAD),
+    "model.features": whole(2048, 1, 65_536),  # width of model.head=features
+    "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
+        0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
+    ),
+    # Of the computation. Parameters are always float32.
+    "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
+    "model.encoders.*.kind": text(question="what reads the drawing"),
+    "plan": names(),  # the stages to run, in order; rows of `stages`
+    "stages.*.trains": names(),  # parts: encoders by name, `encoders` (all of them), `head`
+    "stages.*.output": text("head"),  # what the losses read: `head` or an encoder's name
+    # Losses by name: a weight, or a section of `weight` and the loss's own settings.
+    "stages.*.losses": Field({"cross_entropy": 1.0}),
+    # 0: the stage is left out.
+    "stages.*.epochs": number(1.0, 0, 1_000_000, question="which epochs belong to which stage"),
+    "stages.*.learning_rate": above(1e-3, 0, "take 0.001, say", question=_COURSE),
+    # cosine: warms up, then decays to 0; steps: divided by 10 every 10 epochs.
+    "stages.*.schedule": choice("cosine", "steps", "constant", question=_COURSE),
+    "stages.*.warmup_epochs": number(0.5, 0, 1_000_000, question=_COURSE),
+    # Batches of P = `classes` classes with K = `each` sketches per class. classes=0: drawn from all
+    # sketches alike; each=0: as many as train.batch_size allows.
+    "stages.*.sampler.classes": whole(0, 0, 65_536, question="classes of a balanced batch"),
+    "stages.*.sampler.each": whole(0, 0, 65_536, question="classes of a balanced batch"),
+    "train.batch_size": whole(256, 1, 1_000_000, question="batch size, over all devices"),
+    # k: steps with the codes fixed, a block of k batches; m: blocks in one dispatch.
+    "train.inner_steps": whole(8, 1, 1_000_000, question="iterations with the codes fixed"),
+    "train.outer_steps": whole(4, 1, 1_000_000),
+    "train.weight_decay": number(1e-4, question=_REGULAR),
+    "train.clip_norm": number(1.0, question=_REGULAR),
+    # Learning rate of the head, as a multiple of the stage's: encoders come trained, the head
+    # starts fresh.
+    "train.head_rate": above(
+        1.0, 0, "take 1 to 10", question="learning rate of the head, as a multiple of the stage's"
+    ),
+    # This many non-finite steps in a row end the run.
+    "train.max_skipped": whole(10, 1, resumable=True),
+    # Return to a checkpoint when the loss exceeds its median by this factor; 0: never.
+    "train.rollback_factor": Field(
+        0.0, lambda v: v == 0 or v > 1, "take 0 for never, or a factor above 1, such as 3"
+    ),
+    "train.checkpoint_seconds": number(300.0, resumable=True),
+    "train.keep_checkpoints": whole(2, 1, resumable=True),
+    "train.workers": whole(0, 0, 1000, resumable=True),  # processes that read ahead
+    # Where trained parts come from, separated by commas: workdirs of runs, for their encoders, or
+    # model files, for all parts trained in them. Stages that read one encoder are then left out.
+    "train.pretrained": text(question="trained parts that the run began with"),
+    # FIRST:END, the steps of the run to trace.
+    "profile.steps": Field(
+        "",
+        lambda v: not v or _is_range(v),
+        "give FIRST:END, such as 10:13 for steps 10 to 12, or leave it empty",
+        resumable=True,
+    ),
+    "evaluation.batch_size": whole(512, 1, 1_000_000),
+    # Which split queries which; the first ranking gives the run's headline figures.
+    "evaluation.rankings": Field(
+        ({"queries": "query", "gallery": "gallery"},),
+        lambda rows: bool(rows) and all(map(is_ranking, rows)),
+        "give rows such as {'queries': 'query', 'gallery': 'gallery'} or 'query:gallery'; the "
+        f"splits are {', '.join(SPLITS)}",
+    ),
+    "evaluation.precision_at": _many(
+        (100, 200),
+        lambda k: type(k) is int and 1 <= k <= LARGEST_INT,
+        "give whole numbers of at least 1",
+    ),
+    "evaluation.after_stages": names(),  # stages after which the codes are scored as well
+    # What the report shows: queries, and results of each.
+    "evaluation.queries_shown": whole(6, 1, 1000, resumable=True),
+    "evaluation.retrieved": whole(36, 1, 1000, resumable=True),
+}
+
+# Sections whose names are free; `relations` has the rules for them.
+FREE = ("data.splits", "stages.*.losses")
+# Sections of rows that a config names itself, each with the field that orders them.
+ROWS = {"stages": "plan", "model.encoders": "model.branches"}
+
+
+def is_ranking(row: Any) -> bool:
+    """Whether it is a pair of splits, each with or without its kind of inputs."""
+    try:
+        return all(split in SPLITS and kind == "sketch" for kind, split in ranking_sides(row))
+    except (TypeError, ValueError):
+        return False
+
+
+def ranking_sides(row: Any) -> list[tuple[str, str]]:
+    """The (kind of inputs, split) of a ranking's queries, and those of its gallery.
+
+    row: {"queries": SIDE, "gallery": SIDE} or "SIDE:SIDE". A SIDE is SPLIT or KIND/SPLIT; without
+      a kind, it is `sketch`.
+    Raises TypeError or ValueError when it is neither.
+    """
+    if isinstance(row, str):
+        sides = row.split(":")
+    elif set(row) == {"queries", "gallery"}:
+        sides = [row["queries"], row["gallery"]]
+    else:
+        raise ValueError(row)
+    first, second = sides
+    return [_side(first), _side(second)]
+
+
+def _side(side: str) -> tuple[str, str]:
+    if not isinstance(side, str):
+        raise TypeError(side)
+    kind, slash, split = side.rpartition("/")
+    return (kind, split) if slash else ("sketch", split)

@@ -1,0 +1,209 @@
+"""Which sketches are the same drawing, in whatever file and form they come.
+
+A `key_id` identifies a drawing. A form without key_ids derives one from the points, so the same
+drawing has another key_id there. Two sketches are the same drawing if they share a key_id, or if
+they share a category and the points, and one of the key_ids is derived. Points are compared after
+moving and scaling, because forms differ in both.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sketchjax.data.folder.conversion.pieces import Piece, open_points
+from sketchjax.data.folder.conversion.shape import near
+from sketchjax.data.folder.manifest import listed
+from sketchjax.data.sources import key_of_points
+
+REPEATED = "duplicate key_id"
+SAME_POINTS = "same points as another drawing"
+OTHER_CATEGORY = "same points in another category"
+
+BAD_KEY = "repeated_key_id"  # in addition to sources.KINDS: the key_id of another drawing
+
+# A share of a file's drawings. By chance, only drawings of a line or two have the same points.
+_NOTEWORTHY = 0.1
+
+
+class Drawings:
+    """The rows of a conversion and the pieces behind them, opened when they are needed.
+
+    rows: plan.ROW[n], in the order of the pieces.
+    categories: the names, by label.
+    """
+
+    def __init__(self, rows: np.ndarray, pieces: Sequence[Piece], categories: Sequence[str]):
+        self.rows, self.pieces, self.categories = rows, pieces, categories
+        self._points: dict[int, np.ndarray] = {}
+
+    def points_of(self, row: int) -> np.ndarray:
+        """The points u8[t 3] of a sketch."""
+        piece, start, length = (int(self.rows[name][row]) for name in ("piece", "start", "length"))
+        if piece not in self._points:
+            self._points[piece] = open_points(self.pieces[piece].base)
+        return self._points[piece][start : start + length]
+
+    def is_derived(self, row: int) -> bool:
+        """Whether the key_id of a sketch was derived from its points."""
+        return int(self.rows["key_id"][row]) == key_of_points(self.points_of(row))
+
+    def place_of(self, row: int) -> tuple[str, int]:
+        """The file of a sketch, and its line or record there."""
+        piece = int(self.rows["piece"][row])
+        first = int(np.searchsorted(self.rows["piece"], piece))
+        return self.pieces[piece].file, self.pieces[piece].place(row - first)
+
+
+@dataclass
+class Repeats:
+    """Sketches that occur more than once.
+
+    left_out: bool[n], all but one of each drawing.
+    reasons: their number, by reason.
+    clashes: pairs of rows (first, later) that share a key_id but are different drawings. The later
+      ones are left out too, but not counted among the reasons.
+    notes: by file, what was decided about its drawings.
+    """
+
+    left_out: np.ndarray
+    reasons: Counter[str] = field(default_factory=Counter)
+    clashes: list[tuple[int, int]] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+
+    def leave_out(self, row: int, reason: str) -> None:
+        """Leave out one sketch."""
+        self.left_out[row] = True
+        self.reasons[reason] += 1
+
+    def note(self, file: str, text: str) -> None:
+        """Note a decision about a file."""
+        self.notes.setdefault(file, []).append(text)
+
+
+def find_repeats(drawings: Drawings) -> Repeats:
+    """Find sketches that are the same drawing, and key_ids that several drawings share."""
+    found = Repeats(np.zeros(len(drawings.rows), bool))
+    _compare_keys(drawings, found)
+    _compare_points(drawings, found)
+    _note_mixed_forms(drawings, found)
+    return found
+
+
+def _compare_keys(drawings: Drawings, found: Repeats) -> None:
+    """Compare the sketches of each key_id with the first of them."""
+    rows = drawings.rows
+    order = np.argsort(rows["key_id"], kind="stable")
+    ordered = rows["key_id"][order]
+    again = np.concatenate([[False], ordered[1:] == ordered[:-1]])[: len(rows)]
+    starts = np.maximum.accumulate(np.where(again, 0, np.arange(len(rows))))
+    first, later = order[starts[again]], order[again]
+    same_label = rows["label"][first] == rows["label"][later]
+    same_points = rows["digest"][first] == rows["digest"][later]
+    repeated = later[same_label & same_points]
+    found.left_out[repeated] = True
+    found.reasons[REPEATED] += len(repeated)
+    for place in np.flatnonzero(~(same_label & same_points)).tolist():
+        one, other = int(first[place]), int(later[place])
+        if same_label[place] and near(drawings.points_of(one), drawings.points_of(other)):
+            found.leave_out(other, REPEATED)
+        elif same_points[place] and drawings.is_derived(other):
+            found.leave_out(other, OTHER_CATEGORY)
+        else:
+            found.left_out[other] = True
+            found.clashes.append((one, other))
+
+
+def _compare_points(drawings: Drawings, found: Repeats) -> None:
+    """Leave out sketches with derived key_ids that have the points of another of their category.
+
+    Of forms without key_ids the first file counts. Other sketches with the same points are kept.
+    """
+    rows = drawings.rows
+    for group in _alike(rows, ~found.left_out, "digest", "label"):
+        derived = np.array([drawings.is_derived(row) for row in group.tolist()])
+        first = rows["piece"][group] == rows["piece"][group[0]]
+        repeated = derived & ~first if derived.all() else derived
+        for row in group[repeated].tolist():
+            found.leave_out(row, SAME_POINTS)
+    common = Counter[tuple[int, int]]()
+    for group in _alike(rows, ~found.left_out, "digest"):
+        one, *others = rows["piece"][group].tolist()
+        common.update((one, other) for other in others if other != one)
+    totals = np.bincount(rows["piece"], minlength=len(drawings.pieces))
+    for (one, other), number in common.items():
+        if number >= _NOTEWORTHY * totals[other]:
+            found.note(
+                drawings.pieces[other].file,
+                f"{number} of {totals[other]} drawings have the points of drawings in "
+                f"{drawings.pieces[one].file} and are kept under their own key_ids; if they are "
+                "the same drawings, convert only one of the files",
+            )
+
+
+def _alike(rows: np.ndarray, chosen: np.ndarray, *fields: str) -> list[np.ndarray]:
+    """The groups of chosen rows, bool[n], that agree in some fields: rising rows, at least two."""
+    order = np.flatnonzero(chosen)
+    order = order[np.lexsort([rows[field][order] for field in fields])]
+    starts = np.ones(len(order), bool)
+    starts[1:] = np.any([np.diff(rows[field][order]) != 0 for field in fields], axis=0)
+    firsts = np.flatnonzero(starts)
+    sizes = np.diff(firsts, append=len(order))
+    return [
+        order[first : first + size]
+        for first, size in zip(firsts[sizes > 1], sizes[sizes > 1], strict=True)
+    ]
+
+
+def _note_mixed_forms(drawings: Drawings, found: Repeats) -> None:
+    """Note the files without key_ids of categories that have key_ids in another file."""
+    rows = drawings.rows
+    part_of = rows["label"].astype(np.int64) << 32 | rows["piece"]
+    parts, firsts, totals = np.unique(part_of, return_index=True, return_counts=True)
+    repeated = dict(zip(*np.unique(part_of[found.left_out], return_counts=True), strict=True))
+    labels, pieces = parts >> 32, parts & 0xFFFFFFFF
+    several = np.bincount(labels, minlength=len(drawings.categories))[labels] > 1
+    derived = np.array(
+        [many and drawings.is_derived(int(row)) for many, row in zip(several, firsts, strict=True)],
+        bool,
+    )
+    for part in np.flatnonzero(derived).tolist():
+        keyed = pieces[(labels == labels[part]) & ~derived]
+        if not len(keyed):
+            continue
+        left_out = repeated.get(parts[part], 0)
+        others = ", ".join(drawings.pieces[piece].file for piece in keyed[:3].tolist())
+        text = (
+            f"{drawings.categories[labels[part]]} has key_ids in {others} but not here: {left_out} "
+            f"of {totals[part]} drawings have the points of another one and are left out"
+        )
+        if left_out < totals[part]:
+            text += "; if the others are the same drawings too, convert only one of the forms"
+        found.note(drawings.pieces[pieces[part]].file, text)
+
+
+def clash_record(drawings: Drawings, first: int, later: int) -> dict[str, Any]:
+    """The bad record of a sketch with the key_id of another drawing."""
+    (file, place), (other, there) = drawings.place_of(later), drawings.place_of(first)
+    key_id = drawings.rows["key_id"][later]
+    reason = f"key_id {key_id} is that of another drawing: {other}, {_unit(other)} {there}"
+    return {"file": file, "place": place, "kind": BAD_KEY, "reason": reason}
+
+
+def clash_message(clashes: Sequence[dict[str, Any]], number: int) -> str:
+    """The message about `number` clashes, of which the first are given as records."""
+    lines = [f"{c['file']}, {_unit(c['file'])} {c['place']}: {c['reason']}" for c in clashes]
+    return (
+        f"{number:,} sketches have the key_id of another drawing:\n{listed(lines, 5, number)}\n"
+        "Give each drawing its own key_id, or remove the field: then it is derived from the "
+        "points. `--on-bad skip` keeps only the first drawing of each key_id."
+    )
+
+
+def _unit(file: str) -> str:
+    """What the places in a file count."""
+    return "record" if file.removesuffix(".gz").endswith((".bin", ".npz")) else "line"

@@ -1,0 +1,71 @@
+"""What a network is built from, and what a model file says about it. No jax here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from sketchjax.models.table import ENCODERS, HEADS
+
+
+class Drawing(msgspec.Struct, frozen=True):
+    """How strokes become what the encoders read.
+
+    size: side of the picture, in pixels.
+    stroke_width: of the picture, in pixels.
+    offset_scale: what the offsets of the sequence are divided by, in drawing units.
+    """
+
+    size: int
+    stroke_width: float
+    offset_scale: float
+
+    def __post_init__(self) -> None:
+        # A config may give whole numbers; a file gives floats back, and both are the same model.
+        for name in ("stroke_width", "offset_scale"):
+            msgspec.structs.force_setattr(self, name, float(getattr(self, name)))
+
+
+class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole network: the same architecture and variables give the same codes anywhere.
+
+    encoders: by name, in the order in which the head reads them, each as {"kind": a row of
+      ENCODERS, SETTING: ...}.
+    head: a row of HEADS.
+    width: d, the head's features.
+    fusion_features: width of a dense layer between encoders and head; 0: none.
+    dtype: of the computation, `float32` or `bfloat16`.
+    drawing: how strokes are drawn.
+    points: t; longer sketches are cut to their first points.
+    categories: the name of each label.
+    """
+
+    encoders: dict[str, dict[str, Any]]
+    head: str
+    width: int
+    fusion_features: int
+    dtype: str
+    drawing: Drawing
+    points: int
+    categories: list[str]
+
+    @property
+    def classes(self) -> int:
+        """l, the number of categories."""
+        return len(self.categories)
+
+    def unknown(self) -> list[str]:
+        """One line for each part that this version of sketchjax cannot build."""
+        problems = []
+        if self.head not in HEADS:
+            problems.append(f"the head {self.head!r} (there are {', '.join(HEADS)})")
+        for name, own in self.encoders.items():
+            kind = own.get("kind")
+            if kind not in ENCODERS:
+                known = ", ".join(ENCODERS)
+                problems.append(f"the encoder {name} of kind {kind!r} (there are {known})")
+                continue
+            extra = own.keys() - {"kind", *ENCODERS[kind].settings}
+            problems += [f"the setting {key!r} of the encoder {name}" for key in sorted(extra)]
+        return problems

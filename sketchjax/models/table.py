@@ -1,0 +1,89 @@
+"""The encoders and heads a network can have, as rows of data.
+
+No jax here: a config is checked against these rows before jax loads, and `models.network` finds the
+modules that they name. A new encoder is one file and one row (docs/adding-an-encoder.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sketchjax.fields import Field, choice, number, share, switch, whole
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A row of ENCODERS.
+
+    module: FILE:CLASS in sketchjax/models, a flax module with the row's settings, `dtype` and
+      `axis_name` (of the devices, for batch normalisation) as its fields; called as
+      `module(*view, train=..., keys=...)` it returns f32[b e].
+    view: what it reads, a row of `models.views.VIEWS`.
+    settings: by name; each is a config field of the encoder.
+    smallest: the least side in pixels of a picture it can read, from its settings.
+    """
+
+    module: str
+    view: str
+    settings: Mapping[str, Field]
+    smallest: Callable[[Mapping[str, Any]], int] | None = None
+
+
+_SIZES = "CNN: width, stride of the first layer, units of the dense layers"
+_DROPOUT = "dropout"
+
+_PICTURE = {
+    # With less than 0.01 the first convolution has no channel left.
+    "width": number(1.0, 0.01, 64, question=_SIZES),
+    "stem_stride": whole(4, 1, question=_SIZES),
+    "dense_features": whole(0, 0, 65_536, question=_SIZES),  # 0: as published, times the width
+    "batch_norm": switch(True, question="CNN: batch normalisation"),
+    "dropout": share(0.5, question=_DROPOUT),
+}
+
+ENCODERS: dict[str, Encoder] = {
+    "alexnet": Encoder(
+        "alexnet:AlexNet", "picture", _PICTURE, lambda own: 14 * own["stem_stride"] + 7
+    ),
+    "sketch_a_net": Encoder(
+        "sketch_a_net:SketchANet", "picture", _PICTURE, lambda own: 22 * own["stem_stride"] + 15
+    ),
+    "resnet50": Encoder("resnet:ResNet50", "picture", _PICTURE, lambda own: 1),
+    "bigru": Encoder(
+        "bigru:BiGRU",
+        "sequence",
+        {
+            "hidden": whole(512, 1, 65_536),
+            "layers": whole(2, 1, 64),
+            "dropout": share(0.0, question=_DROPOUT),
+            # linen: flax.linen.RNN; fused: our own loop, the same numbers in less time.
+            "implementation": choice("linen", "fused"),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A row of HEADS.
+
+    activation: `sigmoid`, `relu` or empty, after the dense layer; threshold: a feature above it is
+    a 1 of the code; None: no codes.
+    """
+
+    activation: str
+    threshold: float | None
+
+
+HEADS: dict[str, Head] = {
+    "hash": Head("sigmoid", 0.5),
+    "embedding": Head("", 0.0),
+    "features": Head("relu", None),
+}
+
+# What a stage reads or trains after the encoders, and what stands for all encoders together.
+HEAD = "head"
+ALL_ENCODERS = "encoders"
+FUSION, CLASSIFIER = "fusion", "classifier"

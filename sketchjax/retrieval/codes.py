@@ -1,0 +1,177 @@
+"""Binary codes as a value and as a file, with all that is needed to use them anywhere.
+
+No jax here: a server that searches codes starts without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from sketchjax.errors import DataError
+from sketchjax.files import safetensors_metadata, write_whole
+from sketchjax.retrieval.index import search
+
+FORMAT = "sketchjax codes 1"
+_SUFFIX = ".safetensors"
+# One key holds everything: safetensors writes several in a random order, and the same codes are to
+# give the same bytes.
+_KEY = "sketchjax"
+_ARRAYS = {"packed": np.uint8, "labels": np.int32, "key_ids": np.uint64, "places": np.int64}
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What a file of codes says about them besides the arrays."""
+
+    split: str
+    categories: tuple[str, ...]
+    model: str
+
+
+class _Description(msgspec.Struct, frozen=True):
+    """The metadata of a file of codes. sha256: of what it says and all arrays."""
+
+    format: str
+    sha256: str
+    codes: _About
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """The codes of n sketches.
+
+    packed: u8[n d/8], bit j of a code is bit j % 8 of its byte j // 8.
+    labels: i32[n], places in `categories`; -1 where the category is not known.
+    key_ids: u64[n], the drawings' own identifiers; 0 where there is none.
+    places: i64[n], the record of each in its split, or its place among what was encoded.
+    split: the split of the data folder; empty for other drawings.
+    categories: the name of each label.
+    model: fingerprint of the model that made them; codes of different models do not compare.
+    Raises ValueError when an array has another type or shape.
+    """
+
+    packed: np.ndarray
+    labels: np.ndarray
+    key_ids: np.ndarray
+    places: np.ndarray
+    split: str = ""
+    categories: tuple[str, ...] = ()
+    model: str = ""
+
+    def __post_init__(self) -> None:
+        for name, dtype in _ARRAYS.items():
+            array = getattr(self, name)
+            rank = 2 if name == "packed" else 1
+            if array.dtype != dtype or array.ndim != rank or len(array) != len(self.packed):
+                raise ValueError(
+                    f"{name} is {array.dtype}{list(array.shape)}; it must be {np.dtype(dtype)} "
+                    f"with {rank} axes, the first of {len(self.packed)}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, items: Any) -> Codes:
+        """Some of the codes. items: a slice, a place, an array of places, or a mask bool[n]."""
+        items = np.atleast_1d(items) if not isinstance(items, slice) else items
+        return replace(self, **{name: getattr(self, name)[items] for name in _ARRAYS})
+
+    @property
+    def bits(self) -> int:
+        """d, the number of bits of a code."""
+        return self.packed.shape[1] * 8
+
+    def unpacked(self) -> np.ndarray:
+        """The bits of all codes, bool[n d]."""
+        return np.unpackbits(self.packed, axis=1, bitorder="little").astype(bool)
+
+    def nearest(self, queries: Codes, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k codes nearest to each query, ties in the order of these codes.
+
+        queries: q codes of the same model.
+        k: results per query, at least 1.
+        Returns Hamming distances i32[q min(k, n)] and indices into these codes i64[q min(k, n)].
+        Raises DataError when one side is empty, or the queries come from another model or have
+        another number of bits; ValueError for k < 1.
+        """
+        if self.model and queries.model and self.model != queries.model:
+            raise DataError(
+                f"these codes come from model {self.model[:12]} and the queries from model "
+                f"{queries.model[:12]}; encode both with one model"
+            )
+        if self.bits != queries.bits:
+            raise DataError(f"codes of {queries.bits} bits do not compare with {self.bits} bits")
+        return search(queries.packed, self.packed, k)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the codes as one safetensors file, whole or not at all; returns its path.
+
+        path: with or without the ending .safetensors.
+        """
+        path = _with_suffix(path)
+        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        about = _About(self.split, self.categories, self.model)
+        description = _Description(FORMAT, _digest(about, arrays), about)
+        write_whole(path, save(arrays, {_KEY: msgspec.json.encode(description).decode()}))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Codes:
+        """Read what `save` wrote.
+
+        path: with or without the ending .safetensors.
+        Raises DataError when the file is missing, damaged or holds no codes.
+        """
+        path = _with_suffix(path)
+        try:
+            content = path.read_bytes()
+            arrays = load(content)
+            metadata = safetensors_metadata(content)
+        except FileNotFoundError:
+            raise DataError(f"there are no codes at {path}") from None
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise DataError(
+                f"{path} is not a readable file of codes ({error}); encode the drawings again"
+            ) from error
+        try:
+            description = msgspec.json.decode(metadata.get(_KEY, "null"), type=_Description)
+            if description.format != FORMAT:
+                raise ValueError(f"its format is {description.format!r}")
+            own, about = {name: arrays[name] for name in _ARRAYS}, description.codes
+            codes = cls(**own, split=about.split, categories=about.categories, model=about.model)
+        except (ValueError, KeyError) as error:
+            raise DataError(
+                f"{path} holds no codes of this version of sketchjax ({error}); give a file that a "
+                "run or Codes.save wrote"
+            ) from error
+        if _digest(about, own) != description.sha256:
+            raise DataError(
+                f"{path} is damaged: it is not what was written (its sha256 differs); encode the "
+                "drawings again"
+            )
+        return codes
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Codes) and all(
+            np.array_equal(getattr(self, own.name), getattr(other, own.name))
+            for own in fields(self)
+        )
+
+
+def _digest(about: _About, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(msgspec.json.encode(about))
+    for array in arrays.values():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _with_suffix(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    return path if path.name.endswith(_SUFFIX) else path.with_name(path.name + _SUFFIX)

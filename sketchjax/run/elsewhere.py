@@ -1,0 +1,232 @@
+"""Evaluate a model on drawings of another data folder: a colleague's, or a later download."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from sketchjax.data.folder.manifest import NAME, Manifest
+from sketchjax.data.folder.shards import check_shards
+from sketchjax.errors import DataError
+from sketchjax.models.table import CLASSIFIER, HEAD, HEADS
+from sketchjax.report.examples import example_retrievals
+from sketchjax.report.page import write_report
+from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.model import Model
+from sketchjax.retrieval.passes import Passes, Task
+from sketchjax.run.results import device_name, headline, radius_curve, versions
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.writers import write_results
+
+
+def evaluate_model(
+    model: Model,
+    folder: Path,
+    out: Path,
+    *,
+    pairs: Sequence[tuple[str, str]] = (("query", "gallery"),),
+    precision_at: Sequence[int] = (100, 200),
+    batch: int = 256,
+    title: str = "",
+    task: Task,
+    note: Callable[[str], None],
+) -> dict[str, Any]:
+    """Score a model on a data folder and write codes, report and results.json to another folder.
+
+    Categories are matched by name. All sketches of the folder are ranked, also those of categories
+    that the model was not trained on; accuracy is that of the categories that it knows. A model
+    without codes is scored by its accuracy only.
+
+    model: any trained model.
+    folder: of the data, with sketches in every split that is ranked.
+    out: where to write; an earlier evaluation there is replaced.
+    pairs: splits of queries and gallery, the first of which is the headline.
+    precision_at: values of K.
+    batch: sketches encoded at once.
+    title: of the report.
+    task: shows progress; note: gets what was decided, line by line.
+
+    Returns the results, as in OUT/results.json; unseen and missing: the categories that only the
+    data and only the model have.
+    Raises DataError when the folder is damaged, lacks sketches of a split or shares no category
+    with the model, when the model has neither codes nor a trained classifier, and when `out` is
+    the workdir of a run or a data folder.
+    """
+    started = time.monotonic()
+    _check_out(out)
+    manifest = check_shards(folder)
+    known = match_categories(model, manifest, note)
+    splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
+    empty = [split for split in splits if not manifest.counts.get(split)]
+    if empty:
+        raise DataError(
+            f"{folder} has no sketches in the split {' and '.join(empty)}; convert the drawings "
+            "with a share for each ranked split, such as --gallery 0.9 --query 0.1"
+        )
+    if model.bits is None:
+        if not classifies(model):
+            raise DataError(
+                "this model makes no codes and its classifier was not trained, so it has nothing "
+                "to score; use a model whose last stage trained a head with codes"
+            )
+        note("this model makes no codes: only its accuracy is measured")
+    devices = jax.local_device_count()
+    passes = Passes(
+        model.network,
+        folder,
+        manifest,
+        batch=-(-batch // devices) * devices,
+        points=model.architecture.points,
+        task=task,
+    )
+    encoded = {
+        split: _in_names_of(
+            passes.encode(model.variables, split, model.output, features=model.bits is not None),
+            known,
+        )
+        for split in splits
+    }
+    measured = _measure(model, manifest, encoded, pairs, precision_at, known)
+    results = _results(model, folder, manifest, measured, pairs, time.monotonic() - started)
+    _leave(out, folder, measured, results, pairs, title or f"{model.card.stage} on {folder}")
+    return results
+
+
+def classifies(model: Model) -> bool:
+    """Whether the classifier of the model's output was trained.
+
+    Its biases start at 0 and only a loss on its logits moves them.
+    """
+    name = CLASSIFIER if model.output == HEAD else f"{model.output}_{CLASSIFIER}"
+    return bool(np.any(np.asarray(model.variables["params"][name]["bias"])))
+
+
+def match_categories(model: Model, manifest: Manifest, note: Callable[[str], None]) -> np.ndarray:
+    """The model's label of each category of a data folder, i64[l]; -1 for one it does not know.
+
+    note: gets the names that only one of the two has.
+    Raises DataError when they share no category.
+    """
+    labels = {name: label for label, name in enumerate(model.categories)}
+    known = np.array([labels.get(name, -1) for name in manifest.categories])
+    extra = [name for name in manifest.categories if name not in labels]
+    missing = [name for name in model.categories if name not in manifest.categories]
+    if len(extra) == len(manifest.categories):
+        raise DataError(
+            f"the data and the model share no category: the data has {_some(extra)}, the model "
+            f"was trained on {_some(model.categories)}; give drawings of some of these"
+        )
+    if extra:
+        note(f"{len(extra)} of the data's categories are new to the model: {_some(extra)}")
+    if missing:
+        note(f"{len(missing)} of the model's categories are not in the data: {_some(missing)}")
+    return known
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder whose own files would be replaced."""
+    for name, what in (("config.json", "the workdir of a run"), (NAME, "a data folder")):
+        if (out / name).exists():
+            raise DataError(f"{out} is {what}; name another folder for the evaluation")
+
+
+def _in_names_of(encoded: Encoded, known: np.ndarray) -> Encoded:
+    """Predictions as labels of the data folder; -1 where it has no such category."""
+    places = np.full(int(max(known.max(), encoded.predictions.max(initial=0))) + 1, -1)
+    places[known[known >= 0]] = np.flatnonzero(known >= 0)
+    return replace(encoded, predictions=places[encoded.predictions])
+
+
+def _measure(
+    model: Model,
+    manifest: Manifest,
+    encoded: dict[str, Encoded],
+    pairs: Sequence[tuple[str, str]],
+    precision_at: Sequence[int],
+    known: np.ndarray,
+) -> Measured:
+    queries, gallery = pairs[0]
+    can_classify = classifies(model)
+    accuracies = [
+        accuracy_of(encoded[split], known >= 0) if can_classify else None
+        for split in (gallery, queries)
+    ]
+    sizes = {split: len(every.labels) for split, every in encoded.items()}
+    threshold = HEADS[model.architecture.head].threshold
+    if model.bits is None or threshold is None:
+        return Measured({}, [], None, *accuracies, sizes=sizes)
+    codes = {
+        split: every.codes(
+            threshold, split=split, categories=manifest.categories, model=model.fingerprint
+        )
+        for split, every in encoded.items()
+    }
+    ranked = rank(codes, pairs, precision_at)
+    return Measured(codes, ranked, distances_of(encoded[gallery]), *accuracies, sizes=sizes)
+
+
+def _results(
+    model: Model,
+    folder: Path,
+    manifest: Manifest,
+    measured: Measured,
+    pairs: Sequence[tuple[str, str]],
+    seconds: float,
+) -> dict[str, Any]:
+    unseen = [name for name in manifest.categories if name not in model.categories]
+    missing = [name for name in model.categories if name not in manifest.categories]
+    return headline(measured, pairs) | {
+        "classes": len(manifest.categories),
+        "unseen": unseen,
+        "missing": missing,
+        "train": None,  # the model file does not say
+        "seconds_total": seconds,
+        "sketches_per_second": {},
+        "after_stages": {},
+        # The report lists these.
+        "config": {
+            "model": {"fingerprint": model.fingerprint, "stage": model.card.stage},
+            "data": {"dir": str(folder), "new_to_the_model": unseen, "missing": missing},
+        },
+        "versions": versions() | {"model": model.card.versions.get("sketchjax", "")},
+        "device": device_name(),
+    }
+
+
+def _leave(
+    out: Path,
+    folder: Path,
+    measured: Measured,
+    results: dict[str, Any],
+    pairs: Sequence[tuple[str, str]],
+    title: str,
+) -> None:
+    """Write codes, report, and last of all results.json."""
+    retrievals = []
+    for split, codes in measured.codes.items():
+        codes.save(out / "codes" / split)
+    if measured.scores is not None:
+        queries, gallery = (measured.codes[split] for split in pairs[0])
+        retrievals = example_retrievals(
+            folder, queries, gallery, measured.scores, shown=6, retrieved=36
+        )
+    write_report(
+        out,
+        results=results,
+        metrics=[],
+        curve=None if measured.scores is None else radius_curve(measured.scores.curve),
+        retrievals=retrievals,
+        title=title,
+        measured_on="{} sketches against the {}".format(*pairs[0]),
+    )
+    write_results(out, results)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")

@@ -1,0 +1,120 @@
+"""What codes and predictions are worth: rankings between splits, class distances, accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sketchjax.errors import DataError
+from sketchjax.retrieval import metrics
+from sketchjax.retrieval.class_distances import ClassDistances, class_distances
+from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.encode import Encoded
+
+# The scores that the log and the report show of a ranking.
+NOTED = ("map", "precision_at", "d1", "d2")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A split's queries ranked against a gallery. scores: None where no query can be scored."""
+
+    queries: str
+    gallery: str
+    scores: metrics.Scores | None
+
+    def as_row(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What results.json holds of it: the splits, how many sketches each has, and all scores."""
+        numbers = {} if self.scores is None else self.scores.as_dict()
+        wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
+        return {
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "queries_count": sizes[self.queries],
+            "gallery_count": sizes[self.gallery],
+            **dict.fromkeys(wanted),
+            **{name: v for name, v in numbers.items() if name not in ("queries", "gallery")},
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model's codes and predictions are worth.
+
+    codes: by split; empty for a model that only recognises.
+    rankings: in the order asked for; empty without codes.
+    distances: of the first gallery's features; None where they are not defined.
+    accuracy, accuracy_query: on the first gallery and its queries; None where no loss trained the
+      classifier.
+    sizes: sketches that are ranked, by split.
+    """
+
+    codes: dict[str, Codes]
+    rankings: list[Ranking]
+    distances: ClassDistances | None
+    accuracy: float | None
+    accuracy_query: float | None
+    sizes: dict[str, int]
+
+    @property
+    def scores(self) -> metrics.Scores | None:
+        """Of the first ranking, the headline."""
+        return self.rankings[0].scores if self.rankings else None
+
+    def values(self) -> dict[str, float]:
+        """What is logged of a stage."""
+        values: dict[str, float] = {}
+        if self.scores is not None:
+            found = self.scores.as_dict()
+            values = {name: value for name, value in found.items() if name.startswith(NOTED)}
+        if self.accuracy is not None:
+            values["accuracy_gallery"] = self.accuracy
+        return values
+
+
+def rank(
+    codes: Mapping[str, Codes], pairs: Sequence[tuple[str, str]], precision_at: Sequence[int]
+) -> list[Ranking]:
+    """The scores of each pair of splits (queries, gallery).
+
+    codes: by split.
+    precision_at: values of K, besides 100 and 200.
+    """
+    return [
+        Ranking(queries, gallery, _scores(codes[queries], codes[gallery], precision_at))
+        for queries, gallery in pairs
+    ]
+
+
+def _scores(queries: Codes, gallery: Codes, precision_at: Sequence[int]) -> metrics.Scores | None:
+    try:
+        return metrics.evaluate(
+            queries.packed,
+            queries.labels,
+            gallery.packed,
+            gallery.labels,
+            bits=queries.bits,
+            precision_at=sorted({100, 200, *precision_at}),
+        )
+    except DataError:  # no query has a gallery sketch of its class
+        return None
+
+
+def distances_of(encoded: Encoded) -> ClassDistances | None:
+    """The class distances of features; None where fewer than two classes have two sketches."""
+    try:
+        return class_distances(encoded.features, encoded.labels)
+    except DataError:
+        return None
+
+
+def accuracy_of(encoded: Encoded, counted: np.ndarray) -> float | None:
+    """Share of right predictions among the sketches of some categories; None where there are none.
+
+    counted: bool[l], the categories that count.
+    """
+    own = encoded[counted[encoded.labels]]
+    return metrics.accuracy(own.predictions, own.labels) if len(own.labels) else None

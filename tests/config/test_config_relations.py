@@ -1,0 +1,474 @@
+"""The rules between the fields of a config, and between a config and the rooms below."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from config_fields import lines_of, problems_of, set_field
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sketchjax.config import default, encoder, set_encoders, set_stages, stage, validate
+from sketchjax.data.folder.splits import SPLITS, split_rule
+from sketchjax.losses.table import LOSSES
+from sketchjax.models.alexnet import AlexNet
+from sketchjax.models.table import HEADS
+
+STAGES = ("cnn", "rnn", "joint", "center", "full")
+
+
+def config_of(epochs=(20, 20, 5, 5, 5), **fields):
+    """The default with other epochs by stage, and other fields, `__` for the point."""
+    config = default()
+    for name, number in zip(STAGES, epochs, strict=True):
+        config.stages[name].epochs = number
+    for name, value in fields.items():
+        set_field(config, name.replace("__", "."), value)
+    return config
+
+
+# --- the plan --------------------------------------------------------------------------------
+
+
+def whole(name, **fields):
+    return stage(name, trains=("encoders", "head"), **fields)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_plan_has_any_number_of_stages_of_any_name(count):
+    config = default()
+    names = ["warm", "Größe", "_2", "head", "cross_entropy", "x" * 60, "train", "plan", "None"]
+    set_stages(config, *(whole(name) for name in names[:count]))
+    validate(config)
+    config.evaluation.after_stages = tuple(names[:count])
+    validate(config)
+
+
+def test_one_stage_trains_everything_from_scratch():
+    config = default()
+    set_stages(config, whole("everything", epochs=1, losses={"cross_entropy": 1, "center": 0.1}))
+    validate(config)
+
+
+def test_encoders_have_any_name_and_number():
+    config = default()
+    set_encoders(config, a=encoder("bigru"), b=encoder("bigru", hidden=8), c=encoder("resnet50"))
+    set_stages(config, stage("first", trains=("b",), output="b"), whole("second"))
+    validate(config)
+
+
+@pytest.mark.parametrize("name", ["encoders", "head", "fusion", "classifier", "hash", "embedding",
+                                  "features", "cnn_classifier"])  # fmt: skip
+def test_reserved_names_of_encoders(name):
+    """They are parts of the network already, or stand for several."""
+    config = default()
+    set_encoders(config, **{name: encoder("bigru")})
+    set_stages(config, whole("all"))
+    (line,) = problems_of(config)
+    assert line.startswith(f"model.encoders.{name}: the name is reserved; give the encoder another")
+
+
+@pytest.mark.parametrize("name", ["2d", "stroke-net", "my net", "net/2"])
+def test_names_that_are_no_identifiers(name):
+    config = default()
+    set_encoders(config, **{name: encoder("bigru")})
+    set_stages(config, whole("all"))
+    assert problems_of(config) == [
+        f"model.encoders.{name}: an encoder's name has letters, digits and _ only"
+    ]
+    config = default()
+    set_stages(config, whole(name))
+    assert problems_of(config) == [f"stages.{name}: a stage's name has letters, digits and _ only"]
+
+
+def test_rows_that_the_plan_names_exist():
+    assert problems_of(config_of(plan=("cnn", "moon", "full", "sun"))) == [
+        "plan names 'moon', 'sun', no row of stages; there are cnn, full, center, joint, rnn",
+        "evaluation.after_stages names 'joint', 'center', no stage of the plan that reads the head",
+    ]
+    config = config_of(model__branches=("cnn", "moon"))
+    assert problems_of(config) == [
+        "model.branches names 'moon', no row of model.encoders; there are cnn, rnn"
+    ]
+    assert problems_of(config_of(plan=(), evaluation__after_stages=())) == [
+        "plan=() has no stage; name rows of `stages`"
+    ]
+    assert problems_of(config_of(model__branches=())) == [
+        "model.branches=() names no encoder; there are cnn, rnn"
+    ]
+
+
+def test_only_stages_of_the_plan_are_scored():
+    config = config_of(plan=("cnn", "rnn", "joint"))
+    assert problems_of(config) == [
+        "evaluation.after_stages names 'center', 'full', no stage of the plan that reads the head"
+    ]
+    config.evaluation.after_stages = ("joint",)
+    validate(config)
+
+
+@pytest.mark.parametrize(
+    "trains, expected",
+    [
+        (("cnn", "hash"), "names 'hash'; the parts are cnn, rnn, encoders (all of these) and head"),
+        (("moon", "sun", "cnn"), "names 'moon', 'sun'; the parts are"),
+        (("classifier",), "names 'classifier'; the parts are"),
+        ((), "stages.joint.trains=() trains nothing; name parts, such as ('encoders', 'head')"),
+    ],
+)
+def test_unknown_parts_cannot_be_trained(trains, expected):
+    (line,) = problems_of(config_of(stages__joint__trains=trains))
+    assert line.startswith("stages.joint.trains")
+    assert expected in line
+    # A stage that does not run may say what it likes.
+    validate(config_of((20, 20, 0, 5, 5), stages__joint__trains=trains))
+
+
+@pytest.mark.parametrize("trains", [("head",), ("rnn",), ("encoders", "head"), ("cnn", "head")])
+def test_a_stage_of_the_head_trains_any_parts(trains):
+    validate(config_of(stages__joint__trains=trains))
+
+
+@pytest.mark.parametrize("trains", [("rnn",), ("cnn", "rnn"), ("encoders",), ("cnn", "head")])
+def test_one_encoder_depends_on_itself_only(trains):
+    (line,) = problems_of(config_of(stages__cnn__trains=trains))
+    assert line == f"stages.cnn.trains={trains!r}, but its output cnn depends on cnn only"
+    # Of a single encoder, `encoders` means that one.
+    config = config_of(model__branches=("cnn",), stages__cnn__trains=("encoders",))
+    validate(config)
+
+
+def test_an_output_is_the_head_or_an_encoder():
+    assert problems_of(config_of(stages__cnn__output="cnm")) == [
+        "stages.cnn.output='cnm'; choose one of head, cnn, rnn"
+    ]
+    # Also where it would be left out.
+    config = config_of((20, 20, 5, 5, 5), stages__cnn__output="encoders", train__pretrained="runs")
+    assert problems_of(config) == ["stages.cnn.output='encoders'; choose one of head, cnn, rnn"]
+
+
+NOTHING = "no stage trains anything; give stages.joint.epochs at least 1"
+NO_CODES = (
+    "the last stage does not train the head; give stages.joint.epochs at least 1, or name one "
+    "encoder only in model.branches, to recognise with it"
+)
+
+
+@pytest.mark.parametrize(
+    "epochs, fields, expected",
+    [
+        ((1, 1, 0, 0, 0), {}, [NO_CODES]),
+        ((0, 0, 0, 0, 0), {}, [NOTHING]),
+        # One encoder recognises by itself, or gets its own hash layer.
+        ((1, 0, 0, 0, 0), {"model__branches": ("cnn",)}, []),
+        ((0, 0, 1, 0, 0), {"model__branches": ("rnn",)}, []),
+        # Stages of an encoder that is not there, or that is taken from elsewhere, do not run.
+        ((1, 0, 0, 0, 0), {"model__branches": ("rnn",)}, [NOTHING]),
+        ((1, 1, 0, 0, 0), {"train__pretrained": "runs/other"}, [NOTHING]),
+        (
+            (1, 0, 0, 0, 0),
+            {"model__branches": ("cnn",), "train__pretrained": "a,b"},
+            [NOTHING],
+        ),
+        ((1, 1, 1, 0, 0), {"train__pretrained": "runs/one, runs/two"}, []),
+        ((0.1, 0, 0.5, 0, 0), {}, []),
+    ],
+)
+def test_some_stage_trains_what_the_run_is_for(epochs, fields, expected):
+    assert lines_of(config_of(epochs, **fields)) == expected
+
+
+def test_a_plan_without_the_head_asks_for_one():
+    config = default()
+    set_stages(
+        config,
+        stage("a", trains=("cnn",), output="cnn"),
+        stage("b", trains=("rnn",), output="rnn"),
+    )
+    assert problems_of(config) == [
+        "the last stage does not train the head; give a stage with output='head'.epochs at least "
+        "1, or name one encoder only in model.branches, to recognise with it"
+    ]
+
+
+# --- the losses ------------------------------------------------------------------------------
+
+
+def test_losses_of_codes_do_not_go_with_features():
+    config = config_of(model__head="features")
+    config.stages.joint.losses = {"cross_entropy": 1.0, "contrastive": 0.1, "semantic": 0.1}
+    for name in ("joint.losses.contrastive", "joint.losses.semantic", "full.losses.quantization"):
+        codes = "hash or embedding" if "contrastive" in name else "hash"
+        assert (
+            f"stages.{name} does not go with model.head=features; set its weight to 0, or "
+            f"model.head to {codes}" in problems_of(config)
+        )
+    assert len(problems_of(config)) == 3
+    # Nothing is asked of stages that do not run, and centres are for features of any kind.
+    config.stages.joint.epochs = config.stages.full.epochs = 0
+    config.stages.center.losses = {"cross_entropy": 1.0, "center": 0.1, "common_center": 0.1}
+    validate(config)
+    config.stages.full.epochs = 1
+    config.stages.full.losses.quantization = {"weight": 0}
+    validate(config)
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_stage_of_the_head_has_any_loss_of_its_kind(head):
+    for name in ("joint", "center", "full"):
+        config = config_of(model__head=head)
+        config.stages.full.losses.quantization = 0
+        usable = [loss for loss, row in LOSSES.items() if not row.heads or head in row.heads]
+        config.stages[name].losses = dict.fromkeys(usable, 0.5)
+        validate(config)
+
+
+def test_a_loss_is_a_weight_or_a_section():
+    config = default()
+    config.stages.full.losses = {"cross_entropy": 1, "contrastive": {"weight": 0.1, "margin": 24}}
+    validate(config)
+    config.stages.full.losses = {"contrastive": {"margin": 24.0}, "common_center": {"rate": 1}}
+    validate(config)  # a weight that is left out is 1
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({"margins": 3}, ".margins=3 is no setting; there are weight, margin, alpha"),
+        ({"margin": -1.0}, ".margin=-1.0; must be at least 0"),
+        ({"margin": "24"}, ".margin='24'; give a number, such as 0.0"),
+        ({"margin": True}, ".margin=True; give a number"),
+        ({"margin": None, "weight": 1}, ".margin=None; give a number"),
+        ({"alpha": float("nan")}, ".alpha=nan; give a number, such as 0.01"),
+        ({"weight": "much"}, ".weight='much'; give a weight of at least 0"),
+        ({"weight": -1}, ".weight=-1; give a weight of at least 0"),
+        ({"weight": {"value": 1}}, ".weight={'value': 1}; give a weight of at least 0"),
+        ("much", "='much'; give a weight of at least 0"),
+        (None, "=None; give a weight of at least 0"),
+        (True, "=True; give a weight of at least 0"),
+        ([1.0], "=[1.0]; give a weight of at least 0"),
+        (10**400, "=10000"),
+    ],
+    ids=str,
+)
+def test_settings_of_a_loss_are_checked(given, expected):
+    for path in ("stages.full.losses", "stages.joint.losses"):
+        config = default()
+        set_field(config, f"{path}.contrastive", given)
+        (line,) = problems_of(config)
+        assert line.startswith(f"{path}.contrastive{expected}"), line
+
+
+def test_settings_have_upper_bounds_too():
+    config = default()
+    config.stages.full.losses.common_center = {"weight": 1, "rate": 1.5}
+    assert problems_of(config) == ["stages.full.losses.common_center.rate=1.5; must be 0 to 1"]
+    config.stages.full.losses.cross_entropy = {"margin": 1}
+    assert len(problems_of(config)) == 2
+    assert "stages.full.losses.cross_entropy.margin=1 is no setting; there are weight" in (
+        problems_of(config)
+    )
+
+
+def test_losses_of_all_rows_are_checked():
+    """Also of rows that do not run, or that the plan leaves out."""
+    config = config_of((20, 20, 0, 5, 5), stages__joint__losses={"centre": 1.0})
+    config.stages.spare = whole("spare", losses={"cross_entropy": -1})[1]
+    assert [line.split(" is no")[0].split(";")[0] for line in problems_of(config)] == [
+        "stages.joint.losses.centre=1.0",
+        "stages.spare.losses.cross_entropy=-1",
+    ]
+    config.plan = ("moon",)  # and whatever else is wrong with the plan
+    assert {line.split("=")[0] for line in problems_of(config)} >= {
+        "stages.joint.losses.centre",
+        "stages.spare.losses.cross_entropy",
+    }
+
+
+def test_pairs_need_a_batch_of_two():
+    config = config_of(train__batch_size=1)
+    validate(config)
+    config.stages.center.losses = {"contrastive": 1.0}
+    assert problems_of(config) == [
+        "train.batch_size=1 has no pairs for stages.center.losses.contrastive; take at least 2"
+    ]
+    config.stages.center.losses = {"cross_entropy": 1.0, "contrastive": {"weight": 0.0}}
+    validate(config)
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("devices, proposed", [(3, 255), (512, 512)])
+def test_batches_divide_over_the_devices(devices, proposed):
+    lines = problems_of(default(), devices=devices)
+    assert f"train.batch_size=256 does not divide over {devices} devices; try {proposed}" in lines
+    assert len(lines) == (2 if devices == 3 else 1)
+
+
+@pytest.mark.parametrize(
+    "sampler, expected",
+    [
+        ({"classes": 0, "each": 0}, None),
+        ({"classes": 16, "each": 0}, None),
+        ({"classes": 16, "each": 16}, None),
+        ({"classes": 16}, None),
+        ({}, None),
+        ({"classes": 256, "each": 1}, None),
+        (
+            {"classes": 100, "each": 0},
+            "train.batch_size=256 does not divide over stages.full.sampler.classes=100; try 200",
+        ),
+        (
+            {"classes": 512},
+            "train.batch_size=256 does not divide over stages.full.sampler.classes=512; try 512",
+        ),
+        (
+            {"classes": 16, "each": 4},
+            "stages.full.sampler asks for 16 x 4 sketches, but train.batch_size=256; make them "
+            "equal",
+        ),
+        ({"each": 4}, "stages.full.sampler.each=4 needs stages.full.sampler.classes; give both"),
+    ],
+    ids=str,
+)
+def test_batches_of_classes_fill_the_batch(sampler, expected):
+    config = config_of(stages__full__sampler=sampler)
+    assert lines_of(config) == ([expected] if expected else [])
+    config.stages.full.epochs = 0
+    validate(config)
+
+
+def test_batches_have_no_more_classes_than_the_data():
+    config = config_of(
+        data__categories=("cat", "clock", "sun"), stages__full__sampler={"classes": 4}
+    )
+    assert problems_of(config) == [
+        "stages.full.sampler.classes=4, but data.categories has 3 for training; ask for at most "
+        "that many"
+    ]
+    config.stages.full.sampler.classes = 2
+    validate(config)
+    config.data.unseen = ("cat", "sun")
+    assert "has 1 for training" in problems_of(config)[0]
+    config.data.unseen, config.data.unseen_count = (), 2
+    assert "has 1 for training" in problems_of(config)[0]
+
+
+# --- data ------------------------------------------------------------------------------------
+
+
+def test_categories_kept_out_are_named_or_drawn():
+    names = {"data__categories": ("cat", "clock", "sun"), "data__unseen": ("cat", "sun")}
+    validate(config_of(**names))
+    validate(config_of(data__unseen=("moon",)))  # of all categories of the data
+    validate(config_of(data__unseen_count=20))
+    (line,) = problems_of(config_of(**names, data__unseen_count=2))
+    assert line == "data.unseen names categories, data.unseen_count draws them; use one"
+    (line,) = problems_of(config_of(**names | {"data__unseen": ("cat", "moon", "dog")}))
+    assert "'moon', 'dog'" in line
+    assert "data.unseen" in line
+    assert "not among data.categories" in line
+
+
+def test_unusual_fields_that_are_valid():
+    config = default()
+    config.train.clip_norm = 0  # a whole number where a number belongs
+    config.train.weight_decay = 0.0
+    config.data.categories = ["cat", "clock"]
+    config.evaluation.precision_at = ()
+    config.evaluation.after_stages = ["full"]
+    config.stages.cnn.epochs = 0
+    config.stages.cnn.losses = {}  # of a stage that does not run
+    config.stages.joint.losses.center = 0.0
+    config.stages.joint.epochs = 0.25
+    del config.stages.full.losses.center
+    del config.stages.full.schedule, config.stages.full.sampler
+    del config.model.encoders.rnn.dropout
+    config.data.splits = {"train": 0.8, "gallery": 0.15, "query": 0.05, "validation": 0}
+    validate(config)
+    config.data.splits = {}
+    config.data.split_file = "splits.csv"  # then the sizes are not read
+    validate(config)
+
+
+RANKINGS = [
+    ("query:gallery",),
+    ("sketch/query:sketch/gallery", "validation:gallery"),
+    ({"queries": "sketch/query", "gallery": "gallery"}, "query:train"),
+    [{"queries": "query", "gallery": "sketch/gallery"}],
+    ({"gallery": "gallery", "queries": "gallery"},),
+]
+
+
+@pytest.mark.parametrize("rows", RANKINGS, ids=str)
+def test_rankings_are_written_in_two_ways(rows):
+    validate(config_of(evaluation__rankings=rows))
+
+
+def test_every_split_that_is_ranked_has_sketches():
+    config = config_of(evaluation__rankings=("validation:gallery",))
+    config.data.splits.query = 0
+    validate(config)
+    config.data.splits.validation = 0
+    (line,) = lines_of(config)
+    assert line.endswith("gives nothing to validation; each needs sketches")
+    config.evaluation.rankings = ("gallery:gallery", "query:validation")
+    (line,) = lines_of(config)
+    assert line.endswith("gives nothing to query, validation; each needs sketches")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([*SPLITS, "test"]),
+        st.one_of(st.integers(-1, 50), st.floats(-0.1, 1.1), st.sampled_from([0, 0.0, 0.25, 0.5])),
+    )
+)
+@settings(deadline=None, max_examples=200)
+def test_splits_that_pass_can_be_converted(splits):
+    config = default()
+    config.data.splits = splits
+    lines = lines_of(config)
+    assert all("data.splits" in line for line in lines)
+    if lines:
+        return
+    rule = split_rule(splits)
+    (shares,) = rule.settings().values()
+    assert min(shares[name] for name in ("train", "gallery", "query")) > 0
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_the_smallest_picture_is_the_least_that_works(stride):
+    def works(size):
+        network, image = AlexNet(width=0.01, stem_stride=stride), jnp.zeros((1, size, size, 1))
+        try:
+            shapes = jax.eval_shape(network.init, jax.random.key(0), image)
+        except (TypeError, ValueError, ZeroDivisionError):
+            return False
+        return min(shapes["params"]["dense6"]["dense"]["kernel"].shape) > 0
+
+    config = default()
+    config.drawing.size = 8
+    config.model.encoders.cnn.stem_stride = stride
+    config.model.encoders.cnn.width = 0.01
+    (line,) = problems_of(config)
+    assert line.startswith("drawing.size=8 is too small for model.encoders.cnn: alexnet with these")
+    smallest = int(line.split("at least ")[1].split()[0])
+    assert works(smallest)
+    assert not works(smallest - 1)
+    config.drawing.size = smallest
+    validate(config)
+
+
+def test_each_picture_encoder_has_its_own_smallest():
+    config = default()
+    set_encoders(config, a=encoder("resnet50"), b=encoder("sketch_a_net", stem_stride=1))
+    set_stages(config, whole("all"))
+    config.drawing.size = 36
+    (line,) = problems_of(config)
+    assert "model.encoders.b: sketch_a_net" in line
+    assert "at least 37 pixels" in line
+    config.model.branches = ("a",)
+    validate(config)

@@ -1,0 +1,113 @@
+"""What codes and predictions are worth: rankings of splits, class distances, accuracy."""
+
+import numpy as np
+import pytest
+
+from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.encode import Encoded
+from sketchjax.run.scoring import Measured, Ranking, accuracy_of, distances_of, rank
+
+BITS = 16
+SIZES = {"query": 7, "gallery": 30, "validation": 5}
+
+
+def codes(split, labels=None, seed=0) -> Codes:
+    random = np.random.default_rng([seed, *split.encode()])
+    n = SIZES[split]
+    labels = random.integers(0, 3, n) if labels is None else np.resize(labels, n)
+    return Codes(
+        random.integers(0, 256, (n, BITS // 8)).astype(np.uint8),
+        labels.astype(np.int32),
+        np.zeros(n, np.uint64),
+        np.arange(n),
+        split,
+    )
+
+
+def encoded(features, labels, predictions=None) -> Encoded:
+    n = len(labels)
+    predictions = np.zeros(n, np.int32) if predictions is None else np.asarray(predictions)
+    return Encoded(
+        np.asarray(features, np.float32).reshape(n, -1),
+        predictions,
+        np.asarray(labels, np.int32),
+        np.arange(n),
+        np.zeros(n, np.uint64),
+        np.zeros(n, np.float32),
+    )
+
+
+def by_hand(queries: Codes, gallery: Codes, k: int) -> tuple[float, float]:
+    """MAP and precision at k of a stable sort, query by query."""
+    precisions, shares = [], []
+    for code, label in zip(queries.unpacked(), queries.labels, strict=True):
+        order = np.argsort((gallery.unpacked() != code).sum(1), kind="stable")
+        right = gallery.labels[order] == label
+        ranks = np.flatnonzero(right) + 1
+        precisions.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+        shares.append(right[:k].mean())
+    return float(np.mean(precisions)), float(np.mean(shares))
+
+
+def test_each_pair_of_splits_has_its_own_scores():
+    own = {split: codes(split) for split in SIZES}
+    pairs = [("query", "gallery"), ("validation", "gallery"), ("gallery", "query")]
+    ranked = rank(own, pairs, (1, 30))
+    assert [(each.queries, each.gallery) for each in ranked] == pairs
+    for each in ranked:
+        assert each.scores is not None
+        expected, share = by_hand(own[each.queries], own[each.gallery], 30)
+        assert each.scores.map_stable == pytest.approx(expected, abs=1e-12)
+        assert set(each.scores.precision_at) == {1, 30, 100, 200}
+        assert each.scores.precision_at[30] == pytest.approx(share, abs=1e-12)
+    assert len({each.scores.map for each in ranked if each.scores}) == 3
+
+
+def test_splits_that_share_no_class_have_no_scores():
+    own = {"query": codes("query", [0]), "gallery": codes("gallery", [1, 2])}
+    (ranking,) = rank(own, [("query", "gallery")], ())
+    assert ranking == Ranking("query", "gallery", None)
+    row = ranking.as_row(SIZES)
+    assert (row["queries"], row["gallery"]) == ("query", "gallery")
+    assert (row["queries_count"], row["gallery_count"]) == (7, 30)
+    assert row["map"] is row["precision_at_200"] is row["map_stable"] is None
+
+
+def test_a_row_has_all_scores_and_both_sides():
+    (ranking,) = rank({s: codes(s) for s in SIZES}, [("query", "gallery")], (50,))
+    row = ranking.as_row(SIZES)
+    assert ranking.scores is not None
+    assert (row["queries"], row["gallery"]) == ("query", "gallery"), "names, not numbers"
+    assert row["map"] == ranking.scores.map
+    assert row["precision_at_50"] == ranking.scores.precision_at[50]
+    assert row["bits"] == BITS
+
+
+def test_class_distances_need_two_classes_one_with_two_sketches():
+    features = [[0.0], [1.0], [3.0]]
+    found = distances_of(encoded(features, [0, 0, 1]))
+    assert found is not None
+    # Inside class 0: 1; to the other class: (9 + 4) / 2.
+    assert (found.d1, found.d2) == pytest.approx((1.0, 6.5))
+    assert distances_of(encoded(features, [0, 1, 2])) is None
+    assert distances_of(encoded(features, [1, 1, 1])) is None
+
+
+def test_accuracy_is_of_the_categories_that_count():
+    own = encoded(np.zeros(5), [0, 0, 1, 1, 2], [0, 1, 1, 1, 2])
+    assert accuracy_of(own, np.array([True, True, True])) == pytest.approx(4 / 5)
+    assert accuracy_of(own, np.array([True, False, True])) == pytest.approx(2 / 3)
+    assert accuracy_of(own, np.array([False, False, False])) is None
+
+
+def test_what_is_logged_are_the_scores_of_the_first_ranking():
+    own = {split: codes(split) for split in SIZES}
+    ranked = rank(own, [("query", "gallery"), ("validation", "gallery")], ())
+    measured = Measured(own, ranked, None, 0.5, 0.25, SIZES)
+    values = measured.values()
+    assert measured.scores is ranked[0].scores
+    assert values["map"] == ranked[0].scores.map
+    assert values["accuracy_gallery"] == 0.5
+    assert {"precision_at_200", "d1", "d2"} <= values.keys()
+    assert not {"bits", "queries", "gallery"} & values.keys()
+    assert Measured({}, [], None, None, None, {}).values() == {}

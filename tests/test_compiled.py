@@ -1,0 +1,84 @@
+"""numba kernels where their code can be cached, and where it cannot."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sketchjax
+from sketchjax.data.simplify import simplify
+
+PACKAGE = Path(sketchjax.__file__).parent
+
+# Imports every module that has kernels, and calls some of them.
+SCRIPT = """
+import importlib, sys
+import numpy as np
+import sketchjax
+from sketchjax.data.simplify import simplify
+
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(sketchjax.__file__)
+print(simplify([np.array([[0.0, 0.0], [9.0, 90.0], [200.0, 30.0]])]).tolist())
+"""
+
+
+def modules_with_kernels() -> list[str]:
+    paths = [path for path in PACKAGE.rglob("*.py") if "sketchjax.compiled" in path.read_text()]
+    return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
+
+
+def run_kernels(root: Path, **environment: Path) -> list[str]:
+    """What SCRIPT prints with the package under `root`."""
+    inherited = {key: os.environ[key] for key in os.environ.keys() - {"XDG_CACHE_HOME"}}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *modules_with_kernels()],
+        env=inherited | {"PYTHONPATH": str(root)} | {k: str(v) for k, v in environment.items()},
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def package(tmp_path) -> Path:
+    """The folder of a copy of the package in which nobody can write a cache, root included."""
+    copy = tmp_path / "installed" / "sketchjax"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in list(copy.rglob("*.py")):
+        (path.parent / "__pycache__").touch()  # a file, so no folder can be made in its place
+    return copy.parent
+
+
+def expected() -> str:
+    return str(simplify([np.array([[0.0, 0.0], [9.0, 90.0], [200.0, 30.0]])]).tolist())
+
+
+def test_kernels_run_where_nothing_can_be_cached(package, tmp_path):
+    home = tmp_path / "home"
+    home.touch()
+    file, result = run_kernels(package, HOME=home, NUMBA_CACHE_DIR=home / "numba")
+    assert Path(file).is_relative_to(package)
+    assert result == expected()
+    assert not any(package.rglob("*.nbi"))
+
+
+def test_kernels_are_cached_where_numba_has_a_place(package, tmp_path):
+    _, result = run_kernels(package, NUMBA_CACHE_DIR=tmp_path / "numba")
+    assert result == expected()
+    cached = {path.name.split(".")[0] for path in (tmp_path / "numba").rglob("*.nbi")}
+    assert {"simplify"} == cached
+
+
+def test_every_kernel_goes_through_one_place():
+    assert len(modules_with_kernels()) > 4
+    for path in PACKAGE.rglob("*.py"):
+        if path != PACKAGE / "compiled.py":
+            assert "cache=True" not in path.read_text(), path
