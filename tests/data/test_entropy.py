@@ -61,6 +61,7 @@ def test_ink_equals_a_loop_over_segments(size, width):
 def test_ink_equals_the_picture_of_the_device(real_data: Path, size, width):
     import jax
 
+    from sketchjax.data.inputs import Strokes
     from sketchjax.ops.draw import rasterize
 
     drawings = []
@@ -73,8 +74,8 @@ def test_ink_equals_the_picture_of_the_device(real_data: Path, size, width):
     for row, points in zip(batch, drawings, strict=True):
         row[: len(points)] = points
     length = np.array([len(points) for points in drawings], np.int32)
-    draw = jax.jit(lambda p, n: rasterize(p, n, size=size, stroke_width=width) > 0.5)
-    wanted = np.asarray(draw(batch, length)).sum(axis=(1, 2, 3))
+    draw = jax.jit(lambda strokes: rasterize(strokes, size=size, stroke_width=width) > 0.5)
+    wanted = np.asarray(draw(Strokes.of(batch, length))).sum(axis=(1, 2, 3))
     got = ink_fraction(*ragged(drawings), size=size, stroke_width=width) * size * size
     # Rounding decides a pixel whose centre is exactly half a width from a line. Over 2,800 drawings
     # at 64 px 0.2 % differ, by one pixel; at 224 px 0.6 %, by at most 5 of about 900.
