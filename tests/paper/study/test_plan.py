@@ -212,6 +212,9 @@ def test_a_workdir_of_another_study_is_reported(tiny_study, tmp_path):
     folder = tmp_path / "runs" / "cnn"
     folder.mkdir(parents=True)
     (folder / "config.json").write_bytes(orjson.dumps(flat(before)))
+    # A folder belongs to its config once something is trained in it.
+    (folder / "weights").mkdir()
+    (folder / "weights" / "cnn.safetensors").touch()
     problems = "\n".join(run_problems(tiny_study, [run], tmp_path))
     assert "drawing.size: before 47, now 48" in problems
 
