@@ -190,7 +190,7 @@ def test_all_problems_are_reported_before_any_run(study, runs, tmp_path):
         ("hog_size", 8, "hog_size=8; must be 16 to 4,096"),
         ("query", 3, "query=3; give text"),
         ("base", 3, "base=3; give a section"),
-        ("bogus", 1, "bogus is no field"),
+        ("bogus", 1, "bogus: a study has no such field"),
         ("methods", {"mine": {"label": "Mine"}}, "give it a label and its changes"),
         ("methods", {"mine": {"label": "Mine", "changes": 3}}, "changes=3; give a section"),
         ("methods", {"mine": OWN | {"begins": ("cmn",)}}, "mine.begins names 'cmn'; choose from"),
@@ -205,7 +205,7 @@ def test_invalid_fields_are_refused(study, runs, tmp_path, field, value, message
 
 def test_an_own_method_must_name_existing_fields(study, tmp_path):
     study.methods.mine = {"label": "Mine", "changes": {"model": {"bots": 3}}}
-    with pytest.raises(ConfigError, match=r"methods.mine.changes.model.bots is no field"):
+    with pytest.raises(ConfigError, match=r"methods.mine.changes.model.bots names no field"):
         run_study(study, tmp_path)
 
 
