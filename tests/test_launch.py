@@ -218,7 +218,7 @@ def test_a_signal_lets_the_training_save_and_exits_with_75(stage, number):
         if script.poll() is None:
             os.killpg(script.pid, signal.SIGKILL)
     assert stage.calls[1:] == ["waiting", "saved"]  # saved once, and not started again
-    assert "run the same command again" in errors.read_text()
+    assert "rerun the same command to resume" in errors.read_text()
 
 
 TINY = """

@@ -253,7 +253,7 @@ def flat(tree) -> list[bytes]:
 
 
 def test_nine_stages_run_one_after_the_other(data, tmp_path):
-    """Single steps; stopped in the fifth and resumed, they end in the same bits."""
+    """A dispatch of a single step each; stopped between two of them, the run resumes."""
     config = config_of(data, {})
     set_encoders(config, pen=encoder("bigru", hidden=2, layers=1, implementation="fused"))
     names = [f"stage_{number}" for number in (3, 1, 4, 5, 9, 2, 6, 8, 7)]
@@ -264,10 +264,11 @@ def test_nine_stages_run_one_after_the_other(data, tmp_path):
     set_stages(config, *rows)
     config.train.inner_steps = config.train.outer_steps = 1
     config.evaluation.after_stages = (names[4],)
-    with pytest.raises(Stopped, match="in stage stage_9 after 1 of 1 steps"):
+    with pytest.raises(Stopped, match="stopped between two stages; rerun the same command"):
         experiment.run(
             config, tmp_path, lambda: (tmp_path / "weights" / f"{names[3]}.safetensors").exists()
         )
+    assert [line["stage"] for line in lines_of(tmp_path) if "loss" in line] == names[:4]
     experiment.run(config, tmp_path)
     results = read(tmp_path)
     assert set(results["after_stages"]) == set(names)
