@@ -268,6 +268,7 @@ def test_nine_stages_run_one_after_the_other(data, tmp_path):
         experiment.run(
             config, tmp_path, lambda: (tmp_path / "weights" / f"{names[3]}.safetensors").exists()
         )
+    assert [line["stage"] for line in lines_of(tmp_path) if "loss" in line] == names[:4]
     experiment.run(config, tmp_path)
     results = read(tmp_path)
     assert set(results["after_stages"]) == set(names)
