@@ -128,7 +128,13 @@ def gather(tree: Any) -> Any:
         return tree
     from jax.experimental.multihost_utils import process_allgather
 
-    return jax.tree.map(lambda leaf: np.asarray(process_allgather(leaf, tiled=True)), tree)
+    def whole(leaf: np.ndarray) -> np.ndarray:
+        # As bytes: jax would narrow 64 bits to 32 without a word, and key ids need all of them.
+        raw = np.ascontiguousarray(leaf).reshape(*leaf.shape, 1).view(np.uint8)
+        everything = np.asarray(process_allgather(raw, tiled=True))
+        return np.ascontiguousarray(everything).view(leaf.dtype)[..., 0]
+
+    return jax.tree.map(whole, tree)
 
 
 def anywhere(flag: bool) -> bool:

@@ -8,11 +8,11 @@ from tiny_run import STUDY
     "flags, told",
     [
         (["--config.bits=(16,20)"], "bits=20; take a multiple of 8"),
-        (["--config.tables=('3',)"], "choose of 1, 2, 4, 5, 6, zero-shot"),
+        (["--config.tables=('3',)"], "tables='3'; choose one of 1, 2, 4, 5, 6, zero-shot"),
         (["--config.base.model.bits=abc"], "base.model.bits='abc'; give a whole number"),
         (["--config.base.model.bots=16"], "base.model.bots='16' is no field"),
         (["--config.bogus=1"], "bogus='1' is no field"),
-        (["--processes=2", "--coordinator=localhost:9"], "a study is run by one process"),
+        (["--processes=2", "--coordinator=localhost:9"], "a study runs in one process; leave out --processes"),
     ],
     ids=lambda part: part[0][:40],
 )
@@ -25,7 +25,7 @@ def test_what_cannot_be(ask, tmp_path, flags, told):
 
 
 def test_what_can_be_runs(ask, tmp_path):
-    flags = ["--config.base.model.rnn.hidden=8", "--config.bits=(16,)", "--config.query=cat"]
+    flags = ["--config.base.model.encoders.rnn.hidden=8", "--config.bits=(16,)", "--config.query=cat"]
     said, code = ask(f"--config={STUDY}", f"--workdir={tmp_path}", *flags)
     assert said == "RUNS\n"
     assert code == 0
