@@ -55,12 +55,3 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def safetensors_metadata(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file's bytes: its header of JSON comes first.
-
-    Raises ValueError when the header is not such JSON.
-    """
-    header = orjson.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return header.get("__metadata__", {}) if isinstance(header, dict) else {}

@@ -179,14 +179,18 @@ def _curve_table(curve: PrecisionRecall) -> tables.Table:
 
 
 def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The sizes of the run, for the lines under the headline."""
+    """The sizes of the run that it has, for the lines under the headline."""
     words = {
         "classes": "classes",
         "train": "training sketches",
         "gallery": "gallery sketches",
         "queries": _queries_words(results),
     }
-    facts = [(tables.cell_text(results[key]), word) for key, word in words.items()]
+    facts = [
+        (tables.cell_text(results[key]), word)
+        for key, word in words.items()
+        if results[key] is not None
+    ]
     facts.append((tables.duration(results["seconds_total"]), "in total"))
     facts.append((str(results["device"]), "device"))
     return facts

@@ -5,25 +5,18 @@ No jax here: a server that searches codes starts without it.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from sketchjax.errors import DataError
-from sketchjax.files import safetensors_metadata, write_whole
 from sketchjax.retrieval.index import search
+from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 
 FORMAT = "sketchjax codes 1"
-_SUFFIX = ".safetensors"
-# One key holds everything: safetensors writes several in a random order, and the same codes are to
-# give the same bytes.
-_KEY = "sketchjax"
 _ARRAYS = {"packed": np.uint8, "labels": np.int32, "key_ids": np.uint64, "places": np.int64}
 
 
@@ -33,14 +26,6 @@ class _About(msgspec.Struct, frozen=True):
     split: str
     categories: tuple[str, ...]
     model: str
-
-
-class _Description(msgspec.Struct, frozen=True):
-    """The metadata of a file of codes. sha256: of what it says and all arrays."""
-
-    format: str
-    sha256: str
-    codes: _About
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +101,9 @@ class Codes:
         path: with or without the ending .safetensors.
         """
         path = _with_suffix(path)
-        arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
         about = _About(self.split, self.categories, self.model)
-        description = _Description(FORMAT, _digest(about, arrays), about)
-        write_whole(path, save(arrays, {_KEY: msgspec.json.encode(description).decode()}))
+        save_tensors(path, arrays, about, format=FORMAT)
         return path
 
     @classmethod
@@ -130,33 +114,15 @@ class Codes:
         Raises DataError when the file is missing, damaged or holds no codes.
         """
         path = _with_suffix(path)
+        remedy = "encode the drawings again, or give a file that a run or Codes.save wrote"
+        arrays, about = load_tensors(
+            path, _About, format=FORMAT, noun="file of codes", error=DataError, remedy=remedy
+        )
         try:
-            content = path.read_bytes()
-            arrays = load(content)
-            metadata = safetensors_metadata(content)
-        except FileNotFoundError:
-            raise DataError(f"there are no codes at {path}") from None
-        except (SafetensorError, OSError, ValueError, KeyError) as error:
-            raise DataError(
-                f"{path} is not a readable file of codes ({error}); encode the drawings again"
-            ) from error
-        try:
-            description = msgspec.json.decode(metadata.get(_KEY, "null"), type=_Description)
-            if description.format != FORMAT:
-                raise ValueError(f"its format is {description.format!r}")
-            own, about = {name: arrays[name] for name in _ARRAYS}, description.codes
-            codes = cls(**own, split=about.split, categories=about.categories, model=about.model)
+            own = {name: arrays[name] for name in _ARRAYS}
+            return cls(**own, split=about.split, categories=about.categories, model=about.model)
         except (ValueError, KeyError) as error:
-            raise DataError(
-                f"{path} holds no codes of this version of sketchjax ({error}); give a file that a "
-                "run or Codes.save wrote"
-            ) from error
-        if _digest(about, own) != description.sha256:
-            raise DataError(
-                f"{path} is damaged: it is not what was written (its sha256 differs); encode the "
-                "drawings again"
-            )
-        return codes
+            raise DataError(f"{path} holds no codes ({error}); {remedy}") from error
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Codes) and all(
@@ -165,13 +131,6 @@ class Codes:
         )
 
 
-def _digest(about: _About, arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(msgspec.json.encode(about))
-    for array in arrays.values():
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
 def _with_suffix(path: str | Path) -> Path:
     path = Path(path).expanduser()
-    return path if path.name.endswith(_SUFFIX) else path.with_name(path.name + _SUFFIX)
+    return path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)

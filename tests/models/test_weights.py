@@ -1,5 +1,6 @@
 """Model files: back as they were, whole or not at all, and any damage is an error that helps."""
 
+import hashlib
 import subprocess
 import sys
 
@@ -82,7 +83,7 @@ def test_the_same_model_gives_the_same_bytes_in_any_process(path, tmp_path):
     command.append(str(__file__).rpartition("/")[0])
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert len(found) == 4
-    assert {*found} == {weights.hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert {*found} == {hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_other_programs_read_the_arrays_by_name(path):
@@ -96,7 +97,7 @@ def test_other_programs_read_the_arrays_by_name(path):
         ]
         about = msgspec.json.decode(file.metadata()["sketchjax"])
     assert about["format"] == "sketchjax model 1"
-    assert about["model"]["architecture"]["categories"] == ["cat", "größer", "sun"]
+    assert about["about"]["architecture"]["categories"] == ["cat", "größer", "sun"]
 
 
 def test_a_save_that_fails_leaves_the_old_file(path, monkeypatch):
@@ -167,15 +168,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
         {"format": "pt"},
         {"sketchjax": "not json"},
         {"sketchjax": "[1]"},
-        {"sketchjax": '{"format": "sketchjax codes 1", "sha256": "", "codes": {}}'},
-        {"sketchjax": '{"format": "sketchjax model 1", "sha256": "", "model": {}}'},
+        {"sketchjax": '{"format": "sketchjax codes 1", "sha256": "", "about": {}}'},
+        {"sketchjax": '{"format": "sketchjax model 1", "sha256": "", "about": {}}'},
     ],
 )
 def test_a_safetensors_file_of_others_is_refused(tmp_path, metadata):
     path = tmp_path / "w.safetensors"
     save_file({"a": np.ones(3)}, path, metadata)
     line = refused(path)
-    assert "is not a model of this version of sketchjax" in line
+    assert "is not a model file of this version of sketchjax" in line
     assert "give a file that a run or Model.save wrote" in line
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from safetensors.numpy import load_file, save_file
 
 import sketchjax
 from sketchjax.errors import DataError
-from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.codes import FORMAT, Codes
+from sketchjax.tensors import save_tensors
 
 
 def codes(n=20, bits=16, seed=0, **fields) -> Codes:
@@ -207,9 +209,9 @@ def test_a_file_cut_short_is_refused(tmp_path, kept):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    assert "there are no codes at" in refused(tmp_path / "gallery.safetensors")
+    assert "there is no file of codes" in refused(tmp_path / "gallery.safetensors")
     (tmp_path / "folder.safetensors").mkdir()
-    assert "Is a directory" in refused(tmp_path / "folder.safetensors")
+    assert "it is a folder" in refused(tmp_path / "folder.safetensors")
 
 
 ARRAYS = {
@@ -223,10 +225,14 @@ ARRAYS = {
 @pytest.mark.parametrize(
     "arrays, metadata, reason",
     [
-        ({"a": np.ones(3)}, None, "holds no codes"),
-        (ARRAYS, {"format": "pt"}, "holds no codes"),
-        (ARRAYS, {"sketchjax": "nothing"}, "holds no codes"),
-        (ARRAYS, {"sketchjax": '{"format": "sketchjax model 1", "model": {}}'}, "holds no codes"),
+        ({"a": np.ones(3)}, None, "is not a file of codes of this version"),
+        (ARRAYS, {"format": "pt"}, "is not a file of codes of this version"),
+        (ARRAYS, {"sketchjax": "nothing"}, "is not a file of codes of this version"),
+        (
+            ARRAYS,
+            {"sketchjax": '{"format": "sketchjax model 1", "sha256": "", "about": {}}'},
+            "is not a file of codes of this version",
+        ),
     ],
 )
 def test_a_safetensors_file_of_others_is_refused(tmp_path, arrays, metadata, reason):
@@ -235,13 +241,15 @@ def test_a_safetensors_file_of_others_is_refused(tmp_path, arrays, metadata, rea
     assert reason in refused(path)
 
 
+class Said(msgspec.Struct):
+    split: str = ""
+    categories: tuple[str, ...] = ("cat",)
+    model: str = ""
+
+
 @pytest.mark.parametrize("change", ["missing", "longer", "wider"])
 def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change):
     """A file that says it holds codes, of another program that got it wrong."""
-    metadata = {"sketchjax": codes().save(tmp_path / "own").read_bytes().decode("latin-1")}
-    text = metadata["sketchjax"]
-    first = text.index('{\\"format\\"')
-    about = text[first : text.index('"}', first)].replace('\\"', '"').encode("latin-1").decode()
     arrays = dict(ARRAYS)
     if change == "missing":
         del arrays["labels"]
@@ -249,5 +257,5 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change):
         arrays["places"] = np.arange(21)
     else:
         arrays["labels"] = arrays["labels"].astype(np.int64)
-    save_file(arrays, tmp_path / "w.safetensors", {"sketchjax": about})
-    assert "holds no codes of this version" in refused(tmp_path / "w.safetensors")
+    save_tensors(tmp_path / "w.safetensors", arrays, Said(), format=FORMAT)
+    assert "holds no codes" in refused(tmp_path / "w.safetensors")

@@ -249,8 +249,8 @@ def test_a_workdir_without_a_model_is_refused(tmp_path):
 
 def test_codes_are_no_model(model, tmp_path):
     path = model.encode(drawings()[:1]).save(tmp_path / "codes")
-    assert "is not a model of this version of sketchjax" in refused(path)
-    with pytest.raises(DataError, match="holds no codes"):
+    assert "is not a model file of this version of sketchjax" in refused(path)
+    with pytest.raises(DataError, match="is not a file of codes"):
         Codes.load(write(tmp_path / "m.safetensors"))
 
 
