@@ -176,7 +176,6 @@ def logged(workdir: Path) -> list[dict]:
     return [orjson.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.usefixtures("environment")
 def test_a_run_with_the_loss(added, tmp_path):
     """Two stages of a small network, on four devices."""
     config = added("adding-a-method.md")
@@ -191,7 +190,6 @@ def test_a_run_with_the_loss(added, tmp_path):
     assert "cosine" in (tmp_path / "run" / "report" / "index.html").read_text()
 
 
-@pytest.mark.usefixtures("environment")
 def test_a_run_with_the_encoder(added, tmp_path):
     """Trained by itself and with the hash layer; its model file encodes."""
     config = added("adding-an-encoder.md")

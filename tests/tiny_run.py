@@ -8,11 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from sketchjax.retrieval.codes import Codes
@@ -38,30 +36,6 @@ def _load(path: Path):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.get_config()
-
-
-@contextmanager
-def quick_compilation(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Compile with little optimisation, and only once for a session and all its processes.
-
-    A stage takes 14 s to compile with all optimisations, 9 s like this, and 0.2 s to load. Yields
-    the environment in which other processes do the same. Where JAX_COMPILATION_CACHE_DIR is set,
-    later sessions compile nothing at all.
-    """
-    kept = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-    folder = Path(kept) if kept else shared_folder(tmp_path_factory) / "compiled"
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "jax_compilation_cache_dir": str(folder),
-        "jax_persistent_cache_min_compile_time_secs": 0.3,
-        "jax_disable_most_optimizations": True,
-    }
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    yield os.environ | {name.upper(): str(value) for name, value in settings.items()}
-    for name, value in before.items():
-        jax.config.update(name, value)
 
 
 def shared_folder(tmp_path_factory) -> Path:

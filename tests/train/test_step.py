@@ -18,7 +18,7 @@ from small_network import (
     small_state,
     small_training,
 )
-from tiny_run import quick_compilation, tiny_config
+from tiny_run import tiny_config
 
 from sketchjax import parallel
 from sketchjax.config import architecture
@@ -187,7 +187,7 @@ def test_noise_moves_with_the_step_and_the_place():
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny():
     """The tiny config, its network and fresh variables."""
     config = tiny_config()
     network = networks.build(
@@ -195,8 +195,7 @@ def tiny(tmp_path_factory):
         axis_name=parallel.AXIS,
         augmentation=config.augmentation.to_dict(),
     )
-    with quick_compilation(tmp_path_factory):
-        yield config, network, first_variables(network, config)[0]
+    return config, network, first_variables(network, config)[0]
 
 
 def doodles(devices: int, m: int, k: int, batch: int, points: int) -> Minibatch:

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_run import quick_compilation, tiny_study_config
+from tiny_run import tiny_study_config
 
 from sketchjax import cli
 from sketchjax.data.folder.manifest import Manifest
@@ -28,8 +28,7 @@ def done(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     chosen = {name: measure.HASHERS[name] for name in ("lsh", "sdh")}
     patch.setattr(measure, "HASHERS", chosen)
-    with quick_compilation(tmp_path_factory):
-        finished = run_study(study, workdir)
+    finished = run_study(study, workdir)
     patch.undo()
     assert finished.failures == {}
     return workdir
