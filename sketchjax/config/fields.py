@@ -90,8 +90,9 @@ FIELDS: dict[str, Field] = {
     ),
     # The encoders of the network, in order; rows of model.encoders.
     "model.branches": names(question="what reads the drawing"),
-    # hash: sigmoid features near 0 and 1; embedding: plain features, codes by sign; features: a
-    # rectified layer for recognition only, without codes.
+    # hash: sigmoid features near 0 and 1; sign_hash: the same, with a classifier that reads the
+    # signs; embedding: plain features, codes by sign; features: a rectified layer for recognition
+    # only, without codes.
     "model.head": choice(*HEADS, question=_HEAD),
     "model.features": whole(2048, 1, 65_536),  # width of model.head=features
     "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
@@ -125,6 +126,11 @@ FIELDS: dict[str, Field] = {
     # starts fresh.
     "train.head_rate": above(
         1.0, 0, "take 1 to 10", question="learning rate of the head, as a multiple of the stage's"
+    ),
+    # How the head's dense layer starts: random weights, or in closed form from the features of the
+    # training sketches, before the first step of the first stage that trains it.
+    "train.head_start": choice(
+        "random", "codewords", "itq", "lda", question="start of the head's dense layer"
     ),
     # This many non-finite steps in a row end the run.
     "train.max_skipped": whole(10, 1, resumable=True),

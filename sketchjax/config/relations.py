@@ -134,12 +134,18 @@ def _wrong_settings(path: str, loss: str, given: Any) -> list[str]:
         name = f"{path}.{key}" if is_section else path
         if key not in known:
             problems.append(f"{name}={one_line(value)} is no setting; there are {', '.join(known)}")
-        elif not is_number(value) or not known[key].is_valid(value):
+        elif not _is_valid(known[key], value):
             what = "give a weight of at least 0" if key == "weight" else known[key].remedy
-            if not is_number(value) and key != "weight":
+            is_word = type(known[key].default) is str
+            if not is_word and not is_number(value) and key != "weight":
                 what = f"give a number, such as {known[key].default!r}"
             problems.append(f"{name}={one_line(value)}; {what}")
     return problems
+
+
+def _is_valid(field: Field, value: Any) -> bool:
+    is_like = type(value) is str if type(field.default) is str else is_number(value)
+    return is_like and field.is_valid(value)
 
 
 def _weight(given: Any) -> float:
@@ -174,7 +180,7 @@ def _of_plan(fields: Fields) -> list[str]:
     running = _running(fields)
     for name in running:
         problems += _of_parts(fields, name) + _of_objective(fields, name)
-    problems += _of_purpose(fields, running)
+    problems += _of_purpose(fields, running) + _of_start(fields, running)
     wrong = [
         name
         for name in fields.get("evaluation.after_stages", ())
@@ -256,6 +262,20 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
     return problems
 
 
+def _of_start(fields: Fields, running: list[str]) -> list[str]:
+    """Whether there is a head to start, with codes to start it towards."""
+    kind, head = fields.get("train.head_start", "random"), fields.get("model.head")
+    if kind == "random":
+        return []
+    if head in HEADS and HEADS[head].threshold is None:
+        return [f"train.head_start={kind}, but model.head={head} has no codes; choose random"]
+    branches = fields["model.branches"]
+    trains = [fields.get(f"stages.{name}.trains", (HEAD,)) for name in running]
+    if any(HEAD in trained_parts(parts, branches) for parts in trains):
+        return []
+    return [f"train.head_start={kind}, but no stage trains the {HEAD}; choose random"]
+
+
 def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
     """Some stage has to train what the run is for."""
     plan = fields["plan"]
@@ -298,6 +318,8 @@ def _of_classes(fields: Fields) -> list[str]:
                 f"train.batch_size=1 has no pairs for stages.{stage}.losses.{pairs[0]}; take at "
                 "least 2"
             )
+        elif pairs:
+            problems += _of_pairs(fields, f"stages.{stage}", batch, pairs[0])
     unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
@@ -305,6 +327,23 @@ def _of_classes(fields: Fields) -> list[str]:
     if missing:
         problems.append(f"data.unseen={one_line(missing)} are not among data.categories")
     return problems
+
+
+def _of_pairs(fields: Fields, stage: str, batch: int, loss: str) -> list[str]:
+    """Whether a balanced batch has pairs of one class and of two for a loss over pairs."""
+    classes = fields.get(f"{stage}.sampler.classes", 0)
+    if classes == batch:
+        return [
+            f"{stage}.sampler.classes={classes} leaves one sketch of each class to a batch of "
+            f"{batch}, so {stage}.losses.{loss} has no pair of one class; take at most "
+            f"{max(1, batch // 2)} classes"
+        ]
+    if classes == 1:
+        return [
+            f"{stage}.sampler.classes=1 gives {stage}.losses.{loss} no pair of two classes; take "
+            "at least 2"
+        ]
+    return []
 
 
 def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:

@@ -20,8 +20,9 @@ class LossInputs(NamedTuple):
     features: f[b d] of the head, in (0, 1) for a hash layer; None where a stage reads one encoder.
     activations: f[b d], the features before the head's nonlinearity; None likewise.
     codes: f[b d] of 0 and 1, those that this loss fixed for the batch; None if it makes none.
+    progress: f[] in [0, 1), the share of the stage's steps that are done; None outside training.
     memory: arrays by name, those that this loss remembers.
-    settings: numbers by name, as the loss's row declares them.
+    settings: numbers and words by name, as the loss's row declares them.
     """
 
     logits: jax.Array
@@ -29,8 +30,9 @@ class LossInputs(NamedTuple):
     features: Any = None
     activations: Any = None
     codes: Any = None
+    progress: Any = None
     memory: Memory = {}  # noqa: RUF012 - never written to
-    settings: dict[str, float] = {}  # noqa: RUF012 - never written to
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
 class TrainingPart(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sketchjax.fields import Field, number
+from sketchjax.fields import Field, above, choice, number
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Declaration:
     makes_codes: it fixes codes once per block, with the parameters held.
     needs: what a run has to provide: `word_vectors`.
     heads: the heads it goes with, of `models.table.HEADS`; empty: any.
-    settings: all but its weight; each is a field of the config, and a number.
+    settings: all but its weight; each is a field of the config, a number or a choice.
     symbol: its short name in a report; empty: its name.
     source: where it is published.
     """
@@ -48,6 +48,10 @@ class Declaration:
         """Whether it sees the batches of all devices as one."""
         return self.whole_batch or self.pairs is not None
 
+
+_CODES = ("hash", "sign_hash", "embedding")  # heads with codes
+# What the class targets of a loss are; see `losses.targets`.
+_TARGETS = choice("codebook", "hadamard", "bernoulli")
 
 LOSSES: dict[str, Declaration] = {
     "cross_entropy": Declaration(
@@ -92,6 +96,94 @@ LOSSES: dict[str, Declaration] = {
         needs=("word_vectors",),
         heads=("hash",),
         source="Deep Sketch Hashing (Liu et al. 2017), reconstructed",
+    ),
+    # Hashing objectives (docs/objectives.md). They read the activations u, of which a bit is u > 0.
+    "orthohash": Declaration(
+        reads=("activations",),
+        heads=_CODES,
+        settings={
+            "kind": choice("cos", "arc"),  # what the margin is taken from: the cosine or the angle
+            "scale": number(0.0),  # 0: the square root of the number of bits
+            "margin": number(0.2, 0, 1),
+            "targets": _TARGETS,
+        },
+        source="OrthoHash (Hoe et al., NeurIPS 2021)",
+    ),
+    "csq": Declaration(
+        reads=("activations",),
+        heads=_CODES,
+        settings={"alpha": number(1e-4), "targets": _TARGETS},
+        source="Central similarity quantisation (Yuan et al., CVPR 2020)",
+    ),
+    "dpn": Declaration(
+        reads=("activations",),
+        heads=_CODES,
+        settings={"margin": number(1.0), "alpha": number(0.0), "targets": _TARGETS},
+        source="Deep polarized network (Fan et al., IJCAI 2020)",
+    ),
+    "mds": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={
+            "scale": number(0.0),  # 0: the square root of the number of bits
+            "alpha": number(1e-4),  # of the pull to -1 and 1
+            "beta": number(1.0),  # of the pairs of one class
+            "targets": _TARGETS,
+        },
+        source="Minimal-distance-separated hash centres (Wang et al., CVPR 2023)",
+    ),
+    "greedy_hash": Declaration(
+        reads=("logits", "activations"),
+        heads=("sign_hash",),
+        settings={"alpha": number(0.1)},
+        source="GreedyHash (Su et al., NeurIPS 2018)",
+    ),
+    "hashnet": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={
+            "alpha": number(0.0),  # 0: 10 over the number of bits
+            "growth": number(50.0),  # of the squared sharpness over a stage, from 1
+        },
+        source="HashNet (Cao et al., ICCV 2017)",
+    ),
+    "bihalf": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={"gamma": number(6.0)},
+        source="Bi-half (Li and van Gemert, AAAI 2021), with classes for the similarity",
+    ),
+    "dpsh": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={"alpha": number(0.1)},
+        source="Deep pairwise-supervised hashing (Li et al., IJCAI 2016)",
+    ),
+    "dtsh": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={"margin": number(5.0), "alpha": number(1.0)},
+        source="Deep supervised hashing with triplet labels (Wang et al., ACCV 2016)",
+    ),
+    "tie_aware": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "sketch"),
+        heads=_CODES,
+        settings={
+            "form": choice("expected", "simplified"),  # of the average precision
+            "sharpness": above(1.0, 0, "take 1, say"),
+            "bins": Field(  # 0: as many as bits
+                0.0,
+                lambda v: 0 <= v <= 4096 and v == int(v),
+                "give a whole number of at most 4096, or 0 for as many as bits",
+            ),
+        },
+        source="Hashing as tie-aware learning to rank (He et al., CVPR 2018)",
     ),
 }
 

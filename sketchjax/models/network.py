@@ -21,6 +21,7 @@ from sketchjax.models.architecture import Architecture
 from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
+from sketchjax.ops.signs import signs, straight_through
 
 ACTIVATIONS: dict[str, Callable] = {"sigmoid": nn.sigmoid, "relu": nn.relu, "": lambda x: x}
 
@@ -87,7 +88,10 @@ class Layers(nn.Module):
             return fused
         activations = nn.Dense(self.width, name=self.head)(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
-        logits = nn.Dense(self.classes, name=CLASSIFIER)(features)
+        read = features
+        if HEADS[self.head].classifies_signs:
+            read = straight_through(signs(activations), activations)
+        logits = nn.Dense(self.classes, name=CLASSIFIER)(read)
         return Output(logits, features, activations)
 
     @nn.nowrap

@@ -69,16 +69,20 @@ ENCODERS: dict[str, Encoder] = {
 class Head:
     """A row of HEADS.
 
-    activation: `sigmoid`, `relu` or empty, after the dense layer; threshold: a feature above it is
-    a 1 of the code; None: no codes.
+    activation: `sigmoid`, `relu` or empty, after the dense layer.
+    threshold: a feature above it is a 1 of the code; None: no codes.
+    classifies_signs: whether the classifier reads the code in {-1, 1}, with the gradient that the
+      activations before `activation` would have in its place; by default it reads the features.
     """
 
     activation: str
     threshold: float | None
+    classifies_signs: bool = False
 
 
 HEADS: dict[str, Head] = {
     "hash": Head("sigmoid", 0.5),
+    "sign_hash": Head("sigmoid", 0.5, classifies_signs=True),
     "embedding": Head("", 0.0),
     "features": Head("relu", None),
 }

@@ -128,6 +128,7 @@ def theta_step(
         if joins_devices(row.losses):
             # The average of the devices' gradients is then the gradient of the joined batch.
             seen, own_codes = jax.tree.map(training.join, (seen, codes))
+        seen = seen._replace(progress=state.step / training.stage.steps)
         loss, terms = objective(row.losses, seen, state.memories, own_codes)
         memories = moved(row.losses, seen, state.memories)
         accuracy = (output.logits.argmax(-1) == batch.label).mean()

@@ -18,10 +18,13 @@ from sketchjax.errors import CheckpointError, DataError, NotFiniteError, Stopped
 from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory, blank_memory
 from sketchjax.models.network import Network
+from sketchjax.models.table import FUSION, HEAD
 from sketchjax.parallel import average, gather, own_copy
+from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
+from sketchjax.train.head_start import check_start, head_layer, look, started
 from sketchjax.train.loop import Logged, check_state, run_stage
 from sketchjax.train.pretrained import first_variables
 from sketchjax.train.profile import Profile
@@ -42,7 +45,7 @@ class Trainer:
     workdir: of the run.
     network: whose variables are trained.
     plan: the stages, in order.
-    passes: over the data, for class centres.
+    passes: over the data, for class centres and the start of the head.
     checkpoints: of the run, open.
     reporter: reports what happens.
     should_stop: whether a stop was requested.
@@ -144,6 +147,9 @@ class Trainer:
     def _first_state(self) -> State:
         variables, pretrained = first_variables(self.network, self.config)
         self.progress.pretrained = list(pretrained)
+        head = self.network.architecture.head
+        kind = self.config.train.head_start
+        check_start(kind, variables["params"][head], pretrained, head)
         return self._start(self.plan[0], variables, {})
 
     def _next_state(self, stage: Stage, before: State) -> State:
@@ -156,17 +162,35 @@ class Trainer:
         variables: of the network.
         earlier: what the losses of the stage before remember; class centres stay as they are.
         """
+        variables = self._with_head(stage, variables)
         memories = begin_memory(stage.row.losses, self._setup(stage, variables), earlier)
         return start(self._optimizer(stage), stage, variables, memories)
+
+    def _with_head(self, stage: Stage, variables: dict) -> dict:
+        """The variables with a started head, if this is the first stage that trains it."""
+        kind, head = self.config.train.head_start, self.network.architecture.head
+        first = next((each for each in self.plan if head in each.parts), None)
+        if kind == "random" or stage is not first:
+            return variables
+        parts = self._training_parts(variables, FUSION, "start of the head")
+        architecture, seed = self.network.architecture, self.config.seed
+        sketches = self.passes.manifest.counts["train"]
+        seen = look(parts, architecture.classes, sketches, seed)
+        return started(variables, head, head_layer(kind, seen, architecture.width, seed))
+
+    def _training_parts(self, variables: dict, output: str, name: str) -> Iterator[Encoded]:
+        """One pass over the training sketches, without those of classes kept out of training."""
+        unseen = self.supply.split.unseen
+        for part in self.passes.stream(variables, "train", output, name=name):
+            yield part[~unseen[part.labels]]
 
     def _setup(self, stage: Stage, variables: dict) -> Setup:
         """What the losses of a stage may look at before the stage begins."""
         manifest, unseen = self.passes.manifest, self.supply.split.unseen
 
         def train() -> Iterator[TrainingPart]:
-            for part in self.passes.stream(variables, "train", name="centres"):
-                kept = part[~unseen[part.labels]]
-                yield TrainingPart(kept.features, kept.labels, kept.entropy)
+            for part in self._training_parts(variables, HEAD, "centres"):
+                yield TrainingPart(part.features, part.labels, part.entropy)
 
         return Setup(
             classes=self.network.architecture.classes,

@@ -248,6 +248,7 @@ def test_text_that_a_field_cannot_be(path, text, expected):
         ("data.splits.train", "0.5"),
         ("stages.full.losses.center", "0.1"),
         ("stages.mine.losses.contrastive.margin", "24"),
+        ("stages.mine.losses.orthohash.targets", "hadamard"),
         ("stages.mine.sampler.each", "4"),
         ("model.encoders.mine.kind", "moon"),  # a matter of the rules
         ("name", ""),

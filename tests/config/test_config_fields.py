@@ -112,6 +112,7 @@ BAD = [
     ),
     ("train.head_rate", 0.0, "take 1 to 10"),
     ("train.head_rate", -10.0, "take 1 to 10"),
+    ("train.head_start", "zeros", "choose one of random, codewords, itq, lda"),
     ("stages.joint.schedule", "linear", "cosine, steps, constant"),
     ("stages.joint.warmup_epochs", -0.5, "0 to 1,000,000"),
     ("evaluation.batch_size", 0, "1 to 1,000,000"),

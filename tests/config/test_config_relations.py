@@ -7,7 +7,15 @@ from config_fields import lines_of, problems_of, set_field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchjax.config import default, encoder, set_encoders, set_stages, stage, validate
+from sketchjax.config import (
+    default,
+    encoder,
+    set_encoders,
+    set_stages,
+    stage,
+    stage_rows,
+    validate,
+)
 from sketchjax.data.folder.splits import SPLITS, split_rule
 from sketchjax.losses.table import LOSSES
 from sketchjax.models.alexnet import AlexNet
@@ -292,6 +300,79 @@ def test_pairs_need_a_batch_of_two():
         "train.batch_size=1 has no pairs for stages.center.losses.contrastive; take at least 2"
     ]
     config.stages.center.losses = {"cross_entropy": 1.0, "contrastive": {"weight": 0.0}}
+    validate(config)
+
+
+def test_settings_of_a_loss_may_be_words():
+    config = default()
+    config.stages.full.losses = {"orthohash": {"kind": "arc", "targets": "bernoulli"}}
+    validate(config)
+    (row,) = [row for row in stage_rows(config) if row.name == "full"]
+    assert row.losses["orthohash"]["kind"] == "arc"
+    config.stages.full.losses.orthohash = {"kind": "sine"}
+    assert problems_of(config) == [
+        "stages.full.losses.orthohash.kind='sine'; choose one of cos, arc"
+    ]
+    config.stages.full.losses.orthohash = {"kind": 1.0, "margin": "wide"}
+    assert problems_of(config) == [
+        "stages.full.losses.orthohash.kind=1.0; choose one of cos, arc",
+        "stages.full.losses.orthohash.margin='wide'; give a number, such as 0.2",
+    ]
+    config.stages.full.losses = {"tie_aware": {"bins": 2.5}}
+    assert problems_of(config) == [
+        "stages.full.losses.tie_aware.bins=2.5; give a whole number of at most 4096, or 0 for as "
+        "many as bits"
+    ]
+
+
+@pytest.mark.parametrize("loss", ["dtsh", "tie_aware", "hashnet", "mds"])
+def test_balanced_batches_have_pairs_of_both_kinds(loss):
+    config = default()
+    config.stages.full.losses = {loss: 1.0}
+    config.stages.full.sampler = {"classes": 128}
+    validate(config)
+    config.stages.full.sampler = {"classes": 256}
+    assert problems_of(config) == [
+        "stages.full.sampler.classes=256 leaves one sketch of each class to a batch of 256, so "
+        f"stages.full.losses.{loss} has no pair of one class; take at most 128 classes"
+    ]
+    config.stages.full.sampler = {"classes": 1}
+    assert problems_of(config) == [
+        f"stages.full.sampler.classes=1 gives stages.full.losses.{loss} no pair of two classes; "
+        "take at least 2"
+    ]
+
+
+def test_greedy_hash_needs_a_classifier_of_signs():
+    config = default()
+    config.stages.full.losses = {"greedy_hash": 1.0}
+    assert problems_of(config) == [
+        "stages.full.losses.greedy_hash does not go with model.head=hash; set its weight to 0, or "
+        "model.head to sign_hash"
+    ]
+    config.model.head = "sign_hash"
+    validate(config)
+
+
+# --- the start of the head -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["codewords", "itq", "lda"])
+def test_a_head_that_starts_has_codes_and_is_trained(kind):
+    config = config_of(train__head_start=kind)
+    validate(config)
+    config.model.head = "features"
+    config.stages.full.losses.quantization = 0
+    assert problems_of(config) == [
+        f"train.head_start={kind}, but model.head=features has no codes; choose random"
+    ]
+    config = config_of(train__head_start=kind)
+    for name in ("joint", "center", "full"):
+        config.stages[name].trains = ("encoders",)
+    assert problems_of(config) == [
+        f"train.head_start={kind}, but no stage trains the head; choose random"
+    ]
+    config.train.head_start = "random"
     validate(config)
 
 

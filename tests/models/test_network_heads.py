@@ -15,6 +15,7 @@ PARTS = {
     (("cnn",), FUSION, "features", WIDTH): {
         *("cnn", "cnn_classifier", "fusion", "features", "classifier")
     },
+    (("rnn",), 0, "sign_hash", BITS): {"rnn", "rnn_classifier", "sign_hash", "classifier"},
     (("rnn",), 0, "embedding", BITS): {"rnn", "rnn_classifier", "embedding", "classifier"},
     (("cnn", "rnn"), 0, "features", WIDTH): {
         *("cnn", "cnn_classifier", "rnn", "rnn_classifier", "features", "classifier")
@@ -23,6 +24,7 @@ PARTS = {
 KINDS = pytest.mark.parametrize("kind", PARTS, ids=lambda kind: "-".join(map(str, kind)))
 ACTIVATIONS = {
     "hash": lambda x: 1 / (1 + np.exp(-x)),
+    "sign_hash": lambda x: 1 / (1 + np.exp(-x)),
     "features": lambda x: np.maximum(x, 0),
     "embedding": lambda x: x,
 }
@@ -72,7 +74,8 @@ def test_the_head_reads_the_encoders_that_there_are(kind):
     close = {"rtol": 1e-4, "atol": 1e-5}
     np.testing.assert_allclose(output.activations, activations, **close)
     np.testing.assert_allclose(output.features, features, **close)
-    np.testing.assert_allclose(output.logits, dense(own["classifier"], features), **close)
+    read = np.where(activations > 0, 1, -1) if kind[2] == "sign_hash" else features
+    np.testing.assert_allclose(output.logits, dense(own["classifier"], read), **close)
     # On both sides of 0, or a rectifier and a sigmoid would be hard to tell from others.
     assert activations.min() < -0.1 < 0.1 < activations.max()
 
@@ -91,3 +94,19 @@ def test_a_network_of_one_encoder_can_train_only_that(name):
     own = variables(*kind)["params"]
     wanted = dense(own[f"{name}_classifier"], encoded(name, own))
     np.testing.assert_allclose(output.logits, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_signs_pass_the_gradient_of_the_logits_to_the_activations():
+    """As if the classifier read the activations: that is GreedyHash's gradient."""
+    kind = (("rnn",), 0, "sign_hash", BITS)
+    own = variables(*kind)["params"]
+
+    def total(layer):
+        output = layers(*kind).apply({"params": own | {"sign_hash": layer}}, given(kind), "head")
+        return (output.logits * np.arange(1.0, CLASSES + 1, dtype=np.float32)).sum()
+
+    found = jax.jit(jax.grad(total))(own["sign_hash"])
+    into = own["classifier"]["kernel"] @ np.arange(1.0, CLASSES + 1)
+    wanted = fused(kind).sum(0)[:, None] * into
+    np.testing.assert_allclose(found["kernel"], wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["bias"], len(fused(kind)) * into, rtol=1e-4)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.linalg import eigh
 
+from sketchjax.ops.moments import canonical_directions
 from sketchjax.paper.shallow.hasher import Features
 from sketchjax.paper.shallow.itq import ItqHasher
-from sketchjax.paper.shallow.moments import Moments, class_means, moments
+from sketchjax.paper.shallow.moments import class_means, moments
 
 
 class CcaItq(ItqHasher):
@@ -42,24 +42,3 @@ class CcaItq(ItqHasher):
         directions, correlations = canonical_directions(found, means, counts, self.ridge)
         scaled = (directions * correlations)[:, : self.bits]
         return np.pad(scaled, ((0, 0), (0, self.bits - scaled.shape[1]))), found.mean
-
-
-def canonical_directions(
-    found: Moments, means: np.ndarray, counts: np.ndarray, ridge: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Canonical directions f64[e r] and correlations f64[r], falling, with r = min(e, l − 1).
-
-    They solve X'Y (Y'Y)⁻¹ Y'X w = λ² (X'X + ρ I) w for centred X and one-hot Y. With labels, the
-    left side is the scatter of the class means weighted by class size. Each w has unit variance.
-
-    found: of all features.
-    means: f64[l e], of each class.
-    counts: i64[l], rows of each class.
-    ridge: ρ as a fraction of the mean variance.
-    """
-    apart = (means - found.mean) * np.sqrt(counts / found.rows)[:, None]
-    width = len(found.mean)
-    whole = found.covariance + ridge * np.trace(found.covariance) / width * np.eye(width)
-    rank = min(width, len(means) - 1)
-    squared, directions = eigh(apart.T @ apart, whole, subset_by_index=(width - rank, width - 1))
-    return directions[:, ::-1], np.sqrt(np.clip(squared[::-1], 0.0, None))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from sketchjax.ops.moments import principal_directions
 from sketchjax.paper.shallow.hasher import Features, LinearHasher
 from sketchjax.paper.shallow.itq import ItqHasher
-from sketchjax.paper.shallow.moments import moments, principal_directions
+from sketchjax.paper.shallow.moments import moments
 
 
 class Pcah(LinearHasher):

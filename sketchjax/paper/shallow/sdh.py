@@ -8,6 +8,7 @@ import numpy as np
 from scipy.linalg import solve
 
 from sketchjax.compiled import kernel
+from sketchjax.ops.moments import class_sums
 from sketchjax.paper.shallow.hasher import (
     Features,
     Hasher,
@@ -15,7 +16,6 @@ from sketchjax.paper.shallow.hasher import (
     check_kernel_width,
     sample_rows,
 )
-from sketchjax.paper.shallow.moments import class_sums
 
 BLOCK = 16_384  # rows: 64 MiB of a thousand float32 kernels
 _SWEEPS = 10  # over the bits of a row, as in the authors' code; fewer once none changes

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sketchjax.ops.moments import principal_directions
 from sketchjax.paper.shallow.hasher import Features, Hasher, blocks
-from sketchjax.paper.shallow.moments import moments, principal_directions
+from sketchjax.paper.shallow.moments import moments
 
 _EPSILON = 1e-7
 

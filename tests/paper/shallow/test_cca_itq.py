@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sketchjax.paper.shallow import HASHERS
-from sketchjax.paper.shallow.cca_itq import canonical_directions
+from sketchjax.ops.moments import canonical_directions
 from sketchjax.paper.shallow.moments import class_means, moments
 
 

@@ -6,13 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sketchjax.errors import ConfigError
-from sketchjax.paper.shallow.moments import (
-    class_means,
-    class_sums,
-    mean_of,
-    moments,
-    principal_directions,
-)
+from sketchjax.ops.moments import class_sums, principal_directions
+from sketchjax.paper.shallow.moments import class_means, mean_of, moments
 
 
 @given(st.integers(2, 60), st.integers(1, 9), st.sampled_from([0.0, 1e4]), st.integers(0, 2**32))

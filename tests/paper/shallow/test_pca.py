@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from sketchjax.ops.rotation import quantization_error
 from sketchjax.paper.shallow import HASHERS
-from sketchjax.paper.shallow.itq import quantization_error
 
 
 def test_pcah_is_the_signs_of_principal_components(clusters):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sketchjax.paper.shallow.itq import quantization_error, rotation, rotations
+from sketchjax.ops.rotation import quantization_error, rotation, rotations
 
 
 def values(seed: int, bits: int = 6) -> np.ndarray:

@@ -1,0 +1,56 @@
+"""What losses over the pairs of a batch share."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Pairs(NamedTuple):
+    """The ordered pairs of two different items of a batch.
+
+    same: f[b b], 1 where the two are of one class.
+    other: f[b b], 1 where they are of two.
+    """
+
+    same: jax.Array
+    other: jax.Array
+
+
+def pairs_of(activations: jax.Array, labels: jax.Array) -> tuple[jax.Array, Pairs]:
+    """The activations as f32[b d], and the pairs of their batch.
+
+    activations: f[b d]; labels: i[b].
+    Raises ValueError when the two differ in b, or b < 2.
+    """
+    check_batch(activations, labels)
+    if len(labels) < 2:
+        raise ValueError("a batch of one sketch has no pairs; use at least two")
+    same = labels[:, None] == labels[None]
+    between = ~jnp.eye(len(labels), dtype=bool)
+    whole = activations.astype(jnp.float32)
+    return whole, Pairs(*(mask.astype(jnp.float32) for mask in (same & between, ~same)))
+
+
+def check_batch(activations: jax.Array, labels: jax.Array) -> None:
+    """Raise ValueError when activations f[b d] and labels i[b] differ in b."""
+    if activations.shape[:1] != labels.shape:
+        raise ValueError(f"activations {activations.shape} and labels {labels.shape} differ in b")
+
+
+def products(rows: jax.Array) -> jax.Array:
+    """The inner products f[b b] of rows f[b d], as precise as the device can."""
+    # Highest precision, as a GPU's TF32 keeps three digits.
+    return jnp.matmul(rows, rows.T, precision="highest")
+
+
+def mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
+    """The mean f[] of the values where a mask of 0 and 1 is 1; 0 where it is 1 nowhere."""
+    return (values * where).sum() / jnp.maximum(where.sum(), 1)
+
+
+def units(rows: jax.Array) -> jax.Array:
+    """Rows f[b d] divided by their norms; the gradient of a row of zeros is finite."""
+    return rows * jax.lax.rsqrt((rows**2).sum(-1, keepdims=True) + 1e-12)
