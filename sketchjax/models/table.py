@@ -71,16 +71,20 @@ class Head:
 
     activation: `sigmoid`, `relu` or empty, after the dense layer; threshold: a feature above it is
     a 1 of the code; None: no codes.
+    of_posterior: whether the classifier reads what the head would, and the features come from its
+      posterior (`models.posterior`); otherwise the classifier reads the features.
     """
 
     activation: str
     threshold: float | None
+    of_posterior: bool = False
 
 
 HEADS: dict[str, Head] = {
     "hash": Head("sigmoid", 0.5),
     "embedding": Head("", 0.0),
     "features": Head("relu", None),
+    "posterior": Head("", 0.0, of_posterior=True),
 }
 
 # What a stage reads or trains after the encoders, and what stands for all encoders together.

@@ -12,7 +12,7 @@ import numpy as np
 
 from sketchjax.data.feed.batch import Scan
 from sketchjax.models.network import Network
-from sketchjax.models.table import HEAD
+from sketchjax.models.table import FUSION, HEAD
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.parallel import SPLIT, WHOLE, gather, over_devices, own_copy, split
 from sketchjax.retrieval.codes import Codes
@@ -63,10 +63,16 @@ class Encoded:
 
 
 class Encoder:
-    """The compiled forward pass of a network for one of its outputs, `head` by default."""
+    """The compiled forward pass of a network for one of its outputs, `head` by default.
+
+    For the output `fusion`, the features are what the head reads, and all predictions are 0.
+    """
 
     def __init__(self, network: Network, output: str = HEAD):
         def forward(variables, inputs):
+            if output == FUSION:
+                fused = network.fused(variables, inputs)
+                return fused, jnp.zeros(len(fused), jnp.int32)
             found = network.apply(variables, inputs, output)
             features = found.features
             if features is None:

@@ -50,7 +50,7 @@ class Passes:
 
         variables: of the network.
         split: of the folder.
-        output: `head` or an encoder's name.
+        output: `head`, an encoder's name, or `fusion` for what the head reads.
         name: of the pass, as progress shows it; by default "encoding SPLIT".
         """
         if output not in self.encoders:

@@ -12,7 +12,10 @@ from tiny_run import STUDY
         (["--config.base.model.bits=abc"], "base.model.bits='abc'; give a whole number"),
         (["--config.base.model.bots=16"], "base.model.bots='16' is no field"),
         (["--config.bogus=1"], "bogus='1' is no field"),
-        (["--processes=2", "--coordinator=localhost:9"], "a study runs in one process; leave out --processes"),
+        (
+            ["--processes=2", "--coordinator=localhost:9"],
+            "a study runs in one process; leave out --processes",
+        ),
     ],
     ids=lambda part: part[0][:40],
 )
@@ -25,7 +28,11 @@ def test_what_cannot_be(ask, tmp_path, flags, told):
 
 
 def test_what_can_be_runs(ask, tmp_path):
-    flags = ["--config.base.model.encoders.rnn.hidden=8", "--config.bits=(16,)", "--config.query=cat"]
+    flags = [
+        "--config.base.model.encoders.rnn.hidden=8",
+        "--config.bits=(16,)",
+        "--config.query=cat",
+    ]
     said, code = ask(f"--config={STUDY}", f"--workdir={tmp_path}", *flags)
     assert said == "RUNS\n"
     assert code == 0
