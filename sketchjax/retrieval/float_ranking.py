@@ -13,25 +13,18 @@ def inner_product_map(
     gallery: np.ndarray,
     gallery_labels: np.ndarray,
     *,
-    exclude_self: bool = False,
     block: int = 256,
 ) -> float:
     """The exact mean over all queries whose class the gallery has; ties in gallery order.
 
     queries: f[q e]; query_labels: i[q]; gallery: f[n e]; gallery_labels: i[n].
-    exclude_self: queries and gallery are the same list, and none is ranked against itself.
     block: queries ranked at once: block × n numbers are held.
     Raises DataError when no query can be scored.
     """
     precisions = []
     for first in range(0, len(queries), block):
         scores = queries[first : first + block] @ gallery.T
-        if exclude_self:
-            own = np.arange(len(scores))
-            scores[own, first + own] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")
-        if exclude_self:
-            order = order[:, :-1]
         right = gallery_labels[order] == query_labels[first : first + block, None]
         found = right.sum(1)
         precision = np.cumsum(right, 1) / np.arange(1, right.shape[1] + 1)
