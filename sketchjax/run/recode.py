@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import orjson
 
@@ -35,6 +36,8 @@ from sketchjax.run.posterior import (
 )
 from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
 from sketchjax.run.writers import read_results
+
+FOLDER = "recode"  # next to the model
 
 
 def recode(
@@ -64,10 +67,26 @@ def recode(
     """
     lengths = _checked(bits, settings)
     source = find_source(path, data, task)
-    for length in lengths:
-        codebook(int((~source.unseen).sum()), length)
-    out = out or (path if path.is_dir() else path.parent) / "recode"
+    check_codebooks(source.unseen, lengths)
+    out = out or (path if path.is_dir() else path.parent) / FOLDER
     check_out(out)
+    return out, recode_source(source, lengths, out, settings, note)
+
+
+def check_codebooks(unseen: np.ndarray, lengths: Sequence[int]) -> None:
+    """Raise ConfigError for lengths with fewer words than trained categories. unseen: bool[l]."""
+    for length in lengths:
+        codebook(int((~unseen).sum()), length)
+
+
+def recode_source(
+    source: Source,
+    lengths: Sequence[int],
+    out: Path,
+    settings: Settings,
+    note: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """`recode` of what is known to be fit for it; returns the results of each length."""
     mark = {
         "model": source.model.fingerprint,
         "data": sha256(source.folder / NAME),
@@ -79,7 +98,7 @@ def recode(
         own = _own_scores(source)
         for length in [length for length, results in kept.items() if results is None]:
             kept[length] = _leave(source, classifier, length, own, out / str(length), mark)
-    return out, [results for results in kept.values() if results is not None]
+    return [results for results in kept.values() if results is not None]
 
 
 def _leave(
@@ -100,8 +119,10 @@ def _leave(
     }
     measured = _measure(source, model, encoded, source.unseen)
     (queries, gallery), *_ = source.pairs
-    asked = classifier.splits[queries]
-    asked = asked[~source.unseen[asked.labels]]
+    asked, found = (
+        classifier.splits[split][~source.unseen[classifier.splits[split].labels]]
+        for split in (queries, gallery)
+    )
     results = results_of(
         model, source.folder, source.manifest, measured, source.pairs, time.monotonic() - started
     ) | {
@@ -109,15 +130,16 @@ def _leave(
         "map_seen": _map_seen(source, model, encoded),
         "own": own,
         "map_validation": choice.map_validation,
-        "map_posteriors": posterior_map(asked, classifier.splits[gallery], choice.temperature),
+        "map_posteriors": posterior_map(asked, found, choice.temperature),
         "posterior": {
             name: getattr(choice, name) for name in ("spread", "temperature", "assigned")
         },
         "recode_of": mark,
     }
-    model.save(out / FILE)
-    title = f"{bits}-bit posterior codes"
-    leave_evaluation(out, source.folder, measured, results, source.pairs, title)
+    if jax.process_index() == 0:
+        model.save(out / FILE)
+        title = f"{bits}-bit posterior codes"
+        leave_evaluation(out, source.folder, measured, results, source.pairs, title)
     return results
 
 
