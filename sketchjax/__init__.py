@@ -10,16 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Codes", "Model", "load", "read"]
+__all__ = ["Codes", "Model", "codebook", "load", "read"]
 
 if TYPE_CHECKING:
     from sketchjax.data.sources import read
+    from sketchjax.ops.codebook import codebook
     from sketchjax.retrieval.codes import Codes
     from sketchjax.retrieval.model import Model, load
 
 _HOMES = {
     "Codes": "sketchjax.retrieval.codes",
     "Model": "sketchjax.retrieval.model",
+    "codebook": "sketchjax.ops.codebook",
     "load": "sketchjax.retrieval.model",
     "read": "sketchjax.data.sources",
 }

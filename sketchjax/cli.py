@@ -266,6 +266,55 @@ def evaluate(
 
 
 @app.command()
+def recode(
+    model: Annotated[Path, path("MODEL", "The workdir of a finished run, or a model file of one.")],
+    bits: Annotated[
+        str, typer.Option(metavar="N,...", help="Lengths of the codes, multiples of 8.")
+    ] = "16,32,64",
+    data: Annotated[
+        Path | None,
+        typer.Option(parser=expanded, metavar="DIR", help="By default the run's own data folder."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=expanded,
+            metavar="DIR",
+            help="Where to write a folder per length; by default `recode` next to the model.",
+        ),
+    ] = None,
+    copies: Annotated[
+        int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")
+    ] = 2,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
+) -> None:
+    """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.
+
+    Each length gets a model file, codes, results and report. Rerun the same command to resume.
+    """
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.posterior import Settings
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.recode import recode as run
+    from sketchjax.run.summary import print_recoded
+
+    lengths = _lengths(bits)
+    keep_compiled()
+    with on_disk("the codes cannot be written"), TrainingProgress() as progress:
+        folder, results = run(
+            model,
+            lengths,
+            data=data,
+            out=out,
+            settings=Settings(copies, epochs, seed),
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_recoded(results, folder)
+
+
+@app.command()
 def report(
     workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:
@@ -362,6 +411,14 @@ def _names(values: list[str] | None) -> list[str] | None:
 
     names = [name for value in values for name in split_list(value)]
     return [name for name in names if name] or None
+
+
+def _lengths(given: str) -> list[int]:
+    """Numbers from a text such as 16,32,64."""
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdigit() for word in words):
+        raise ConfigError(f"--bits {given}: give lengths as numbers, such as 16,32,64")
+    return [int(word) for word in words]
 
 
 def _rankings(given: list[str] | None) -> list[tuple[str, str]]:

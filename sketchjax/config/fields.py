@@ -165,6 +165,12 @@ FIELDS: dict[str, Field] = {
         "give whole numbers of at least 1",
     ),
     "evaluation.after_stages": names(),  # stages after which the codes are scored as well
+    # Lengths of posterior codes that the finished network gets besides its own; () for none.
+    "evaluation.posterior_bits": _many(
+        (),
+        lambda bits: type(bits) is int and 8 <= bits <= 512 and bits % 8 == 0,
+        "give multiples of 8 from 8 to 512, such as (16, 32, 64)",
+    ),
     # What the report shows: queries, and results of each.
     "evaluation.queries_shown": whole(6, 1, 1000, resumable=True),
     "evaluation.retrieved": whole(36, 1, 1000, resumable=True),

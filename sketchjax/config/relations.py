@@ -181,6 +181,7 @@ def _of_plan(fields: Fields) -> list[str]:
     for name in running:
         problems += _of_parts(fields, name) + _of_objective(fields, name)
     problems += _of_purpose(fields, running) + _of_start(fields, running)
+    problems += _of_posterior_bits(fields, running)
     wrong = [
         name
         for name in fields.get("evaluation.after_stages", ())
@@ -292,6 +293,19 @@ def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
             f"the last stage does not train the {HEAD}; give {first}.epochs at least 1, or name "
             "one encoder only in model.branches, to recognise with it"
         ]
+    return []
+
+
+def _of_posterior_bits(fields: Fields, running: list[str]) -> list[str]:
+    """Posterior codes come from a network whose last stage trained the head and its classifier."""
+    path = "evaluation.posterior_bits"
+    if not fields.get(path) or not running:
+        return []
+    if fields[f"stages.{running[-1]}.output"] != HEAD:
+        return [f"{path} needs a network whose last stage trains the {HEAD}; give ()"]
+    splits = fields.get("data.splits", {})
+    if isinstance(splits, Mapping) and not splits.get("validation", 1):
+        return [f"{path} are chosen on validation sketches; give data.splits.validation some"]
     return []
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from sketchjax.data.inputs import Strokes
 from sketchjax.models.architecture import Architecture
+from sketchjax.models.posterior import Posterior
 from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
@@ -86,6 +87,10 @@ class Layers(nn.Module):
             fused = nn.relu(nn.Dense(self.fusion_features, name=FUSION)(fused))
         if fused_only:
             return fused
+        if HEADS[self.head].of_posterior:
+            logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
+            features = Posterior(self.width, name=self.head)(logits)
+            return Output(logits, features, features)
         activations = nn.Dense(self.width, name=self.head)(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         read = features

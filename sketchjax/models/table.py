@@ -73,11 +73,14 @@ class Head:
     threshold: a feature above it is a 1 of the code; None: no codes.
     classifies_signs: whether the classifier reads the code in {-1, 1}, with the gradient that the
       activations before `activation` would have in its place; by default it reads the features.
+    of_posterior: whether the classifier reads what the head would, and the features come from its
+      posterior (`models.posterior`).
     """
 
     activation: str
     threshold: float | None
     classifies_signs: bool = False
+    of_posterior: bool = False
 
 
 HEADS: dict[str, Head] = {
@@ -85,6 +88,7 @@ HEADS: dict[str, Head] = {
     "sign_hash": Head("sigmoid", 0.5, classifies_signs=True),
     "embedding": Head("", 0.0),
     "features": Head("relu", None),
+    "posterior": Head("", 0.0, of_posterior=True),
 }
 
 # What a stage reads or trains after the encoders, and what stands for all encoders together.

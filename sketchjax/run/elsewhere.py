@@ -59,7 +59,7 @@ def evaluate_model(
     the workdir of a run or a data folder.
     """
     started = time.monotonic()
-    _check_out(out)
+    check_out(out)
     manifest = check_shards(folder)
     known = match_categories(model, manifest, note)
     splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
@@ -93,8 +93,9 @@ def evaluate_model(
         for split in splits
     }
     measured = _measure(model, manifest, encoded, pairs, precision_at, known)
-    results = _results(model, folder, manifest, measured, pairs, time.monotonic() - started)
-    _leave(out, folder, measured, results, pairs, title or f"{model.card.stage} on {folder}")
+    results = results_of(model, folder, manifest, measured, pairs, time.monotonic() - started)
+    title = title or f"{model.card.stage} on {folder}"
+    leave_evaluation(out, folder, measured, results, pairs, title)
     return results
 
 
@@ -129,7 +130,7 @@ def match_categories(model: Model, manifest: Manifest, note: Callable[[str], Non
     return known
 
 
-def _check_out(out: Path) -> None:
+def check_out(out: Path) -> None:
     """Refuse a folder whose own files would be replaced."""
     for name, what in (("config.json", "the workdir of a run"), (NAME, "a data folder")):
         if (out / name).exists():
@@ -171,7 +172,7 @@ def _measure(
     return Measured(codes, ranked, distances_of(encoded[gallery]), *accuracies, sizes=sizes)
 
 
-def _results(
+def results_of(
     model: Model,
     folder: Path,
     manifest: Manifest,
@@ -179,6 +180,10 @@ def _results(
     pairs: Sequence[tuple[str, str]],
     seconds: float,
 ) -> dict[str, Any]:
+    """What results.json holds of a model on a data folder.
+
+    measured: its codes there; pairs: splits of queries and gallery of each ranking; seconds: taken.
+    """
     unseen = [name for name in manifest.categories if name not in model.categories]
     missing = [name for name in model.categories if name not in manifest.categories]
     return headline(measured, pairs) | {
@@ -199,7 +204,7 @@ def _results(
     }
 
 
-def _leave(
+def leave_evaluation(
     out: Path,
     folder: Path,
     measured: Measured,

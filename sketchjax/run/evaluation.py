@@ -7,7 +7,7 @@ the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from sketchjax.report.choices import config_stages, open_choices
 from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.material import Reference
 from sketchjax.report.page import write_report
-from sketchjax.retrieval.model import FILE
+from sketchjax.retrieval.model import FILE, Model
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.log import RunLog
+from sketchjax.run.posterior import Settings, Source
+from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
 from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
 from sketchjax.run.writers import read_metrics, write_results
@@ -136,10 +138,30 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
     progress.seconds_total = this.trainer.seconds_total()
     this.log.scores(last, this.trainer.steps_before(last), measured.values())
     results = collect_results(this.config, this.trainer.supply.split, progress, measured)
+    if lengths := this.config.evaluation.posterior_bits:
+        results["posterior_codes"] = posterior_codes(this, variables, lengths)
     if jax.process_index() == 0:
         save_weights(this.workdir / FILE, variables, this.card(last))
         leave(this, measured, results)
     return results
+
+
+def posterior_codes(this: Run, variables: dict, lengths: Sequence[int]) -> list[dict[str, Any]]:
+    """Write posterior codes of these lengths to WORKDIR/recode; returns the main scores of each."""
+    source = Source(
+        Model(this.trainer.network, variables, this.card(this.trainer.plan[-1])),
+        this.passes.folder,
+        this.passes.manifest,
+        this.unseen,
+        rankings(this.config),
+        this.config.augmentation.to_dict(),
+        this.config.evaluation.batch_size,
+        this.log.task,
+    )
+    settings = Settings(seed=this.config.seed)
+    found = recode_source(source, lengths, this.workdir / FOLDER, settings, this.log.note)
+    names = ("bits", "map", "map_seen", "map_validation", "map_posteriors", "accuracy")
+    return [{name: results[name] for name in names} for results in found]
 
 
 def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from sketchjax.retrieval.passes import Passes
 from sketchjax.run.announcement import announcement
 from sketchjax.run.evaluation import MakeReference, Run, evaluate_stage, finish
 from sketchjax.run.log import RunLog
+from sketchjax.run.recode import check_codebooks
 from sketchjax.run.writers import read_results
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
@@ -104,6 +105,7 @@ def assemble(
     check_categories(config, manifest)
     data = config.data
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
+    check_codebooks(unseen, config.evaluation.posterior_bits)
     supply = Supply(config, folder, TrainingSplit(folder, manifest, unseen), workdir, log)
     network = networks.build(
         architecture(config, manifest.categories, manifest.offset_scale),

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from sketchjax.run.output import console
 
 
@@ -30,3 +32,35 @@ def print_summary(results: dict[str, Any], workdir: Path) -> None:
     sizes.append(f"{results['queries']:,} queries against {results['gallery']:,}")
     out.print(", ".join(sizes), markup=False)
     out.print(f"report: {workdir / 'report' / 'index.html'}", markup=False)
+
+
+def print_recoded(results: list[dict[str, Any]], folder: Path) -> None:
+    """Print a row for the model's own codes and one for each length of its posterior codes.
+
+    results: of each length, as `run.recode.recode` returns them.
+    folder: where they were written.
+    """
+    zero_shot = any(each["unseen"] for each in results)
+    columns = ("MAP", "of unseen classes") if zero_shot else ("MAP",)
+    table = Table("codes", "bits", *columns, "validation MAP", "spread", "temperature", "accuracy")
+
+    def maps(row: dict[str, Any]) -> list[str]:
+        names = ("map_seen", "map") if zero_shot else ("map",)
+        return [_figure(row[name]) for name in names]
+
+    if own := results[0]["own"]:
+        table.add_row("own", str(own["bits"]), *maps(own), "", "", "", "")
+    for each in results:
+        chosen = each["posterior"]
+        row = [_figure(each["map_validation"]), f"{chosen['spread']:g}"]
+        row += [f"{chosen['temperature']:g}", _figure(each["accuracy"])]
+        table.add_row("posterior", str(each["bits"]), *maps(each), *row)
+    ceiling = [_figure(max(each["map_posteriors"] for each in results))]
+    table.add_row("posterior, floats", "", *ceiling, *[""] * (len(columns) + 3))
+    out = console()
+    out.print(table)
+    out.print(f"models: {folder}/BITS/model.safetensors", markup=False)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -99,6 +99,8 @@ def check_data(folder: Path, config: Config) -> Manifest:
     kept_out = {name for name, out in zip(manifest.categories, unseen, strict=True) if out}
     pairs = rankings(config)
     asked = dict.fromkeys(["train", *(split for pair in pairs for split in pair)])
+    if config.evaluation.posterior_bits:
+        asked["validation"] = None
     problems = [
         f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"
         for split in asked

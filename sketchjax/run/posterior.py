@@ -1,0 +1,292 @@
+"""A posterior head fitted to a trained network: classifier, codebook, thresholds, temperature.
+
+The classifier is fitted to the training sketches. The rest has a closed form but for three numbers,
+which are chosen by the exact MAP of the validation sketches among themselves: no query decides
+anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.models import network as networks
+from sketchjax.models.network import Network
+from sketchjax.models.posterior import dither, soft_codes
+from sketchjax.models.table import CLASSIFIER, FUSION, HEAD
+from sketchjax.models.weights import Card
+from sketchjax.ops.augment import augment
+from sketchjax.ops.codebook import codebook
+from sketchjax.ops.hamming import pack_codes
+from sketchjax.retrieval.encode import Encoded, concatenate
+from sketchjax.retrieval.float_ranking import inner_product_map
+from sketchjax.retrieval.histograms import histograms
+from sketchjax.retrieval.metrics import average_precision
+from sketchjax.retrieval.model import Model
+from sketchjax.retrieval.passes import Passes, Task
+from sketchjax.run.results import versions
+from sketchjax.train.classifier import fit_classifier
+
+POSTERIOR = "posterior"
+TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
+SPREADS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+_CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
+_RANKED = 2048  # queries ranked by floats, which sorts the gallery for each
+_ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a posterior head, besides the network and the data.
+
+    copies: augmented copies of each training sketch that the classifier sees, besides the sketch.
+    epochs: of the classifier.
+    seed: of copies, classifier and the order of the thresholds.
+    """
+
+    copies: int = 2
+    epochs: int = 30
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a head is fitted to.
+
+    model: trained; folder: of the data, with its manifest.
+    unseen: categories kept out of training, bool[l].
+    pairs: splits of queries and gallery of each ranking.
+    augmentation: amounts by name, of the copies.
+    batch: sketches encoded at once.
+    task: shows progress.
+    """
+
+    model: Model
+    folder: Path
+    manifest: Manifest
+    unseen: np.ndarray
+    pairs: list[tuple[str, str]]
+    augmentation: dict[str, float]
+    batch: int
+    task: Task
+
+    @property
+    def ranked(self) -> list[str]:
+        """The splits of all rankings, the first gallery first."""
+        splits = (split for queries, gallery in self.pairs for split in (gallery, queries))
+        return list(dict.fromkeys(splits))
+
+    def passes(self, network: Network) -> Passes:
+        """Passes of a network over the data."""
+        devices = jax.local_device_count()
+        return Passes(
+            network,
+            self.folder,
+            self.manifest,
+            batch=-(-self.batch // devices) * devices,
+            points=self.model.architecture.points,
+            task=self.task,
+        )
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A fitted classifier and what it says of the splits.
+
+    kernel: f32[f l]; bias: f32[l], far below 0 for categories kept out of training.
+    splits: sketches by split; their features are logits f32[n l].
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    splits: dict[str, Encoded]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The parameters of a posterior head, and the validation MAP that chose them.
+
+    codewords: f32[l d], zeros for categories kept out of training.
+    thresholds: f32[d], spread evenly over (-spread, spread).
+    assigned: whether confused categories have near codewords.
+    """
+
+    codewords: np.ndarray
+    thresholds: np.ndarray
+    temperature: float
+    spread: float
+    assigned: bool
+    map_validation: float
+
+    def features(self, logits: np.ndarray) -> np.ndarray:
+        """pᵀC - θ of logits f32[n l]: f32[n d]."""
+        return _soft(logits, self.codewords, self.temperature) - self.thresholds
+
+
+def classify(source: Source, settings: Settings, note: Callable[[str], None]) -> Classifier:
+    """Fit a linear classifier to what the network's head reads.
+
+    note: gets what was decided, line by line.
+    """
+    model, seen = source.model, np.flatnonzero(~source.unseen)
+    passes = source.passes(model.network)
+    rows, labels = _training_rows(source, settings, passes, note)
+    numbers = np.full(len(source.unseen), -1)
+    numbers[seen] = np.arange(len(seen))
+    fitted = fit_classifier(
+        rows, numbers[labels], len(seen), epochs=settings.epochs, seed=settings.seed
+    )
+    kernel = np.zeros((rows.shape[1], len(source.unseen)), np.float32)
+    # exp(-1e4) is 0 at any temperature in use: no posterior for what was never seen.
+    bias = np.full(len(source.unseen), -1e4, np.float32)
+    kernel[:, seen], bias[seen] = fitted
+    logits = jax.jit(lambda fused: jnp.matmul(fused, kernel, precision="highest") + bias)
+    splits = {}
+    for split in dict.fromkeys(("validation", *source.ranked)):
+        parts = passes.stream(model.variables, split, FUSION)
+        splits[split] = concatenate(
+            _classified(part, np.asarray(logits(part.features))) for part in parts
+        )
+    return Classifier(kernel, bias, splits)
+
+
+def choose(classifier: Classifier, unseen: np.ndarray, bits: int, seed: int) -> Choice:
+    """The head of this many bits whose validation codes rank each other best.
+
+    unseen: bool[l].
+    seed: of the order of the thresholds.
+    """
+    sketches = classifier.splits["validation"]
+    sketches = sketches[~unseen[sketches.labels]][:_CHOOSING]
+    confusion = _confusion(sketches.features[:, ~unseen])
+    found = []
+    for assigned in (False, True):
+        codewords = np.zeros((len(unseen), bits), np.float32)
+        codewords[~unseen] = codebook(
+            int((~unseen).sum()), bits, confusion=confusion if assigned else None
+        )
+        for temperature in TEMPERATURES:
+            soft = _soft(sketches.features, codewords, temperature)
+            for spread in SPREADS:
+                thresholds = dither(bits, spread, seed)
+                score = _among_themselves(soft - thresholds > 0, sketches.labels)
+                found.append(Choice(codewords, thresholds, temperature, spread, assigned, score))
+    return max(found, key=lambda choice: choice.map_validation)
+
+
+def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:
+    """The network with a posterior head in place of its own."""
+    model, architecture = source.model, source.model.architecture
+    old = {architecture.head, CLASSIFIER}
+    bits = len(choice.thresholds)
+    own = {
+        POSTERIOR: {
+            "codebook": choice.codewords,
+            "thresholds": choice.thresholds,
+            "temperature": np.float32(choice.temperature),
+        },
+        CLASSIFIER: {"kernel": classifier.kernel, "bias": classifier.bias},
+    }
+    variables = {
+        collection: {name: part for name, part in parts.items() if name not in old}
+        for collection, parts in jax.device_get(model.variables).items()
+    }
+    variables["params"] |= own
+    architecture = msgspec.structs.replace(architecture, head=POSTERIOR, width=bits)
+    card = Card(
+        architecture=architecture,
+        stage=POSTERIOR,
+        output=HEAD,
+        trained=(*(name for name in model.card.trained if name not in old), *own),
+        data=model.card.data,
+        versions=versions(),
+    )
+    return Model(networks.build(architecture), jax.device_put(variables), card)
+
+
+def posterior_map(queries: Encoded, gallery: Encoded, temperature: float) -> float:
+    """MAP of the float ranking by ⟨p_q, p_g⟩, the probability of one class: the codes' ceiling.
+
+    Of at most 2,048 queries. queries, gallery: their features are logits.
+    Raises DataError when no query can be scored.
+    """
+    queries = queries[:_RANKED]
+    posteriors = [
+        np.asarray(jax.nn.softmax(every.features / temperature)) for every in (queries, gallery)
+    ]
+    return inner_product_map(posteriors[0], queries.labels, posteriors[1], gallery.labels)
+
+
+class _Varied(Network):
+    """A network that augments what it fuses.
+
+    Its variables have one collection more: {"copy": {"number": i32[]}}. A sketch's changes depend
+    on that number and its own points, not on its batch.
+    """
+
+    def fused(self, variables: Any, inputs: Any) -> jax.Array:
+        key = jax.random.key(variables["copy"]["number"])
+        points = inputs.points.astype(jnp.uint32).reshape(len(inputs.points), -1)
+        # Any fingerprint will do: multiples of an odd number, which overflow.
+        weights = np.arange(points.shape[1], dtype=np.uint32) * np.uint32(0x9E3779B1) | 1
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (points * weights).sum(1))
+        return super().fused(variables, augment(keys, inputs, **self.augmentation))
+
+
+def _training_rows(
+    source: Source, settings: Settings, passes: Passes, note: Callable[[str], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fused features f32[n f] of the training split and its copies, and their labels i[n]."""
+    model = source.model
+    total = source.manifest.counts["train"] * (1 + settings.copies)
+    every = -(-total // _ROWS)
+    if every > 1:
+        note(
+            f"the classifier is fitted to one in {every} of {total:,} training sketches and copies"
+        )
+    varied = _Varied(model.network.architecture, model.network.layers, source.augmentation)
+    varied_passes = source.passes(varied)
+    parts = []
+    for copy in range(1 + settings.copies):
+        own, variables, name = passes, model.variables, ""
+        if copy:
+            number = {"number": jnp.int32(settings.seed * 1000 + copy)}
+            own, variables = varied_passes, {**model.variables, "copy": number}
+            name = f"encoding copy {copy} of train"
+        for part in own.stream(variables, "train", FUSION, name=name):
+            kept = ~source.unseen[part.labels] & ((part.places + copy) % every == 0)
+            parts.append((part.features[kept], part.labels[kept]))
+    rows, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return rows, labels
+
+
+def _classified(part: Encoded, logits: np.ndarray) -> Encoded:
+    return replace(part, features=logits, predictions=logits.argmax(1).astype(np.int32))
+
+
+def _soft(logits: np.ndarray, codewords: np.ndarray, temperature: float) -> np.ndarray:
+    return np.asarray(_soft_codes(logits, codewords, np.float32(temperature)))
+
+
+_soft_codes = jax.jit(soft_codes)
+
+
+def _confusion(logits: np.ndarray) -> np.ndarray:
+    """How much posterior two classes have in the same sketches, f64[l l]."""
+    posterior = np.asarray(jax.nn.softmax(logits), np.float64)
+    return posterior.T @ posterior
+
+
+def _among_themselves(bits: np.ndarray, labels: np.ndarray) -> float:
+    """The exact MAP of codes, each ranked against the others."""
+    packed = pack_codes(bits)
+    counts = histograms(packed, labels, packed, labels, exclude_self=True)
+    return float(np.nanmean(average_precision(counts.all, counts.relevant)))

@@ -1,0 +1,278 @@
+"""Posterior codes for a finished run: a new head on its features, without training an encoder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orjson
+
+from sketchjax.config import default, flat
+from sketchjax.config.fields import ranking_sides
+from sketchjax.data.folder.manifest import NAME
+from sketchjax.data.folder.shards import check_shards
+from sketchjax.data.folder.unseen import unseen_categories
+from sketchjax.errors import CheckpointError, ConfigError, DataError
+from sketchjax.files import sha256
+from sketchjax.models.table import HEAD, HEADS
+from sketchjax.ops.codebook import codebook
+from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.model import FILE, Model, load
+from sketchjax.retrieval.passes import Task
+from sketchjax.run.elsewhere import check_out, classifies, leave_evaluation, results_of
+from sketchjax.run.posterior import (
+    Classifier,
+    Settings,
+    Source,
+    choose,
+    classify,
+    posterior_map,
+    posterior_model,
+)
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.writers import read_results
+
+FOLDER = "recode"  # next to the model
+
+
+def recode(
+    path: Path,
+    bits: Sequence[int],
+    *,
+    data: Path | None = None,
+    out: Path | None = None,
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
+    task: Task,
+    note: Callable[[str], None],
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Write a model with posterior codes of each length, its codes, scores and report.
+
+    path: the workdir of a finished run, or a model file of one.
+    bits: lengths of the codes, multiples of 8.
+    data: its data folder; by default the run's own.
+    out: gets a folder per length, which `sketchjax.load` takes; by default `recode` next to the
+      model. A length that is there with the same settings is not computed again.
+    settings: see `Settings`.
+    task: shows progress; note: gets what was decided, line by line.
+
+    Returns `out` and the results of each length, as in OUT/LENGTH/results.json.
+    Raises ConfigError for lengths or settings that are out of range or lengths that have no
+    codebook; CheckpointError and DataError for a run that has not finished, a model without a
+    trained classifier or other categories than those of the data: all before any work.
+    """
+    lengths = _checked(bits, settings)
+    source = find_source(path, data, task)
+    check_codebooks(source.unseen, lengths)
+    out = out or (path if path.is_dir() else path.parent) / FOLDER
+    check_out(out)
+    return out, recode_source(source, lengths, out, settings, note)
+
+
+def check_codebooks(unseen: np.ndarray, lengths: Sequence[int]) -> None:
+    """Raise ConfigError for lengths with fewer words than trained categories. unseen: bool[l]."""
+    for length in lengths:
+        codebook(int((~unseen).sum()), length)
+
+
+def recode_source(
+    source: Source,
+    lengths: Sequence[int],
+    out: Path,
+    settings: Settings,
+    note: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """`recode` of what is known to be fit for it; returns the results of each length."""
+    mark = {
+        "model": source.model.fingerprint,
+        "data": sha256(source.folder / NAME),
+        **vars(settings),
+    }
+    kept = {length: _finished(out / str(length), mark) for length in lengths}
+    if None in kept.values():
+        classifier = classify(source, settings, note)
+        own = _own_scores(source)
+        for length in [length for length, results in kept.items() if results is None]:
+            kept[length] = _leave(source, classifier, length, own, out / str(length), mark)
+    return [results for results in kept.values() if results is not None]
+
+
+def _leave(
+    source: Source,
+    classifier: Classifier,
+    bits: int,
+    own: dict[str, Any],
+    out: Path,
+    mark: dict[str, Any],
+) -> dict[str, Any]:
+    """Choose a head of this many bits; write its model, codes, report and last of all results."""
+    started = time.monotonic()
+    choice = choose(classifier, source.unseen, bits, mark["seed"])
+    model = posterior_model(source, classifier, choice)
+    encoded = {
+        split: replace(every, features=choice.features(every.features))
+        for split, every in classifier.splits.items()
+    }
+    measured = _measure(source, model, encoded, source.unseen)
+    (queries, gallery), *_ = source.pairs
+    asked, found = (
+        classifier.splits[split][~source.unseen[classifier.splits[split].labels]]
+        for split in (queries, gallery)
+    )
+    results = results_of(
+        model, source.folder, source.manifest, measured, source.pairs, time.monotonic() - started
+    ) | {
+        "unseen": [source.manifest.categories[label] for label in np.flatnonzero(source.unseen)],
+        "map_seen": _map_seen(source, model, encoded),
+        "own": own,
+        "map_validation": choice.map_validation,
+        "map_posteriors": posterior_map(asked, found, choice.temperature),
+        "posterior": {
+            name: getattr(choice, name) for name in ("spread", "temperature", "assigned")
+        },
+        "recode_of": mark,
+    }
+    if jax.process_index() == 0:
+        model.save(out / FILE)
+        title = f"{bits}-bit posterior codes"
+        leave_evaluation(out, source.folder, measured, results, source.pairs, title)
+    return results
+
+
+def _own_scores(source: Source) -> dict[str, Any]:
+    """Bits and MAP of the model's own codes; empty if it makes none."""
+    model = source.model
+    if model.bits is None:
+        return {}
+    passes = source.passes(model.network)
+    own = replace(source, pairs=source.pairs[:1])
+    encoded = {split: passes.encode(model.variables, split) for split in own.ranked}
+    scores = _measure(own, model, encoded, source.unseen).scores
+    return {
+        "bits": model.bits,
+        "map": None if scores is None else scores.map,
+        "map_seen": _map_seen(own, model, encoded),
+    }
+
+
+def _map_seen(source: Source, model: Model, encoded: dict[str, Encoded]) -> float | None:
+    """MAP of the sketches of the categories trained on; None if that is the headline already."""
+    if not source.unseen.any():
+        return None
+    scores = _measure(source, model, encoded, ~source.unseen).scores
+    return None if scores is None else scores.map
+
+
+def _measure(
+    source: Source, model: Model, encoded: dict[str, Encoded], counted: np.ndarray
+) -> Measured:
+    """Scores of a model's codes.
+
+    encoded: by split, with the features of its head.
+    counted: bool[l], the categories that are ranked; none: all.
+    """
+    accuracies = [
+        accuracy_of(encoded[split], ~source.unseen) for split in reversed(source.pairs[0])
+    ]
+    ranked = {split: encoded[split] for split in source.ranked}
+    if counted.any():
+        ranked = {split: every[counted[every.labels]] for split, every in ranked.items()}
+    threshold = HEADS[model.architecture.head].threshold
+    assert threshold is not None
+    codes = {
+        split: every.codes(
+            threshold, split=split, categories=model.categories, model=model.fingerprint
+        )
+        for split, every in ranked.items()
+    }
+    sizes = {split: len(every.labels) for split, every in ranked.items()}
+    distances = distances_of(ranked[source.pairs[0][1]])
+    rankings = rank(codes, source.pairs, (100, 200))
+    return Measured(codes, rankings, distances, *accuracies, sizes=sizes)
+
+
+def find_source(path: Path, data: Path | None, task: Task) -> Source:
+    """The model, its data and what its run said about them; raises as `recode` does."""
+    workdir = next((f for f in (path, *path.parents[:2]) if (f / "config.json").is_file()), None)
+    if path.is_dir() and workdir == path and read_results(path) is None:
+        raise DataError(
+            f"the run in {path} has not finished; rerun its command with the same --workdir first"
+        )
+    model, fields = load(path), _config_of(workdir)
+    if model.output != HEAD or not classifies(model):
+        raise CheckpointError(
+            f"{path} has no trained classifier over all its encoders, which posterior codes come "
+            "from; give a run whose last stage trains the head with a loss on its logits, such as "
+            "cross_entropy"
+        )
+    if data is None:
+        if workdir is None:
+            raise ConfigError(f"{path} is not in the workdir of a run; name the data with --data")
+        own = fields["data.dir"]
+        data = Path(own).expanduser() if own else workdir / "data"
+    manifest = check_shards(data)
+    if list(manifest.categories) != model.categories:
+        raise DataError(
+            f"{data} has other categories than the model ({len(manifest.categories)} and "
+            f"{len(model.categories)}), or the same in another order; give the data folder that it "
+            "was trained on"
+        )
+    pairs = [
+        (queries, gallery)
+        for (_, queries), (_, gallery) in map(ranking_sides, fields["evaluation.rankings"])
+    ]
+    needed = dict.fromkeys(["train", "validation", *(split for pair in pairs for split in pair)])
+    if empty := [split for split in needed if not manifest.counts.get(split)]:
+        raise DataError(
+            f"{data} has no sketches in the split {' and '.join(empty)}; posterior codes are "
+            "fitted on train, chosen on validation, and scored on the run's rankings"
+        )
+    unseen = unseen_categories(
+        manifest.categories, fields["data.unseen"], fields["data.unseen_count"], fields["seed"]
+    )
+    amounts = {
+        name.removeprefix("augmentation."): value
+        for name, value in fields.items()
+        if name.startswith("augmentation.")
+    }
+    batch = fields["evaluation.batch_size"]
+    return Source(model, data, manifest, unseen, pairs, amounts, batch, task)
+
+
+def _config_of(workdir: Path | None) -> dict[str, Any]:
+    """The fields of a run's config by their path; those it lacks have their default."""
+    fields = flat(default())
+    if workdir is not None:
+        path = workdir / "config.json"
+        try:
+            fields |= dict(orjson.loads(path.read_bytes()))
+        except (orjson.JSONDecodeError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path} cannot be read as a config ({error})") from error
+    return fields
+
+
+def _checked(bits: Sequence[int], settings: Settings) -> list[int]:
+    """The lengths, each once; raises ConfigError with all that is wrong."""
+    problems = [
+        f"bits={length}: must be a multiple of 8, from 8 to 512"
+        for length in bits
+        if length % 8 or not 8 <= length <= 512
+    ]
+    for name, least in (("copies", 0), ("epochs", 1), ("seed", 0)):
+        if (value := getattr(settings, name)) < least:
+            problems.append(f"{name}={value}: must be at least {least}")
+    if not bits:
+        problems.append("bits=(): name at least one length, such as 16,32,64")
+    if problems:
+        raise ConfigError(problems)
+    return list(dict.fromkeys(bits))
+
+
+def _finished(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:
+    """The results of an earlier call with the same model, data and settings."""
+    results = read_results(folder)
+    return results if results is not None and results.get("recode_of") == mark else None

@@ -1,0 +1,144 @@
+"""Posterior codes of a finished run: from the model and from its files, and what is refused."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+from tiny_run import stable_map
+
+import sketchjax
+from sketchjax import cli
+from sketchjax.data.folder.shards import Shards
+from sketchjax.retrieval.codes import Codes
+from sketchjax.run.rebuild import rebuild
+from sketchjax.run.writers import RESULT_KEYS
+
+
+def drawings(folder: Path, split: str) -> list[np.ndarray]:
+    """The points of a split's records."""
+    with Shards(folder, split) as shards:
+        records = shards.read(np.arange(len(shards)))
+    return np.split(records.points, records.offsets[1:-1])
+
+
+def command(monkeypatch, *arguments: str) -> int:
+    """The exit code of `sketchjax recode`."""
+    monkeypatch.setattr("sys.argv", ["sketchjax", "recode", *arguments])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="module")
+def recoded(whole, tmp_path_factory):
+    """The folder of codes of 8 and 16 bits, and what the command printed."""
+    out = tmp_path_factory.mktemp("recoded") / "out"
+    with pytest.MonkeyPatch.context() as patch:
+        assert command(patch, str(whole), "--bits=8,16", f"--out={out}", "--copies=1") == 0
+    return out
+
+
+def results(folder: Path) -> dict:
+    return orjson.loads((folder / "results.json").read_bytes())
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_each_length_has_its_model_codes_scores_and_report(whole, recoded, bits):
+    found, model = results(recoded / str(bits)), sketchjax.load(recoded / str(bits))
+    assert list(found)[: len(RESULT_KEYS)] == list(RESULT_KEYS)
+    assert found["bits"] == model.bits == bits
+    assert found["map_stable"] == pytest.approx(stable_map(recoded / str(bits)))
+    assert model.categories == sketchjax.load(whole).categories
+    assert found["own"]["map"] == pytest.approx(results(whole)["map"])
+    assert "posterior" in rebuild(recoded / str(bits)).read_text()
+
+
+def test_codes_are_those_that_the_model_gives(whole, recoded):
+    model, kept = sketchjax.load(recoded / "16"), Codes.load(recoded / "16" / "codes" / "query")
+    points = drawings(whole / "data", "query")
+    assert (model.encode(points).packed == kept.packed).all()
+    single = [model.encode(drawing).packed[0] for drawing in points[:5]]
+    assert (single == kept.packed[:5]).all()
+    assert model.fingerprint == kept.model
+
+
+def test_features_are_the_posterior_s_mean_codeword(whole, recoded):
+    model = sketchjax.load(recoded / "16")
+    points = drawings(whole / "data", "query")
+    own = {name: np.asarray(each) for name, each in model.variables["params"]["posterior"].items()}
+    posterior = model.predict(points)
+    assert set(np.unique(own["codebook"])) == {-1, 1}
+    sharper = posterior ** (1 / own["temperature"])
+    sharper /= sharper.sum(1, keepdims=True)
+    wanted = np.zeros((len(points), 16))
+    for place in range(len(points)):
+        for bit in range(16):
+            mean = sum(p * c for p, c in zip(sharper[place], own["codebook"][:, bit], strict=True))
+            wanted[place, bit] = mean - own["thresholds"][bit]
+    np.testing.assert_allclose(model.features(points), wanted, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_codes(whole, recoded, tmp_path, monkeypatch):
+    assert command(monkeypatch, str(whole), "--bits=8", f"--out={tmp_path}", "--copies=1") == 0
+    name = "model.safetensors"
+    assert (tmp_path / "8" / name).read_bytes() == (recoded / "8" / name).read_bytes()
+
+
+def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeypatch, capsys):
+    shutil.copytree(recoded, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "8")
+    kept = (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns
+    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path / 'out'}", "--copies=1")
+    assert command(monkeypatch, *arguments) == 0
+    assert (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns == kept
+    assert results(tmp_path / "out" / "8")["map"] == results(recoded / "8")["map"]
+    assert "16" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["{whole}", "--bits=12"], 64, "bits=12: must be a multiple of 8"),
+        (["{whole}", "--bits=many"], 64, "--bits many: give lengths as numbers"),
+        (["{whole}", "--copies=-1"], 64, "copies=-1: must be at least 0"),
+        (["{whole}", "--epochs=0"], 64, "epochs=0: must be at least 1"),
+        (
+            ["{whole}/weights/cnn.safetensors"],
+            66,
+            "has no trained classifier over all",
+        ),
+        (["{empty}"], 66, "has no model.safetensors"),
+        (["{unfinished}"], 65, "has not finished"),
+        (["{moved}"], 64, "name the data with --data"),
+        (["{whole}", "--data={other}"], 65, "has other categories than the model"),
+        (["{whole}", "--out={whole}"], 65, "is the workdir of a run"),
+    ],
+)
+def test_bad_input_is_one_clear_line(
+    whole, tmp_path, monkeypatch, capsys, arguments, code, message
+):
+    empty, unfinished, other = (tmp_path / name for name in ("empty", "unfinished", "other"))
+    empty.mkdir()
+    unfinished.mkdir()
+    shutil.copy(whole / "config.json", unfinished)
+    shutil.copy(whole / "model.safetensors", unfinished)
+    shutil.copy(whole / "model.safetensors", tmp_path / "moved.safetensors")
+    shutil.copytree(whole / "data", other)
+    manifest = (other / "manifest.json").read_text()
+    (other / "manifest.json").write_text(manifest.replace('"sun"', '"son"'))
+    paths = {
+        "whole": whole,
+        "empty": empty,
+        "unfinished": unfinished,
+        "other": other,
+        "moved": tmp_path / "moved.safetensors",
+    }
+    given = [argument.format(**paths) for argument in arguments]
+    assert command(monkeypatch, *given) == code
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
