@@ -15,6 +15,7 @@ from sketchjax.config.fields import FIELDS, FREE, ROWS
 from sketchjax.config.relations import broken_relations
 from sketchjax.errors import ConfigError
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
+from sketchjax.losses.table import LOSSES
 from sketchjax.models.table import ENCODERS
 
 _KINDS = {
@@ -303,7 +304,9 @@ def _usual(path: str) -> Any:
     """The default of a field by its path, whatever its row is called; None for no field."""
     name = pattern(path)
     if any(name.startswith(f"{section}.") for section in FREE):
-        return 0.5
+        loss, _, setting = name.removeprefix("stages.*.losses.").partition(".")
+        settings = LOSSES[loss].settings if loss in LOSSES else {}
+        return settings[setting].default if setting in settings else 0.5
     if name in FIELDS and name not in FREE:
         return FIELDS[name].default
     if name.startswith("model.encoders.*."):

@@ -9,8 +9,16 @@ from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
-from sketchjax.losses.table import LOSSES, WEIGHT
-from sketchjax.models.table import ALL_ENCODERS, CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
+from sketchjax.models.table import (
+    ALL_ENCODERS,
+    CLASSIFIER,
+    EMBEDDINGS,
+    ENCODERS,
+    FUSION,
+    HEAD,
+    HEADS,
+)
 
 Fields = Mapping[str, Any]
 
@@ -27,6 +35,7 @@ def broken_relations(fields: Fields, devices: int) -> list[str]:
         *_of_batches(fields, devices),
         *_of_data(fields),
         *_of_encoders(fields),
+        *_of_embedding(fields),
         *_of_losses(fields),
         *_of_plan(fields),
         *_of_classes(fields),
@@ -108,6 +117,20 @@ def _of_encoders(fields: Fields) -> list[str]:
     return problems
 
 
+def _of_embedding(fields: Fields) -> list[str]:
+    head, embedding = fields.get("model.head"), fields.get("model.embedding", EMBEDDINGS[0])
+    if head not in (None, "embedding") and embedding != EMBEDDINGS[0]:
+        return [
+            f"model.embedding={embedding} goes with model.head=embedding only, but "
+            f"model.head={head}; set one of the two"
+        ]
+    if embedding == "batch_norm" and fields.get("train.batch_size") == 1:
+        return [
+            "train.batch_size=1 has no variance for model.embedding=batch_norm; take at least 2"
+        ]
+    return []
+
+
 # --- the losses ------------------------------------------------------------------------------
 
 
@@ -134,12 +157,31 @@ def _wrong_settings(path: str, loss: str, given: Any) -> list[str]:
         name = f"{path}.{key}" if is_section else path
         if key not in known:
             problems.append(f"{name}={one_line(value)} is no setting; there are {', '.join(known)}")
-        elif not is_number(value) or not known[key].is_valid(value):
+        elif not _is_valid(known[key], value):
             what = "give a weight of at least 0" if key == "weight" else known[key].remedy
-            if not is_number(value) and key != "weight":
+            is_word = type(known[key].default) is str
+            if not is_word and not is_number(value) and key != "weight":
                 what = f"give a number, such as {known[key].default!r}"
             problems.append(f"{name}={one_line(value)}; {what}")
     return problems
+
+
+def _is_valid(field: Field, value: Any) -> bool:
+    is_like = type(value) is str if type(field.default) is str else is_number(value)
+    return is_like and field.is_valid(value)
+
+
+def _misfit(fields: Fields, loss: str, given: Any) -> str:
+    """What is wrong with a loss's settings together, for this head; empty: nothing."""
+    declared = LOSSES[loss]
+    settings = {key: field.default for key, field in declared.settings.items()}
+    settings |= given if isinstance(given, Mapping) else {}
+    needed = ("model.head", "model.embedding", "model.bits")
+    if declared.misfit is None or not fields.keys() >= {*needed}:
+        return ""
+    if not all(_is_valid(field, settings[key]) for key, field in declared.settings.items()):
+        return ""
+    return declared.misfit(settings, Outputs(*(fields[name] for name in needed)))
 
 
 def _weight(given: Any) -> float:
@@ -253,6 +295,8 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
                 f"model.head to {' or '.join(declared.heads)}"
             )
+        elif misfit := _misfit(fields, name, losses[name]):
+            problems.append(f"{path}.{name}.{misfit}")
     return problems
 
 
@@ -298,6 +342,8 @@ def _of_classes(fields: Fields) -> list[str]:
                 f"train.batch_size=1 has no pairs for stages.{stage}.losses.{pairs[0]}; take at "
                 "least 2"
             )
+        elif pairs:
+            problems += _of_pairs(fields, f"stages.{stage}", batch, pairs[0])
     unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
@@ -305,6 +351,23 @@ def _of_classes(fields: Fields) -> list[str]:
     if missing:
         problems.append(f"data.unseen={one_line(missing)} are not among data.categories")
     return problems
+
+
+def _of_pairs(fields: Fields, stage: str, batch: int, loss: str) -> list[str]:
+    """Whether a balanced batch has pairs of one class and of two for a loss over pairs."""
+    classes = fields.get(f"{stage}.sampler.classes", 0)
+    if classes == batch:
+        return [
+            f"{stage}.sampler.classes={classes} leaves one sketch of each class to a batch of "
+            f"{batch}, so {stage}.losses.{loss} has no pair of one class; take at most "
+            f"{max(1, batch // 2)} classes"
+        ]
+    if classes == 1:
+        return [
+            f"{stage}.sampler.classes=1 gives {stage}.losses.{loss} no pair of two classes; take "
+            "at least 2"
+        ]
+    return []
 
 
 def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:

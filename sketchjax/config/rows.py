@@ -90,7 +90,7 @@ class StageRow:
     number: int
     trains: tuple[str, ...]
     output: str
-    losses: dict[str, dict[str, float]]
+    losses: dict[str, dict[str, Any]]
     epochs: float
     learning_rate: float
     schedule: str
@@ -136,7 +136,7 @@ def has_place(output: str, branches: Any, pretrained: str) -> bool:
     return output == HEAD or (output in branches and not pretrained)
 
 
-def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Losses with a weight above 0, each with all its settings.
 
     losses: by name, a weight or a mapping of weight and settings.
@@ -150,7 +150,10 @@ def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, float]]:
         )
         usual = {"weight": WEIGHT.default}
         usual |= {key: field.default for key, field in declared.settings.items()}
-        own = {key: float(value) for key, value in (usual | own).items()}
+        own = {
+            key: value if isinstance(value, str) else float(value)
+            for key, value in (usual | own).items()
+        }
         if own["weight"]:
             terms[name] = own
     return terms

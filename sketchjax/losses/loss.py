@@ -21,7 +21,7 @@ class LossInputs(NamedTuple):
     activations: f[b d], the features before the head's nonlinearity; None likewise.
     codes: f[b d] of 0 and 1, those that this loss fixed for the batch; None if it makes none.
     memory: arrays by name, those that this loss remembers.
-    settings: numbers by name, as the loss's row declares them.
+    settings: numbers and words by name, as the loss's row declares them.
     """
 
     logits: jax.Array
@@ -30,7 +30,7 @@ class LossInputs(NamedTuple):
     activations: Any = None
     codes: Any = None
     memory: Memory = {}  # noqa: RUF012 - never written to
-    settings: dict[str, float] = {}  # noqa: RUF012 - never written to
+    settings: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
 
 class TrainingPart(NamedTuple):

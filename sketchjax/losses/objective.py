@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from sketchjax.losses.loss import Loss, LossInputs, Memory, Setup
 from sketchjax.losses.table import LOSSES
 
-Terms = Mapping[str, Mapping[str, float]]
+Terms = Mapping[str, Mapping[str, Any]]
 
 
 @cache
@@ -117,7 +117,7 @@ def _own(
     seen: LossInputs,
     memories: Mapping[str, Memory] | None,
     codes: Mapping[str, jax.Array] | None,
-    settings: Mapping[str, float],
+    settings: Mapping[str, Any],
 ) -> LossInputs:
     """What a loss sees: the batch with its own memory, codes and settings."""
     return seen._replace(

@@ -18,7 +18,8 @@ import numpy as np
 
 from sketchjax.data.inputs import Strokes
 from sketchjax.models.architecture import Architecture
-from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.models.layers import Projection
+from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, ENCODERS, FUSION, HEAD, HEADS
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
 
@@ -30,7 +31,8 @@ class Output(NamedTuple):
 
     logits: f32[b l].
     features: f32[b d] of the head; None for a single encoder.
-    activations: f32[b d], the features before the head's nonlinearity; None for a single encoder.
+    activations: f32[b d], the features before the head's nonlinearity, but after the normalisation
+      of an embedding; None for a single encoder.
     """
 
     logits: jax.Array
@@ -47,6 +49,8 @@ class Layers(nn.Module):
     width: d, the head's features.
     classes: l.
     fusion_features: width of a dense layer between encoders and head; 0: none.
+    embedding: how the head's activations are normalised, of EMBEDDINGS.
+    axis_name: the devices' axis for the batch statistics of an embedding; None for one device.
     """
 
     encoders: tuple[tuple[str, str, Callable[..., nn.Module]], ...]
@@ -54,6 +58,8 @@ class Layers(nn.Module):
     width: int
     classes: int
     fusion_features: int = 0
+    embedding: str = EMBEDDINGS[0]
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -85,7 +91,14 @@ class Layers(nn.Module):
             fused = nn.relu(nn.Dense(self.fusion_features, name=FUSION)(fused))
         if fused_only:
             return fused
-        activations = nn.Dense(self.width, name=self.head)(fused)
+        project = Projection(
+            self.width,
+            use_bias=self.embedding != "batch_norm",  # which would subtract it again
+            embedding=self.embedding,
+            axis_name=self.axis_name,
+            name=self.head,
+        )
+        activations = project(fused, train)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         logits = nn.Dense(self.classes, name=CLASSIFIER)(features)
         return Output(logits, features, activations)
@@ -212,6 +225,8 @@ def build(
         architecture.width,
         architecture.classes,
         architecture.fusion_features,
+        architecture.embedding,
+        axis_name,
     )
     return Network(architecture, layers, dict(augmentation or {}))
 

@@ -69,19 +69,24 @@ ENCODERS: dict[str, Encoder] = {
 class Head:
     """A row of HEADS.
 
-    activation: `sigmoid`, `relu` or empty, after the dense layer; threshold: a feature above it is
-    a 1 of the code; None: no codes.
+    activation: `sigmoid`, `relu` or empty, after the dense layer.
+    threshold: a feature above it is a 1 of the code; None: no codes.
+    ranks_features: whether its features are ranked by their distances as well.
     """
 
     activation: str
     threshold: float | None
+    ranks_features: bool = False
 
 
 HEADS: dict[str, Head] = {
     "hash": Head("sigmoid", 0.5),
-    "embedding": Head("", 0.0),
+    "embedding": Head("", 0.0, ranks_features=True),
     "features": Head("relu", None),
 }
+
+# How the features of the head `embedding` are normalised; the first is the default.
+EMBEDDINGS = ("raw", "unit_length", "batch_norm")
 
 # What a stage reads or trains after the encoders, and what stands for all encoders together.
 HEAD = "head"

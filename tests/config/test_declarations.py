@@ -43,7 +43,7 @@ def test_a_row_of_losses_is_complete(name):
     assert row.pairs is None or (len(row.pairs) == 2 and {*row.pairs} <= {"sketch"})
     for key, field in row.settings.items():
         assert key != "weight"
-        assert is_number(field.default)
+        assert is_number(field.default) or isinstance(field.default, str)
         assert field.is_valid(field.default)
         assert field.remedy
 
