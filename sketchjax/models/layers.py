@@ -105,17 +105,19 @@ class Projection(nn.Dense):
     embedding: `raw`; `unit_length`; `batch_norm`: mean 0 and variance 1 of each feature, without a
       scale to learn, by which all features could shrink.
     axis_name: the devices' axis for the batch statistics; None for one device.
+    train: whether the statistics are those of the batch.
     """
 
     embedding: str = "raw"
     axis_name: str | None = None
+    train: bool = False
 
     @nn.compact
-    def __call__(self, inputs: jax.Array, train: bool) -> jax.Array:
-        """f[b c] -> f32[b d]. train: whether the statistics are those of the batch."""
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """f[b c] -> f32[b d]."""
         outputs = super().__call__(inputs)
         if self.embedding == "unit_length":
             return unit_length(outputs)
         if self.embedding == "batch_norm":
-            return batch_norm(self.axis_name, jnp.float32, train, affine=False)(outputs)
+            return batch_norm(self.axis_name, jnp.float32, self.train, affine=False)(outputs)
         return outputs

@@ -91,14 +91,14 @@ class Layers(nn.Module):
             fused = nn.relu(nn.Dense(self.fusion_features, name=FUSION)(fused))
         if fused_only:
             return fused
-        project = Projection(
+        activations = Projection(
             self.width,
             use_bias=self.embedding != "batch_norm",  # which would subtract it again
             embedding=self.embedding,
             axis_name=self.axis_name,
+            train=train,
             name=self.head,
-        )
-        activations = project(fused, train)
+        )(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         logits = nn.Dense(self.classes, name=CLASSIFIER)(features)
         return Output(logits, features, activations)

@@ -19,15 +19,15 @@ def inputs():
     return (np.random.default_rng(0).normal(size=(COUNT, INPUTS)) + 1).astype(np.float32)
 
 
-def layer(embedding, axis_name=None):
-    use_bias = embedding != "batch_norm"
-    return Projection(WIDTH, use_bias=use_bias, embedding=embedding, axis_name=axis_name)
+def layer(embedding, train=False, axis_name=None):
+    own = {"embedding": embedding, "train": train, "axis_name": axis_name}
+    return Projection(WIDTH, use_bias=embedding != "batch_norm", **own)
 
 
 def variables_of(embedding):
     """Values of our own, statistics that are not 0 and 1 among them."""
     random = np.random.default_rng(1)
-    shapes = jax.eval_shape(layer(embedding).init, jax.random.key(0), inputs(), False)
+    shapes = jax.eval_shape(layer(embedding).init, jax.random.key(0), inputs())
     return jax.tree.map(lambda leaf: random.uniform(0.3, 1, leaf.shape).astype(np.float32), shapes)
 
 
@@ -39,7 +39,7 @@ def projected(variables):
 def test_raw_features_are_those_of_a_dense_layer():
     own = variables_of("raw")
     assert set(own["params"]) == {"kernel", "bias"}
-    found = layer("raw").apply(own, inputs(), True)
+    found = layer("raw", True).apply(own, inputs())
     np.testing.assert_allclose(found, projected(own), rtol=1e-5)
 
 
@@ -48,14 +48,14 @@ def test_features_of_unit_length():
     wanted = projected(own)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     for train in (False, True):
-        np.testing.assert_allclose(layer("unit_length").apply(own, inputs(), train), wanted, 1e-5)
+        np.testing.assert_allclose(layer("unit_length", train).apply(own, inputs()), wanted, 1e-5)
 
 
 def test_batch_normalisation_keeps_running_statistics():
     own = variables_of("batch_norm")
     assert set(own["params"]) == {"kernel"}
     outputs, kept = projected(own), own["batch_stats"]["norm"]
-    found, changed = layer("batch_norm").apply(own, inputs(), True, mutable=["batch_stats"])
+    found, changed = layer("batch_norm", True).apply(own, inputs(), mutable=["batch_stats"])
     wanted = (outputs - outputs.mean(0)) / np.sqrt(outputs.var(0) + 1e-5)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     for name, seen in (("mean", outputs.mean(0)), ("var", outputs.var(0))):
@@ -63,15 +63,15 @@ def test_batch_normalisation_keeps_running_statistics():
         np.testing.assert_allclose(after, 0.9 * kept[name] + 0.1 * seen, rtol=1e-4)
     # Encoding uses the stored ones.
     stored = (outputs - kept["mean"]) / np.sqrt(kept["var"] + 1e-5)
-    np.testing.assert_allclose(layer("batch_norm").apply(own, inputs(), False), stored, rtol=1e-4)
+    np.testing.assert_allclose(layer("batch_norm").apply(own, inputs()), stored, rtol=1e-4)
 
 
 def test_four_devices_share_the_statistics_of_a_batch():
     own = variables_of("batch_norm")
-    wanted, changed = layer("batch_norm").apply(own, inputs(), True, mutable=["batch_stats"])
+    wanted, changed = layer("batch_norm", True).apply(own, inputs(), mutable=["batch_stats"])
 
     def train(variables, part):
-        return layer("batch_norm", AXIS).apply(variables, part, True, mutable=["batch_stats"])
+        return layer("batch_norm", True, AXIS).apply(variables, part, mutable=["batch_stats"])
 
     on_four = over_devices(train, inputs=(WHOLE, SPLIT), outputs=(SPLIT, WHOLE))
     parts, changed_on_four = on_four(own, split(inputs(), 4))
