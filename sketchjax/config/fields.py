@@ -22,7 +22,8 @@ from sketchjax.fields import (
     text,
     whole,
 )
-from sketchjax.models.table import HEADS
+from sketchjax.losses.table import DISTANCES
+from sketchjax.models.table import EMBEDDINGS, HEADS
 
 _SIZES = "size of the picture and width of its strokes, in pixels"
 _AUGMENT = "changes to training sketches"
@@ -94,6 +95,9 @@ FIELDS: dict[str, Field] = {
     # signs; embedding: plain features, codes by sign; features: a rectified layer for recognition
     # only, without codes.
     "model.head": choice(*HEADS, question=_HEAD),
+    # Of model.head=embedding. raw: as they are; unit_length: scaled to length 1; batch_norm: each
+    # feature to mean 0 and variance 1, over the batch of all devices.
+    "model.embedding": choice(*EMBEDDINGS, question=_HEAD),
     "model.features": whole(2048, 1, 65_536),  # width of model.head=features
     "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
@@ -163,6 +167,12 @@ FIELDS: dict[str, Field] = {
         (100, 200),
         lambda k: type(k) is int and 1 <= k <= LARGEST_INT,
         "give whole numbers of at least 1",
+    ),
+    # How the features of model.head=embedding are ranked as well, next to their codes.
+    "evaluation.feature_distances": Field(
+        DISTANCES,
+        lambda names: all(name in DISTANCES for name in names) and len({*names}) == len(names),
+        f"give names of {', '.join(DISTANCES)}, each once",
     ),
     "evaluation.after_stages": names(),  # stages after which the codes are scored as well
     # Lengths of posterior codes that the finished network gets besides its own; () for none.

@@ -9,8 +9,16 @@ from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
-from sketchjax.losses.table import LOSSES, WEIGHT
-from sketchjax.models.table import ALL_ENCODERS, CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
+from sketchjax.models.table import (
+    ALL_ENCODERS,
+    CLASSIFIER,
+    EMBEDDINGS,
+    ENCODERS,
+    FUSION,
+    HEAD,
+    HEADS,
+)
 
 Fields = Mapping[str, Any]
 
@@ -27,6 +35,7 @@ def broken_relations(fields: Fields, devices: int) -> list[str]:
         *_of_batches(fields, devices),
         *_of_data(fields),
         *_of_encoders(fields),
+        *_of_embedding(fields),
         *_of_losses(fields),
         *_of_plan(fields),
         *_of_classes(fields),
@@ -108,6 +117,20 @@ def _of_encoders(fields: Fields) -> list[str]:
     return problems
 
 
+def _of_embedding(fields: Fields) -> list[str]:
+    head, embedding = fields.get("model.head"), fields.get("model.embedding", EMBEDDINGS[0])
+    if head not in (None, "embedding") and embedding != EMBEDDINGS[0]:
+        return [
+            f"model.embedding={embedding} goes with model.head=embedding only, but "
+            f"model.head={head}; set one of the two"
+        ]
+    if embedding == "batch_norm" and fields.get("train.batch_size") == 1:
+        return [
+            "train.batch_size=1 has no variance for model.embedding=batch_norm; take at least 2"
+        ]
+    return []
+
+
 # --- the losses ------------------------------------------------------------------------------
 
 
@@ -146,6 +169,19 @@ def _wrong_settings(path: str, loss: str, given: Any) -> list[str]:
 def _is_valid(field: Field, value: Any) -> bool:
     is_like = type(value) is str if type(field.default) is str else is_number(value)
     return is_like and field.is_valid(value)
+
+
+def _misfit(fields: Fields, loss: str, given: Any) -> str:
+    """What is wrong with a loss's settings together, for this head; empty: nothing."""
+    declared = LOSSES[loss]
+    settings = {key: field.default for key, field in declared.settings.items()}
+    settings |= given if isinstance(given, Mapping) else {}
+    needed = ("model.head", "model.embedding", "model.bits")
+    if declared.misfit is None or not fields.keys() >= {*needed}:
+        return ""
+    if not all(_is_valid(field, settings[key]) for key, field in declared.settings.items()):
+        return ""
+    return declared.misfit(settings, Outputs(*(fields[name] for name in needed)))
 
 
 def _weight(given: Any) -> float:
@@ -260,6 +296,8 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
                 f"model.head to {' or '.join(declared.heads)}"
             )
+        elif misfit := _misfit(fields, name, losses[name]):
+            problems.append(f"{path}.{name}.{misfit}")
     return problems
 
 

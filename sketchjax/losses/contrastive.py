@@ -1,51 +1,49 @@
-"""Pairwise contrastive loss (Deep Supervised Hashing: Liu, Wang, Shan and Chen, CVPR 2016)."""
+"""Contrastive loss (Hadsell et al. 2006) over SNR, Euclidean or cosine distance, with mining."""
 
 import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
+from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
 
 
 def contrastive(
     activations: jax.Array,
     labels: jax.Array,
     *,
-    margin: float = 0.0,
-    alpha: float = 0.01,
+    distance: str = "snr",
+    margin: float = 1.0,
+    positive_margin: float = 0.0,
+    mining: str = "all",
 ) -> jax.Array:
-    """Mean over all unordered pairs of the batch of
+    """Mean of [d - m_p]₊ over positive pairs, plus mean of [m - d]₊ over negative ones.
 
-        ½ (1 - s) ‖u_i - u_j‖² + ½ s [m - ‖u_i - u_j‖²]₊ + α (‖|u_i| - 1‖₁ + ‖|u_j| - 1‖₁),
+    Both means are over the terms above 0, so that a few hard pairs are not lost among many easy
+    ones. Pairs are ordered: each sketch of a pair is once the anchor.
 
-    where s is 1 for a pair of different classes and 0 for a pair of one class. The paper has the
-    sum over the pairs, which grows with the square of the batch; the mean does not.
-
-    activations: f[b d], the outputs u before any sigmoid, which are to lie near -1 and 1.
+    activations: f[b d].
     labels: i[b].
-    margin: m, in squared distance; 0, the default, means 2 d: d / 2 different bits of 4 each.
-    alpha: weight of the pull towards -1 and 1; 0.01 by default.
+    distance: `snr`, `euclidean` or `cosine`.
+    margin: m, the distance from which a negative pair counts nothing.
+    positive_margin: m_p, the distance up to which a positive pair counts nothing.
+    mining: the negatives of an anchor that count. `all`; `semi_hard`: those farther than its
+      nearest positive; `distance_weighted`: all, weighted by `mining.distance_weights`, which is
+      the expectation over that sampling.
     Returns f[].
-    Raises ValueError when the two differ in b, or b < 2.
+    Raises ValueError when activations and labels differ in b, or b < 2.
     """
-    if activations.shape[:1] != labels.shape:
-        raise ValueError(f"activations {activations.shape} and labels {labels.shape} differ in b")
-    count, bits = activations.shape
-    if count < 2:
-        raise ValueError("a batch of one sketch has no pairs; use at least two")
-    if not margin:
-        margin = 2.0 * bits
-    outputs = activations.astype(jnp.float32)
-    # A matmul saves the memory of f[b b d] differences. No square roots: their gradient is infinite
-    # at equal rows. Highest precision, as a GPU's TF32 keeps three digits of what is subtracted.
-    lengths = (outputs**2).sum(-1)
-    products = jnp.matmul(outputs, outputs.T, precision="highest")
-    distances = lengths[:, None] + lengths[None] - 2 * products
-    same = labels[:, None] == labels[None]
-    pulled_or_pushed = jnp.where(same, distances, jax.nn.relu(margin - distances))
-    # The sum over i ≠ j: the diagonal, the distance of a sketch to itself, is zero.
-    pairs = 0.5 * pulled_or_pushed.sum() / (count * (count - 1))
-    # Each sketch is in equally many pairs, and each pair has two sketches.
-    return pairs + 2 * alpha * jnp.abs(jnp.abs(outputs) - 1).sum(-1).mean()
+    distances, positives, negatives = anchors_of(activations, labels, distance)
+    pull = jax.nn.relu(distances - positive_margin)
+    push = jax.nn.relu(margin - distances)
+    if mining == "distance_weighted":
+        weights = distance_weights(activations, negatives, distance)
+    elif mining == "semi_hard":
+        nearest = jnp.where(positives, distances, jnp.inf).min(-1, keepdims=True)
+        weights = negatives & (distances > nearest)
+    else:
+        weights = negatives
+    near = mean_of_active(positives * pull, positives * (pull > 0))
+    return near + mean_of_active(weights * push, weights * (push > 0))
 
 
 LOSS = Loss(lambda seen: contrastive(seen.activations, seen.labels, **seen.settings))

@@ -47,8 +47,8 @@ def products(rows: jax.Array) -> jax.Array:
 
 
 def mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
-    """The mean f[] of the values where a mask of 0 and 1 is 1; 0 where it is 1 nowhere."""
-    return (values * where).sum() / jnp.maximum(where.sum(), 1)
+    """The mean f[] of the values where a mask is set, or is 1; 0 where it is so nowhere."""
+    return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1)
 
 
 def units(rows: jax.Array) -> jax.Array:

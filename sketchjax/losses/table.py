@@ -7,10 +7,25 @@ NAME are `LOSS` in sketchjax/losses/NAME.py. A new loss is one file and one row
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from sketchjax.fields import Field, above, choice, number
+
+
+class Outputs(NamedTuple):
+    """Where the outputs lie that a loss reads.
+
+    head: a row of `models.table.HEADS`.
+    embedding: how the features of the head `embedding` are normalised.
+    width: d, bits or features.
+    """
+
+    head: str
+    embedding: str
+    width: int
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,8 @@ class Declaration:
     needs: what a run has to provide: `word_vectors`.
     heads: the heads it goes with, of `models.table.HEADS`; empty: any.
     settings: all but its weight; each is a field of the config, a number or a choice.
+    misfit: (its settings, outputs) -> what is wrong with settings that are valid one by one, in
+      words; empty: nothing.
     symbol: its short name in a report; empty: its name.
     source: where it is published.
     """
@@ -40,6 +57,7 @@ class Declaration:
     needs: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     settings: Mapping[str, Field] = field(default_factory=dict)
+    misfit: Callable[[Mapping[str, Any], Outputs], str] | None = None
     symbol: str = ""
     source: str = ""
 
@@ -49,6 +67,51 @@ class Declaration:
         return self.whole_batch or self.pairs is not None
 
 
+def _unreachable(margin: float, most: float, why: str) -> str:
+    if margin <= most:
+        return ""
+    return f"margin={margin:g} cannot be reached: {why} at most {most:g} apart; take less"
+
+
+def _code_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
+    """Of squared distances between activations near -1 and 1."""
+    margin = settings["margin"] or 2.0 * outputs.width
+    if outputs.head == "embedding" and outputs.embedding == "unit_length":
+        return _unreachable(margin, 4.0, "in squared distance, features of unit length are")
+    if not settings["alpha"]:
+        return ""
+    why = f"codes of {outputs.width} bits, each -1 or 1, are in squared distance"
+    return _unreachable(margin, 4.0 * outputs.width, why)
+
+
+def _metric_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
+    """Of the distances that a metric loss can be set to."""
+    margin, distance = settings["margin"], settings["distance"]
+    near = settings.get("positive_margin")
+    if near is not None and near >= margin:
+        return (
+            f"positive_margin={near:g} must be less than margin={margin:g}, or positive pairs may "
+            "be as far apart as negative ones"
+        )
+    if distance == "cosine":
+        return _unreachable(margin, 2.0, "in cosine distance, features are")
+    if distance == "euclidean" and outputs.head == "hash":
+        why = f"codes of {outputs.width} bits, each -1 or 1, are"
+        return _unreachable(margin, 2 * math.sqrt(outputs.width), why)
+    if distance == "euclidean" and outputs.embedding == "unit_length":
+        return _unreachable(margin, 2.0, "features of unit length are")
+    return ""
+
+
+# Of the metric losses; `ops.distances` has their functions, `retrieval.ranks` ranks by them.
+DISTANCES = ("snr", "euclidean", "cosine")
+_DISTANCE = choice(*DISTANCES)
+_MINING = choice("all", "semi_hard", "distance_weighted")
+_METRIC: dict[str, Any] = {
+    "reads": ("activations",),
+    "pairs": ("sketch", "sketch"),
+    "heads": ("hash", "embedding"),
+}
 _CODES = ("hash", "sign_hash", "embedding")  # heads with codes
 # What the class targets of a loss are; see `losses.targets`.
 _TARGETS = choice("codebook", "hadamard", "bernoulli")
@@ -79,7 +142,7 @@ LOSSES: dict[str, Declaration] = {
         symbol="QL",
         source="SketchMate (Xu et al. 2018), eq. 3",
     ),
-    "contrastive": Declaration(
+    "supervised_hashing": Declaration(
         reads=("activations",),
         pairs=("sketch", "sketch"),
         heads=("hash", "embedding"),
@@ -87,6 +150,7 @@ LOSSES: dict[str, Declaration] = {
             "margin": number(0.0),  # in squared distance; 0: twice the number of bits
             "alpha": number(0.01),  # weight of the pull towards -1 and 1
         },
+        misfit=_code_margin,
         source="Deep Supervised Hashing (Liu et al. 2016)",
     ),
     "semantic": Declaration(
@@ -184,6 +248,44 @@ LOSSES: dict[str, Declaration] = {
             ),
         },
         source="Hashing as tie-aware learning to rank (He et al., CVPR 2018)",
+    ),
+    # Metric learning (DSML: Yuan et al. 2019), by SNR, Euclidean or cosine distance.
+    "contrastive": Declaration(
+        **_METRIC,
+        settings={
+            "distance": _DISTANCE,
+            "margin": number(1.0),  # negative pairs farther than this count nothing
+            "positive_margin": number(0.0),  # positive pairs nearer than this count nothing
+            "mining": _MINING,  # of the negatives
+        },
+        misfit=_metric_margin,
+        source="Hadsell et al. 2006; with SNR distance: Yuan et al. 2019",
+    ),
+    "triplet": Declaration(
+        **_METRIC,
+        settings={
+            "distance": _DISTANCE,
+            "margin": number(0.2),  # how much farther a negative has to be
+            "mining": _MINING,
+        },
+        misfit=_metric_margin,
+        source="Schroff et al. 2015; with SNR distance: Yuan et al. 2019",
+    ),
+    "lifted_structure": Declaration(
+        **_METRIC,
+        settings={"distance": _DISTANCE, "margin": number(1.0)},
+        misfit=_metric_margin,
+        source="Oh Song et al. 2016; with SNR distance, reconstructed: Yuan et al. 2019",
+    ),
+    "n_pair": Declaration(
+        **_METRIC,
+        settings={"distance": _DISTANCE},
+        source="Sohn 2016; with SNR distance, reconstructed: Yuan et al. 2019",
+    ),
+    "zero_mean": Declaration(
+        reads=("activations",),
+        heads=("hash", "embedding"),
+        source="Yuan et al. 2019",
     ),
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sketchjax.models.table import ENCODERS, HEADS
+from sketchjax.models.table import EMBEDDINGS, ENCODERS, HEADS
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -27,7 +27,9 @@ class Drawing(msgspec.Struct, frozen=True):
             msgspec.structs.force_setattr(self, name, float(getattr(self, name)))
 
 
-class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Architecture(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """A whole network: the same architecture and variables give the same codes anywhere.
 
     encoders: by name, in the order in which the head reads them, each as {"kind": a row of
@@ -39,6 +41,8 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drawing: how strokes are drawn.
     points: t; longer sketches are cut to their first points.
     categories: the name of each label.
+    embedding: of EMBEDDINGS. The default is left out of files and digests, as older versions of
+      sketchjax have no such field.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -49,6 +53,7 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drawing: Drawing
     points: int
     categories: list[str]
+    embedding: str = EMBEDDINGS[0]
 
     @property
     def classes(self) -> int:
@@ -60,6 +65,9 @@ class Architecture(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         problems = []
         if self.head not in HEADS:
             problems.append(f"the head {self.head!r} (there are {', '.join(HEADS)})")
+        if self.embedding not in EMBEDDINGS:
+            known = ", ".join(EMBEDDINGS)
+            problems.append(f"the embedding {self.embedding!r} (there are {known})")
         for name, own in self.encoders.items():
             kind = own.get("kind")
             if kind not in ENCODERS:

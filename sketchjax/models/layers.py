@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.ops.convolution import conv2d
+from sketchjax.ops.distances import unit_length
 from sketchjax.ops.dropout import dropout
 
 
@@ -48,9 +49,16 @@ class Conv(nn.Module):
         )
 
 
-def batch_norm(axis_name: str | None, dtype: jnp.dtype, train: bool) -> Callable:
-    """Batch normalisation; in training its statistics cover all devices of `axis_name`."""
+def batch_norm(
+    axis_name: str | None, dtype: jnp.dtype, train: bool, *, affine: bool = True
+) -> Callable:
+    """Batch normalisation; in training its statistics cover all devices of `axis_name`.
+
+    affine: whether a scale and a bias are learnt.
+    """
     return nn.BatchNorm(
+        use_bias=affine,
+        use_scale=affine,
         use_running_average=not train,
         momentum=0.9,
         dtype=dtype,
@@ -88,3 +96,28 @@ class Dense(nn.Module):
         if self.batch_norm:
             features = batch_norm(self.axis_name, self.dtype, train)(features)
         return dropout(nn.relu(features), self.dropout, keys if train else None)
+
+
+class Projection(nn.Dense):
+    """The head's dense layer, with the normalisation of an embedding.
+
+    features: d.
+    embedding: `raw`; `unit_length`; `batch_norm`: mean 0 and variance 1 of each feature, without a
+      scale to learn, by which all features could shrink.
+    axis_name: the devices' axis for the batch statistics; None for one device.
+    train: whether the statistics are those of the batch.
+    """
+
+    embedding: str = "raw"
+    axis_name: str | None = None
+    train: bool = False
+
+    @nn.compact
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """f[b c] -> f32[b d]."""
+        outputs = super().__call__(inputs)
+        if self.embedding == "unit_length":
+            return unit_length(outputs)
+        if self.embedding == "batch_norm":
+            return batch_norm(self.axis_name, jnp.float32, self.train, affine=False)(outputs)
+        return outputs

@@ -18,8 +18,9 @@ import numpy as np
 
 from sketchjax.data.inputs import Strokes
 from sketchjax.models.architecture import Architecture
+from sketchjax.models.layers import Projection
 from sketchjax.models.posterior import Posterior
-from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, ENCODERS, FUSION, HEAD, HEADS
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
 from sketchjax.ops.signs import signs, straight_through
@@ -32,7 +33,8 @@ class Output(NamedTuple):
 
     logits: f32[b l].
     features: f32[b d] of the head; None for a single encoder.
-    activations: f32[b d], the features before the head's nonlinearity; None for a single encoder.
+    activations: f32[b d], the features before the head's nonlinearity, but after the normalisation
+      of an embedding; None for a single encoder.
     """
 
     logits: jax.Array
@@ -49,6 +51,8 @@ class Layers(nn.Module):
     width: d, the head's features.
     classes: l.
     fusion_features: width of a dense layer between encoders and head; 0: none.
+    embedding: how the head's activations are normalised, of EMBEDDINGS.
+    axis_name: the devices' axis for the batch statistics of an embedding; None for one device.
     """
 
     encoders: tuple[tuple[str, str, Callable[..., nn.Module]], ...]
@@ -56,6 +60,8 @@ class Layers(nn.Module):
     width: int
     classes: int
     fusion_features: int = 0
+    embedding: str = EMBEDDINGS[0]
+    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -91,7 +97,14 @@ class Layers(nn.Module):
             logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
             features = Posterior(self.width, name=self.head)(logits)
             return Output(logits, features, features)
-        activations = nn.Dense(self.width, name=self.head)(fused)
+        activations = Projection(
+            self.width,
+            use_bias=self.embedding != "batch_norm",  # which would subtract it again
+            embedding=self.embedding,
+            axis_name=self.axis_name,
+            train=train,
+            name=self.head,
+        )(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         read = features
         if HEADS[self.head].classifies_signs:
@@ -221,6 +234,8 @@ def build(
         architecture.width,
         architecture.classes,
         architecture.fusion_features,
+        architecture.embedding,
+        axis_name,
     )
     return Network(architecture, layers, dict(augmentation or {}))
 

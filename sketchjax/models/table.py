@@ -75,21 +75,26 @@ class Head:
       activations before `activation` would have in its place; by default it reads the features.
     of_posterior: whether the classifier reads what the head would, and the features come from its
       posterior (`models.posterior`).
+    ranks_features: whether its features are ranked by their distances as well.
     """
 
     activation: str
     threshold: float | None
     classifies_signs: bool = False
     of_posterior: bool = False
+    ranks_features: bool = False
 
 
 HEADS: dict[str, Head] = {
     "hash": Head("sigmoid", 0.5),
     "sign_hash": Head("sigmoid", 0.5, classifies_signs=True),
-    "embedding": Head("", 0.0),
+    "embedding": Head("", 0.0, ranks_features=True),
     "features": Head("relu", None),
     "posterior": Head("", 0.0, of_posterior=True),
 }
+
+# How the features of the head `embedding` are normalised; the first is the default.
+EMBEDDINGS = ("raw", "unit_length", "batch_norm")
 
 # What a stage reads or trains after the encoders, and what stands for all encoders together.
 HEAD = "head"

@@ -155,6 +155,7 @@ def _write_tables(
         tables.result_table(results, reference and reference.results),
         tables.distance_table(results, reference and reference.distances),
         tables.ranking_table(results),
+        tables.feature_table(results),
     ]
     if material.stages:
         made.append(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from sketchjax.report.material import (
 
 NO_NUMBER = "\N{EN DASH}"
 PRECISION = "precision_at_"
+RECALL = "recall_at_"
 # Columns of the tables by the names of results.json.
 HEADINGS = {
     "model": "model",
@@ -139,10 +140,44 @@ def ranking_table(results: Mapping[str, Any]) -> Table | None:
     return Table("rankings", caption, tuple(columns.values()), rows)
 
 
+def feature_table(results: Mapping[str, Any]) -> Table | None:
+    """The scores of every ranking by features, where a run has an embedding.
+
+    results: as in results.json; other runs have no `feature_rankings`.
+    """
+    rankings = results.get("feature_rankings")
+    if not rankings:
+        return None
+    found = {key for ranking in rankings for key in ranking}
+    columns = {
+        "queries": "queries",
+        "gallery": "gallery",
+        "distance": "distance",
+        "map": "MAP",
+        **{f"{PRECISION}{k}": f"P@{k}" for k in _numbers(found, PRECISION)},
+        **{f"{RECALL}{k}": f"R@{k}" for k in _numbers(found, RECALL)},
+        "r_precision": "R-precision",
+        "map_at_r": "MAP@R",
+        "nmi": "NMI",
+    }
+    rows = tuple(tuple(ranking.get(key) for key in columns) for ranking in rankings)
+    caption = (
+        "Rankings by the features themselves; all other scores are those of codes. R@K is the "
+        "share of queries with a right answer among the first K. By SNR distance the query is the "
+        "anchor. NMI: of the gallery's classes and of as many clusters."
+    )
+    return Table("feature_rankings", caption, tuple(columns.values()), rows)
+
+
+def _numbers(keys: Iterable[str], prefix: str) -> list[int]:
+    """The k of keys such as precision_at_k, rising."""
+    found = (key.removeprefix(prefix) for key in keys if key.startswith(prefix))
+    return sorted(int(k) for k in found if k.isdigit())
+
+
 def ranks(scores: Mapping[str, Any]) -> list[int]:
     """The k of each precision@k that scores have a value for, rising."""
-    found = (key.removeprefix(PRECISION) for key in scores if key.startswith(PRECISION))
-    return sorted(int(k) for k in found if k.isdigit() and scores[f"{PRECISION}{k}"] is not None)
+    return _numbers((key for key in scores if scores[key] is not None), PRECISION)
 
 
 def stage_table(

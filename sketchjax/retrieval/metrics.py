@@ -163,8 +163,13 @@ def scores(
     )
 
 
-def average_precision(all: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+def average_precision(
+    all: np.ndarray, relevant: np.ndarray, *, upto: np.ndarray | None = None
+) -> np.ndarray:
     """Expected average precision of each query over random orders inside ties, f64[q].
+
+    upto: i[q], places of the ranking that count; by default all. With the number of relevant items
+      it is average precision at R (Musgrave et al. 2020).
 
     Group k has n items, r of them relevant, and comes after T items of which R are relevant. Place
     i of the group is relevant with probability r/n. Then (i - 1)·a relevant items are expected
@@ -175,8 +180,9 @@ def average_precision(all: np.ndarray, relevant: np.ndarray) -> np.ndarray:
     harmonic = _harmonic(int(all.sum(axis=1).max(initial=0)))
     chance = np.divide(r, n, out=np.zeros_like(r), where=n > 0)
     a = np.divide(r - 1, n - 1, out=np.zeros_like(r), where=n > 1)
-    places = _harmonic_between(harmonic, before, n)
-    gain = chance * ((own_before + 1 - a * (before + 1)) * places + a * n)
+    taken = n if upto is None else np.clip(upto[:, None] - before, 0, n)
+    places = _harmonic_between(harmonic, before, taken)
+    gain = chance * ((own_before + 1 - a * (before + 1)) * places + a * taken)
     return _over_relevant(gain, r)
 
 
@@ -196,20 +202,42 @@ def average_precision_bounds(
     return _over_relevant(best, r), _over_relevant(worst, r)
 
 
-def precision_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+def precision_at_k(all: np.ndarray, relevant: np.ndarray, k: int | np.ndarray) -> np.ndarray:
     """Expected share of relevant items among the first k of the ranking, f64[q].
+
+    k: one number, or one of each query i[q]: with the number of relevant items, it is R-precision.
 
     If the gallery is smaller than k, this is the share in the whole gallery, because the divisor is
     the number of items shown. Raises ValueError when k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} for precision at k: must be at least 1.")
+    if np.min(k) < 1:
+        raise ValueError(f"k={np.min(k)} for precision at k: must be at least 1.")
     n, r, before, _ = _groups(all, relevant)
-    taken = np.clip(k - before, 0, n)
+    taken = np.clip(np.reshape(k, (-1, 1)) - before, 0, n)
     share = np.divide(taken, n, out=np.zeros_like(n), where=n > 0)
     shown = np.minimum(k, n.sum(axis=1))
     found = (r * share).sum(axis=1)
     return np.divide(found, shown, out=np.full(len(n), np.nan), where=shown > 0)
+
+
+def recall_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+    """Probability that any of the first k items is relevant, over orders inside ties, f64[q].
+
+    This is recall at K as in metric learning: the share of queries with a right answer among K.
+    Only the first group with a relevant item matters. If i of its n items are within the first k,
+    and r of the n are relevant, all i miss with probability C(n - r, i) / C(n, i).
+    Raises ValueError when k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k} for recall at k: must be at least 1.")
+    rows = np.arange(len(all))
+    first = (relevant > 0).argmax(axis=1)
+    n, r, before = (each[rows, first] for each in _groups(all, relevant)[:3])
+    taken, missed = np.clip(k - before, 0, n), np.ones(len(all))
+    for place in range(int(taken.max(initial=0))):
+        chance = np.divide(n - r - place, n - place, out=np.zeros_like(n), where=n > place)
+        missed *= np.where(place < taken, np.maximum(chance, 0), 1)
+    return np.where(r > 0, 1 - missed, 0.0)
 
 
 def precision_recall_curve(

@@ -14,6 +14,7 @@ import numpy as np
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.errors import DataError
+from sketchjax.losses.table import DISTANCES
 from sketchjax.models.table import CLASSIFIER, HEAD, HEADS
 from sketchjax.report.examples import example_retrievals
 from sketchjax.report.page import write_report
@@ -21,7 +22,7 @@ from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
 from sketchjax.run.results import device_name, headline, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
 from sketchjax.run.writers import write_results
 
 
@@ -168,8 +169,15 @@ def _measure(
         )
         for split, every in encoded.items()
     }
-    ranked = rank(codes, pairs, precision_at)
-    return Measured(codes, ranked, distances_of(encoded[gallery]), *accuracies, sizes=sizes)
+    by_features = DISTANCES if HEADS[model.architecture.head].ranks_features else ()
+    return Measured(
+        codes,
+        rank(codes, pairs, precision_at),
+        distances_of(encoded[gallery]),
+        *accuracies,
+        sizes=sizes,
+        feature_rankings=rank_features(encoded, pairs, by_features, precision_at),
+    )
 
 
 def results_of(

@@ -29,7 +29,7 @@ from sketchjax.run.log import RunLog
 from sketchjax.run.posterior import Settings, Source
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
 from sketchjax.run.writers import read_metrics, write_results
 from sketchjax.train.stages import Stage
 from sketchjax.train.trainer import Trainer
@@ -111,9 +111,18 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
         split: every.codes(threshold, split=split, categories=architecture.categories, model=model)
         for split, every in encoded.items()
     }
-    ranked = rank(codes, pairs, this.config.evaluation.precision_at)
+    asked = this.config.evaluation
+    ranked = rank(codes, pairs, asked.precision_at)
     distances = distances_of(encoded[pairs[0][1]])
-    return Measured(codes, ranked, distances, *accuracies, sizes=sizes)
+    by_features = asked.feature_distances if HEADS[architecture.head].ranks_features else ()
+    return Measured(
+        codes,
+        ranked,
+        distances,
+        *accuracies,
+        sizes=sizes,
+        feature_rankings=rank_features(encoded, pairs, by_features, asked.precision_at),
+    )
 
 
 def _classifies(this: Run, stage: Stage) -> bool:

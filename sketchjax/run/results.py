@@ -53,6 +53,8 @@ def collect_results(
 def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The scores of the first ranking, flat, and those of all rankings under `rankings`.
 
+    A run that ranks features has those scores under `feature_rankings`.
+
     pairs: splits of queries and gallery of each ranking.
     """
     scores, distances = measured.scores, measured.distances
@@ -62,6 +64,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
         numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
     queries, gallery = pairs[0]
     wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
+    by_features = [ranking.as_row(measured.sizes) for ranking in measured.feature_rankings]
     return (
         dict.fromkeys(wanted)
         | {"gallery": measured.sizes[gallery], "queries": measured.sizes[queries]}
@@ -72,6 +75,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
             "accuracy": measured.accuracy,
             "accuracy_query": measured.accuracy_query,
         }
+        | ({"feature_rankings": by_features} if by_features else {})
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sketchjax.retrieval import metrics
 from sketchjax.retrieval.class_distances import ClassDistances, class_distances
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
+from sketchjax.retrieval.feature_scores import FeatureScores, evaluate_features
 
 # The scores that the log and the report show of a ranking.
 NOTED = ("map", "precision_at", "d1", "d2")
@@ -41,6 +42,31 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class FeatureRanking:
+    """A split's queries ranked against a gallery by the features themselves.
+
+    distance: `snr`, `euclidean` or `cosine`; scores: None where no query can be scored.
+    """
+
+    queries: str
+    gallery: str
+    distance: str
+    scores: FeatureScores | None
+
+    def as_row(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What results.json holds of it: splits, distance, their sizes, and all scores."""
+        numbers = {"map": None} if self.scores is None else self.scores.as_dict()
+        return {
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "distance": self.distance,
+            "queries_count": sizes[self.queries],
+            "gallery_count": sizes[self.gallery],
+            **{name: v for name, v in numbers.items() if name not in ("queries", "gallery")},
+        }
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a model's codes and predictions are worth.
 
@@ -50,6 +76,7 @@ class Measured:
     accuracy, accuracy_query: on the first gallery and its queries; None where no loss trained the
       classifier.
     sizes: sketches that are ranked, by split.
+    feature_rankings: of an embedding, by pair of splits and then by distance.
     """
 
     codes: dict[str, Codes]
@@ -58,6 +85,7 @@ class Measured:
     accuracy: float | None
     accuracy_query: float | None
     sizes: dict[str, int]
+    feature_rankings: list[FeatureRanking] = field(default_factory=list)
 
     @property
     def scores(self) -> metrics.Scores | None:
@@ -70,6 +98,8 @@ class Measured:
         if self.scores is not None:
             found = self.scores.as_dict()
             values = {name: value for name, value in found.items() if name.startswith(NOTED)}
+        first = [each for each in self.feature_rankings if _same_splits(each, self.rankings[0])]
+        values |= {f"map_by_{each.distance}": each.scores.map for each in first if each.scores}
         if self.accuracy is not None:
             values["accuracy_gallery"] = self.accuracy
         return values
@@ -101,6 +131,48 @@ def _scores(queries: Codes, gallery: Codes, precision_at: Sequence[int]) -> metr
         )
     except DataError:  # no query has a gallery sketch of its class
         return None
+
+
+def rank_features(
+    encoded: Mapping[str, Encoded],
+    pairs: Sequence[tuple[str, str]],
+    distances: Sequence[str],
+    precision_at: Sequence[int],
+) -> list[FeatureRanking]:
+    """The scores of each pair of splits (queries, gallery) by each distance of their features.
+
+    encoded: by split. A split ranked against itself leaves out each query's own sketch.
+    distances: of `snr`, `euclidean` and `cosine`.
+    precision_at: values of K, besides 100 and 200.
+    """
+    return [
+        FeatureRanking(
+            queries,
+            gallery,
+            distance,
+            _feature_scores(
+                encoded[queries],
+                encoded[gallery],
+                distance=distance,
+                precision_at=sorted({100, 200, *precision_at}),
+                exclude_self=queries == gallery,
+            ),
+        )
+        for queries, gallery in pairs
+        for distance in distances
+    ]
+
+
+def _feature_scores(queries: Encoded, gallery: Encoded, **settings: Any) -> FeatureScores | None:
+    if not (len(queries.labels) and np.isin(queries.labels, gallery.labels).any()):
+        return None
+    return evaluate_features(
+        queries.features, queries.labels, gallery.features, gallery.labels, **settings
+    )
+
+
+def _same_splits(first: FeatureRanking, second: Ranking) -> bool:
+    return (first.queries, first.gallery) == (second.queries, second.gallery)
 
 
 def distances_of(encoded: Encoded) -> ClassDistances | None:

@@ -25,6 +25,15 @@ def print_summary(results: dict[str, Any], workdir: Path) -> None:
     if results["accuracy"] is not None:
         scores.append(f"accuracy {results['accuracy']:.4f}")
     out.print("  ".join(scores) or "no score is defined for these data", markup=False)
+    by_features = results.get("feature_rankings", ())
+    for ranking in by_features:
+        first = all(ranking[side] == by_features[0][side] for side in ("queries", "gallery"))
+        if first and ranking["map"] is not None:
+            out.print(
+                f"by {ranking['distance']} distance of features: MAP {ranking['map']:.4f}  "
+                f"recall@1 {ranking['recall_at_1']:.4f}",
+                markup=False,
+            )
     sizes = ["recognition" if results["bits"] is None else f"{results['bits']} bits"]
     sizes.append(f"{results['classes']} classes")
     if results["train"] is not None:

@@ -97,7 +97,7 @@ JUNK = [
 ]  # fmt: skip
 SECTIONS = [
     *("data", "data.splits", "model", "model.encoders", "model.encoders.cnn", "stages"),
-    *("stages.full", "stages.new", "stages.cnn.losses", "stages.cnn.losses.contrastive"),
+    *("stages.full", "stages.new", "stages.cnn.losses", "stages.cnn.losses.supervised_hashing"),
     *("stages.full.sampler", "evaluation", "augmentation", "unknown", "model.unknown"),
     *("model.encoders.new", "model.encoders.rnn.width"),
 ]
@@ -247,8 +247,10 @@ def test_text_that_a_field_cannot_be(path, text, expected):
         ("evaluation.rankings", "query:gallery,validation:gallery"),
         ("data.splits.train", "0.5"),
         ("stages.full.losses.center", "0.1"),
-        ("stages.mine.losses.contrastive.margin", "24"),
         ("stages.mine.losses.orthohash.targets", "hadamard"),
+        ("stages.mine.losses.supervised_hashing.margin", "24"),
+        ("stages.mine.losses.contrastive.distance", "cosine"),
+        ("stages.mine.losses.contrastive.distance", "moon"),
         ("stages.mine.sampler.each", "4"),
         ("model.encoders.mine.kind", "moon"),  # a matter of the rules
         ("name", ""),

@@ -62,6 +62,10 @@ BAD = [
     ("model.bits", -8, "multiple of 8"),
     ("model.dtype", "float16", "float32, bfloat16"),
     ("model.head", "hashing", "hash, embedding, features"),
+    ("evaluation.feature_distances", ("snr", "moon"), "names of snr, euclidean, cosine, each once"),
+    ("evaluation.feature_distances", ("snr", "snr"), "names of snr, euclidean, cosine, each once"),
+    ("model.embedding", "unit", "raw, unit_length, batch_norm"),
+    ("model.embedding", "batch_norm", "with model.head=embedding only, but model.head=hash"),
     ("model.encoders.cnn.kind", "resnet", "alexnet, sketch_a_net, resnet50, bigru"),
     ("model.features", 0, "1 to 65,536"),
     ("data.unseen_count", -1, "0 to 65,536"),
@@ -178,7 +182,7 @@ BAD = [
     # Losses that the stage cannot have
     ("stages.cnn.losses.center", 0.01, "is one encoder can have cross_entropy"),
     ("stages.rnn.losses.quantization", 0.01, "is one encoder can have cross_entropy"),
-    ("stages.cnn.losses.contrastive", 0.01, "reads activations, which only the head has"),
+    ("stages.cnn.losses.supervised_hashing", 0.01, "reads activations, which only the head has"),
     ("stages.full.losses.centre", 0.01, "there are cross_entropy, common_center, center"),
     ("stages.full.losses.center", -0.01, "at least 0"),
     ("stages.full.losses.center", "much", "at least 0"),
@@ -227,7 +231,7 @@ def test_each_bad_value_has_one_line(path, value, expected):
     assert expected in lines[0]
     # The field, or its section where the line is about more than one field.
     assert path in lines[0] or path.rsplit(".", 1)[0] in lines[0]
-    names_only = path == "data.source" or (path.endswith("losses.contrastive"))
+    names_only = path == "data.source" or (path.endswith("losses.supervised_hashing"))
     value_of_a_place = path.startswith("stages.") and "is one encoder" in lines[0]
     if not names_only and not value_of_a_place:
         assert shown(value).strip("()[],'") in lines[0] or shown(value) in lines[0]
@@ -278,7 +282,11 @@ def test_all_problems_come_at_once():
         *("stages.rnn.losses", "stages.cnn.losses.cross_entropy", "data.source"),
         *("model.branches", "stages.joint.sampler", "stages.full.losses"),
         *("stages.cnn.losses.center", "stages.rnn.losses.quantization"),
-        *("stages.cnn.losses.contrastive", "model.encoders.cnn.kind", "evaluation.after_stages"),
+        *(
+            "stages.cnn.losses.supervised_hashing",
+            "model.encoders.cnn.kind",
+            "evaluation.after_stages",
+        ),
     )
     chosen = {}
     for path, value, expected in BAD:

@@ -203,9 +203,13 @@ def test_a_plan_without_the_head_asks_for_one():
 
 def test_losses_of_codes_do_not_go_with_features():
     config = config_of(model__head="features")
-    config.stages.joint.losses = {"cross_entropy": 1.0, "contrastive": 0.1, "semantic": 0.1}
-    for name in ("joint.losses.contrastive", "joint.losses.semantic", "full.losses.quantization"):
-        codes = "hash or embedding" if "contrastive" in name else "hash"
+    config.stages.joint.losses = {"cross_entropy": 1.0, "supervised_hashing": 0.1, "semantic": 0.1}
+    for name in (
+        "joint.losses.supervised_hashing",
+        "joint.losses.semantic",
+        "full.losses.quantization",
+    ):
+        codes = "hash or embedding" if "supervised_hashing" in name else "hash"
         assert (
             f"stages.{name} does not go with model.head=features; set its weight to 0, or "
             f"model.head to {codes}" in problems_of(config)
@@ -232,9 +236,15 @@ def test_a_stage_of_the_head_has_any_loss_of_its_kind(head):
 
 def test_a_loss_is_a_weight_or_a_section():
     config = default()
-    config.stages.full.losses = {"cross_entropy": 1, "contrastive": {"weight": 0.1, "margin": 24}}
+    config.stages.full.losses = {
+        "cross_entropy": 1,
+        "supervised_hashing": {"weight": 0.1, "margin": 24},
+    }
     validate(config)
-    config.stages.full.losses = {"contrastive": {"margin": 24.0}, "common_center": {"rate": 1}}
+    config.stages.full.losses = {
+        "contrastive": {"margin": 24.0},
+        "common_center": {"rate": 1},
+    }
     validate(config)  # a weight that is left out is 1
 
 
@@ -261,9 +271,115 @@ def test_a_loss_is_a_weight_or_a_section():
 def test_settings_of_a_loss_are_checked(given, expected):
     for path in ("stages.full.losses", "stages.joint.losses"):
         config = default()
-        set_field(config, f"{path}.contrastive", given)
+        set_field(config, f"{path}.supervised_hashing", given)
         (line,) = problems_of(config)
-        assert line.startswith(f"{path}.contrastive{expected}"), line
+        assert line.startswith(f"{path}.supervised_hashing{expected}"), line
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({"distance": "manhattan"}, ".distance='manhattan'; choose one of snr, euclidean, cosine"),
+        ({"distance": 2}, ".distance=2; choose one of snr, euclidean, cosine"),
+        ({"mining": "hard"}, ".mining='hard'; choose one of all, semi_hard, distance_weighted"),
+        ({"margin": "far"}, ".margin='far'; give a number, such as 1.0"),
+        ({"minings": "all"}, ".minings='all' is no setting; there are weight, distance, margin"),
+    ],
+    ids=str,
+)
+def test_settings_that_are_words_are_checked(given, expected):
+    config = default()
+    config.stages.full.losses = {"contrastive": given}
+    (line,) = problems_of(config)
+    assert line.startswith(f"stages.full.losses.contrastive{expected}"), line
+
+
+METRIC = ("contrastive", "triplet", "lifted_structure")
+EMBEDDING = {"model__head": "embedding", "model__embedding": "unit_length"}
+
+
+@pytest.mark.parametrize("loss", METRIC)
+@pytest.mark.parametrize(
+    "distance, most, fields, why",
+    [
+        ("cosine", 2.0, {}, "in cosine distance, features are at most 2 apart"),
+        ("cosine", 2.0, EMBEDDING, "in cosine distance, features are at most 2 apart"),
+        ("euclidean", 2.0, EMBEDDING, "features of unit length are at most 2 apart"),
+        ("euclidean", 16.0, {}, "codes of 64 bits, each -1 or 1, are at most 16 apart"),
+        ("euclidean", 8.0, {"model__bits": 16}, "codes of 16 bits, each -1 or 1, are at most 8"),
+        ("euclidean", None, {"model__head": "embedding"}, ""),
+        ("snr", None, {}, ""),
+        ("snr", None, EMBEDDING, ""),
+    ],
+)
+def test_a_margin_that_no_distance_reaches_is_refused(loss, distance, most, fields, why):
+    for margin in (most or 1000.0, (most or 1000.0) + 0.5):
+        config = config_of((0, 0, 0, 0, 1), **fields)
+        config.stages.full.losses = {loss: {"distance": distance, "margin": margin}}
+        if most is None or margin == most:
+            validate(config)
+            continue
+        (line,) = problems_of(config)
+        name = f"stages.full.losses.{loss}.margin={margin:g}"
+        assert line.startswith(f"{name} cannot be reached: {why}"), line
+    config.stages.full.losses = {"cross_entropy": 1.0, loss: {"weight": 0, "margin": 1000.0}}
+    validate(config)  # a loss that is not there asks for nothing
+
+
+def test_margins_of_supervised_hashing_are_within_its_codes():
+    config = config_of((0, 0, 0, 0, 1))
+    for margin, alpha, fine in ((256.0, 0.01, True), (257.0, 0.01, False), (257.0, 0.0, True)):
+        config.stages.full.losses = {"supervised_hashing": {"margin": margin, "alpha": alpha}}
+        assert (lines_of(config) == []) == fine
+    config.stages.full.losses = {"supervised_hashing": {"margin": 300.0}}
+    assert problems_of(config) == [
+        "stages.full.losses.supervised_hashing.margin=300 cannot be reached: codes of 64 bits, "
+        "each -1 or 1, are in squared distance at most 256 apart; take less"
+    ]
+    config = config_of((0, 0, 0, 0, 1), **EMBEDDING)
+    config.stages.full.losses = {"supervised_hashing": 1.0}
+    assert "margin=128 cannot be reached" in problems_of(config)[0]
+
+
+def test_positive_pairs_have_the_smaller_margin():
+    config = default()
+    config.stages.full.losses = {"contrastive": {"positive_margin": 1.0}}
+    assert problems_of(config) == [
+        "stages.full.losses.contrastive.positive_margin=1 must be less than margin=1, or positive "
+        "pairs may be as far apart as negative ones"
+    ]
+    config.stages.full.losses = {"contrastive": {"positive_margin": 0.9}}
+    validate(config)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "n_pair", "supervised_hashing"])
+def test_pairs_need_two_sketches_of_a_class_and_two_classes(loss):
+    for sampler, expected in (
+        ({"classes": 256, "each": 1}, "sampler.classes=256 leaves one sketch of each class"),
+        ({"classes": 256}, "sampler.classes=256 leaves one sketch of each class"),
+        ({"classes": 1}, "sampler.classes=1 gives stages.full.losses"),
+        ({"classes": 128, "each": 2}, None),
+        ({}, None),
+    ):
+        config = default()
+        config.stages.full.losses = {loss: 0.1}
+        config.stages.full.sampler = sampler
+        lines = lines_of(config)
+        assert len(lines) == (expected is not None)
+        assert all(f"stages.full.{expected}" in line for line in lines)
+
+
+def test_a_normalised_embedding_needs_its_head_and_a_variance():
+    assert problems_of(config_of(model__embedding="unit_length")) == [
+        "model.embedding=unit_length goes with model.head=embedding only, but model.head=hash; set "
+        "one of the two"
+    ]
+    config = config_of((0, 0, 1, 0, 0), model__head="embedding", model__embedding="batch_norm")
+    validate(config)
+    config.train.batch_size = 1
+    assert problems_of(config) == [
+        "train.batch_size=1 has no variance for model.embedding=batch_norm; take at least 2"
+    ]
 
 
 def test_settings_have_upper_bounds_too():
@@ -295,11 +411,12 @@ def test_losses_of_all_rows_are_checked():
 def test_pairs_need_a_batch_of_two():
     config = config_of(train__batch_size=1)
     validate(config)
-    config.stages.center.losses = {"contrastive": 1.0}
+    config.stages.center.losses = {"supervised_hashing": 1.0}
     assert problems_of(config) == [
-        "train.batch_size=1 has no pairs for stages.center.losses.contrastive; take at least 2"
+        "train.batch_size=1 has no pairs for stages.center.losses.supervised_hashing; take at "
+        "least 2"
     ]
-    config.stages.center.losses = {"cross_entropy": 1.0, "contrastive": {"weight": 0.0}}
+    config.stages.center.losses = {"cross_entropy": 1.0, "supervised_hashing": {"weight": 0.0}}
     validate(config)
 
 

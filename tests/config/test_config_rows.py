@@ -21,7 +21,7 @@ def test_set_stages_replaces_all_stages_in_order():
         config,
         stage("b", trains=("encoders", "head"), losses={"cross_entropy": 1, "center": 0.0}),
         stage("a", trains=("cnn",), output="cnn", epochs=0.5, schedule="steps"),
-        stage("c", trains=("head",), sampler={"classes": 16}, losses={"contrastive": 0.1}),
+        stage("c", trains=("head",), sampler={"classes": 16}, losses={"supervised_hashing": 0.1}),
     )
     assert config.plan == ("b", "a", "c")
     assert set(config.stages) == {"a", "b", "c"}
@@ -33,7 +33,7 @@ def test_set_stages_replaces_all_stages_in_order():
     assert b.trains == ("encoders", "head")
     assert (b.output, a.output) == ("head", "cnn")
     assert b.losses == {"cross_entropy": {"weight": 1.0}}
-    assert c.losses == {"contrastive": {"weight": 0.1, "margin": 0.0, "alpha": 0.01}}
+    assert c.losses == {"supervised_hashing": {"weight": 0.1, "margin": 0.0, "alpha": 0.01}}
     assert (a.epochs, a.schedule, a.learning_rate, a.warmup_epochs) == (0.5, "steps", 1e-3, 0.5)
     assert (c.classes, c.each, a.classes) == (16, 0, 0)
 

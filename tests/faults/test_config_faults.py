@@ -197,7 +197,12 @@ FRACTIONS = [name for name in FIELDS if type(flat(default())[name]) is float]
 SIZES = [name for name in FIELDS if type(flat(default())[name]) is int]
 SECTIONS = [
     *("data", "data.splits", "model", "model.encoders", "model.encoders.cnn", "stages"),
-    *("stages.full", "stages.full.sampler", "stages.cnn.losses", "stages.full.losses.contrastive"),
+    *(
+        "stages.full",
+        "stages.full.sampler",
+        "stages.cnn.losses",
+        "stages.full.losses.supervised_hashing",
+    ),
 ]
 CHANGES = st.lists(
     st.one_of(

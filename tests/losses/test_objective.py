@@ -75,13 +75,15 @@ def test_settings_reach_their_loss():
     activations = jnp.array([[1.0, 1.0], [1.0, -1.0]])
     seen = LossInputs(jnp.zeros((2, 2)), jnp.array([0, 1]), activations, activations)
     for margin, alpha, wanted in ((10.0, 0.0, 3.0), (4.0, 1.0, 0.0), (0.0, 0.0, 0.0)):
-        terms = loss_terms({"contrastive": {"weight": 2.0, "margin": margin, "alpha": alpha}})
+        terms = loss_terms(
+            {"supervised_hashing": {"weight": 2.0, "margin": margin, "alpha": alpha}}
+        )
         total, values = objective(terms, seen)
-        assert float(values["contrastive"]) == pytest.approx(wanted)
+        assert float(values["supervised_hashing"]) == pytest.approx(wanted)
         assert float(total) == pytest.approx(2 * wanted)
     # 0.5 short of 1 in each of two bits, of both sketches.
     half = seen._replace(activations=0.5 * activations)
-    terms = loss_terms({"contrastive": {"margin": 1.0, "alpha": 0.3}})
+    terms = loss_terms({"supervised_hashing": {"margin": 1.0, "alpha": 0.3}})
     assert float(objective(terms, half)[0]) == pytest.approx(0.3 * 2)
 
 
@@ -108,14 +110,21 @@ def test_the_table_names_each_loss_and_what_it_needs():
         "center": {"blank", "begin"},
         "quantization": {"codes"},
         "common_center": {"blank", "move"},
-        "contrastive": set(),
+        "supervised_hashing": set(),
         "semantic": {"blank", "codes"},
+        "contrastive": set(),
+        "triplet": set(),
+        "lifted_structure": set(),
+        "n_pair": set(),
+        "zero_mean": set(),
     }
     # Those whose value for a whole batch is not the mean of its parts' values.
     whole = {name for name in LOSSES if joins_devices([name])}
-    assert whole == {"common_center", "contrastive"}
-    assert joins_devices(["cross_entropy", "contrastive"])
+    metric = {"contrastive", "triplet", "lifted_structure", "n_pair"}
+    assert whole == {"common_center", "supervised_hashing"} | metric
+    assert joins_devices(["cross_entropy", "supervised_hashing"])
     assert not joins_devices(["cross_entropy", "center", "quantization", "semantic"])
+    assert not joins_devices(["zero_mean"])
     assert not joins_devices([])
 
 

@@ -213,3 +213,25 @@ def test_the_text_of_a_cell(value, text):
 )
 def test_duration(seconds, text):
     assert tables.duration(seconds) == text
+
+
+def test_rankings_by_features_have_a_table():
+    assert tables.feature_table(RESULTS) is None
+    sides = {"queries": "query", "gallery": "gallery"}
+    scores = {"precision_at_5": 0.5, "recall_at_1": 0.25, "recall_at_8": 0.75}
+    rankings = [
+        {**sides, "distance": "snr", "map": 0.5, "map_at_r": 0.4, "r_precision": 0.3, "nmi": 0.2}
+        | scores,
+        {**sides, "distance": "cosine", "map": None},
+    ]
+    table = tables.feature_table(RESULTS | {"feature_rankings": rankings})
+    assert table is not None
+    assert table.columns == (
+        *("queries", "gallery", "distance", "MAP", "P@5", "R@1", "R@8"),
+        *("R-precision", "MAP@R", "NMI"),
+    )
+    assert table.rows == (
+        ("query", "gallery", "snr", 0.5, 0.5, 0.25, 0.75, 0.3, 0.4, 0.2),
+        ("query", "gallery", "cosine", *[None] * 7),
+    )
+    assert table.text_columns == ("queries", "gallery", "distance")

@@ -147,7 +147,7 @@ def test_a_rectified_layer_recognises(data, tmp_path):
 
 def test_balanced_batches_for_a_loss_of_pairs(data, tmp_path):
     """Without cross entropy nothing trains the classifier: there is no accuracy."""
-    config = config_of(data, {"contrastive": 0.1}, sampler={"classes": 2, "each": 4}, **RNN)
+    config = config_of(data, {"supervised_hashing": 0.1}, sampler={"classes": 2, "each": 4}, **RNN)
     experiment.run(config, tmp_path)
     results = read(tmp_path)
     assert results["bits"] == 16
@@ -155,7 +155,7 @@ def test_balanced_batches_for_a_loss_of_pairs(data, tmp_path):
     assert results["accuracy"] is results["accuracy_query"] is None
     assert "validation_accuracy" not in results["after_stages"]["only"]
     line = lines_of(tmp_path)[0]
-    assert line["loss"] == pytest.approx(0.1 * line["contrastive"], rel=1e-5)
+    assert line["loss"] == pytest.approx(0.1 * line["supervised_hashing"], rel=1e-5)
 
 
 def test_categories_kept_out_of_training_are_what_is_ranked(data, tmp_path, monkeypatch):

@@ -5,7 +5,14 @@ import pytest
 
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.run.scoring import Measured, Ranking, accuracy_of, distances_of, rank
+from sketchjax.run.scoring import (
+    Measured,
+    Ranking,
+    accuracy_of,
+    distances_of,
+    rank,
+    rank_features,
+)
 
 BITS = 16
 SIZES = {"query": 7, "gallery": 30, "validation": 5}
@@ -111,3 +118,38 @@ def test_what_is_logged_are_the_scores_of_the_first_ranking():
     assert {"precision_at_200", "d1", "d2"} <= values.keys()
     assert not {"bits", "queries", "gallery"} & values.keys()
     assert Measured({}, [], None, None, None, {}).values() == {}
+
+
+def test_each_pair_is_ranked_by_each_distance_of_its_features():
+    random = np.random.default_rng(4)
+    own = {
+        split: encoded(random.normal(size=(n, 6)), np.resize([0, 1, 2], n))
+        for split, n in SIZES.items()
+    }
+    pairs = [("query", "gallery"), ("gallery", "gallery")]
+    ranked = rank_features(own, pairs, ("snr", "cosine"), (5,))
+    assert [(each.queries, each.gallery, each.distance) for each in ranked] == [
+        (*pair, distance) for pair in pairs for distance in ("snr", "cosine")
+    ]
+    for each in ranked:
+        assert each.scores is not None
+        assert set(each.scores.precision_at) == {5, 100, 200}
+        same = each.queries == each.gallery
+        assert each.scores.gallery == SIZES["gallery"] - same, "no query is its own answer"
+        row = each.as_row(SIZES)
+        assert row["queries_count"] == SIZES[each.queries]
+        assert row["recall_at_1"] == each.scores.recall_at[1]
+    codes_of = {split: codes(split) for split in SIZES}
+    measured = Measured(codes_of, rank(codes_of, pairs, ()), None, None, None, SIZES, ranked)
+    logged = {name: v for name, v in measured.values().items() if name.startswith("map_by")}
+    assert ranked[0].scores is not None
+    assert ranked[1].scores is not None
+    assert logged == {"map_by_snr": ranked[0].scores.map, "map_by_cosine": ranked[1].scores.map}
+
+
+def test_features_of_splits_that_share_no_class_have_no_scores():
+    own = {"query": encoded([[1.0]], [0]), "gallery": encoded([[1.0], [2.0]], [1, 2])}
+    (ranking,) = rank_features(own, [("query", "gallery")], ("euclidean",), ())
+    assert ranking.scores is None
+    row = ranking.as_row({"query": 1, "gallery": 2})
+    assert (row["map"], row["distance"], row["gallery_count"]) == (None, "euclidean", 2)

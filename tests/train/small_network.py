@@ -142,7 +142,10 @@ def small_stage(
         number=list(ROWS).index(name),
         trains=trains,
         output=output,
-        losses={name: {"weight": weight} for name, weight in (losses or own_losses).items()},
+        losses={
+            name: given if isinstance(given, dict) else {"weight": given}
+            for name, given in (losses or own_losses).items()
+        },
         epochs=blocks / 2,
         learning_rate=rate,
         schedule="cosine",

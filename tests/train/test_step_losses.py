@@ -24,10 +24,19 @@ from sketchjax.parallel import SPLIT, WHOLE, over_devices
 from sketchjax.train.step import code_step, theta_step
 
 COMMON = {"cross_entropy": 1.0, "common_center": 0.5}
-CONTRASTIVE = {"cross_entropy": 1.0, "contrastive": 0.1, "quantization": 0.5}
+HASHING = {"cross_entropy": 1.0, "supervised_hashing": 0.1, "quantization": 0.5}
 SEMANTIC = {"cross_entropy": 1.0, "semantic": 0.5}
+METRIC = {
+    "contrastive": {"weight": 1.0, "distance": "euclidean", "margin": 4.0, "mining": "semi_hard"},
+    "triplet": {"weight": 0.5, "distance": "snr", "margin": 1.0, "mining": "distance_weighted"},
+    "lifted_structure": {"weight": 0.1, "distance": "cosine"},
+    "n_pair": 0.5,
+    "zero_mean": 0.1,
+}
 LOSSES = pytest.mark.parametrize(
-    "losses", [COMMON, CONTRASTIVE, SEMANTIC], ids=["common", "contrastive", "semantic"]
+    "losses",
+    [COMMON, HASHING, SEMANTIC, METRIC],
+    ids=["common", "supervised_hashing", "semantic", "metric"],
 )
 BATCH = 8
 
@@ -45,7 +54,7 @@ def whole_batch(blocks):
 @cache
 def one_step(name):
     """State, batch, and what one step of a quiet network makes of them on four devices."""
-    losses = {"common": COMMON, "contrastive": CONTRASTIVE}[name]
+    losses = {"common": COMMON, "supervised_hashing": HASHING}[name]
     training = training_of(losses)
     training = training._replace(network=Quiet(training.network))
     state, blocks = small_state(training), random_blocks(4, m=1, k=1, batch=BATCH)
@@ -69,10 +78,10 @@ def loop_pairs(outputs, labels):
 
 
 def test_pairs_are_of_the_whole_batch_on_four_devices():
-    _, batch, output, _, metrics = one_step("contrastive")
+    _, batch, output, _, metrics = one_step("supervised_hashing")
     outputs, labels = np.asarray(output.activations, float), np.asarray(batch.label)
     whole = loop_pairs(outputs, labels)
-    np.testing.assert_allclose(metrics["contrastive"][0, 0], whole, rtol=1e-5)
+    np.testing.assert_allclose(metrics["supervised_hashing"][0, 0], whole, rtol=1e-5)
     # What each device would find in only its own two sketches differs.
     parts = [loop_pairs(outputs[i : i + 2], labels[i : i + 2]) for i in range(0, BATCH, 2)]
     assert abs(np.mean(parts) - whole) > 0.1

@@ -93,7 +93,7 @@ def single_branch(**losses: float) -> Callable[[Config], None]:
 
 def balanced_contrastive(config: Config) -> None:
     """Batches of few classes: about as many pairs agree as in the published code's batches."""
-    single_branch(contrastive=1.0)(config)
+    single_branch(supervised_hashing=1.0)(config)
     # 8 of 64 sketches share a class: 1 pair in 9, where 345 classes at random give 1 in 345.
     classes = max(2, config.train.batch_size // SKETCHES_PER_CLASS)
     for stage in HASHING_STAGES:
@@ -167,7 +167,7 @@ METHODS: Mapping[str, Method] = {
     "joint": Method("stage 3", None, stage_three, ("cnn", "rnn")),
     "dlbhc": Method("DLBHC", "DLBHC", single_branch(cross_entropy=1.0), ("cnn",)),
     "dsh_supervised": Method(
-        "DSH-Supervised", "DSH-Supervised", single_branch(contrastive=1.0), ("cnn",)
+        "DSH-Supervised", "DSH-Supervised", single_branch(supervised_hashing=1.0), ("cnn",)
     ),
     "dsh_supervised_balanced": Method(
         "DSH-Supervised, balanced batches", None, balanced_contrastive, ("cnn",)

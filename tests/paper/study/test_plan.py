@@ -110,8 +110,8 @@ def test_competitors_train_one_branch_for_the_same_epochs(tiny_study):
     runs = planned(tiny_study)
     for name, loss in (
         ("dlbhc", "cross_entropy"),
-        ("dsh_supervised", "contrastive"),
-        ("dsh_supervised_balanced", "contrastive"),
+        ("dsh_supervised", "supervised_hashing"),
+        ("dsh_supervised_balanced", "supervised_hashing"),
         ("dsh_sketch", "semantic"),
     ):
         run = runs[f"{name}-16"]

@@ -1,4 +1,4 @@
-"""The contrastive loss against the published formula as a loop over pairs."""
+"""The loss of supervised hashing against the published formula as a loop over pairs."""
 
 import itertools
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketchjax.losses.contrastive import contrastive
+from sketchjax.losses.supervised_hashing import supervised_hashing
 
 
 def loop(outputs, labels, margin, alpha):
@@ -35,10 +35,12 @@ def test_loss_is_its_definition(seed, batch, spread, given_margin):
     outputs = (random.normal(size=(batch, 6)) * spread).astype(np.float32)
     labels = random.integers(0, 3, batch)
     if given_margin:
-        found = jax.jit(lambda u, y: contrastive(u, y, margin=5.0, alpha=0.3))(outputs, labels)
+        found = jax.jit(lambda u, y: supervised_hashing(u, y, margin=5.0, alpha=0.3))(
+            outputs, labels
+        )
         wanted = loop(outputs, labels, 5.0, 0.3)
     else:
-        found, wanted = contrastive(jnp.array(outputs), jnp.array(labels)), None
+        found, wanted = supervised_hashing(jnp.array(outputs), jnp.array(labels)), None
         wanted = loop(outputs, labels, 12.0, 0.01)
     assert found == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
@@ -46,18 +48,18 @@ def test_loss_is_its_definition(seed, batch, spread, given_margin):
 def test_values_by_hand():
     # Same class, 2 of 4 bits different: ½ · 8. Other class, opposite codes: 16 > m = 8, no push.
     codes = jnp.array([[1.0, 1, 1, 1], [1, 1, -1, -1], [-1, -1, -1, -1]])
-    assert contrastive(codes[:2], jnp.array([7, 7])) == pytest.approx(4.0)
-    assert contrastive(codes[::2], jnp.array([7, 8])) == pytest.approx(0.0)
+    assert supervised_hashing(codes[:2], jnp.array([7, 7])) == pytest.approx(4.0)
+    assert supervised_hashing(codes[::2], jnp.array([7, 8])) == pytest.approx(0.0)
     # All three pairs: ½ · 8, 0, and the margin just reached, 8 - 8.
-    assert contrastive(codes, jnp.array([7, 7, 8])) == pytest.approx(4 / 3)
+    assert supervised_hashing(codes, jnp.array([7, 7, 8])) == pytest.approx(4 / 3)
     # Only the regulariser pulls zeros of one class: two sketches of four bits.
-    assert contrastive(jnp.zeros((2, 4)), jnp.array([0, 0])) == pytest.approx(0.08)
+    assert supervised_hashing(jnp.zeros((2, 4)), jnp.array([0, 0])) == pytest.approx(0.08)
 
 
 def test_gradient_is_that_of_the_loop():
     random = np.random.default_rng(3)
     outputs, labels = random.normal(size=(7, 5)), random.integers(0, 3, 7)
-    found = jax.grad(contrastive)(jnp.array(outputs, jnp.float32), jnp.array(labels))
+    found = jax.grad(supervised_hashing)(jnp.array(outputs, jnp.float32), jnp.array(labels))
     step = 1e-6
     wanted = np.zeros_like(outputs)
     for place in np.ndindex(outputs.shape):
@@ -70,7 +72,7 @@ def test_gradient_is_that_of_the_loop():
 
 @pytest.mark.parametrize("value", (0.0, 1.0, -0.7))
 def test_equal_rows_have_finite_gradients(value):
-    gradient = jax.grad(contrastive)(jnp.full((4, 8), value), jnp.array([0, 0, 1, 1]))
+    gradient = jax.grad(supervised_hashing)(jnp.full((4, 8), value), jnp.array([0, 0, 1, 1]))
     assert np.isfinite(gradient).all()
 
 
@@ -78,13 +80,13 @@ def test_bfloat16_is_summed_in_float32():
     random = np.random.default_rng(0)
     outputs = jnp.array(random.normal(size=(16, 64)), jnp.bfloat16)
     labels = random.integers(0, 4, 16)
-    found = contrastive(outputs, jnp.array(labels))
+    found = supervised_hashing(outputs, jnp.array(labels))
     assert found.dtype == jnp.float32
     assert found == pytest.approx(loop(outputs.astype(np.float32), labels, 128, 0.01), rel=1e-4)
 
 
 def test_a_batch_without_pairs_is_refused():
     with pytest.raises(ValueError, match="differ in b"):
-        contrastive(jnp.zeros((3, 4)), jnp.zeros(2, int))
+        supervised_hashing(jnp.zeros((3, 4)), jnp.zeros(2, int))
     with pytest.raises(ValueError, match="at least two"):
-        contrastive(jnp.zeros((1, 4)), jnp.zeros(1, int))
+        supervised_hashing(jnp.zeros((1, 4)), jnp.zeros(1, int))

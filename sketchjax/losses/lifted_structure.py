@@ -1,0 +1,34 @@
+"""Lifted structure loss (Oh Song et al., CVPR 2016) over SNR, Euclidean or cosine distance."""
+
+import jax
+import jax.numpy as jnp
+
+from sketchjax.losses.loss import Loss
+from sketchjax.losses.mining import NEVER, anchors_of
+from sketchjax.losses.pairs import mean_where
+
+
+def lifted_structure(
+    activations: jax.Array, labels: jax.Array, *, distance: str = "snr", margin: float = 1.0
+) -> jax.Array:
+    """Mean over positive pairs (i, j) of ½ [J]₊², with
+
+        J = d(i, j) + log(Σ_k exp(m - d(i, k)) + Σ_l exp(m - d(j, l))),
+
+    k over the negatives of i and l over those of j: a soft maximum, so all negatives of a batch
+    take part and none is mined. Pairs are ordered, as SNR distance is not symmetric.
+
+    activations: f[b d].
+    labels: i[b].
+    distance: `snr`, `euclidean` or `cosine`.
+    margin: m.
+    Returns f[]; 0 for a batch without a positive pair, or of one class.
+    Raises ValueError when activations and labels differ in b, or b < 2.
+    """
+    distances, positives, negatives = anchors_of(activations, labels, distance)
+    push = jax.nn.logsumexp(jnp.where(negatives, margin - distances, NEVER), axis=-1)
+    lifted = jax.nn.relu(distances + jnp.logaddexp(push[:, None], push[None]))
+    return mean_where(0.5 * lifted**2, positives)
+
+
+LOSS = Loss(lambda seen: lifted_structure(seen.activations, seen.labels, **seen.settings))

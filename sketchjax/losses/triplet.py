@@ -1,0 +1,54 @@
+"""Triplet loss (Schroff et al. 2015) over SNR, Euclidean or cosine distance, with mining."""
+
+import jax
+import jax.numpy as jnp
+
+from sketchjax.losses.loss import Loss
+from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
+
+_ANCHORS = 16  # whose triplets are computed at once: memory is 16 b² numbers, not b³
+
+
+def triplet(
+    activations: jax.Array,
+    labels: jax.Array,
+    *,
+    distance: str = "snr",
+    margin: float = 0.2,
+    mining: str = "all",
+) -> jax.Array:
+    """Mean of [d(a, p) - d(a, n) + m]₊ over the triplets of the batch for which it is above 0.
+
+    A triplet is an anchor, a positive and a negative; all of the batch are there.
+
+    activations: f[b d].
+    labels: i[b].
+    distance: `snr`, `euclidean` or `cosine`.
+    margin: m, how much farther a negative has to be than a positive.
+    mining: which triplets count. `all`; `semi_hard`: those whose negative is farther than their
+      positive; `distance_weighted`: all, weighted by `mining.distance_weights`, which is the
+      expectation over that sampling.
+    Returns f[].
+    Raises ValueError when activations and labels differ in b, or b < 2.
+    """
+    distances, positives, negatives = anchors_of(activations, labels, distance)
+    weights = negatives.astype(jnp.float32)
+    if mining == "distance_weighted":
+        weights = distance_weights(activations, negatives, distance)
+
+    @jax.checkpoint
+    def of_anchor(row: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
+        """Sum of the weighted terms [p n], and of the weights of those above 0."""
+        far, positive, weight = row
+        terms = jax.nn.relu(far[:, None] - far[None] + margin)
+        counts = positive[:, None] * weight[None]
+        if mining == "semi_hard":
+            counts *= far[None] > far[:, None]
+        return (counts * terms).sum(), (counts * (terms > 0)).sum()
+
+    return mean_of_active(
+        *jax.lax.map(of_anchor, (distances, positives, weights), batch_size=_ANCHORS)
+    )
+
+
+LOSS = Loss(lambda seen: triplet(seen.activations, seen.labels, **seen.settings))

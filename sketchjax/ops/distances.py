@@ -1,0 +1,59 @@
+"""Distances between all features of a batch, each from one matmul: SNR, Euclidean and cosine.
+
+Entry (i, j) of a result f32[b b] is the distance of feature j from the anchor i. SNR distance is
+not symmetric. All have finite gradients everywhere, also between equal features.
+"""
+
+import jax
+import jax.numpy as jnp
+
+# The variance below which the features of an anchor count as equal. Features of unit length have
+# 1/d; a saturated or dead layer has 0, by which SNR distance would divide.
+LEAST_VARIANCE = 1e-6
+
+
+def snr(features: jax.Array) -> jax.Array:
+    """var(x - a) / var(a), a the anchor: noise over signal (Yuan et al., CVPR 2019).
+
+    A variance is over the d features of one item. With zero means it is the squared Euclidean
+    distance over the squared length of the anchor; with unit variances it is 2 - 2ρ, ρ Pearson's
+    correlation. Scaling all features, or adding the same number to all, changes nothing.
+
+    features: f[b d].
+    Returns f32[b b]. An anchor of equal features has `LEAST_VARIANCE` for its variance.
+    """
+    features = features.astype(jnp.float32)
+    centred = features - features.mean(-1, keepdims=True)
+    # In GPUs' TF32, three digits of what is subtracted would be left.
+    covariances = jnp.matmul(centred, centred.T, precision="highest") / features.shape[-1]
+    variances = (centred**2).mean(-1)
+    noise = jax.nn.relu(variances[:, None] + variances[None] - 2 * covariances)
+    return noise / jnp.maximum(variances, LEAST_VARIANCE)[:, None]
+
+
+def euclidean(features: jax.Array) -> jax.Array:
+    """‖x - a‖, not squared. features: f[b d].  Returns f32[b b]."""
+    features = features.astype(jnp.float32)
+    # What all features share would only cost digits of the difference.
+    features = features - features.mean(0)
+    lengths = (features**2).sum(-1)
+    products = jnp.matmul(features, features.T, precision="highest")
+    squares = lengths[:, None] + lengths[None] - 2 * products
+    # The gradient of a root is infinite at 0: equal features have none.
+    apart = squares > 1e-12
+    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
+
+
+def cosine(features: jax.Array) -> jax.Array:
+    """1 - cos(x, a), 0 to 2. features: f[b d].  Returns f32[b b]; a feature of length 0 is at 1."""
+    units = unit_length(features.astype(jnp.float32))
+    return 1 - jnp.matmul(units, units.T, precision="highest")
+
+
+def unit_length(features: jax.Array) -> jax.Array:
+    """Features f[b d] scaled to length 1; one that is zero stays zero, with a finite gradient."""
+    squares = (features**2).sum(-1, keepdims=True)
+    return features * jax.lax.rsqrt(jnp.maximum(squares, 1e-24))
+
+
+DISTANCES = {"snr": snr, "euclidean": euclidean, "cosine": cosine}
