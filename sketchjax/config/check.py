@@ -301,17 +301,10 @@ def split_list(text: str) -> list[str]:
 
 def _usual(path: str) -> Any:
     """The default of a field by its path, whatever its row is called; None for no field."""
-    name = pattern(path)
-    if any(name.startswith(f"{section}.") for section in FREE):
+    if any(pattern(path).startswith(f"{section}.") for section in FREE):
         return 0.5
-    if name in FIELDS and name not in FREE:
-        return FIELDS[name].default
-    if name.startswith("model.encoders.*."):
-        setting = name.removeprefix("model.encoders.*.")
-        for row in ENCODERS.values():
-            if setting in row.settings:
-                return row.settings[setting].default
-    return None
+    field = None if pattern(path) in FREE else _fields_like(path).get(path)
+    return None if field is None else field.default
 
 
 def _fields_like(path: str) -> dict[str, Field]:
