@@ -19,6 +19,7 @@ import typer
 
 import sketchjax
 from sketchjax.errors import ConfigError, DataError, SketchjaxError, on_disk
+from sketchjax.fields import home_path
 
 app = typer.Typer(
     name="sketchjax",
@@ -29,14 +30,9 @@ app = typer.Typer(
 )
 
 
-def expanded(text: str) -> Path:
-    """A path of the command line. The shell expands ~ only at the start of a word, not after =."""
-    return Path(os.path.expanduser(text))
-
-
 def path(metavar: str, meaning: str) -> Any:
     """An argument that is a path."""
-    return typer.Argument(parser=expanded, metavar=metavar, help=meaning)
+    return typer.Argument(parser=home_path, metavar=metavar, help=meaning)
 
 
 class OnBad(StrEnum):
@@ -89,10 +85,10 @@ def convert(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            parser=expanded,
+            parser=home_path,
             metavar="[SOURCE]... OUT",
-            help="Sketch files, or folders of them (QuickDraw .ndjson, simplified or raw, and "
-            ".bin, each plain or .gz; sketch-rnn .npz), then the data folder to write. "
+            help="Sketch files, or folders of them (QuickDraw .ndjson, simplified or raw, .bin and "
+            "Kaggle's .csv, each plain or .gz; sketch-rnn .npz), then the data folder to write. "
             "Without SOURCE: the folder `quickdraw` in $SKETCHJAX_DATA.",
         ),
     ],
@@ -116,7 +112,7 @@ def convert(
     split_file: Annotated[
         Path | None,
         typer.Option(
-            parser=expanded,
+            parser=home_path,
             metavar="CSV",
             help="Splits from a file with the heading key_id,split; other drawings are left out.",
         ),
@@ -174,6 +170,24 @@ def convert(
             print(f"{title}: {_count_list(numbers)}")
     if manifest.dropped:
         print(f"Categories dropped: {', '.join(manifest.dropped)}")
+
+
+@app.command("categories")
+def list_categories(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=home_path,
+            metavar="SOURCE...",
+            help="Sketch files, folders of them, or data folders.",
+        ),
+    ],
+) -> None:
+    """List the categories of sketch files or data folders, with their numbers of sketches."""
+    from sketchjax.data.folder.manifest import count_categories
+
+    for name, number in sorted(count_categories(sources).items()):
+        print(f"{number:>9,}  {name}")
 
 
 @app.command()
@@ -330,7 +344,7 @@ def study(
     markdown: Annotated[
         Path | None,
         typer.Option(
-            parser=expanded, metavar="FILE", help="Also write it as Markdown, with its pictures."
+            parser=home_path, metavar="FILE", help="Also write it as Markdown, with its pictures."
         ),
     ] = None,
 ) -> None:
@@ -382,7 +396,7 @@ def _sources(paths: list[Path]) -> tuple[list[Path], Path]:
                 f"only one path is given, {out}; name the sources first, then the folder to write "
                 "(or set SKETCHJAX_DATA to a folder that has drawings in its folder quickdraw)"
             )
-        sources = [Path(home) / "quickdraw"]
+        sources = [home_path(home) / "quickdraw"]
     return sources, out
 
 

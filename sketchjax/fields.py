@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from sketchjax.errors import ConfigError
+
 LARGEST_FLOAT = 3.4028234e38
+_NO_HOME = "there is no such home folder; give the whole path"
 LARGEST_INT = 2**31 - 1  # steps, sizes and indices are i32 on the devices
 
 
@@ -67,6 +71,11 @@ def text(default: str = "", **more: Any) -> Field:
     return Field(default, **more)
 
 
+def place(**more: Any) -> Field:
+    """A path, or several with commas; none by default. `~` and `~user` are home folders."""
+    return Field("", _has_homes, _NO_HOME, **more)
+
+
 def switch(default: bool, **more: Any) -> Field:
     """True or False."""
     return Field(default, **more)
@@ -85,6 +94,25 @@ def _range_text(least: float, most: float) -> str:
     if most in (LARGEST_INT, LARGEST_FLOAT):
         return f"must be at least {least:g}"
     return f"must be {least:g} to " + (f"{most:,}" if isinstance(most, int) else f"{most:g}")
+
+
+def home_path(path: str | Path) -> Path:
+    """A path in which a leading `~` or `~user` is the home folder.
+
+    The shell expands it only at the start of a word, not after an equals sign.
+    Raises ConfigError when there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{path}: {_NO_HOME}") from None
+
+
+def _has_homes(paths: str) -> bool:
+    try:
+        return bool([home_path(path.strip()) for path in paths.split(",")])
+    except ConfigError:
+        return False
 
 
 def is_number(value: Any) -> bool:

@@ -22,6 +22,7 @@ from ml_collections import config_flags
 
 from sketchjax.config import as_literal, validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
+from sketchjax.fields import home_path
 from sketchjax.paper.study.config import is_study, validate_study, wrong_study_text
 
 # jax is imported when the flags are right: a wrong one is answered without delay, and the processes
@@ -185,8 +186,8 @@ def _run(_: list[str]) -> None:
 
 
 def workdir() -> Path:
-    """The folder that --workdir names. The shell leaves ~ as it is after an equals sign."""
-    return Path(os.path.expanduser(str(_WORKDIR.value)))
+    """The folder that --workdir names."""
+    return home_path(str(_WORKDIR.value))
 
 
 def _fail(error: SketchjaxError) -> NoReturn:

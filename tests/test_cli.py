@@ -6,17 +6,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tiny_run import CONFIG, tiny_config
 
 from sketchjax import cli, main
+from sketchjax.config import validate
 from sketchjax.data.folder.conversion import convert as conversion
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.sources import download as downloading
+from sketchjax.errors import ConfigError
 from sketchjax.train import data
 
-VERBS = ("convert", "download", "synthesize", "verify", "evaluate", "report", "study")
+VERBS = ("convert", "categories", "download", "synthesize", "verify", "evaluate", "report", "study")
 
 
 @pytest.fixture(scope="module")
@@ -164,6 +167,37 @@ def test_a_tilde_is_the_home_folder(doodles, tmp_path, monkeypatch, capsys):
         assert call(*arguments) in (65, 66), arguments
         assert f"{tmp_path}/c" in capsys.readouterr().err, arguments
     assert not (tmp_path / "~").exists()
+
+
+def test_an_unknown_home_is_one_message(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call("convert", "a", "~no_such_user/b") == 64
+    assert "~no_such_user/b: there is no such home folder" in capsys.readouterr().err
+    config = tiny_config()
+    config.data.update(dir="~no_such_user/d", source="~no_such_user/s")
+    config.train.pretrained = "a,~no_such_user/b"
+    with pytest.raises(ConfigError) as caught:
+        validate(config)
+    assert [line.split(";")[0] for line in caught.value.problems] == [
+        "data.dir='~no_such_user/d'",
+        "data.source='~no_such_user/s'",
+        "train.pretrained='a,~no_such_user/b'",
+    ]
+    monkeypatch.setattr(main, "_WORKDIR", SimpleNamespace(value="~no_such_user/w"))
+    with pytest.raises(ConfigError, match="~no_such_user/w: there is no such home folder"):
+        main.workdir()
+    assert not list(tmp_path.iterdir())
+
+
+def test_categories_are_listed_with_their_numbers(doodles, tmp_path, capsys):
+    (tmp_path / "more.ndjson").write_text(
+        '{"drawing": []}\n{"word": "owl", "drawing": [[[1], [2]]]}'
+    )
+    assert call("convert", doodles, tmp_path / "out", "--categories", "cat") == 0
+    capsys.readouterr()
+    assert call("categories", doodles, tmp_path / "out", tmp_path / "more.ndjson") == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows == [["60", "cat"], ["30", "clock"], ["30", "face"], ["1", "owl"]]
 
 
 @pytest.mark.parametrize(

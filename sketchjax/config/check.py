@@ -307,14 +307,8 @@ def _usual(path: str) -> Any:
         loss, _, setting = name.removeprefix("stages.*.losses.").partition(".")
         settings = LOSSES[loss].settings if loss in LOSSES else {}
         return settings[setting].default if setting in settings else 0.5
-    if name in FIELDS and name not in FREE:
-        return FIELDS[name].default
-    if name.startswith("model.encoders.*."):
-        setting = name.removeprefix("model.encoders.*.")
-        for row in ENCODERS.values():
-            if setting in row.settings:
-                return row.settings[setting].default
-    return None
+    field = None if name in FREE else _fields_like(path).get(path)
+    return None if field is None else field.default
 
 
 def _fields_like(path: str) -> dict[str, Field]:

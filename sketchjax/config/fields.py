@@ -17,6 +17,7 @@ from sketchjax.fields import (
     choice,
     names,
     number,
+    place,
     share,
     switch,
     text,
@@ -50,10 +51,10 @@ FIELDS: dict[str, Field] = {
     "name": text("sketchmate", resumable=True),
     "seed": whole(0, 0, 2**32 - 1, question="random seed"),
     # The converted folder; empty: WORKDIR/data.
-    "data.dir": text(),
+    "data.dir": place(),
     # Drawings to convert when data.dir does not exist yet; `synthetic` draws its own.
-    "data.source": text(),
-    "data.split_file": text(),  # CSV of key_id,split; empty: the sizes in data.splits
+    "data.source": place(),
+    "data.split_file": place(),  # CSV of key_id,split; empty: the sizes in data.splits
     "data.splits": Field({"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}),
     "data.categories": names(),  # empty: all
     # Categories kept out of training, to score the codes of classes never seen: by name, or a
@@ -62,7 +63,7 @@ FIELDS: dict[str, Field] = {
     "data.unseen_count": whole(0, 0, 65_536),
     # Word vectors (GloVe, word2vec text) for losses that need them; empty: vectors made from the
     # spelling of the names, which carry no meaning.
-    "data.word_vectors": text(),
+    "data.word_vectors": place(),
     "data.recognized_only": switch(False),
     "data.max_per_category": whole(0),  # 0: no limit
     "data.on_bad": choice("stop", "skip"),  # skip: leave bad records out and count them
@@ -147,7 +148,7 @@ FIELDS: dict[str, Field] = {
     "train.workers": whole(0, 0, 1000, resumable=True),  # processes that read ahead
     # Where trained parts come from, separated by commas: workdirs of runs, for their encoders, or
     # model files, for all parts trained in them. Stages that read one encoder are then left out.
-    "train.pretrained": text(question="trained parts that the run began with"),
+    "train.pretrained": place(question="trained parts that the run began with"),
     # FIRST:END, the steps of the run to trace.
     "profile.steps": Field(
         "",

@@ -8,6 +8,7 @@ from typing import Any
 from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.sources.categories import canonical
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
 from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
 from sketchjax.models.table import (
@@ -375,7 +376,8 @@ def _of_classes(fields: Fields) -> list[str]:
     unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
-    missing = [name for name in unseen if categories and name not in categories]
+    there = {*map(canonical, categories)}
+    missing = [name for name in unseen if categories and canonical(name) not in there]
     if missing:
         problems.append(f"data.unseen={one_line(missing)} are not among data.categories")
     return problems

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.linalg import hadamard
 
 from sketchjax.losses.loss import LossInputs
+from sketchjax.ops.codebook import codebook, least_distance
 
 _SEED = 0  # of random targets: they depend on classes and bits only, so no checkpoint holds them
 _DRAWS = 20  # of random targets, of which the best is kept, as in CSQ's code
@@ -60,12 +61,4 @@ def _hadamard(classes: int, bits: int) -> np.ndarray:
     return max(draws, key=least_distance)
 
 
-_MAKERS = {"codebook": _hadamard, "hadamard": _hadamard, "bernoulli": _bernoulli}
-
-
-def least_distance(targets: np.ndarray) -> int:
-    """The least Hamming distance between two of the targets i8[l d]; d for a single one."""
-    bits = targets.shape[1]
-    products = targets.astype(np.int32) @ targets.T.astype(np.int32)
-    np.fill_diagonal(products, -bits)
-    return int((bits - products.max()) // 2)
+_MAKERS = {"codebook": codebook, "hadamard": _hadamard, "bernoulli": _bernoulli}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from sketchjax.config import Config, rankings
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
-from sketchjax.data.folder.unseen import unseen_categories
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.data.folder.unseen import found_categories, unseen_categories
+from sketchjax.data.sources.categories import some
+from sketchjax.errors import DataError
 
 
 def data_folder(config: Config, workdir: Path) -> Path:
@@ -63,12 +63,7 @@ def await_data(config: Config, workdir: Path) -> Path:
 
 def check_categories(config: Config, manifest: Manifest) -> None:
     """Raise ConfigError when `data.categories` names some that the data folder lacks."""
-    lacking = [name for name in config.data.categories if name not in manifest.categories]
-    if lacking:
-        raise ConfigError(
-            f"data.categories: the data has no {_some(lacking)}; it has "
-            f"{_some(manifest.categories)}; convert the drawings again to add categories"
-        )
+    found_categories(config.data.categories, manifest.categories, "data.categories")
 
 
 def draw_synthetic(config: Config, workdir: Path) -> list[Path]:
@@ -114,7 +109,7 @@ def check_data(folder: Path, config: Config) -> Manifest:
     ]
     if few:
         problems.append(
-            f"fewer than 3 training sketches of {_some(few)}; leave these categories out"
+            f"fewer than 3 training sketches of {some(few)}; leave these categories out"
         )
     problems += [
         f"no category has both {gallery} and {queries} sketches: nothing to score"
@@ -128,9 +123,3 @@ def check_data(folder: Path, config: Config) -> Manifest:
     if problems:
         raise DataError(f"{folder} cannot be trained with: " + "; ".join(problems))
     return manifest
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first eight names, and how many more there are."""
-    names = list(names)
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if names[8:] else "")

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from msgspec import Meta
 
 import sketchjax
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.sources import find, read
 from sketchjax.data.sources.records import MOST_POINTS, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
@@ -179,6 +181,24 @@ def _check(manifest: Manifest) -> None:
         found, wanted = len(getattr(manifest, name)), len(manifest.categories)
         if found != wanted:
             raise ValueError(f"{name} has {found} values for {wanted} categories")
+
+
+def count_categories(sources: Iterable[Path]) -> Counter[str]:
+    """The sketches of each category in data folders, sketch files and folders of these.
+
+    Bad records are passed over.  Raises DataError where a source cannot be read.
+    """
+    counts, others = Counter[str](), []
+    for source in sources:
+        if (source / NAME).exists():
+            for name, splits in Manifest.load(source).counts_by_category.items():
+                counts[name] += sum(splits.values())
+        else:
+            others.append(source)
+    for path in find(others) if others else ():
+        for sketches in read(path, on_bad=lambda _: None):
+            counts.update(sketches.categories)
+    return counts
 
 
 def listed(lines: Sequence[str], most: int = _LISTED, number: int | None = None) -> str:

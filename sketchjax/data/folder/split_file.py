@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import numpy as np
 
+from sketchjax.data.sources.records import Refused, key_of_text
+from sketchjax.data.sources.stream import text_lines
 from sketchjax.errors import DataError
 
 LONGEST_LINE = 200  # bytes; a key_id has 20 digits
@@ -43,36 +45,23 @@ def split_rows(path: Path, file: IO[bytes], names: Sequence[str]) -> tuple[np.nd
 
     Raises DataError, with the line, if one is malformed.
     """
-    rows = csv.reader(_lines(path, file))
+
+    def refuse(place: int, refused: Refused) -> NoReturn:
+        raise DataError(f"{path}, line {place}: {refused.reason}; expected a key_id and a split")
+
+    rows = csv.reader(text_lines(file, LONGEST_LINE, refuse))
     # 9 bytes per row; a list of lists takes 300.
     key_ids, splits = array("Q"), array("b")
     try:
         if [cell.strip() for cell in next(rows, [])] != ["key_id", "split"]:
             raise DataError(f"{path}, line 1: a split file starts with the line 'key_id,split'")
-        for row in rows:
-            if row:
-                key_id, split = _row(path, rows.line_num, row, names)
-                key_ids.append(key_id)
-                splits.append(split)
+        for row in filter(None, rows):
+            key_id, split = _row(path, rows.line_num, row, names)
+            key_ids.append(key_id)
+            splits.append(split)
     except csv.Error as error:
         raise DataError(f"{path}, line {rows.line_num}: not valid CSV: {error}") from None
     return np.frombuffer(key_ids, np.uint64), np.frombuffer(splits, np.int8)
-
-
-def _lines(path: Path, file: IO[bytes]) -> Iterator[str]:
-    number = 0
-    while line := file.readline(LONGEST_LINE + 1):
-        number += 1
-        if len(line) > LONGEST_LINE:
-            raise DataError(
-                f"{path}, line {number}: longer than {LONGEST_LINE} bytes, not a key_id and a split"
-            )
-        if number == 1:
-            line = line.removeprefix(b"\xef\xbb\xbf")  # the byte order mark of Windows tools
-        try:
-            yield line.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}, line {number}: not UTF-8: {error}") from None
 
 
 def _row(path: Path, line: int, row: list[str], names: Sequence[str]) -> tuple[int, int]:
@@ -80,8 +69,9 @@ def _row(path: Path, line: int, row: list[str], names: Sequence[str]) -> tuple[i
     if len(row) != 2:
         raise DataError(f"{path}, line {line}: two columns expected, found {len(row)}")
     key_id, split = (cell.strip() for cell in row)
-    if not (key_id.isascii() and key_id.isdigit() and int(key_id) < 2**64):
-        raise DataError(f"{path}, line {line}: key_id {key_id!r} is not a whole number of 64 bits")
+    number = key_of_text(key_id)
+    if number is None:
+        raise DataError(f"{path}, line {line}: key_id {key_id!r} is empty or has lost digits")
     if split not in names:
         raise DataError(f"{path}, line {line}: split {split!r} is not one of {', '.join(names)}")
-    return int(key_id), names.index(split)
+    return number, names.index(split)

@@ -7,9 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 
 from sketchjax.data.folder.hashing import keyed_hash
+from sketchjax.data.sources.categories import canonical, some, unknown_names
 from sketchjax.errors import ConfigError
 
 _KEY = 0x756E  # no other draw from the seed uses it
+
+
+def found_categories(names: Sequence[str], categories: Sequence[str], field: str) -> list[str]:
+    """The categories of a data folder that a field of a config names, in any known spelling.
+
+    Raises ConfigError with the nearest names where it has no such category.
+    """
+    found = [name if name in categories else canonical(name) for name in names]
+    if unknown := unknown_names({*found} - {*categories}, categories):
+        raise ConfigError(
+            [f"{field}: the data has no category {line}" for line in unknown]
+            + [f"{field}: the data has {some(sorted(categories))}, as its manifest.json lists"]
+        )
+    return found
 
 
 def unseen_categories(
@@ -23,12 +38,7 @@ def unseen_categories(
     seed: of the draw.
     Raises ConfigError if a name is not a category, or fewer than two categories remain to train on.
     """
-    lacking = [name for name in names if name not in categories]
-    if lacking:
-        raise ConfigError(
-            f"data.unseen: the data has no category {', '.join(lacking)}; "
-            f"it has {', '.join(sorted(categories)[:8])}, ..."
-        )
+    names = found_categories(names, categories, "data.unseen")
     if names:
         unseen = np.isin(np.asarray(categories), list(names))
     else:

@@ -46,6 +46,8 @@ __all__ = [
     "write_stroke3",
 ]
 
+_TEXT = (".ndjson", ".jsonl", ".json", ".csv", ".gz")
+
 
 class Reading(Iterator[Sketches]):
     """A file that is being read: an iterator of chunks, with what was decided about the file.
@@ -121,38 +123,40 @@ def _noted_if_empty(chunks: Iterator[Sketches], notes: Notes) -> Iterator[Sketch
         notes.add("the file holds no sketch that can be used")
 
 
+# What a file is instead, by its first bytes, and what to do.
+_STRANGERS = {
+    b"version https://git-lfs": "is a Git LFS pointer: run git lfs pull",
+    b"\xff\xfe": "is UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
+    b"\x1f\x8b": "is compressed twice: run gunzip on it once",
+    b"<": "is HTML or XML: drawings of SVG are not read, and a failed download leaves a page",
+    b"[": "is one JSON array: write one object per line (jq -c '.[]' does)",
+    b"{\n": "is JSON over several lines: write one object per line (jq -c . does)",
+    b"{\r": "is JSON over several lines: write one object per line (jq -c . does)",
+    b"PK\x03\x04": "is a zip archive: unpack it, or name it .npz if it is one",
+    b"\x93NUMPY": "is a single array: pictures (QuickDraw's numpy_bitmap) are not read, and rows "
+    "of points are read from an .npz of one category with arrays train, valid and test",
+}
+
+
 def _form_of(path: Path) -> str:
     """The format of a file: ndjson, csv, bin or npz. Raises DataError where it is none of them."""
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")) and not name.endswith(".bin"):
-        raise DataError(f"{path} is UTF-16 text; save it as UTF-8")
-    if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(".bin"):
-        if path.name.lower().endswith((".gz", ".ndjson", ".jsonl", ".json", ".csv")):
-            raise DataError(f"{path} is a zip archive: unpack it, or name it .npz if it is one")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if name.endswith(".bin") and not head.startswith(b"version https://git-lfs"):
+        return "bin"  # whose first bytes may be any
+    if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(_TEXT):
         return "npz"
+    for first, what in _STRANGERS.items():
+        if head.startswith(first) or start.startswith(first):
+            raise DataError(f"{path} {what}")
     if name.endswith(".npz"):
-        if not head.startswith(b"PK"):
-            raise DataError(
-                f"{path} is not a zip archive, so not a sketch-rnn .npz; download it again"
-            )
-        return "npz"
-    if name.endswith((".bin", ".csv")):
-        return name[-3:]
-    if name.endswith((".ndjson", ".jsonl", ".json")):
-        if start == b"[":
-            raise DataError(
-                f"{path} is one JSON array; write one object per line (jq -c '.[]' does)"
-            )
+        raise DataError(f"{path} is not a zip archive, so not a sketch-rnn .npz; download it again")
+    if name.endswith(".csv"):
+        return "csv"
+    if name.endswith(_TEXT) or start.startswith(b"{"):
         return "ndjson"
-    if start == b"{":
-        return "ndjson"
-    if head.startswith(b"\x93NUMPY"):
-        raise DataError(
-            f"{path} is a single array: pictures (QuickDraw's numpy_bitmap) are not read, and rows "
-            "of points are read from an .npz of one category with arrays train, valid and test"
-        )
     raise DataError(
         f"{path}: unknown format; known are QuickDraw's .ndjson and .bin, Kaggle's .csv (all plain "
         "or .gz) and sketch-rnn's .npz"

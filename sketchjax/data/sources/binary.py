@@ -18,6 +18,7 @@ from sketchjax.data.sources.stream import blocks
 _HEADER = struct.Struct("<QxxbIH")
 # 65,535 points, each in its own stroke, take 4 bytes each.
 _LARGEST_RECORD = _HEADER.size + 4 * MOST_POINTS
+_TOO_LARGE = f"the drawing has more than {MOST_POINTS:,} points"
 
 
 def read_binary(file: IO[bytes], source: Source) -> Iterator[Sketches]:
@@ -28,12 +29,24 @@ def read_binary(file: IO[bytes], source: Source) -> Iterator[Sketches]:
         for block in blocks(file):
             rest += block
             start = 0
-            while stop := _end_of_record(rest, start):
-                try:
-                    _take(gather, place, rest, start, category)
-                except Refused as refused:
-                    source.bad(place, refused.kind, refused.reason)
-                place, start = place + 1, stop
+            while (found := _record(rest, start)) is not None:
+                start, key_id, recognized, xs, ys = found
+                lengths = [*map(len, xs)]
+                if not lengths:
+                    source.bad(place, "empty", "the drawing has no points")
+                elif sum(lengths) > MOST_POINTS:
+                    source.bad(place, "too_large", _TOO_LARGE)
+                else:
+                    gather.add(
+                        xs,
+                        ys,
+                        lengths,
+                        category=category,
+                        key_id=key_id,
+                        recognized=recognized,
+                        place=place,
+                    )
+                place += 1
                 if len(gather) == source.chunk:
                     yield gather.sketches()
             rest = rest[start:]
@@ -45,57 +58,32 @@ def read_binary(file: IO[bytes], source: Source) -> Iterator[Sketches]:
         yield gather.sketches()
 
 
-def _end_of_record(data: bytes, start: int) -> int:
-    """Where the record at `start` ends; 0 where more bytes are needed.
+def _record(data: bytes, start: int) -> tuple[int, int, int, list[bytes], list[bytes]] | None:
+    """Where the record at `start` ends, its key_id and recognized, x and y of each stroke.
 
-    Raises Refused where the bytes are not a record.
+    A stroke without points draws nothing and is dropped. None where more bytes are needed; raises
+    Refused where the bytes are not a record.
     """
-    position, size = start + _HEADER.size, len(data)
-    if position > size:
-        return 0
-    _, recognized, _, strokes = _HEADER.unpack_from(data, start)
+    position = start + _HEADER.size
+    if position > len(data):
+        return None
+    key_id, recognized, _, strokes = _HEADER.unpack_from(data, start)
     if recognized not in (0, 1):
         raise Refused(
             "unreadable",
             f"the byte 'recognized' is {recognized}, not 0 or 1: not a QuickDraw record, "
             "and the start of the next one is unknown",
         )
-    for _ in range(strokes):
-        if position - start > _LARGEST_RECORD:
-            raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} points")
-        if position + 2 > size:
-            return 0
-        position += 2 + 2 * (data[position] | data[position + 1] << 8)
-    if position - start > _LARGEST_RECORD:
-        raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} points")
-    return position if position <= size else 0
-
-
-def _take(gather: Gather, place: int, data: bytes, start: int, category: str) -> None:
-    """Add the record at `start`, which is all there."""
-    key_id, recognized, _, strokes = _HEADER.unpack_from(data, start)
-    position = start + _HEADER.size
     xs: list[bytes] = []
     ys: list[bytes] = []
-    lengths: list[int] = []
     for _ in range(strokes):
-        length = data[position] | data[position + 1] << 8
-        middle, end = position + 2 + length, position + 2 + 2 * length
-        if length:  # A stroke without points draws nothing and is dropped.
-            xs.append(data[position + 2 : middle])
-            ys.append(data[middle:end])
-            lengths.append(length)
-        position = end
-    if not lengths:
-        raise Refused("empty", "the drawing has no points")
-    if sum(lengths) > MOST_POINTS:
-        raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} points")
-    gather.add(
-        xs,
-        ys,
-        lengths,
-        category=category,
-        key_id=key_id,
-        recognized=recognized,
-        place=place,
-    )
+        if position + 2 > len(data):
+            return None
+        first, length = position + 2, data[position] | data[position + 1] << 8
+        position = first + 2 * length
+        if position - start > _LARGEST_RECORD:
+            raise Refused("too_large", _TOO_LARGE)
+        if length:
+            xs.append(data[first : first + length])
+            ys.append(data[first + length : position])
+    return (position, key_id, recognized, xs, ys) if position <= len(data) else None

@@ -10,7 +10,7 @@ import difflib
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
@@ -43,17 +43,27 @@ def check_categories(names: Iterable[str]) -> list[str]:
 
     Raises DataError with the nearest name for an unknown one.
     """
-    known = {name.lower(): name for name in all_categories()}
-    wanted = sorted({canonical(name) for name in names})
+    wanted = sorted(map(canonical, {*names}))
+    if unknown := unknown_names(wanted, all_categories()):
+        raise DataError("\n".join(f"no QuickDraw category is called {line}" for line in unknown))
+    return list(dict.fromkeys(wanted))
+
+
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def unknown_names(wanted: Iterable[str], known: Iterable[str]) -> list[str]:
+    """A line for each wanted name that is not known, with the nearest names that are."""
+    by_lower = {name.lower(): name for name in known}
     lines = []
-    for name in wanted:
-        if name not in known.values():
-            near = difflib.get_close_matches(name.strip().lower(), known, n=1)
-            hint = f"; did you mean {known[near[0]]!r}?" if near else ""
-            lines.append(f"no QuickDraw category is called {name!r}{hint}")
-    if lines:
-        raise DataError("\n".join(lines))
-    return wanted
+    for name in sorted({*wanted} - {*by_lower.values()}):
+        near = difflib.get_close_matches(name.lower(), by_lower, n=2)
+        hint = " or ".join(repr(by_lower[close]) for close in near)
+        lines.append(f"{name!r}; did you mean {hint}?" if near else repr(name))
+    return lines
 
 
 @lru_cache(maxsize=4096)
@@ -61,11 +71,12 @@ def canonical(name: str) -> str:
     """The one spelling of a category's name.
 
     Unicode's composed form (NFC), without outer, double or invisible spaces; and a name that is one
-    of the 345 except for separators or case is that one: `Hot_Dog` is `hot dog`.
+    of the 345 except for separators, case or percent-encoding is that one: `Hot_Dog` and
+    `hot%20dog` are `hot dog`.
     """
     name = unicodedata.normalize("NFC", name).translate(_UNSEEN)
     name = _SPACES.sub(" ", name).strip()
-    return _by_letters().get(_letters(name), name)
+    return _by_letters().get(_letters(unquote(name)), name)
 
 
 def category_of_name(path: Path | str) -> str:

@@ -258,8 +258,11 @@ def _own_units(bounds: Sequence[_Bounds], notes: list[str]) -> bool:
             f"{SQUARE}; the others are read as they are"
         )
     longest = max(b.side for b in bounds)
-    if longest < SQUARE / 2:
-        notes.append(f"drawings of at most {longest:g} of {SQUARE} units are read as they are")
+    if 0 < longest < SQUARE / 2:
+        notes.append(
+            f"drawings of at most {longest:g} of {SQUARE} units are read as they are; if that is "
+            f"your whole canvas, multiply coordinates by {SQUARE / longest:.3g} first"
+        )
     return False
 
 

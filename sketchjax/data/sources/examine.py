@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,7 +14,14 @@ import numpy as np
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.categories import all_categories, canonical, category_of_number
 from sketchjax.data.sources.drawings import Form, judge, points_of, shown, unpack
-from sketchjax.data.sources.records import Gather, Refused, Source, key_of_points, wrong_name
+from sketchjax.data.sources.records import (
+    Gather,
+    Refused,
+    Source,
+    key_of_points,
+    key_of_text,
+    wrong_name,
+)
 from sketchjax.errors import DataError
 
 UNKNOWN = -1  # `recognized` of a sketch where it is not known
@@ -30,7 +36,6 @@ _LOOK_AT_BYTES = 1 << 20
 # A chunk ends early when its records reach this, so that chunks of raw drawings stay small as well.
 _CHUNK_BYTES = 8 << 20
 _NOT_FINITE = re.compile(rb"-?\b(?:nan|inf|infinity)\b", re.IGNORECASE)
-_FLOAT = re.compile(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e\+\d+)", re.IGNORECASE)
 
 
 class Fields(msgspec.Struct, gc=False):
@@ -43,6 +48,10 @@ class Fields(msgspec.Struct, gc=False):
     word: msgspec.Raw = msgspec.Raw()
     key_id: msgspec.Raw = msgspec.Raw()
     recognized: msgspec.Raw = msgspec.Raw()
+    # Other names of `word`, which are not read: a guess could give all drawings the file's name.
+    label: msgspec.Raw = msgspec.Raw()
+    category: msgspec.Raw = msgspec.Raw()
+    class_: msgspec.Raw = msgspec.field(default=msgspec.Raw(), name="class")
 
 
 _FIELDS = msgspec.json.Decoder(Fields)
@@ -154,7 +163,7 @@ def _take(gather: Gather, place: int, fields: Fields, source: Source, form: Form
     """Add a record.  Raises Refused with the kind and the reason where it cannot be used."""
     container, strokes = unpack(_drawing_of(fields))
     points = points_of(strokes, form)
-    word = _word_of(_value(fields.word, "word"), container, source)
+    word = _word_of(fields, container, source)
     recognized = _value(fields.recognized, "recognized")
     if recognized is not None and type(recognized) is not bool:
         raise Refused(
@@ -175,12 +184,21 @@ def _drawing_of(fields: Fields, longest: int = LONGEST_DRAWING) -> Any:
     return _value(fields.drawing, "drawing", longest)
 
 
-def _word_of(word: Any, container: str, source: Source) -> str | None:
+def _word_of(fields: Fields, container: str, source: Source) -> str | None:
     """The field `word` as text, None where there is none."""
+    word = _value(fields.word, "word")
     if type(word) is int and "x and y" in container and 0 <= word < len(all_categories()):
         source.notes.add("class numbers are read in the order of Hugging Face's google/quickdraw")
         return category_of_number(word)
     if word is None:
+        others = {"label": fields.label, "category": fields.category, "class": fields.class_}
+        for name, other in others.items():
+            if source.category is None and bytes(other):
+                raise Refused(
+                    "unreadable",
+                    f"there is no field 'word' but one called {name!r}: rename it to 'word' if it "
+                    "is the category, else leave it out",
+                )
         return None
     if type(word) is not str:
         number = ", a class number: write the category's name" if type(word) is int else ""
@@ -205,17 +223,16 @@ def _value(field: msgspec.Raw, name: str, longest: int = _LONGEST_FIELD) -> Any:
 
 
 def _key_of(key: Any, points: np.ndarray, source: Source) -> int:
-    """The key_id as a number: other text is hashed; without one it comes from the points."""
+    """The key_id as a number (see `key_of_text`); without one it comes from the points."""
     if key is None or key == "":
         return key_of_points(points)
-    if type(key) is int or (type(key) is str and key.isascii() and key.isdecimal()):
-        if len(f"{key}"[:40]) <= 20 and 0 <= int(key) < 1 << 64:
-            return int(key)
-        if type(key) is int:
-            raise Refused("unreadable", f"key_id is {shown(key)}, not a number of 64 bits")
-    if type(key) is not str or _FLOAT.fullmatch(key):
+    if type(key) is int and 0 <= key < 1 << 64:
+        return key
+    number = key_of_text(key) if type(key) is str else None
+    if number is None:
         hint = ": a number with a point has lost digits" if type(key) in (str, float) else ""
-        raise Refused("unreadable", f"key_id is {shown(key)}, not a whole number or text{hint}")
-    source.notes.add("key_ids that are not numbers of 64 bits are hashed")
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+        kind = "number of 64 bits" if type(key) is int else "whole number or text"
+        raise Refused("unreadable", f"key_id is {shown(key)}, not a {kind}{hint}")
+    if str(key).lstrip("0") not in (f"{number}", ""):
+        source.notes.add("key_ids that are not numbers of 64 bits are hashed")
+    return number

@@ -87,6 +87,8 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
                 kind.append(path)
         elif not source.exists():
             raise DataError(f"{source} does not exist; name a sketch file or a folder of them")
+        elif not source.is_file():
+            raise DataError(f"{source} is neither a file nor a folder; write it to a file first")
         elif not _known(source):
             hint = _HINTS.get(source.suffix.lower(), "")
             raise DataError(f"{source}: unknown format{hint}; known are {', '.join(EXTENSIONS)}")
@@ -125,7 +127,7 @@ def _files(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if Path(entry.path).is_dir():  # unlike entry.is_dir, no error for a link to itself
                 (links if entry.is_symlink() else folders).append(Path(entry.path))
             else:
                 yield Path(entry.path)

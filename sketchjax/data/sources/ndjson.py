@@ -18,11 +18,9 @@ import orjson
 
 from sketchjax.data.sketch import Sketches, strokes
 from sketchjax.data.sources.examine import fields_of_line, flag_of, read_records
-from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Refused, Source
-from sketchjax.data.sources.stream import blocks, written
+from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Source
+from sketchjax.data.sources.stream import LONGEST_LINE, lines, written
 
-# Bytes. The drawing itself has a bound of its own; the rest is for fields that are not read.
-LONGEST_LINE = 16 << 20
 # A point takes at least four bytes ("0,0,"), so a shorter line cannot exceed the limit of points.
 _SURELY_SMALL = 4 * MOST_POINTS
 
@@ -41,7 +39,9 @@ _ORDINARY = msgspec.json.Decoder(_Ordinary)
 
 def read_ndjson(file: IO[bytes], source: Source) -> Iterator[Sketches]:
     """Stream the sketches of an open ndjson file."""
-    return read_records(lines(file), source, fields_of_line, partial(_take_ordinary, source))
+    return read_records(
+        lines(file, LONGEST_LINE), source, fields_of_line, partial(_take_ordinary, source)
+    )
 
 
 def write_ndjson(path: Path | str, sketches: Sketches) -> None:
@@ -60,38 +60,6 @@ def write_ndjson(path: Path | str, sketches: Sketches) -> None:
             points = sketches.points_of(index)
             record["drawing"] = [stroke.T.tolist() for stroke in strokes(points)]
             file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | Refused, int]]:
-    """Number from 1, content and size of each line that is not blank; Refused for one too long.
-
-    No longer line is ever held in memory. Refused is also the last item where the file cannot be
-    read to its end.
-    """
-    place, parts, size = 1, [], 0
-    try:
-        for block in blocks(file):
-            head, *tail = block.split(b"\n")
-            parts.append(head)
-            if size <= LONGEST_LINE < size + len(head):
-                reason = f"the line is longer than {LONGEST_LINE:,} bytes"
-                yield place, Refused("too_large", reason), 0
-            size += len(head)
-            if size > LONGEST_LINE:
-                parts.clear()
-            if not tail:
-                continue
-            *middle, last = tail
-            for place, line in enumerate((b"".join(parts), *middle), place):  # noqa: B020
-                if line and not line.isspace():
-                    yield place, line, len(line)
-            place, parts, size = place + 1, [last], len(last)
-    except Refused as refused:
-        yield place, refused, 0
-        return
-    line = b"".join(parts)
-    if line and not line.isspace():
-        yield place, line, len(line)
 
 
 def _take_ordinary(source: Source, gather: Gather, place: int, line: bytes) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ KINDS = {
 MOST_POINTS = 65_535  # in one sketch; the longest simplified drawing of QuickDraw has some hundreds
 LONGEST_NAME = 100  # characters of a category's name
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control, half of a pair, line and paragraph separators
+_FLOAT = re.compile(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e\+\d+)", re.IGNORECASE)
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -153,6 +155,19 @@ def wrong_name(name: str) -> str | None:
 def key_of_points(points: np.ndarray) -> int:
     """A stable u64 for a drawing u8[t 3] that has no key_id: the same in every file and format."""
     digest = hashlib.blake2b(np.ascontiguousarray(points, np.uint8).tobytes(), digest_size=8)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def key_of_text(text: str) -> int | None:
+    """A key_id from text: a number of 64 bits as it is, other text (such as a UUID) hashed.
+
+    None where it is empty, or a number with a point or an exponent, which has lost digits.
+    """
+    if text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < 1 << 64:
+        return int(text)
+    if not text or _FLOAT.fullmatch(text):
+        return None
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
     return int.from_bytes(digest.digest(), "little")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
@@ -14,6 +14,8 @@ from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 
 BLOCK = 1 << 18  # 256 KiB: some 500 drawings; larger blocks read no faster
+# Of text, in bytes. A drawing has a bound of its own; the rest is for fields that are not read.
+LONGEST_LINE = 16 << 20
 _ALWAYS_FINE = 16 << 20  # bytes
 _MOST_GROWTH = 100
 _GZIP_MAGIC = b"\x1f\x8b\x08"  # with the method byte: a .bin may start with the first two by chance
@@ -66,6 +68,59 @@ def blocks(file: IO[bytes]) -> Iterator[bytes]:
             raise broken
         if not block:
             return
+
+
+def lines(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes | Refused, int]]:
+    """Number from 1, content and size of each line that is not blank; Refused for one too long.
+
+    No line longer than `longest` bytes is ever held in memory. Refused is also the last item where
+    the file cannot be read to its end.
+    """
+    place, parts, size = 1, [], 0
+    try:
+        for block in blocks(file):
+            for number, piece in enumerate(block.split(b"\n")):
+                if number:  # the line before it has ended
+                    line = b"".join(parts)
+                    if line and not line.isspace():
+                        yield place, line, len(line)
+                    place, parts, size = place + 1, [], 0
+                if size <= longest < size + len(piece):
+                    reason = f"the line is longer than {longest:,} bytes"
+                    yield place, Refused("too_large", reason), 0
+                size += len(piece)
+                parts.append(piece)
+                if size > longest:
+                    parts.clear()
+    except Refused as refused:
+        yield place, refused, 0
+        return
+    line = b"".join(parts)
+    if line and not line.isspace():
+        yield place, line, len(line)
+
+
+def text_lines(
+    file: IO[bytes], longest: int, refuse: Callable[[int, Refused], None], errors: str = "strict"
+) -> Iterator[str]:
+    """Lines as text for `csv`, without a byte order mark; blank ones too, so that it counts right.
+
+    refuse: called with the place of a line that cannot be read; nothing follows it.
+    errors: of `bytes.decode`.
+    """
+    expected = 1
+    for place, line, _ in lines(file, longest):
+        try:
+            if isinstance(line, Refused):
+                raise line
+            text = line.removeprefix(b"\xef\xbb\xbf" if place == 1 else b"").decode("utf-8", errors)
+        except UnicodeDecodeError as error:
+            return refuse(place, Refused("unreadable", f"not UTF-8: {error}"))
+        except Refused as refused:
+            return refuse(place, refused)
+        yield from [""] * (place - expected)
+        expected = place + 1
+        yield text.rstrip("\r") + "\n"
 
 
 def swollen(before: int, after: int) -> bool:

@@ -33,7 +33,7 @@ def read_stroke3(file: IO[bytes], source: Source) -> Iterator[Sketches]:
     try:
         with open_archive(file) as archive:
             form = RowForm(scaled=False) if archive.comment == _OURS else None
-            yield from read_arrays(_members(archive, source.path), source, form)
+            yield from read_arrays(_members(archive, source), source, form)
     except Refused as refused:
         source.bad(0, refused.kind, refused.reason)
 
@@ -95,15 +95,18 @@ def write_stroke3(
             archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def _members(archive: zipfile.ZipFile, path: Path) -> Iterator[bytes]:
-    """The content of each part that is there."""
-    held = archive.namelist()
+def _members(archive: zipfile.ZipFile, source: Source) -> Iterator[bytes]:
+    """The content of each part that is there; arrays of other names go to the notes."""
+    held, path = archive.namelist(), source.path
     names = [f"{part}.npy" for part in PARTS if f"{part}.npy" in held]
     if not names:
         others = ", ".join(f"{name.removesuffix('.npy')!r}"[:30] for name in held[:5]) or "nothing"
         raise DataError(
             f"{path} has no array train, valid or test, as sketch-rnn's files do; it has {others}"
         )
+    if others := sorted({*held} - {*names}):
+        listed = ", ".join(name.removesuffix(".npy")[:30] for name in others[:5])
+        source.notes.add(f"only the arrays {', '.join(PARTS)} are read, not {listed}")
     for name in names:
         yield member(archive, name)
 

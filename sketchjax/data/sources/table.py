@@ -13,9 +13,9 @@ from typing import IO
 import msgspec
 
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.sources.examine import LONGEST_DRAWING, Fields, read_records
-from sketchjax.data.sources.ndjson import lines
+from sketchjax.data.sources.examine import Fields, read_records
 from sketchjax.data.sources.records import Refused, Source
+from sketchjax.data.sources.stream import LONGEST_LINE, text_lines
 from sketchjax.errors import DataError
 
 _FLAGS = {"true": b"true", "false": b"false", "1": b"true", "0": b"false", "": b"null"}
@@ -25,7 +25,11 @@ def has_drawings(head: bytes) -> bool:
     """Whether a CSV that starts with these bytes has a column of drawings."""
     first = head.removeprefix(b"\xef\xbb\xbf").splitlines()[:1]
     names = next(csv.reader([first[0].decode(errors="replace")]), []) if first else []
-    return "drawing" in [name.strip() for name in names]
+    return "drawing" in map(_plain, names)
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
 
 
 def read_table(file: IO[bytes], source: Source) -> Iterator[Sketches]:
@@ -35,11 +39,15 @@ def read_table(file: IO[bytes], source: Source) -> Iterator[Sketches]:
 
 def _rows(file: IO[bytes], source: Source) -> Iterator[tuple[int, Fields | Refused, int]]:
     """The fields of each row, with the number of the line where it ends."""
-    csv.field_size_limit(LONGEST_DRAWING)
+    csv.field_size_limit(LONGEST_LINE)
     stopped: list[tuple[int, Refused]] = []
-    reader = csv.reader(_text(file, stopped), strict=True)
+    # A form feed or NUL in a field is no affair of the CSV; the field is refused later.
+    text = text_lines(file, LONGEST_LINE, lambda *what: stopped.append(what), "replace")
+    reader = csv.reader(text, strict=True)
     try:
-        names = [name.strip() for name in next(reader, [])]
+        names = [*map(_plain, next(reader, []))]
+        if twice := sorted({name for name in names if name and names.count(name) > 1}):
+            raise DataError(f"{source.path} has two columns {twice[0]!r}; rename one of them")
         if "drawing" not in names:
             raise DataError(
                 f"{source.path} has no column 'drawing' in its first line, by commas; "
@@ -56,20 +64,6 @@ def _rows(file: IO[bytes], source: Source) -> Iterator[tuple[int, Fields | Refus
         yield reader.line_num, Refused("unreadable", f"not CSV: {error}"), 0
     for place, refused in stopped:
         yield place, refused, 0
-
-
-def _text(file: IO[bytes], stopped: list[tuple[int, Refused]]) -> Iterator[str]:
-    """Lines as text; blank ones too, so that the numbers of the lines are right."""
-    expected = 1
-    for place, line, _ in lines(file):
-        if isinstance(line, Refused):
-            stopped.append((place, line))
-            return
-        yield from [""] * (place - expected)
-        expected = place + 1
-        line = line.removeprefix(b"\xef\xbb\xbf") if place == 1 else line
-        # A form feed or NUL in a field is no affair of the CSV; the field is refused later.
-        yield line.decode("utf-8", "replace").rstrip("\r") + "\n"
 
 
 def _fields(row: dict[str, str]) -> Fields:

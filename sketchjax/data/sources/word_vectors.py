@@ -8,16 +8,14 @@ words, so they are read line by line and only the words that a name needs are ke
 from __future__ import annotations
 
 import hashlib
-import io
 import re
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 
-from sketchjax.data.sources.stream import opened
+from sketchjax.data.sources.records import Refused
+from sketchjax.data.sources.stream import head_of, lines, opened
 from sketchjax.errors import ConfigError, DataError
 
 LONGEST_LINE = 1 << 20  # bytes; 300 numbers are about 3,000
@@ -111,12 +109,14 @@ def _vector(name: str, found: dict[str, np.ndarray]) -> np.ndarray | None:
 def _entries(path: Path, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
     """The wanted words of a file, in any case, with their vectors f32[e], in the file's order."""
     promised, dimensions, seen = None, 0, 0
+    _refuse_other_formats(path, head_of(path, _HEAD))
     with opened(path) as file:
-        for number, line in _lines(path, file):
+        for number, line, _ in lines(file, LONGEST_LINE):
+            if isinstance(line, Refused):
+                raise DataError(f"{path}, line {number}: {line.reason}; download it again")
+            line = line.rstrip()
             if number == 1 and (heading := re.fullmatch(rb"(\d+) (\d+)", line)):
                 promised, dimensions = int(heading[1]), int(heading[2])
-                continue
-            if not line:
                 continue
             dimensions = dimensions or _trailing_numbers(line)
             seen += 1
@@ -139,27 +139,6 @@ def _entries(path: Path, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
         raise DataError(
             f"{path}: its first line promises {promised} words but it has {seen}; download it again"
         )
-
-
-def _lines(path: Path, file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines without trailing white space, numbered from 1."""
-    reader = io.BufferedReader(cast(io.RawIOBase, file), 1 << 20)
-    number = 0
-    try:
-        _refuse_other_formats(path, reader.peek(_HEAD)[:_HEAD])
-        while line := reader.readline(LONGEST_LINE + 1):
-            number += 1
-            if len(line) > LONGEST_LINE:
-                raise DataError(
-                    f"{path}, line {number}: longer than {LONGEST_LINE} bytes; no word vector is"
-                )
-            yield number, line.rstrip()
-    except (EOFError, zlib.error, OSError) as error:
-        raise DataError(
-            f"{path}: damaged or cut short after line {number} ({error}); download it again"
-        ) from None
-    finally:
-        reader.detach()
 
 
 def _refuse_other_formats(path: Path, head: bytes) -> None:

@@ -332,8 +332,9 @@ def test_categories_and_near_names(real_data):
     with pytest.raises(DataError) as caught:
         check_categories(["cta", "Eiffel Tower", "cat", "qqqqqq"])
     assert str(caught.value).splitlines() == [
-        "no QuickDraw category is called 'Eiffel Tower'; did you mean 'The Eiffel Tower'?",
-        "no QuickDraw category is called 'cta'; did you mean 'cat'?",
+        "no QuickDraw category is called 'Eiffel Tower'; "
+        "did you mean 'The Eiffel Tower' or 'flower'?",
+        "no QuickDraw category is called 'cta'; did you mean 'cat' or 'car'?",
         "no QuickDraw category is called 'qqqqqq'",
     ]
 

@@ -242,7 +242,15 @@ def test_small_whole_numbers_stay_and_are_noted(tmp_path):
     small = [[[0, 28, 3], [9, 2, 5]]]
     found, notes = read(written(tmp_path / "a.ndjson", [small] * 3))
     assert found == [small] * 3
-    assert notes == ["drawings of at most 28 of 255 units are read as they are"]
+    assert notes == [
+        "drawings of at most 28 of 255 units are read as they are; if that is your whole canvas, "
+        "multiply coordinates by 9.11 first"
+    ]
+
+
+def test_dots_say_nothing_about_the_unit(tmp_path):
+    dots = [[[[i], [2 * i]]] for i in range(5)]
+    assert read(written(tmp_path / "a.ndjson", dots)) == (dots, [])
 
 
 def test_an_ordinary_file_has_no_notes(tmp_path, real_data):
@@ -329,6 +337,31 @@ def test_bad_rows_of_a_table(tmp_path):
     path.write_text("key_id,split\n1,train\n")
     with pytest.raises(DataError, match="no column 'drawing'"):
         list(sources.read(path))
+
+
+def test_the_columns_of_a_table_are_named_in_any_case_and_once(tmp_path):
+    names = ("Drawing", "Key_ID", "WORD")
+    path = table(tmp_path / "a.csv", [(json.dumps(DRAWING), "7", "owl")], names)
+    (part,) = sources.read(path)
+    assert (part.categories, part.key_ids.tolist()) == (["owl"], [7])
+    path = table(tmp_path / "b.csv", [(json.dumps(DRAWING), "[]")], ("drawing", "Drawing"))
+    with pytest.raises(DataError, match="two columns 'drawing'"):
+        list(sources.read(path))
+
+
+@pytest.mark.parametrize("name", ["label", "category", "class"])
+def test_another_name_of_the_word_is_refused(tmp_path, name):
+    """Taken from the file's name instead, two classes would become one."""
+    lines = [json.dumps({name: word, "drawing": DRAWING}) + "\n" for word in ("cat", "dog")]
+    path = tmp_path / "train.ndjson"
+    path.write_text("".join(lines))
+    with pytest.raises(DataError, match=f"no field 'word' but one called '{name}': rename it"):
+        list(sources.read(path))
+    (part,) = sources.read(path, category="cat")
+    assert part.categories == ["cat", "cat"]
+    path.write_text(json.dumps({name: 3, "word": "owl", "drawing": DRAWING}))
+    (part,) = sources.read(path)
+    assert part.categories == ["owl"]
 
 
 def test_a_file_without_sketches_is_noted(tmp_path):

@@ -130,3 +130,20 @@ def test_a_named_file_is_taken_whatever_its_content(tmp_path):
     assert survey([tmp_path / "metrics.jsonl"]).paths == [tmp_path / "metrics.jsonl"]
     with pytest.raises(DataError, match=r"a\.svg: unknown format \(drawings of SVG are not read"):
         survey([tmp_path / "a.svg"])
+
+
+def test_links_to_themselves_are_broken_links(tmp_path):
+    made(tmp_path, {"cat.ndjson": LINE})
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "here").symlink_to(tmp_path)
+    found = survey([tmp_path])
+    assert names(found.paths, tmp_path) == ["cat.ndjson"]
+    assert found.notes() == ["passed over: 1 broken link"]
+
+
+def test_a_pipe_is_refused_and_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "cat.ndjson")
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        survey([tmp_path / "cat.ndjson"])
+    made(tmp_path, {"dog.ndjson": LINE})
+    assert survey([tmp_path]).notes() == ["passed over: 1 .ndjson"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sketchjax.data import sources as formats
 from sketchjax.data.sketch import Sketches, strokes
-from sketchjax.data.sources import ndjson
+from sketchjax.data.sources.stream import LONGEST_LINE
 from sketchjax.errors import DataError
 
 CAT = {"word": "cat", "key_id": "5201136883597312", "recognized": True}
@@ -276,7 +276,7 @@ def test_memory_stays_bounded_on_a_gzip_bomb(tmp_path):
     assert [item[3] for item in found] == [1]
     assert {item.kind for item in bad} == {"too_large"}
     assert "swells" in bad[-1].reason
-    assert peak < ndjson.LONGEST_LINE + (4 << 20)
+    assert peak < LONGEST_LINE + (4 << 20)
 
 
 @pytest.mark.parametrize("suffix", [".ndjson.gz", ".bin.gz"])
@@ -525,6 +525,16 @@ def test_the_format_is_told_by_name_and_content(tmp_path):
         ("cat", b"", "unknown format"),
         ("cat.npz", b"hello", "not a zip"),
         ("cat.ndjson", b"PK\x03\x04....", "name it .npz"),
+        ("cat.ndjson", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("cat.bin", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("cat.ndjson", "{}".encode("utf-16"), "UTF-16"),
+        ("cat.csv", "drawing".encode("utf-16"), "UTF-16"),
+        ("cat.ndjson.gz", gzip.compress(gzip.compress(b"{}")), "compressed twice"),
+        ("cat.ndjson", b"\xef\xbb\xbf <html>404", "HTML"),
+        ("cat.json", b' [{"drawing": []}]', "one JSON array"),
+        ("cat.json", b'{\n "drawing": []}', "over several lines"),
+        ("cat.json", b'{\r\n "drawing": []}', "over several lines"),
+        ("cat.npy", b"\x93NUMPY", "a single array"),
     ],
 )
 def test_unknown_formats_are_always_an_error(tmp_path, name, content, message):

@@ -53,6 +53,16 @@ def assert_same(found, wanted):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_arrays_of_other_names_are_noted(tmp_path):
+    made = drawings(20)
+    rows = [from_first(*drawing) for drawing in made]
+    array = np.empty(len(rows), object)
+    array[:] = rows
+    found, notes = read(save(tmp_path / "cat.npz", rows, validation=array, mean=np.zeros(2)))
+    assert_same(found, expected(made))
+    assert notes[0] == "only the arrays train, valid, test are read, not mean, validation"
+
+
 # --- the unit ---
 
 

@@ -17,7 +17,6 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,6 @@ from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
 from sketchjax.data.folder.conversion.output import (
-    NAME_OUT,
     check_out,
     finished,
     remove_stale,
@@ -72,7 +70,7 @@ def convert(
     out: the folder to write.
     splits: counts (int) or fractions (float) of each category by split, or a CSV `key_id,split`;
       None is `splits.DEFAULT_FRACTIONS`. `splits` says what holds when files are added.
-    categories: use only these; None uses all.
+    categories: use only these, in any spelling that `sources.canonical` knows; None uses all.
     unseen: categories that are kept out of training, which need no training sketches.
     recognized_only: use only drawings that the game is known to have recognised.
     min_per_category: leave out categories with fewer sketches.
@@ -91,7 +89,7 @@ def convert(
     check_out(out)
     console = Console(stderr=True, quiet=not progress)
     skip, rule = on_bad == "skip", split_rule(splits)
-    chosen = None if categories is None else tuple(sorted(set(categories)))
+    chosen = None if categories is None else _canonical(categories)
     filters = Filters(chosen, recognized_only)
     selection = Selection(
         rule,
@@ -99,8 +97,8 @@ def convert(
         shards,
         min_per_category,
         max_per_category,
-        chosen,
-        tuple(sorted(set(unseen))),
+        chosen or (),
+        _canonical(unseen),
         skip,
     )
     found, strangers = _find(sources, out, skip)
@@ -132,28 +130,31 @@ def convert(
         )
         remove_stale(out, manifest)
         manifest.save(out)
-    for text in found.notes():
+    alike = [", ".join(map(repr, names)) for names in formats.look_alike(manifest.categories)]
+    notes = [
+        *found.notes(),
+        *(f"{name}: {text}" for name, texts in manifest.decisions.items() for text in texts),
+        *(f"categories that look alike: {group}; if they are one, rename it" for group in alike),
+    ]
+    for text in notes:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
-    for name, texts in manifest.decisions.items():
-        for text in texts:
-            console.print(f"{name}: {text}", markup=False, highlight=False, soft_wrap=True)
     return manifest
 
 
 def _check(shards, on_bad, minimum, maximum, processes) -> None:
-    problems = []
-    if not 1 <= shards <= 99_999:
-        problems.append(f"shards={shards}: must be 1 to 99,999")
-    if on_bad not in ("stop", "skip"):
-        problems.append(f"on_bad={on_bad!r}: must be 'stop' or 'skip'")
-    if minimum < 0:
-        problems.append(f"min_per_category={minimum}: must be at least 0")
-    if maximum is not None and maximum < 1:
-        problems.append(f"max_per_category={maximum}: must be at least 1")
-    if processes is not None and processes < 1:
-        problems.append(f"workers={processes}: must be at least 1")
-    if problems:
+    rules = (
+        (1 <= shards <= 99_999, f"shards={shards}: must be 1 to 99,999"),
+        (on_bad in ("stop", "skip"), f"on_bad={on_bad!r}: must be 'stop' or 'skip'"),
+        (minimum >= 0, f"min_per_category={minimum}: must be at least 0"),
+        (maximum is None or maximum >= 1, f"max_per_category={maximum}: must be at least 1"),
+        (processes is None or processes >= 1, f"workers={processes}: must be at least 1"),
+    )
+    if problems := [text for right, text in rules if not right]:
         raise ConfigError(problems)
+
+
+def _canonical(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted({*map(formats.canonical, names)}))
 
 
 def _find(
@@ -164,12 +165,11 @@ def _find(
     for source in map(Path, sources):
         named = source.name.lower().endswith(formats.EXTENSIONS)
         (strangers if skip and source.is_file() and not named else known).append(source)
-    found = formats.survey(known)
-    paths = [path for path in found.paths if out.absolute() not in path.absolute().parents]
-    if not paths:
-        raise DataError(f"all drawings are in {out}, the folder to write; {NAME_OUT}")
-    passed = [path for path in found.passed_over if out.absolute() not in path.absolute().parents]
-    return replace(found, paths=paths, passed_over=passed), sorted(set(strangers))
+    if not known and strangers:
+        raise DataError(
+            f"{strangers[0]}: unknown format; known are {', '.join(formats.EXTENSIONS)}"
+        )
+    return formats.survey(known, skip=out), sorted(set(strangers))
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

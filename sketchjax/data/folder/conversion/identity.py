@@ -65,14 +65,14 @@ class Repeats:
 
     left_out: bool[n], all but one of each drawing.
     reasons: their number, by reason.
-    clashes: pairs of rows (first, later) that share a key_id but are different drawings. The later
-      ones are left out too, but not counted among the reasons.
+    clashes: i64[c 2], pairs of rows (first, later) that share a key_id but are different drawings.
+      The later ones are left out too, but not counted among the reasons.
     notes: by file, what was decided about its drawings.
     """
 
     left_out: np.ndarray
     reasons: Counter[str] = field(default_factory=Counter)
-    clashes: list[tuple[int, int]] = field(default_factory=list)
+    clashes: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.int64))
     notes: dict[str, list[str]] = field(default_factory=dict)
 
     def leave_out(self, row: int, reason: str) -> None:
@@ -107,15 +107,17 @@ def _compare_keys(drawings: Drawings, found: Repeats) -> None:
     repeated = later[same_label & same_points]
     found.left_out[repeated] = True
     found.reasons[REPEATED] += len(repeated)
-    for place in np.flatnonzero(~(same_label & same_points)).tolist():
+    clashing = ~same_label & ~same_points
+    for place in np.flatnonzero(same_label ^ same_points).tolist():
         one, other = int(first[place]), int(later[place])
         if same_label[place] and near(drawings.points_of(one), drawings.points_of(other)):
             found.leave_out(other, REPEATED)
         elif same_points[place] and drawings.is_derived(other):
             found.leave_out(other, OTHER_CATEGORY)
         else:
-            found.left_out[other] = True
-            found.clashes.append((one, other))
+            clashing[place] = True
+    found.left_out[later[clashing]] = True
+    found.clashes = np.stack([first, later], axis=1)[clashing]
 
 
 def _compare_points(drawings: Drawings, found: Repeats) -> None:
@@ -196,7 +198,7 @@ def clash_record(drawings: Drawings, first: int, later: int) -> dict[str, Any]:
 
 def clash_message(clashes: Sequence[dict[str, Any]], number: int) -> str:
     """The message about `number` clashes, of which the first are given as records."""
-    lines = [f"{c['file']}, {_unit(c['file'])} {c['place']}: {c['reason']}" for c in clashes]
+    lines = list(map(bad_line, clashes))
     return (
         f"{number:,} sketches have the key_id of another drawing:\n{listed(lines, 5, number)}\n"
         "Give each drawing its own key_id, or remove the field: then it is derived from the "
@@ -204,6 +206,12 @@ def clash_message(clashes: Sequence[dict[str, Any]], number: int) -> str:
     )
 
 
+def bad_line(record: dict[str, Any]) -> str:
+    """A bad record of the manifest's list in a line."""
+    place = "" if record["place"] is None else f", {_unit(record['file'])} {record['place']}"
+    return f"{record['file']}{place}: {record['reason']}"
+
+
 def _unit(file: str) -> str:
     """What the places in a file count."""
-    return "record" if file.removesuffix(".gz").endswith((".bin", ".npz")) else "line"
+    return "record" if file.lower().removesuffix(".gz").endswith((".bin", ".npz")) else "line"

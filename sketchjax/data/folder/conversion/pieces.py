@@ -35,7 +35,7 @@ ENTRY = np.dtype(
 BAD_FILE = "unreadable_file"  # in addition to formats.KINDS: a file of no known format
 LISTED = 1_000  # bad records listed one by one; the others are only counted
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 4_096
 
 
@@ -55,6 +55,7 @@ class Found(msgspec.Struct):
     """What the reading of a file found, besides its sketches.
 
     categories: the names of its categories, which the entries refer to.
+    others: names of categories that were not asked for, the first 1,000.
     unrecognized: categories of which sketches were left out as not recognised.
     bad, bad_listed, left_out: as in `Manifest`.
     decisions: what the reader decided about the file, for people.
@@ -62,6 +63,7 @@ class Found(msgspec.Struct):
     """
 
     categories: list[str] = []
+    others: list[str] = []
     unrecognized: list[str] = []
     bad: dict[str, int] = {}
     bad_listed: list[dict[str, Any]] = []
@@ -180,6 +182,7 @@ class _Reader:
         self._wanted = None if filters.categories is None else set(filters.categories)
         self._recognized_only = filters.recognized_only
         self._codes: dict[str, int] = {}
+        self._others: set[str] = set()
         self._unrecognized: set[str] = set()
         self._bad: Counter[str] = Counter()
         self._bad_listed: list[dict[str, Any]] = []
@@ -190,6 +193,7 @@ class _Reader:
         """What was found in the whole file."""
         return Found(
             categories=list(self._codes),
+            others=sorted(self._others),
             unrecognized=sorted(self._unrecognized),
             bad=dict(self._bad),
             bad_listed=self._bad_listed,
@@ -231,6 +235,8 @@ class _Reader:
             wanted = self._wanted
             keep = np.fromiter((name in wanted for name in sketches.categories), bool, len(keep))
             self._left_out["other category"] += len(keep) - int(keep.sum())
+            if len(self._others) < LISTED:
+                self._others |= {*sketches.categories} - wanted
         if self._recognized_only:
             unrecognized = keep & (sketches.recognized != 1)
             self._left_out["not recognized"] += int(unrecognized.sum())

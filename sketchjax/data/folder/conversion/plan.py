@@ -11,14 +11,16 @@ import numpy as np
 
 from sketchjax.data.folder.conversion.identity import (
     Drawings,
+    bad_line,
     clash_message,
     clash_record,
     find_repeats,
 )
 from sketchjax.data.folder.conversion.pieces import LISTED, Piece
 from sketchjax.data.folder.hashing import keyed_hash, rank_within
-from sketchjax.data.folder.manifest import MOST_CATEGORIES
+from sketchjax.data.folder.manifest import MOST_CATEGORIES, listed
 from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, Shortage, SplitFile, SplitRule
+from sketchjax.data.sources.categories import some, unknown_names
 from sketchjax.errors import DataError
 
 # Where a record comes from (its piece, and its first point there), its header, and its digest.
@@ -45,13 +47,9 @@ class Selection:
     shards: int
     min_per_category: int
     max_per_category: int | None
-    categories: tuple[str, ...] | None
+    categories: tuple[str, ...]
     unseen: tuple[str, ...]
     skip: bool
-
-    def asks_for(self, category: str) -> bool:
-        """Whether a category was asked for by name."""
-        return category in (self.categories or ())
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,14 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     if clashes and not selection.skip:
         raise DataError(clash_message(clashes, len(repeats.clashes)))
     left_out.update(repeats.reasons)
+    if not selection.skip:
+        _check_asked(pieces, names, selection)
     found = _present(rows, names)
     rows = rows[~repeats.left_out] if repeats.left_out.any() else rows
     lost = sorted(found - _present(rows, names))
     short = dict.fromkeys(lost, "all of its sketches have the key_ids or the points of others")
     missing = _missing(pieces, names, selection)
-    short |= {name: reason for name, reason in missing.items() if selection.asks_for(name)}
+    short |= {name: reason for name, reason in missing.items() if name in selection.categories}
     rows, small = _filter_categories(rows, names, selection, left_out)
     hashes = keyed_hash(rows["key_id"], selection.seed)
     split, shortages = selection.rule.assign(rows["key_id"], hashes, rows["label"], len(names))
@@ -129,9 +129,10 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     if short and not selection.skip:
         raise DataError(_too_few(short, names, selection.rule.advice))
     left_out["in no split"] += int((split == LEFT_OUT).sum())
-    plan = _order(
-        rows, hashes, split, names, selection.shards, left_out, {**missing, **small, **short}
-    )
+    dropped = {**missing, **small, **short}
+    if not (split != LEFT_OUT).any():
+        raise DataError(_nothing_left(pieces, left_out, dropped))
+    plan = _order(rows, hashes, split, names, selection.shards, left_out, dropped)
     return replace(
         plan,
         clashes=len(repeats.clashes),
@@ -145,14 +146,27 @@ def _present(rows: np.ndarray, names: list[str]) -> set[str]:
     return {names[label] for label in np.unique(rows["label"]).tolist()}
 
 
+def _check_asked(pieces: Sequence[Piece], names: list[str], selection: Selection) -> None:
+    """Raise DataError when a category was named that the sources do not have."""
+    known = {*names, *_unrecognized(pieces)}.union(*(piece.found.others for piece in pieces))
+    if lines := unknown_names({*selection.categories, *selection.unseen} - known, known):
+        raise DataError(
+            f"the sources have no category of these names:\n{listed(lines, 10)}\n"
+            f"They have {some(sorted(known))}; `sketchjax categories SOURCE...` lists all."
+        )
+
+
 def _missing(pieces: Sequence[Piece], names: list[str], selection: Selection) -> dict[str, str]:
     """Categories without a sketch that were asked for, or that the filters emptied."""
-    absent = set(selection.categories or ()) - set(names)
-    unrecognized = {name for piece in pieces for name in piece.found.unrecognized} - set(names)
-    return {
-        **dict.fromkeys(sorted(absent), "no sketch of it in the sources"),
-        **dict.fromkeys(sorted(unrecognized), "none of its sketches is known to be recognized"),
-    }
+    missing = dict.fromkeys(selection.categories, "no sketch of it in the sources")
+    missing |= dict.fromkeys(
+        _unrecognized(pieces), "none of its sketches is known to be recognized"
+    )
+    return {name: reason for name, reason in sorted(missing.items()) if name not in names}
+
+
+def _unrecognized(pieces: Sequence[Piece]) -> set[str]:
+    return {name for piece in pieces for name in piece.found.unrecognized}
 
 
 def _short(
@@ -177,7 +191,7 @@ def _unsplit(
     lost = sorted(_present(rows, names) - _present(rows[split != LEFT_OUT], names))
     if isinstance(selection.rule, SplitFile):
         reason = "the split file names none of its sketches"
-        return {name: reason for name in lost if selection.asks_for(name)}
+        return {name: reason for name in lost if name in selection.categories}
     return dict.fromkeys(lost, "none of its sketches fall into a split")
 
 
@@ -226,14 +240,24 @@ def _filter_categories(
 
 def _too_few(short: dict[str, str], names: list[str], advice: str) -> str:
     """The message about categories with too few sketches; it names at most ten."""
-    lines = [f"  - {name}: {reason}" for name, reason in list(short.items())[:10]]
-    if len(short) > 10:
-        lines.append(f"  - and {len(short) - 10} more")
+    lines = [f"{name}: {reason}" for name, reason in short.items()]
     heading = (
         f"{len(short)} of {len({*names, *short})} categories have too few sketches "
         "(`--on-bad skip` or `--min-per-category` leaves them out):"
     )
-    return "\n".join([heading, *lines, advice])
+    return "\n".join([heading, listed(lines, 10), advice])
+
+
+def _nothing_left(pieces: Sequence[Piece], left_out: Counter[str], dropped: dict[str, str]) -> str:
+    """The message where no sketch is in a split: what happened to those that were read."""
+    counts = left_out + sum((Counter(piece.found.bad) for piece in pieces), Counter[str]())
+    reasons = [f"{number:,} {reason}" for reason, number in counts.items()]
+    # One of each kind: the others are hardly different.
+    bad = {one["kind"]: one for piece in reversed(pieces) for one in piece.found.bad_listed[::-1]}
+    lines = [f"{name}: {reason}" for name, reason in dropped.items()]
+    lines += map(bad_line, bad.values())
+    heading = f"no sketch is left to convert: {', '.join(reasons) or 'the files hold none'}"
+    return "\n".join([heading, listed(lines, 10)]).rstrip()
 
 
 def _order(
@@ -247,11 +271,6 @@ def _order(
 ) -> Plan:
     """Put the chosen rows in order and renumber the labels, without the empty categories."""
     chosen = np.flatnonzero(split != LEFT_OUT)
-    if not len(chosen):
-        raise DataError(
-            "no sketch is left to convert: of those read, "
-            + (", ".join(f"{n} {reason}" for reason, n in left_out.items() if n) or "there is none")
-        )
     rows, hashes = rows[chosen], hashes[chosen]
     group = split[chosen].astype(np.int64) * shards + (hashes % np.uint64(shards)).astype(np.int64)
     rows = rows[np.lexsort((hashes, group))]

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.sources import write_ndjson
+from sketchjax.data.sources import canonical, write_ndjson
+from sketchjax.data.sources.categories import unknown_names
 from sketchjax.data.sources.doodles import nature, noise, objects, pairs
 from sketchjax.data.sources.doodles.hand import Order, perform
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
@@ -104,7 +105,7 @@ def write(
     """
     if per_category < 0:
         raise ConfigError(f"per_category={per_category}: must be at least 0.")
-    chosen = CATEGORIES if categories is None else tuple(categories)
+    chosen = CATEGORIES if categories is None else tuple(map(canonical, categories))
     for category in chosen:
         _program(category)
     folder = Path(folder)
@@ -144,7 +145,6 @@ def _key(seed: int, category: str, index: int) -> int:
 
 def _program(category: str) -> tuple[Callable[[Pen], Strokes], Order]:
     if category not in PROGRAMS:
-        raise ConfigError(
-            f"no synthetic category {category!r}; choose from {', '.join(CATEGORIES)}"
-        )
+        (line,) = unknown_names([category], CATEGORIES)
+        raise ConfigError(f"no synthetic category {line}; choose from {', '.join(CATEGORIES)}")
     return PROGRAMS[category]

@@ -241,8 +241,56 @@ def test_filters(tmp_path):
     counts, manifest = counted("e", max_per_category=7)
     assert counts == {"cat": 7, "dog": 7, "owl": 5}
     assert manifest.left_out == {"above the cap": 23 + 13}
-    with pytest.raises(DataError, match=r"too few.*\n.*unicorn: no sketch of it"):
-        counted("f", categories=["cat", "unicorn"])
+
+
+@pytest.mark.parametrize("asked", [{"categories": ["cta", "dog"]}, {"unseen": ["cta", "dog"]}])
+def test_an_unknown_category_is_named_with_its_nearest(tmp_path, asked):
+    words = ["cat", "dog", "owl"] * 20
+    write_lines(tmp_path / "in" / "all.ndjson", [sketch(i, word) for i, word in enumerate(words)])
+    with pytest.raises(DataError) as caught:
+        run(tmp_path / "in", tmp_path / "out", **asked)
+    assert str(caught.value).splitlines() == [
+        "the sources have no category of these names:",
+        "  - 'cta'; did you mean 'cat'?",
+        "They have cat, dog, owl; `sketchjax categories SOURCE...` lists all.",
+    ]
+
+
+def test_categories_are_asked_for_in_any_spelling(tmp_path):
+    write_lines(tmp_path / "in" / "all.ndjson", [sketch(i, "hot dog") for i in range(40)])
+    asked = ["Hot_Dog", "hot%20dog", " hot-dog ", "hot\u00a0dog"]
+    for number, name in enumerate(asked):
+        manifest = run(tmp_path / "in", tmp_path / f"out{number}", categories=[name])
+        assert manifest.categories == manifest.settings["categories"] == ["hot dog"]
+
+
+def test_names_that_look_alike_are_reported(tmp_path, capfd):
+    words = ["crème", "creme", "owl"] * 40
+    write_lines(tmp_path / "in" / "all.ndjson", [sketch(i, word) for i, word in enumerate(words)])
+    run(tmp_path / "in", tmp_path / "out", progress=True)
+    assert "categories that look alike: 'creme', 'crème'; if they are one" in capfd.readouterr().err
+
+
+def test_where_nothing_is_left_the_reasons_are_given(tmp_path):
+    write_lines(tmp_path / "in" / "cat.ndjson", [{"word": "cat", "drawing": []}] * 3)
+    with pytest.raises(DataError) as caught:
+        run(tmp_path / "in", tmp_path / "out", on_bad="skip")
+    assert str(caught.value).splitlines() == [
+        "no sketch is left to convert: 3 empty",
+        "  - cat.ndjson, line 1: the drawing has no points",
+    ]
+    (tmp_path / "in" / "cat.ndjson").write_bytes(b"")
+    with pytest.raises(DataError, match="no sketch is left to convert: the files hold none"):
+        run(tmp_path / "in", tmp_path / "out")
+
+
+def test_a_split_file_may_have_key_ids_of_text(tmp_path):
+    lines = [{**sketch(i), "key_id": f"7f3a-{i}"} for i in range(9)]
+    write_lines(tmp_path / "in" / "cat.ndjson", lines)
+    rows = [f"7f3a-{i},{'train' if i < 5 else 'query'}" for i in range(9)]
+    (tmp_path / "s.csv").write_text("\n".join(["key_id,split", *rows]))
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=tmp_path / "s.csv")
+    assert (manifest.counts["train"], manifest.counts["query"]) == (5, 4)
 
 
 def test_a_cap_takes_equally_from_all_splits(tmp_path):

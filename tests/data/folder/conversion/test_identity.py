@@ -246,7 +246,10 @@ def test_small_drawings_of_one_file_stay_apart(tmp_path):
     manifest = run([path], tmp_path / "out", splits={"train": 1.0})
     assert (manifest.counts["train"], manifest.left_out) == (39, {})
     assert manifest.decisions == {
-        "cat.ndjson": ["drawings of at most 19 of 255 units are read as they are"]
+        "cat.ndjson": [
+            "drawings of at most 19 of 255 units are read as they are; if that is your whole "
+            "canvas, multiply coordinates by 13.4 first"
+        ]
     }
 
 
