@@ -287,12 +287,12 @@ def recode(
     ] = "16,32,64",
     data: Annotated[
         Path | None,
-        typer.Option(parser=expanded, metavar="DIR", help="By default the run's own data folder."),
+        typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            parser=expanded,
+            parser=home_path,
             metavar="DIR",
             help="Where to write a folder per length; by default `recode` next to the model.",
         ),

@@ -61,4 +61,8 @@ def _hadamard(classes: int, bits: int) -> np.ndarray:
     return max(draws, key=least_distance)
 
 
-_MAKERS = {"codebook": codebook, "hadamard": _hadamard, "bernoulli": _bernoulli}
+def _codebook(classes: int, bits: int) -> np.ndarray:
+    return codebook(max(classes, 2), bits)[:classes]
+
+
+_MAKERS = {"codebook": _codebook, "hadamard": _hadamard, "bernoulli": _bernoulli}

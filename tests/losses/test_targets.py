@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from loss_loops import random_inputs
 
-from sketchjax.losses.targets import class_targets, least_distance, with_targets
+from sketchjax.losses.targets import class_targets, with_targets
 
 KINDS = ("codebook", "hadamard", "bernoulli")
 
@@ -48,13 +48,6 @@ def test_bernoulli_bits_are_fair_coins():
     assert abs(found.mean()) < 4 / np.sqrt(found.size)
     assert np.abs(found.mean(0)).max() < 4.5 / np.sqrt(500)
     assert len(np.unique(found, axis=0)) == 500
-
-
-def test_the_least_distance_is_that_of_a_loop():
-    for kind in KINDS:
-        targets = class_targets(40, 24, kind)
-        assert least_distance(targets) == min(distances(targets))
-    assert least_distance(class_targets(1, 24, "hadamard")) == 24
 
 
 def test_the_word_of_a_setting_becomes_its_targets():
