@@ -36,8 +36,8 @@ from sketchjax.run.results import versions
 from sketchjax.train.classifier import fit_classifier
 
 POSTERIOR = "posterior"
-TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)
-SPREADS = (0.0, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)
+TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
 _RANKED = 2048  # queries ranked by floats, which sorts the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers

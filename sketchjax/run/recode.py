@@ -231,6 +231,11 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"{data} has no sketches in the split {' and '.join(empty)}; posterior codes are "
             "fitted on train, chosen on validation, and scored on the run's rankings"
         )
+    if all(counts.get("validation", 0) < 2 for counts in manifest.counts_by_category.values()):
+        raise DataError(
+            f"{data} has no two validation sketches of one category, by which posterior codes are "
+            "chosen; convert the drawings with a larger share for validation"
+        )
     unseen = unseen_categories(
         manifest.categories, fields["data.unseen"], fields["data.unseen_count"], fields["seed"]
     )

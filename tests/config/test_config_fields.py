@@ -122,6 +122,8 @@ BAD = [
     ("evaluation.batch_size", 0, "1 to 1,000,000"),
     ("evaluation.precision_at", (0, 200), "at least 1"),
     ("evaluation.precision_at", (1.5,), "at least 1"),
+    ("evaluation.posterior_bits", (12,), "multiples of 8 from 8 to 512"),
+    ("evaluation.posterior_bits", (16, 520), "multiples of 8 from 8 to 512"),
     ("evaluation.after_stages", ("cnn",), "no stage of the plan that reads the head"),
     ("evaluation.after_stages", (3,), "names as text"),
     ("evaluation.retrieved", 0, "1 to 1,000"),

@@ -6,12 +6,16 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from tiny_run import stable_map
+from tiny_run import stable_map, tiny_config
 
 import sketchjax
 from sketchjax import cli
+from sketchjax.config import set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
+from sketchjax.errors import ConfigError
+from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
+from sketchjax.run import experiment
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.writers import RESULT_KEYS
 
@@ -97,6 +101,56 @@ def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeyp
     assert (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns == kept
     assert results(tmp_path / "out" / "8")["map"] == results(recoded / "8")["map"]
     assert "16" in capsys.readouterr().out
+
+
+def run_config(**fields):
+    """The tiny config with one stage, of one encoder."""
+    config = tiny_config()
+    config.model.branches = ("rnn",)
+    set_stages(config, stage("only", trains=("encoders", "head"), learning_rate=1e-2))
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment, tmp_path):
+    config = run_config(**{"data.unseen": ("cat", "sun"), "evaluation.posterior_bits": (8,)})
+    own = experiment.run(config, tmp_path)
+    found = results(tmp_path / "recode" / "8")
+    (row,) = own["posterior_codes"]
+    assert {name: found[name] for name in row} == row
+    assert found["unseen"] == ["cat", "sun"]
+    assert found["own"]["map"] == pytest.approx(own["map"])
+    assert 0 < found["map_seen"] <= 1
+    # The codes on disk, and so the headline, are those of the unseen classes.
+    assert found["map_stable"] == pytest.approx(stable_map(tmp_path / "recode" / "8"))
+    kept = Codes.load(tmp_path / "recode" / "8" / "codes" / "gallery")
+    assert {kept.categories[label] for label in kept.labels} == {"cat", "sun"}
+    model = sketchjax.load(tmp_path / "recode" / "8")
+    codewords = np.asarray(model.variables["params"]["posterior"]["codebook"])
+    for name, codeword in zip(model.categories, codewords, strict=True):
+        assert set(codeword) == ({0} if name in ("cat", "sun") else {-1, 1})
+    posterior = model.predict(drawings(tmp_path / "data", "query"))
+    assert posterior[:, [model.categories.index(name) for name in ("cat", "sun")]].max() == 0
+
+
+def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
+    results = experiment.run(run_config(**{"model.head": "posterior"}), tmp_path)
+    assert results["map_stable"] == pytest.approx(stable_map(tmp_path))
+    own = sketchjax.load(tmp_path).variables["params"]["posterior"]
+    np.testing.assert_array_equal(own["codebook"], sketchjax.codebook(4, 16))
+    np.testing.assert_array_equal(own["thresholds"], dither(16, 0.8))
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"evaluation.posterior_bits": (12,)}, "give multiples of 8"),
+        ({"evaluation.posterior_bits": (8,), "data.splits.validation": 0.0}, "some"),
+    ],
+)
+def test_a_config_that_cannot_have_them_is_refused(fields, message):
+    with pytest.raises(ConfigError, match=message):
+        validate(run_config(**fields))
 
 
 @pytest.mark.parametrize(
