@@ -68,7 +68,6 @@ def read(
     *,
     category: str | None = None,
     on_bad: Callable[[BadRecord], None] | None = None,
-    on_note: Callable[[str], None] | None = None,
     chunk: int = 4096,
 ) -> Reading:
     """Stream the sketches of one file in chunks of 1 to `chunk` sketches, in the file's order.
@@ -79,7 +78,6 @@ def read(
       (`category_of_name`); both in the spelling of `canonical`.
     on_bad: called with each record that cannot be used; reading then continues, or ends where the
       next record cannot be found. Without it the first bad record raises DataError.
-    on_note: called with each decision about the file, as it is taken.
     Returns the iterator of chunks; its `notes` holds the decisions.
     Raises DataError, when the first chunk is asked for, also where the file cannot be opened, its
     format is not known, or its numbers have no one clear meaning.
@@ -87,7 +85,7 @@ def read(
     if chunk < 1:
         raise ValueError(f"chunk={chunk}: must be at least 1.")
     path = Path(path)
-    notes = Notes(on_note)
+    notes = Notes()
     chunks = _chunks(path, category, on_bad, notes, chunk)
     return Reading(_noted_if_empty(chunks, notes), notes)
 

@@ -62,23 +62,14 @@ class Notes(list[str]):
     """What was decided about one file where it could be read in several ways; a sentence each.
 
     A file that is read exactly as its format is documented has none. Nothing is printed.
-    on_note: called with each sentence as it is added.
     """
 
     MOST = 20
 
-    def __init__(self, on_note: Callable[[str], None] | None = None):
-        super().__init__()
-        self._on_note = on_note
-
     def add(self, note: str) -> None:
         """Add a sentence, once; beyond 20 of them the rest are dropped, and a last one says so."""
-        if note in self or len(self) > self.MOST:
-            return
-        note = note if len(self) < self.MOST else "and more of the kind"
-        self.append(note)
-        if self._on_note is not None:
-            self._on_note(note)
+        if note not in self and len(self) <= self.MOST:
+            self.append(note if len(self) < self.MOST else "and more of the kind")
 
 
 class BadRecords:

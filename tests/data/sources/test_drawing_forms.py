@@ -261,13 +261,12 @@ def test_an_ordinary_file_has_no_notes(tmp_path, real_data):
             assert reading.notes == [], path
 
 
-def test_notes_are_reported_as_they_are_made(tmp_path):
-    heard = []
-    path = written(tmp_path / "cat.ndjson", [json.dumps(DRAWING)])
-    reading = sources.read(path, on_note=heard.append)
-    assert heard == reading.notes == []
-    list(reading)
-    assert heard == reading.notes == ["drawings are given as JSON text"]
+def test_notes_come_with_the_first_chunk(tmp_path):
+    path = written(tmp_path / "cat.ndjson", [json.dumps(DRAWING)] * 2)
+    reading = sources.read(path, chunk=1)
+    assert reading.notes == []
+    next(reading)
+    assert reading.notes == ["drawings are given as JSON text"]
 
 
 # --- key_ids ---

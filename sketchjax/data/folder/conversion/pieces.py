@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +64,11 @@ class Found(msgspec.Struct):
     """
 
     categories: list[str] = []
-    others: list[str] = []
-    unrecognized: list[str] = []
-    bad: dict[str, int] = {}
+    others: set[str] = set()
+    unrecognized: set[str] = set()
+    bad: dict[str, int] = msgspec.field(default_factory=Counter)
     bad_listed: list[dict[str, Any]] = []
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int] = msgspec.field(default_factory=Counter)
     decisions: list[str] = []
     crc32: int = 0
 
@@ -160,7 +161,8 @@ def read_piece(
             points.write(kept.data)
             progress(len(sketches))
     half = base.with_suffix(".half")
-    half.write_bytes(msgspec.json.encode(reader.found(_checksum(base))))
+    reader.found.crc32 = _checksum(base)
+    half.write_bytes(msgspec.json.encode(reader.found))
     half.replace(note)
 
 
@@ -175,44 +177,26 @@ def _checksum(base: Path) -> int:
 
 
 class _Reader:
-    """Collects a file's category names, bad records and left-out counts while it is read."""
+    """Reads a file and collects what is found in it, besides the sketches."""
 
     def __init__(self, path: Path, name: str, filters: Filters, skip: bool):
-        self._path, self._name, self._skip = path, name, skip
-        self._wanted = None if filters.categories is None else set(filters.categories)
-        self._recognized_only = filters.recognized_only
+        self.found = Found()
+        self._path, self._name, self._filters, self._skip = path, name, filters, skip
         self._codes: dict[str, int] = {}
-        self._others: set[str] = set()
-        self._unrecognized: set[str] = set()
-        self._bad: Counter[str] = Counter()
-        self._bad_listed: list[dict[str, Any]] = []
-        self._left_out: Counter[str] = Counter()
-        self._decisions: list[str] = []
-
-    def found(self, crc32: int) -> Found:
-        """What was found in the whole file."""
-        return Found(
-            categories=list(self._codes),
-            others=sorted(self._others),
-            unrecognized=sorted(self._unrecognized),
-            bad=dict(self._bad),
-            bad_listed=self._bad_listed,
-            left_out=dict(self._left_out),
-            crc32=crc32,
-            decisions=self._decisions,
-        )
 
     def read(self) -> Iterator[Sketches]:
         """The file's sketches. Bad records are noted, or raise DataError without `skip`."""
+        reading = formats.read(
+            self._path, on_bad=self._bad_record if self._skip else None, chunk=_CHUNK
+        )
         try:
-            on_bad = self._bad_record if self._skip else None
-            yield from formats.read(
-                self._path, on_bad=on_bad, on_note=self._decisions.append, chunk=_CHUNK
-            )
+            yield from reading
         except DataError as error:
             if not self._skip:
                 raise
             self._note(None, BAD_FILE, str(error).replace(str(self._path), self._name))
+        self.found.decisions = list(reading.notes)
+        self.found.categories = list(self._codes)
 
     def _bad_record(self, record: formats.BadRecord) -> None:
         self._note(record.place, record.kind, record.reason)
@@ -231,17 +215,16 @@ class _Reader:
 
     def _passing(self, sketches: Sketches) -> np.ndarray:
         keep = np.ones(len(sketches), bool)
-        if self._wanted is not None:
-            wanted = self._wanted
+        if self._filters.categories is not None:
+            wanted = {*self._filters.categories}
             keep = np.fromiter((name in wanted for name in sketches.categories), bool, len(keep))
-            self._left_out["other category"] += len(keep) - int(keep.sum())
-            if len(self._others) < LISTED:
-                self._others |= {*sketches.categories} - wanted
-        if self._recognized_only:
+            self.found.left_out["other category"] += len(keep) - int(keep.sum())
+            if len(self.found.others) < LISTED:
+                self.found.others |= {*sketches.categories} - wanted
+        if self._filters.recognized_only:
             unrecognized = keep & (sketches.recognized != 1)
-            self._left_out["not recognized"] += int(unrecognized.sum())
-            names = zip(sketches.categories, unrecognized.tolist(), strict=True)
-            self._unrecognized.update(name for name, without in names if without)
+            self.found.left_out["not recognized"] += int(unrecognized.sum())
+            self.found.unrecognized.update(compress(sketches.categories, unrecognized.tolist()))
             keep &= ~unrecognized
         return keep
 
@@ -262,8 +245,8 @@ class _Reader:
         return found
 
     def _note(self, place: int | None, kind: str, reason: str) -> None:
-        self._bad[kind] += 1
-        if len(self._bad_listed) < LISTED:
-            self._bad_listed.append(
+        self.found.bad[kind] += 1
+        if len(self.found.bad_listed) < LISTED:
+            self.found.bad_listed.append(
                 {"file": self._name, "place": place, "kind": kind, "reason": reason}
             )
