@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -145,8 +146,9 @@ def _of_losses(fields: Fields) -> list[str]:
             if name in LOSSES:
                 problems += _wrong_settings(f"{path}.{name}", name, given)
             else:
-                choices = ", ".join(LOSSES)
-                problems.append(f"{path}.{name}={one_line(given)} is no loss; there are {choices}")
+                near = difflib.get_close_matches(name, LOSSES, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(LOSSES)}"
+                problems.append(f"{path}.{name}={one_line(given)} is no loss; {hint}")
     return problems
 
 

@@ -185,7 +185,7 @@ BAD = [
     ("stages.cnn.losses.center", 0.01, "is one encoder can have cross_entropy"),
     ("stages.rnn.losses.quantization", 0.01, "is one encoder can have cross_entropy"),
     ("stages.cnn.losses.supervised_hashing", 0.01, "reads activations, which only the head has"),
-    ("stages.full.losses.centre", 0.01, "there are cross_entropy, common_center, center"),
+    ("stages.full.losses.centre", 0.01, "is no loss; did you mean center?"),
     ("stages.full.losses.center", -0.01, "at least 0"),
     ("stages.full.losses.center", "much", "at least 0"),
     (
