@@ -99,7 +99,7 @@ def test_the_config_names_what_it_needs(document):
 def test_without_the_row_the_config_is_refused(document):
     config = tiny_config()
     exec(steps(document)["The config"][1], vars(configs) | {"config": config})
-    refusal = {"LOSSES": "is no loss; there are", "ENCODERS": "kind='stroke_transformer'; choose"}
+    refusal = {"LOSSES": "is no loss;", "ENCODERS": "kind='stroke_transformer'; choose"}
     with pytest.raises(ConfigError, match=refusal[DOCUMENTS[document]]):
         validate(config)
 

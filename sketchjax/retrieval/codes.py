@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.errors import DataError
+from sketchjax.fields import home_path
 from sketchjax.retrieval.index import search
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 
@@ -132,5 +133,5 @@ class Codes:
 
 
 def _with_suffix(path: str | Path) -> Path:
-    path = Path(path).expanduser()
+    path = home_path(path)
     return path if path.name.endswith(SUFFIX) else path.with_name(path.name + SUFFIX)

@@ -16,6 +16,7 @@ from sketchjax.data.feed.batch import pad_points
 from sketchjax.data.inputs import Strokes
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import CheckpointError, DataError
+from sketchjax.fields import home_path
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
@@ -77,7 +78,7 @@ class Model:
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one safetensors file, whole or not at all; returns its path."""
-        path = Path(path).expanduser()
+        path = home_path(path)
         save_weights(path, self.variables, self.card)
         return path
 
@@ -158,7 +159,7 @@ def load(path: str | Path) -> Model:
     Raises CheckpointError when there is none, the file is damaged, or it is not a model of this
     version of sketchjax.
     """
-    path = Path(path).expanduser()
+    path = home_path(path)
     if path.is_dir():
         if not (path / FILE).exists():
             raise CheckpointError(

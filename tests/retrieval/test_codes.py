@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 import sketchjax
-from sketchjax.errors import DataError
+from sketchjax.errors import ConfigError, DataError
 from sketchjax.retrieval.codes import FORMAT, Codes
 from sketchjax.tensors import save_tensors
 
@@ -259,3 +259,10 @@ def test_arrays_that_do_not_fit_together_are_refused(tmp_path, change):
         arrays["labels"] = arrays["labels"].astype(np.int64)
     save_tensors(tmp_path / "w.safetensors", arrays, Said(), format=FORMAT)
     assert "holds no codes" in refused(tmp_path / "w.safetensors")
+
+
+def test_a_home_that_nobody_has_is_refused():
+    with pytest.raises(ConfigError, match="~nobody-here/gallery"):
+        Codes.load("~nobody-here/gallery")
+    with pytest.raises(ConfigError, match="~nobody-here/run"):
+        sketchjax.load("~nobody-here/run")
