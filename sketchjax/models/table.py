@@ -91,3 +91,4 @@ HEADS: dict[str, Head] = {
 HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
+CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel
