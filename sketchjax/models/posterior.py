@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sketchjax.models.table import CODEBOOK
 from sketchjax.ops.codebook import codebook
 
 SPREAD = 0.8  # of the thresholds, in units of a codeword's bits
@@ -32,7 +33,7 @@ class Posterior(nn.Module):
     def __call__(self, logits: jax.Array) -> jax.Array:
         """logits: f[b l].  Returns f32[b d], each between -1 - θ and 1 - θ."""
         codewords = self.param(
-            "codebook",
+            CODEBOOK,
             lambda key, shape: jnp.asarray(codebook(*shape), jnp.float32),
             (logits.shape[-1], self.bits),
         )

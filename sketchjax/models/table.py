@@ -100,3 +100,4 @@ EMBEDDINGS = ("raw", "unit_length", "batch_norm")
 HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
+CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel

@@ -212,16 +212,14 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
     return Model(networks.build(architecture), jax.device_put(variables), card)
 
 
-def posterior_map(queries: Encoded, gallery: Encoded, temperature: float) -> float:
+def posterior_map(queries: Encoded, gallery: Encoded) -> float:
     """MAP of the float ranking by ⟨p_q, p_g⟩, the probability of one class: the codes' ceiling.
 
     Of at most 2,048 queries. queries, gallery: their features are logits.
     Raises DataError when no query can be scored.
     """
     queries = queries[:_RANKED]
-    posteriors = [
-        np.asarray(jax.nn.softmax(every.features / temperature)) for every in (queries, gallery)
-    ]
+    posteriors = [np.asarray(jax.nn.softmax(every.features)) for every in (queries, gallery)]
     return inner_product_map(posteriors[0], queries.labels, posteriors[1], gallery.labels)
 
 

@@ -130,7 +130,7 @@ def _leave(
         "map_seen": _map_seen(source, model, encoded),
         "own": own,
         "map_validation": choice.map_validation,
-        "map_posteriors": posterior_map(asked, found, choice.temperature),
+        "map_posteriors": posterior_map(asked, found),
         "posterior": {
             name: getattr(choice, name) for name in ("spread", "temperature", "assigned")
         },

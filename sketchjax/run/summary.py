@@ -64,7 +64,7 @@ def print_recoded(results: list[dict[str, Any]], folder: Path) -> None:
         row = [_figure(each["map_validation"]), f"{chosen['spread']:g}"]
         row += [f"{chosen['temperature']:g}", _figure(each["accuracy"])]
         table.add_row("posterior", str(each["bits"]), *maps(each), *row)
-    ceiling = [_figure(max(each["map_posteriors"] for each in results))]
+    ceiling = [_figure(results[0]["map_posteriors"])]
     table.add_row("posterior, floats", "", *ceiling, *[""] * (len(columns) + 3))
     out = console()
     out.print(table)

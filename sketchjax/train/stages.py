@@ -10,6 +10,7 @@ import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
+from sketchjax.models.table import CODEBOOK
 
 
 @dataclass(frozen=True)
@@ -130,5 +131,7 @@ def optimizer(
 
 
 def _kernels(params):
-    """True for kernels: biases and parameters of normalisation are not decayed."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    """True for kernels: biases, parameters of normalisation and codewords are not decayed."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: leaf.ndim > 1 and path[-1].key != CODEBOOK, params
+    )

@@ -105,6 +105,14 @@ def test_bits_halve_the_classes(classes, bits):
     assert np.abs(sums).max() <= 1 + (classes % 2 or classes == 125)
 
 
+@pytest.mark.parametrize("bits", [16, 24, 32, 64, 128])
+@pytest.mark.parametrize("classes", [55, 125, 345])
+def test_no_bit_repeats_another(classes, bits):
+    columns = codebook(classes, bits).T.astype(int)
+    agreement = np.abs(columns @ columns.T) - classes * np.eye(bits, dtype=int)
+    assert agreement.max() < classes
+
+
 def test_the_same_arguments_give_the_same_codebook():
     assert (codebook(55, 32) == sketchjax.codebook(55, 32)).all()
 

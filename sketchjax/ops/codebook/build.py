@@ -54,7 +54,8 @@ def codebook(
     found = sum(piece.distance for piece in pieces)
     if distance is not None and distance > found:
         raise ConfigError(_refusal(classes, bits, distance, found))
-    words = np.concatenate([_balanced(piece.words(), classes) for piece in pieces], axis=1)
+    parts = [_balanced(piece.words(), classes, seed) for seed, piece in enumerate(pieces)]
+    words = np.concatenate(parts, axis=1)
     codewords = np.where(words, -1, 1).astype(np.int8)
     return codewords if confusion is None else codewords[assign(codewords, confusion)]
 
@@ -137,11 +138,13 @@ def _halves(classes: int, bits: int) -> np.ndarray:
     return np.stack([rng.permutation(half) for _ in range(bits)], axis=1).astype(np.uint8)
 
 
-def _balanced(words: np.ndarray, classes: int) -> np.ndarray:
+def _balanced(words: np.ndarray, classes: int, seed: int) -> np.ndarray:
     """Some of the words, chosen one by one so that the sums of the columns (of ±1) stay near zero.
 
-    Where the code has complements, every second word is the complement of the one before.
+    Where the code has complements, every second word is the complement of the one before. The words
+    are shuffled first: the first ones of a code share columns, and so do pieces of one code.
     """
+    words = words[np.random.default_rng(seed).permutation(len(words))]
     if len(words) == classes:
         return words
     signs = 1.0 - 2.0 * words
