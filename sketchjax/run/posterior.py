@@ -21,7 +21,7 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network
 from sketchjax.models.posterior import dither, soft_codes
-from sketchjax.models.table import CLASSIFIER, FUSION, HEAD
+from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, FUSION, HEAD
 from sketchjax.models.weights import Card
 from sketchjax.ops.augment import augment
 from sketchjax.ops.codebook import codebook
@@ -200,7 +200,9 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
         for collection, parts in jax.device_get(model.variables).items()
     }
     variables["params"] |= own
-    architecture = msgspec.structs.replace(architecture, head=POSTERIOR, width=bits)
+    architecture = msgspec.structs.replace(
+        architecture, head=POSTERIOR, width=bits, embedding=EMBEDDINGS[0]
+    )
     card = Card(
         architecture=architecture,
         stage=POSTERIOR,
