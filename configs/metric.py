@@ -11,17 +11,11 @@ distance is one flag: --config.stages.metric.losses.contrastive.distance=cosine.
 
 from sketchjax.config import default, set_stages, stage
 
-LOSSES = {
-    "embedding": {
-        "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
-        "zero_mean": 0.005,
-    },
-    "hash": {
-        "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
-        "zero_mean": 0.005,
-        "quantization": 0.01,
-    },
+METRIC = {
+    "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
+    "zero_mean": 0.005,
 }
+LOSSES = {"embedding": METRIC, "hash": METRIC | {"quantization": 0.001}}
 
 
 def get_config(form: str = "embedding"):
