@@ -8,7 +8,7 @@ the codes of their signs. `hash` is the hashing form: SNR distance on the code l
 ones as zeros in a code, and features near 0 and 1. docs/objectives.md has the formulas. Another
 distance is one flag: --config.stages.metric.losses.contrastive.distance=cosine.
 
-About 10 minutes each on two CPU cores shared with much other work. 475 queries, 1,849 gallery
+10 to 20 minutes each on two CPU cores shared with much other work. 475 queries, 1,849 gallery
 sketches, MAP of codes with its bounds, and of features by SNR distance:
 
     form       codes                   features  recall@1  NMI
