@@ -7,21 +7,22 @@
 the codes of their signs. `hash` is the hashing form: SNR distance on the code layer, with as many
 ones as zeros in a code, and features near 0 and 1. docs/objectives.md has the formulas. Another
 distance is one flag: --config.stages.metric.losses.contrastive.distance=cosine.
+
+10 to 20 minutes each on two CPU cores shared with much other work. 475 queries, 1,849 gallery
+sketches, MAP of codes with its bounds, and of features by SNR distance:
+
+    form       codes                   features  recall@1  NMI
+    embedding  0.796 (0.767 to 0.829)  0.839     0.874     0.883
+    hash       0.587 (0.523 to 0.670)
 """
 
 from sketchjax.config import default, set_stages, stage
 
-LOSSES = {
-    "embedding": {
-        "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
-        "zero_mean": 0.005,
-    },
-    "hash": {
-        "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
-        "zero_mean": 0.005,
-        "quantization": 0.01,
-    },
+METRIC = {
+    "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
+    "zero_mean": 0.005,
 }
+LOSSES = {"embedding": METRIC, "hash": METRIC | {"quantization": 0.001}}
 
 
 def get_config(form: str = "embedding"):
