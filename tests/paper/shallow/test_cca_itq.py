@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sketchjax.paper.shallow import HASHERS
 from sketchjax.ops.moments import canonical_directions
+from sketchjax.paper.shallow import HASHERS
 from sketchjax.paper.shallow.moments import class_means, moments
 
 
