@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.class_pairs import check_batch
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import check_batch
 from sketchjax.losses.targets import with_targets
 
 

@@ -2,8 +2,8 @@
 
 import jax
 
+from sketchjax.losses.class_pairs import mean_where, pairs_of, products
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
 from sketchjax.ops.signs import signs
 
 

@@ -7,9 +7,9 @@ activations would have; this loss is the objective around it.
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.class_pairs import check_batch
 from sketchjax.losses.cross_entropy import cross_entropy
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import check_batch
 
 
 def greedy_hash(

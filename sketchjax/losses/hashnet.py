@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.class_pairs import mean_where, pairs_of, products
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
 
 
 def hashnet(

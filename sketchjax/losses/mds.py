@@ -7,8 +7,8 @@ are the `codebook` of `losses.targets`, whose least distance is at least as larg
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.class_pairs import mean_where, pairs_of, products, units
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products, units
 from sketchjax.losses.targets import with_targets
 
 

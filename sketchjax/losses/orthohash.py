@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from sketchjax.losses.class_pairs import check_batch, units
 from sketchjax.losses.cross_entropy import cross_entropy
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import check_batch, units
 from sketchjax.losses.targets import with_targets
 
 
