@@ -62,6 +62,7 @@ OTHER = {
     "train.weight_decay": 0.5,
     "train.clip_norm": 0.5,
     "train.head_rate": 10.0,
+    "train.head_start": "itq",
     "train.max_skipped": 3,
     "train.rollback_factor": 3.0,
     "train.checkpoint_seconds": 10.0,
