@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products, units
+from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.ops.distances import unit_length
 from sketchjax.ops.signs import straight_through
 
 
@@ -26,7 +27,7 @@ def bihalf(activations: jax.Array, labels: jax.Array, *, gamma: float = 6.0) -> 
     """
     outputs, pairs = pairs_of(activations, labels)
     codes = halves(outputs)
-    cosines = products(units(straight_through(codes, outputs)))
+    cosines = products(unit_length(straight_through(codes, outputs)))
     away = mean_where((cosines - pairs.same) ** 2, pairs.same + pairs.other)
     return away + 0.5 * gamma * ((outputs - codes) ** 2).mean()
 

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products, units
+from sketchjax.losses.pairs import mean_where, pairs_of, products
 from sketchjax.losses.targets import with_targets
+from sketchjax.ops.distances import unit_length
 
 
 def mds(
@@ -43,7 +44,7 @@ def mds(
     """
     outputs, pairs = pairs_of(activations, labels)
     bits = outputs.shape[1]
-    rows = units(outputs)
+    rows = unit_length(outputs)
     cosines = jnp.matmul(rows, jnp.asarray(targets, jnp.float32).T, precision="highest") / bits**0.5
     is_own, is_not = log_chances((scale or bits**0.5) * cosines)
     own = labels[:, None] == jnp.arange(len(targets))

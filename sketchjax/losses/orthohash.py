@@ -5,8 +5,9 @@ import jax.numpy as jnp
 
 from sketchjax.losses.cross_entropy import cross_entropy
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import check_batch, units
+from sketchjax.losses.pairs import check_batch
 from sketchjax.losses.targets import with_targets
+from sketchjax.ops.distances import unit_length
 
 
 def orthohash(
@@ -34,7 +35,7 @@ def orthohash(
     """
     check_batch(activations, labels)
     bits = activations.shape[1]
-    rows = units(activations.astype(jnp.float32))
+    rows = unit_length(activations.astype(jnp.float32))
     cosines = jnp.matmul(rows, jnp.asarray(targets, jnp.float32).T, precision="highest") / bits**0.5
     own = labels[:, None] == jnp.arange(len(targets))
     if kind == "cos":

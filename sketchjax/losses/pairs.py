@@ -49,8 +49,3 @@ def products(rows: jax.Array) -> jax.Array:
 def mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
     """The mean f[] of the values where a mask is set, or is 1; 0 where it is so nowhere."""
     return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1)
-
-
-def units(rows: jax.Array) -> jax.Array:
-    """Rows f[b d] divided by their norms; the gradient of a row of zeros is finite."""
-    return rows * jax.lax.rsqrt((rows**2).sum(-1, keepdims=True) + 1e-12)
