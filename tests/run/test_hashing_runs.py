@@ -3,7 +3,7 @@
 import numpy as np
 import orjson
 import pytest
-from tiny_run import lines_of, quick_compilation, same_figures, same_weights, tiny_config
+from tiny_run import lines_of, same_figures, same_weights, tiny_config
 
 import sketchjax
 from sketchjax.config import set_stages, stage
@@ -19,9 +19,8 @@ OBJECTIVES = [name for name, row in LOSSES.items() if "sign_hash" in row.heads]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """The data folder of the tiny config, while all compile quickly."""
-    with quick_compilation(tmp_path_factory):
-        yield prepare_data(tiny_config(), tmp_path_factory.mktemp("tiny"))
+    """The data folder of the tiny config."""
+    return prepare_data(tiny_config(), tmp_path_factory.mktemp("tiny"))
 
 
 def config_of(data, *stages, **fields):

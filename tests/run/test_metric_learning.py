@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from tiny_run import lines_of, quick_compilation, same_figures, same_weights, stable_map
+from tiny_run import lines_of, same_figures, same_weights, stable_map
 
 import sketchjax
 from sketchjax.config import validate
@@ -48,10 +48,9 @@ def small(form: str, **fields):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory) -> Iterator[Path]:
-    """The data folder of all runs, while all compile quickly."""
-    with quick_compilation(tmp_path_factory):
-        yield prepare_data(small("embedding"), tmp_path_factory.mktemp("metric"))
+def data(tmp_path_factory) -> Path:
+    """The data folder of all runs."""
+    return prepare_data(small("embedding"), tmp_path_factory.mktemp("metric"))
 
 
 @pytest.fixture(scope="module")

@@ -529,7 +529,11 @@ def test_the_format_is_told_by_name_and_content(tmp_path):
         ("cat.bin", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("cat.ndjson", "{}".encode("utf-16"), "UTF-16"),
         ("cat.csv", "drawing".encode("utf-16"), "UTF-16"),
-        ("cat.ndjson.gz", gzip.compress(gzip.compress(b"{}")), "compressed twice"),
+        (
+            "cat.ndjson.gz",
+            gzip.compress(gzip.compress(b"{}", mtime=0), mtime=0),
+            "compressed twice",
+        ),
         ("cat.ndjson", b"\xef\xbb\xbf <html>404", "HTML"),
         ("cat.json", b' [{"drawing": []}]', "one JSON array"),
         ("cat.json", b'{\n "drawing": []}', "over several lines"),
