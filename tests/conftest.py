@@ -3,7 +3,9 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before jax is imported anywhere, and for all processes that the tests start. Four virtual devices,
@@ -24,6 +26,14 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import pytest
 from tiny_run import whole_run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_compiled() -> Iterator[None]:
+    """Forget a module's compiled programs, of which a session would keep gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -144,8 +144,7 @@ class Network:
 
     def initialise(self, key: jax.Array) -> Any:
         """All parameters and batch statistics."""
-        points = np.zeros((1, self.architecture.points, 3), np.uint8)
-        views = self.views(Strokes.of(points, np.ones(1, np.int32)), HEAD)
+        views = self.views(self.blank(), HEAD)
 
         def everything(layers: Layers) -> None:
             # Every output once: together they have all parameters.
@@ -154,6 +153,15 @@ class Network:
             layers(views, HEAD)
 
         return nn.init(everything, self.layers)(key)
+
+    def blank(self) -> Any:
+        """Inputs of one sketch without content, which have the shapes."""
+        points = np.zeros((1, self.architecture.points, 3), np.uint8)
+        return Strokes.of(points, np.ones(1, np.int32))
+
+    def augmented(self, keys: jax.Array, inputs: Any) -> Any:
+        """Inputs of b sketches, changed at random by b PRNG keys."""
+        return augment(keys, inputs, **self.augmentation)
 
     def shapes(self) -> Any:
         """Shapes and types of all parameters and batch statistics, without computing them."""
@@ -184,7 +192,7 @@ class Network:
         keys: b PRNG keys, one per sketch.
         """
         fold = jax.vmap(jax.random.fold_in, (0, None))
-        inputs = augment(fold(keys, 0), inputs, **self.augmentation)
+        inputs = self.augmented(fold(keys, 0), inputs)
         result, changed = self.layers.apply(
             variables,
             self.views(inputs, output),

@@ -107,8 +107,12 @@ class ResidentFeed:
             index = item.index
         else:
             index = resident.permute(item.first + item.place, self.order.size, item.keys)
-        inputs, label = resident.take(held, index, self._points)
+        inputs, label = self.pick(held, index)
         return Minibatch(inputs, label, item.place)
+
+    def pick(self, held: Any, index: jax.Array) -> tuple[Any, jax.Array]:
+        """The inputs and labels of the sketches at an index i32[b], inside the compiled step."""
+        return resident.take(held, index, self._points)
 
     def take(self, blocks: int) -> Places | Picked:
         if isinstance(self.order, BalancedOrder):
