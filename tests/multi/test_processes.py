@@ -5,6 +5,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from tiny_run import (
@@ -18,8 +19,14 @@ from tiny_run import (
     wait_for,
 )
 
-# Three of the five stages: two processes compile each of them twice.
-STAGES = ("--config.stages.cnn.epochs=0", "--config.stages.center.epochs=0")
+from sketchjax.retrieval.codes import Codes
+
+# One encoder and three of the five stages: two processes compile each of them twice.
+STAGES = (
+    "--config.model.branches=rnn",
+    "--config.stages.cnn.epochs=0",
+    "--config.stages.center.epochs=0",
+)
 
 
 class Pair:
@@ -82,6 +89,9 @@ def test_two_processes_train_as_one_does(calm, whole):
     ours, theirs = first_line(calm, "rnn"), first_line(whole, "rnn")
     assert ours["accuracy"] == theirs["accuracy"]
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+    codes = [Codes.load(folder / "codes" / "gallery") for folder in (calm, whole)]
+    np.testing.assert_array_equal(codes[0].places, codes[1].places)
+    np.testing.assert_array_equal(codes[0].key_ids, codes[1].key_ids)
     results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (calm, whole)]
     for name in ("train", "gallery", "queries", "classes", "bits", "device"):
         assert results[0][name] == results[1][name]
