@@ -36,6 +36,16 @@ def forget_compiled() -> Iterator[None]:
         sys.modules["jax"].clear_caches()
 
 
+@pytest.fixture(scope="module")
+def optimised() -> Iterator[None]:
+    """Compile as users do: with little optimisation, the last bit depends on the shapes."""
+    import jax
+
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture(scope="session")
 def environment() -> dict[str, str]:
     """The variables of a process that a test starts; a copy to change."""

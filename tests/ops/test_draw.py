@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 from sketchjax.data.inputs import Strokes
 from sketchjax.ops.draw import bounding_center, rasterize, sequence, strokes_of
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 draw = jax.jit(rasterize, static_argnames=("size", "stroke_width"))
 
 # Against Pillow at 16 times the size, averaged. The coverage of a straight edge differs by at most
