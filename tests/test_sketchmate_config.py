@@ -127,6 +127,7 @@ def test_an_unknown_argument_is_refused_with_the_right_form(argument):
         get_config(argument)
 
 
+@pytest.mark.usefixtures("optimised")  # 67 million parameters take minutes without
 def test_one_dispatch_of_the_last_stage_with_the_exact_model():
     """Two sketches per batch instead of 256, two steps instead of 32; all else as it would be.
 
