@@ -329,6 +329,52 @@ def recode(
 
 
 @app.command()
+def compare(
+    model: Annotated[Path, path("MODEL", "The workdir of a finished run, or a model file of one.")],
+    out: Annotated[Path, path("OUT", "Where to write compare.json; rerun to resume.")],
+    bits: Annotated[str, typer.Option(metavar="N,...", help="Lengths of the codes.")] = "16,64",
+    objectives: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Objectives to compare; by default all.")
+    ] = "",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Heads of each objective.")] = 3,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of each head.")] = 10,
+    copies: Annotated[
+        int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")
+    ] = 0,
+    data: Annotated[
+        Path | None,
+        typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
+    ] = None,
+) -> None:
+    """Compare hashing objectives on your drawings, in minutes: heads train, encoders do not.
+
+    Every head is scored by the MAP of the validation sketches; no query is looked at.
+    """
+    from sketchjax.run.compare import FILE
+    from sketchjax.run.compare import compare as run
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.summary import print_compared
+
+    lengths = _lengths(bits)
+    keep_compiled()
+    with on_disk("the comparison cannot be written"), TrainingProgress() as progress:
+        rows = run(
+            model,
+            out,
+            lengths,
+            objectives=[name for name in map(str.strip, objectives.split(",")) if name],
+            seeds=seeds,
+            epochs=epochs,
+            copies=copies,
+            data=data,
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_compared(rows, out / FILE)
+
+
+@app.command()
 def report(
     workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:

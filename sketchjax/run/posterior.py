@@ -138,7 +138,7 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
     """
     model, seen = source.model, np.flatnonzero(~source.unseen)
     passes = source.passes(model.network)
-    rows, labels = _training_rows(source, settings, passes, note)
+    rows, labels, _ = training_rows(source, settings, passes, note)
     numbers = np.full(len(source.unseen), -1)
     numbers[seen] = np.arange(len(seen))
     fitted = fit_classifier(
@@ -177,7 +177,7 @@ def choose(classifier: Classifier, unseen: np.ndarray, bits: int, seed: int) -> 
             soft = _soft(sketches.features, codewords, temperature)
             for spread in SPREADS:
                 thresholds = dither(bits, spread, seed)
-                score = _among_themselves(soft - thresholds > 0, sketches.labels)
+                score = map_among_themselves(soft - thresholds > 0, sketches.labels)
                 found.append(Choice(codewords, thresholds, temperature, spread, assigned, score))
     return max(found, key=lambda choice: choice.map_validation)
 
@@ -241,10 +241,14 @@ class _Varied(Network):
         return super().fused(variables, augment(keys, inputs, **self.augmentation))
 
 
-def _training_rows(
+def training_rows(
     source: Source, settings: Settings, passes: Passes, note: Callable[[str], None]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fused features f32[n f] of the training split and its copies, and their labels i[n]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fused features f32[n f] of the training split and its copies, labels i[n], entropy f32[n].
+
+    passes: of the source's own network.
+    note: gets what was decided, line by line.
+    """
     model = source.model
     total = source.manifest.counts["train"] * (1 + settings.copies)
     every = -(-total // _ROWS)
@@ -263,9 +267,9 @@ def _training_rows(
             name = f"encoding copy {copy} of train"
         for part in own.stream(variables, "train", FUSION, name=name):
             kept = ~source.unseen[part.labels] & ((part.places + copy) % every == 0)
-            parts.append((part.features[kept], part.labels[kept]))
-    rows, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return rows, labels
+            parts.append((part.features[kept], part.labels[kept], part.entropy[kept]))
+    rows, labels, entropy = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return rows, labels, entropy
 
 
 def _classified(part: Encoded, logits: np.ndarray) -> Encoded:
@@ -285,7 +289,7 @@ def _confusion(logits: np.ndarray) -> np.ndarray:
     return posterior.T @ posterior
 
 
-def _among_themselves(bits: np.ndarray, labels: np.ndarray) -> float:
+def map_among_themselves(bits: np.ndarray, labels: np.ndarray) -> float:
     """The exact MAP of codes, each ranked against the others."""
     packed = pack_codes(bits)
     counts = histograms(packed, labels, packed, labels, exclude_self=True)

@@ -262,19 +262,24 @@ def _config_of(workdir: Path | None) -> dict[str, Any]:
 
 def _checked(bits: Sequence[int], settings: Settings) -> list[int]:
     """The lengths, each once; raises ConfigError with all that is wrong."""
-    problems = [
+    problems = wrong_lengths(bits)
+    for name, least in (("copies", 0), ("epochs", 1), ("seed", 0)):
+        if (value := getattr(settings, name)) < least:
+            problems.append(f"{name}={value}: must be at least {least}")
+    if problems:
+        raise ConfigError(problems)
+    return list(dict.fromkeys(bits))
+
+
+def wrong_lengths(bits: Sequence[int]) -> list[str]:
+    """One line for each length of codes that is out of range."""
+    if not bits:
+        return ["bits=(): name at least one length, such as 16,32,64"]
+    return [
         f"bits={length}: must be a multiple of 8, from 8 to 512"
         for length in bits
         if length % 8 or not 8 <= length <= 512
     ]
-    for name, least in (("copies", 0), ("epochs", 1), ("seed", 0)):
-        if (value := getattr(settings, name)) < least:
-            problems.append(f"{name}={value}: must be at least {least}")
-    if not bits:
-        problems.append("bits=(): name at least one length, such as 16,32,64")
-    if problems:
-        raise ConfigError(problems)
-    return list(dict.fromkeys(bits))
 
 
 def _finished(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:

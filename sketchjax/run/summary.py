@@ -1,11 +1,17 @@
 """The last lines of a run on the terminal."""
 
-from pathlib import Path
-from typing import Any
+from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 from rich.table import Table
 
 from sketchjax.run.output import console
+
+if TYPE_CHECKING:
+    from sketchjax.run.compare import Row
 
 
 def print_summary(results: dict[str, Any], workdir: Path) -> None:
@@ -69,6 +75,24 @@ def print_recoded(results: list[dict[str, Any]], folder: Path) -> None:
     out = console()
     out.print(table)
     out.print(f"models: {folder}/BITS/model.safetensors", markup=False)
+
+
+def print_compared(rows: list[Row], file: Path) -> None:
+    """Print a row for each objective and length, the best of each length first.
+
+    rows: as `run.compare.compare` returns them.
+    file: where they were written.
+    """
+    table = Table("bits", "objective", "validation MAP", "spread", "learning rate")
+    for row in rows:
+        found = row.map_validation
+        mean = _figure(float(np.mean(found)) if found else None)
+        spread = _figure(float(np.std(found, ddof=1)) if len(found) > 1 else None)
+        rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
+        table.add_row(str(row.bits), row.objective, mean, spread, rate)
+    out = console()
+    out.print(table)
+    out.print(f"rows: {file}", markup=False)
 
 
 def _figure(value: float | None) -> str:
