@@ -44,6 +44,7 @@ OTHER = {
     "model.dtype": "bfloat16",
     "model.fusion_features": 64,
     "model.head": "embedding",
+    "model.embedding": "batch_norm",
     "model.features": 64,
     "model.encoders.cnn.kind": "sketch_a_net",
     "model.encoders.cnn.width": 0.5,
@@ -74,6 +75,8 @@ OTHER = {
     "evaluation.rankings": ("validation:gallery",),
     "evaluation.precision_at": (50,),
     "evaluation.after_stages": ("full",),
+    "evaluation.feature_distances": ("snr",),
+    "evaluation.posterior_bits": (16,),
     "evaluation.retrieved": 12,
     "evaluation.queries_shown": 2,
 }
@@ -111,7 +114,8 @@ def complete(config, field: str) -> None:
     _, stage, *rest = [*field.split("."), "", ""]
     if field == "plan":
         config.evaluation.after_stages = ("joint",)
-    elif field == "model.head":
+    elif field in ("model.head", "model.embedding"):
+        config.model.head = "embedding"
         config.stages.full.losses.quantization = 0.0  # only the hash layer has it
     elif field == "model.encoders.rnn.kind":
         config.model.encoders.rnn = encoder("resnet50")
