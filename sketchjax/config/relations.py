@@ -309,8 +309,10 @@ def _of_start(fields: Fields, running: list[str]) -> list[str]:
     kind, head = fields.get("train.head_start", "random"), fields.get("model.head")
     if kind == "random":
         return []
-    if head in HEADS and HEADS[head].threshold is None:
-        return [f"train.head_start={kind}, but model.head={head} has no codes; choose random"]
+    if head in HEADS and (HEADS[head].threshold is None or HEADS[head].of_posterior):
+        return [
+            f"train.head_start={kind}, but model.head={head} has no layer of codes; choose random"
+        ]
     branches = fields["model.branches"]
     trains = [fields.get(f"stages.{name}.trains", (HEAD,)) for name in running]
     if any(HEAD in trained_parts(parts, branches) for parts in trains):

@@ -54,7 +54,9 @@ def check_start(kind: str, layer: Any, trained: Iterable[str], head: str) -> Non
     trained: parts that come trained from other runs, by top-level name.
     head: that of the head.
     """
-    if kind != "random" and head in trained:
+    if kind == "random":
+        return
+    if head in trained:
         raise ConfigError(
             f"train.head_start={kind}, but train.pretrained brings a trained {head} layer; set "
             "train.head_start=random to train it further"

@@ -481,8 +481,10 @@ def test_a_head_that_starts_has_codes_and_is_trained(kind):
     config.model.head = "features"
     config.stages.full.losses.quantization = 0
     assert problems_of(config) == [
-        f"train.head_start={kind}, but model.head=features has no codes; choose random"
+        f"train.head_start={kind}, but model.head=features has no layer of codes; choose random"
     ]
+    config = config_of(train__head_start=kind, model__head="posterior")
+    assert any("has no layer of codes" in problem for problem in problems_of(config))
     config = config_of(train__head_start=kind)
     for name in ("joint", "center", "full"):
         config.stages[name].trains = ("encoders",)
