@@ -38,7 +38,7 @@ FILE = "compare.json"
 RATES = (1e-3, 3e-3, 1e-2)
 _EACH = 4  # sketches per class of a batch for a loss over pairs
 _CHOOSING = 4096  # validation sketches: 17 million pairs
-_BATCH = 256
+_BATCH = 128  # losses over triplets need its cube
 
 
 @dataclass(frozen=True)
