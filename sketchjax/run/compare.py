@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import msgspec
 import numpy as np
 
@@ -250,7 +251,8 @@ def _score(
     """The MAP of validation codes after training a head."""
     network = _network(source, objective, bits, frozen.features.shape[1])
     seen = len(np.unique(frozen.labels))
-    batch = min(_BATCH, len(frozen.labels) // 8)
+    devices = jax.local_device_count()
+    batch = max(1, min(_BATCH, len(frozen.labels) // 8) // devices) * devices
     classes = _classes(seen, batch) if objective.balanced else 0
     rows = [
         head_stage(

@@ -129,7 +129,7 @@ class _FeatureFeed(ResidentFeed):
 class Settings:
     """How a head is trained, besides its stages.
 
-    batch: sketches of a step, over all devices.
+    batch: sketches of a step, over all devices, which divide it.
     inner_steps: k, steps of a block.
     weight_decay, clip_norm, head_start: as `train.*` of a config.
     seed: of everything random.
