@@ -51,6 +51,11 @@ class Form(StrEnum):
     SKETCHRNN = "sketchrnn"
 
 
+RunData = Annotated[
+    Path | None,
+    typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
+]
+Copies = Annotated[int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")]
 Categories = Annotated[
     list[str] | None,
     typer.Option(
@@ -285,10 +290,7 @@ def recode(
     bits: Annotated[
         str, typer.Option(metavar="N,...", help="Lengths of the codes, multiples of 8.")
     ] = "16,32,64",
-    data: Annotated[
-        Path | None,
-        typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
-    ] = None,
+    data: RunData = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -297,9 +299,7 @@ def recode(
             help="Where to write a folder per length; by default `recode` next to the model.",
         ),
     ] = None,
-    copies: Annotated[
-        int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")
-    ] = 2,
+    copies: Copies = 2,
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
 ) -> None:
@@ -338,13 +338,8 @@ def compare(
     ] = "",
     seeds: Annotated[int, typer.Option(metavar="N", help="Heads of each objective.")] = 3,
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of each head.")] = 10,
-    copies: Annotated[
-        int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")
-    ] = 0,
-    data: Annotated[
-        Path | None,
-        typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
-    ] = None,
+    copies: Copies = 0,
+    data: RunData = None,
 ) -> None:
     """Compare hashing objectives on your drawings, in minutes: heads train, encoders do not.
 

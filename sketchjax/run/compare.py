@@ -24,7 +24,7 @@ from sketchjax.retrieval.encode import Encoded, concatenate
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.posterior import Settings as Copies
 from sketchjax.run.posterior import Source, map_among_themselves, training_rows
-from sketchjax.run.recode import find_source, wrong_lengths
+from sketchjax.run.recode import checked, find_source
 from sketchjax.train.frozen import (
     Frozen,
     HeadNetwork,
@@ -145,7 +145,7 @@ def compare(
     """
     names = list(dict.fromkeys(objectives)) or list(OBJECTIVES)
     numbers = {"seeds": (seeds, 1), "epochs": (epochs, 1), "copies": (copies, 0)}
-    lengths = _checked(names, bits, numbers)
+    lengths = checked(bits, numbers, _unknown(names))
     source = find_source(path, data, task)
     mark = {
         "model": source.model.fingerprint,
@@ -171,27 +171,15 @@ def compare(
     return sorted(rows, key=lambda row: (row.bits, -np.mean(row.map_validation or (0.0,))))
 
 
-def _checked(
-    names: Sequence[str], bits: Sequence[int], numbers: Mapping[str, tuple[int, int]]
-) -> list[int]:
-    """The lengths, each once; raises ConfigError with all that is wrong.
-
-    numbers: by name, each with the least that it may be.
-    """
-    problems = wrong_lengths(bits)
+def _unknown(names: Sequence[str]) -> list[str]:
+    """One line for each name that is no objective."""
+    problems = []
     for name in names:
         if name not in OBJECTIVES:
             near = difflib.get_close_matches(name, OBJECTIVES, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OBJECTIVES)}"
             problems.append(f"{name!r} is no objective; {hint}")
-    problems += [
-        f"{name}={value}: must be at least {least}"
-        for name, (value, least) in numbers.items()
-        if value < least
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return list(dict.fromkeys(bits))
+    return problems
 
 
 def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
@@ -205,10 +193,10 @@ def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path} cannot be read ({error}); give another --out") from error
+        raise ConfigError(f"{path} cannot be read ({error}); give another OUT") from error
     if kept.mark != mark:
         raise ConfigError(
-            f"{out} has rows of another model, other data or other settings; give another --out"
+            f"{out} has rows of another model, other data or other settings; give another OUT"
         )
     return kept.rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,8 @@ def recode(
     codebook; CheckpointError and DataError for a run that has not finished, a model without a
     trained classifier or other categories than those of the data: all before any work.
     """
-    lengths = _checked(bits, settings)
+    least = {"copies": 0, "epochs": 1, "seed": 0}
+    lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
     source = find_source(path, data, task)
     check_codebooks(source.unseen, lengths)
     out = out or (path if path.is_dir() else path.parent) / FOLDER
@@ -260,18 +261,27 @@ def _config_of(workdir: Path | None) -> dict[str, Any]:
     return fields
 
 
-def _checked(bits: Sequence[int], settings: Settings) -> list[int]:
-    """The lengths, each once; raises ConfigError with all that is wrong."""
-    problems = wrong_lengths(bits)
-    for name, least in (("copies", 0), ("epochs", 1), ("seed", 0)):
-        if (value := getattr(settings, name)) < least:
-            problems.append(f"{name}={value}: must be at least {least}")
-    if problems:
-        raise ConfigError(problems)
+def checked(
+    bits: Sequence[int], numbers: Mapping[str, tuple[int, int]], problems: Sequence[str] = ()
+) -> list[int]:
+    """The lengths of codes, each once; raises ConfigError with all that is wrong.
+
+    bits: as they were given.
+    numbers: by name, each with the least that it may be.
+    problems: what else is wrong.
+    """
+    found = [*_wrong_lengths(bits), *problems]
+    found += [
+        f"{name}={value}: must be at least {least}"
+        for name, (value, least) in numbers.items()
+        if value < least
+    ]
+    if found:
+        raise ConfigError(found)
     return list(dict.fromkeys(bits))
 
 
-def wrong_lengths(bits: Sequence[int]) -> list[str]:
+def _wrong_lengths(bits: Sequence[int]) -> list[str]:
     """One line for each length of codes that is out of range."""
     if not bits:
         return ["bits=(): name at least one length, such as 16,32,64"]

@@ -65,7 +65,7 @@ def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypat
         (["--objectives=ortohash"], "'ortohash' is no objective; did you mean orthohash?"),
         (["--bits=12"], "bits=12: must be a multiple of 8"),
         (["--seeds=0", "--epochs=0"], "seeds=0: must be at least 1"),
-        (["--epochs=3", "--objectives=csq"], "give another --out"),
+        (["--epochs=3", "--objectives=csq"], "give another OUT"),
     ],
 )
 def test_what_is_refused(whole, tmp_path, monkeypatch, capsys, arguments, said):
