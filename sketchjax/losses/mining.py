@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from sketchjax.losses.pairs import pairs_of
 from sketchjax.ops.distances import DISTANCES, unit_length
 
-# Stands for -∞ in a sum of exponentials that leaves an item out, and has gradients.
+# Leaves an item out of a sum of exponentials, as -∞ would, but with finite gradients.
 NEVER = -1e9
 
 # Of distance-weighted mining, as in the authors' code: distances on the unit sphere below the first

@@ -105,7 +105,7 @@ def text_lines(
 ) -> Iterator[str]:
     """Lines as text for `csv`, without a byte order mark; blank ones too, so that it counts right.
 
-    refuse: called with the place of a line that cannot be read; nothing follows it.
+    refuse: called with the place of a line that cannot be read; reading ends there.
     errors: of `bytes.decode`.
     """
     expected = 1
