@@ -43,6 +43,7 @@ class Architecture(
     categories: the name of each label.
     embedding: of EMBEDDINGS. The default is left out of files and digests, as older versions of
       sketchjax have no such field.
+    dropout: of what the head reads, in training; its default is left out as well.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -54,6 +55,7 @@ class Architecture(
     points: int
     categories: list[str]
     embedding: str = EMBEDDINGS[0]
+    dropout: float = 0.0
 
     @property
     def classes(self) -> int:

@@ -388,7 +388,7 @@ def test_settings_have_upper_bounds_too():
     assert problems_of(config) == ["stages.full.losses.common_center.rate=1.5; must be 0 to 1"]
     config.stages.full.losses.cross_entropy = {"margin": 1}
     assert len(problems_of(config)) == 2
-    assert "stages.full.losses.cross_entropy.margin=1 is no setting; there are weight" in (
+    assert "stages.full.losses.cross_entropy.margin=1 is no setting; there are weight, smoothing" in (
         problems_of(config)
     )
 
