@@ -35,3 +35,16 @@ class Strokes(NamedTuple):
             low, high = (edge(1).astype(np.float32) for edge in (places.min, places.max))
             center[:, axis] = (low + high) * np.float32(0.5)
         return cls(points, length, center)
+
+
+class Pictures(NamedTuple):
+    """b photos or raster sketches as pixels.
+
+    pixels: u8[b s s c]; c = 3: RGB photos; c = 1: raster sketches, grey, dark lines on white as in
+      the file.
+    contour: u8[b s s 1], a line drawing of each photo, dark on white; None where no encoder
+      reads it.
+    """
+
+    pixels: Any
+    contour: Any = None
