@@ -1,6 +1,7 @@
-"""What an encoder reads of one drawing: one value from the feed to the view.
+"""What an encoder reads of one item: one value from the feed to the view.
 
-These are plain tuples, so jax treats them as pytrees; this file itself needs only numpy.
+An item is of a side: a sketch, as strokes or as a raster, or a photo. Inputs are plain tuples, so
+jax treats them as pytrees; this file itself needs only numpy.
 """
 
 from __future__ import annotations
@@ -8,6 +9,25 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+
+SKETCH, PHOTO = "sketch", "photo"
+SIDES = (SKETCH, PHOTO)
+
+
+def part_name(side: str, split: str) -> str:
+    """What a split of a side is called: `gallery` of sketches, `photo/gallery`."""
+    return split if side == SKETCH else f"{side}/{split}"
+
+
+def side_and_split(part: str) -> tuple[str, str]:
+    """The side and the split of a name as `part_name` gives it, or of `sketch/SPLIT`.
+
+    Raises TypeError when it is no text.
+    """
+    if not isinstance(part, str):
+        raise TypeError(part)
+    side, slash, split = part.rpartition("/")
+    return (side, split) if slash else (SKETCH, split)
 
 
 class Strokes(NamedTuple):

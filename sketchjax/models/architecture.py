@@ -6,7 +6,11 @@ from typing import Any
 
 import msgspec
 
+from sketchjax.data.inputs import PHOTO, SKETCH
 from sketchjax.models.table import EMBEDDINGS, ENCODERS, HEADS
+
+# What a side of sketches reads; the first is the default.
+SKETCHES = ("strokes", "raster")
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -32,8 +36,12 @@ class Architecture(
 ):
     """A whole network: the same architecture and variables give the same codes anywhere.
 
-    encoders: by name, in the order in which the head reads them, each as {"kind": a row of
-      ENCODERS, SETTING: ...}.
+    A network has a side of sketches, of photos, or both, each with encoders and a head layer of its
+    own. Fields with a default are left out of files and digests that have it, as older versions of
+    sketchjax do not know them.
+
+    encoders: of sketches, by name, in the order in which the head reads them, each as {"kind": a
+      row of ENCODERS, SETTING: ...}.
     head: a row of HEADS.
     width: d, the head's features.
     fusion_features: width of a dense layer between encoders and head; 0: none.
@@ -41,8 +49,10 @@ class Architecture(
     drawing: how strokes are drawn.
     points: t; longer sketches are cut to their first points.
     categories: the name of each label.
-    embedding: of EMBEDDINGS. The default is left out of files and digests, as older versions of
-      sketchjax have no such field.
+    embedding: of EMBEDDINGS.
+    sketches: of SKETCHES, how sketches come.
+    photo_encoders: of photos, like `encoders`.
+    photo_size: side of a photo as its encoders read it, in pixels.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -54,6 +64,24 @@ class Architecture(
     points: int
     categories: list[str]
     embedding: str = EMBEDDINGS[0]
+    sketches: str = SKETCHES[0]
+    photo_encoders: dict[str, dict[str, Any]] = {}
+    photo_size: int = 0
+
+    @property
+    def sides(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The encoders of each side that the network has."""
+        both = {SKETCH: self.encoders, PHOTO: self.photo_encoders}
+        return {side: encoders for side, encoders in both.items() if encoders}
+
+    def size_of(self, side: str) -> int:
+        """Side in pixels of the pictures that the encoders of a side read."""
+        return self.photo_size if side == PHOTO else self.drawing.size
+
+    def reads_contours(self, side: str) -> bool:
+        """Whether an encoder of a side reads contour maps."""
+        encoders = self.sides.get(side, {}).values()
+        return any(ENCODERS[own["kind"]].view == "picture_and_contour" for own in encoders)
 
     @property
     def classes(self) -> int:
@@ -68,7 +96,10 @@ class Architecture(
         if self.embedding not in EMBEDDINGS:
             known = ", ".join(EMBEDDINGS)
             problems.append(f"the embedding {self.embedding!r} (there are {known})")
-        for name, own in self.encoders.items():
+        if self.sketches not in SKETCHES:
+            known = ", ".join(SKETCHES)
+            problems.append(f"sketches as {self.sketches!r} (there are {known})")
+        for name, own in {**self.encoders, **self.photo_encoders}.items():
             kind = own.get("kind")
             if kind not in ENCODERS:
                 known = ", ".join(ENCODERS)

@@ -111,6 +111,7 @@ def assemble(
         architecture(config, manifest.categories, manifest.offset_scale),
         axis_name=parallel.AXIS,
         augmentation=config.augmentation.to_dict(),
+        photo_augmentation=config.photo_augmentation.to_dict(),
     )
 
     def check() -> None:
