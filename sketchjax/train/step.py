@@ -17,7 +17,7 @@ from jax import lax
 
 from sketchjax import parallel
 from sketchjax.losses.loss import LossInputs
-from sketchjax.losses.objective import joins_devices, moved, objective, recoded
+from sketchjax.losses.objective import figures, joins_devices, moved, objective, recoded
 from sketchjax.losses.table import LOSSES
 from sketchjax.models.network import Network
 from sketchjax.train.stages import Stage
@@ -90,8 +90,8 @@ def code_step(
     block: k items of the feed.
     Also returns the state with what the losses remember of these codes.
     """
-    names = [name for name in training.stage.row.losses if LOSSES[name].makes_codes]
-    if not names:
+    losses = training.stage.row.losses
+    if not any(LOSSES[name].makes_codes for name in losses):
         return {}, state
 
     def look(item: Any) -> tuple[jax.Array, jax.Array]:
@@ -100,7 +100,8 @@ def code_step(
 
     features, labels = lax.map(look, block)
     flat = features.reshape(-1, features.shape[-1])
-    codes, memories = recoded(names, flat, labels.ravel(), state.memories, training.average)
+    seen = LossInputs(logits=None, labels=labels.ravel(), features=flat)
+    codes, memories = recoded(losses, seen, state.memories, training.average)
     codes = {name: each.reshape(features.shape) for name, each in codes.items()}
     return codes, state.replace(memories=memories)
 
@@ -132,7 +133,8 @@ def theta_step(
         loss, terms = objective(row.losses, seen, state.memories, own_codes)
         memories = moved(row.losses, seen, state.memories)
         accuracy = (output.logits.argmax(-1) == batch.label).mean()
-        return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats, memories)
+        metrics = terms | figures(memories) | {"loss": loss, "accuracy": accuracy}
+        return loss, (metrics, batch_stats, memories)
 
     parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
