@@ -32,7 +32,7 @@ from sketchjax.config.rows import (
     stage_rows,
 )
 from sketchjax.config.sketchmate import set_sketchmate
-from sketchjax.data.inputs import part_name
+from sketchjax.data.inputs import PHOTO, SKETCH, part_name
 from sketchjax.errors import ConfigError
 from sketchjax.fields import one_line
 from sketchjax.models.architecture import Architecture, Drawing
@@ -48,6 +48,7 @@ __all__ = [
     "flat",
     "is_fixed",
     "is_resumable",
+    "kinds",
     "parts_of_ranking",
     "questions",
     "rankings",
@@ -107,6 +108,15 @@ def is_resumable(path: str) -> bool:
 def is_fixed(path: str) -> bool:
     """Whether every config has this field, whatever rows, splits and losses it names."""
     return path in FIELDS and "*" not in path and path not in FREE
+
+
+def kinds(config: Config) -> dict[str, str]:
+    """The sides that a config's network has, each with the kind of its items in the data folder."""
+    both = {
+        SKETCH: (config.model.branches, config.data.sketches),
+        PHOTO: (config.model.photo_branches, PHOTO),
+    }
+    return {side: kind for side, (branches, kind) in both.items() if branches}
 
 
 def rankings(config: Config) -> list[tuple[str, str]]:

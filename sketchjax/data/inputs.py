@@ -30,6 +30,19 @@ def side_and_split(part: str) -> tuple[str, str]:
     return (side, split) if slash else (SKETCH, split)
 
 
+class Form(NamedTuple):
+    """How the items of a side are stored in a data folder, and how large they are read.
+
+    kind: `strokes`, `raster` (sketches that come as pixels) or `photo`.
+    size: t, points of a drawing, or s, side of a picture in pixels.
+    contours: whether the contour maps of photos are read too.
+    """
+
+    kind: str
+    size: int
+    contours: bool = False
+
+
 class Strokes(NamedTuple):
     """b drawings as points.
 

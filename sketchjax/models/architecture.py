@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from sketchjax.data.inputs import PHOTO, SKETCH
+from sketchjax.data.inputs import PHOTO, SKETCH, Form
 from sketchjax.models.table import EMBEDDINGS, ENCODERS, HEADS
 
 # What a side of sketches reads; the first is the default.
@@ -74,14 +74,16 @@ class Architecture(
         both = {SKETCH: self.encoders, PHOTO: self.photo_encoders}
         return {side: encoders for side, encoders in both.items() if encoders}
 
-    def size_of(self, side: str) -> int:
-        """Side in pixels of the pictures that the encoders of a side read."""
-        return self.photo_size if side == PHOTO else self.drawing.size
-
-    def reads_contours(self, side: str) -> bool:
-        """Whether an encoder of a side reads contour maps."""
-        encoders = self.sides.get(side, {}).values()
-        return any(ENCODERS[own["kind"]].view == "picture_and_contour" for own in encoders)
+    @property
+    def forms(self) -> dict[str, Form]:
+        """How the items of each side that the network has are read."""
+        size = self.points if self.sketches == SKETCHES[0] else self.drawing.size
+        views = (ENCODERS[own["kind"]].view for own in self.photo_encoders.values())
+        both = {
+            SKETCH: Form(self.sketches, size),
+            PHOTO: Form(PHOTO, self.photo_size, "picture_and_contour" in views),
+        }
+        return {side: both[side] for side in self.sides}
 
     @property
     def classes(self) -> int:

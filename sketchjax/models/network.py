@@ -201,12 +201,11 @@ class Network:
 
     def blank(self, side: str = SKETCH) -> Any:
         """Inputs of one item of a side without content, which have the shapes."""
-        if side == SKETCH and self.architecture.sketches == "strokes":
-            points = np.zeros((1, self.architecture.points, 3), np.uint8)
-            return Strokes.of(points, np.ones(1, np.int32))
-        size = self.architecture.size_of(side)
-        whole = np.zeros((1, size, size, 3 if side == PHOTO else 1), np.uint8)
-        return Pictures(whole, whole[..., :1] if self.architecture.reads_contours(side) else None)
+        form = self.architecture.forms[side]
+        if form.kind == "strokes":
+            return Strokes.of(np.zeros((1, form.size, 3), np.uint8), np.ones(1, np.int32))
+        whole = np.zeros((1, form.size, form.size, 3 if side == PHOTO else 1), np.uint8)
+        return Pictures(whole, whole[..., :1] if form.contours else None)
 
     def augmented(self, keys: jax.Array, flips: jax.Array, inputs: Any, side: str = SKETCH) -> Any:
         """Inputs of b items of a side, changed at random.

@@ -83,7 +83,7 @@ def evaluate_model(
         folder,
         manifest,
         batch=-(-batch // devices) * devices,
-        points=model.architecture.points,
+        forms=model.architecture.forms,
         task=task,
     )
     encoded = {

@@ -114,6 +114,7 @@ class Frozen:
 class _Held(NamedTuple):
     features: Any
     label: Any
+    instance: Any = None
 
 
 class _FeatureFeed(ResidentFeed):
