@@ -319,6 +319,22 @@ LOSSES: dict[str, Declaration] = {
         },
         source="Relative triplet loss (Seddati et al. 2023), reconstructed",
     ),
+    "deep_sketch_hashing": Declaration(
+        reads=("features",),
+        pairs=("sketch", "photo"),
+        remembers="sums of codes by class and side",
+        makes_codes=True,
+        needs=("word_vectors",),
+        heads=("embedding",),
+        settings={
+            # as_written: sums over all pairs, which collapse for more than a few classes;
+            # tied: the codes are those of a codebook, one for each class.
+            "pairs": choice("balanced", "as_written", "tied"),
+            "semantic": number(0.1),  # λ; 0.01 as_written
+            "network": number(0.1),  # γ, how much the codes heed the network; 1e-5 as_written
+        },
+        source="Deep Sketch Hashing (Liu et al. 2017), by a third party's code",
+    ),
     "distillation": Declaration(
         reads=("activations",),
         needs=("teacher",),
