@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sketchjax.config import Config, questions, rankings
+from sketchjax.config import Config, kinds, questions, rankings
 from sketchjax.data.feed.items import totals_of
 from sketchjax.data.inputs import part_name
 from sketchjax.losses.table import LOSSES
@@ -193,6 +193,7 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
             measured.scores,
             shown=config.evaluation.queries_shown,
             retrieved=config.evaluation.retrieved,
+            kinds=kinds(config),
         )
     plain = config.to_dict()
     reference = this.reference(plain, results) if this.reference else None
