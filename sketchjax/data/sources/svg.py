@@ -35,24 +35,8 @@ _DEEPEST = 64  # elements within each other
 _TOLERANCE = 0.1 / 255  # of a curve's pieces, as a part of the drawing's longer side
 # Their content is drawn elsewhere, or not at all.
 _NOT_DRAWN = frozenset(
-    [
-        "clipPath",
-        "defs",
-        "desc",
-        "filter",
-        "foreignObject",
-        "linearGradient",
-        "marker",
-        "mask",
-        "metadata",
-        "pattern",
-        "radialGradient",
-        "script",
-        "style",
-        "symbol",
-        "title",
-    ]
-)
+    ("clipPath", "defs", "desc", "filter", "foreignObject", "linearGradient", "marker", "mask")
+) | frozenset(("metadata", "pattern", "radialGradient", "script", "style", "symbol", "title"))
 _NOT_READ = frozenset(["image", "text", "use"])  # what a drawing may need, and is noted
 
 

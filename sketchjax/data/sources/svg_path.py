@@ -12,7 +12,7 @@ from sketchjax.data.sources.records import MOST_POINTS, Refused
 Knot = tuple[float, float]
 Piece = tuple[Knot, Knot, Knot, Knot]  # a cubic; a straight line has its inner points on the ends
 
-# Possessive (`*+`): "12" is never tried as "1" and "2", so that nothing takes more than linear time.
+# Possessive (`*+`): "12" is never tried as "1" and "2", so that the time is linear.
 _DIGITS = r"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+"
 _GAP = r"[\s,]*+"
 _NUMBER = re.compile(_DIGITS)
