@@ -171,7 +171,7 @@ BAD = [
             ("query",),
             ("query:gallery:train",),
             ("query:test",),
-            ("photo/query:gallery",),
+            ("video/query:gallery",),
             ("/query:gallery",),
             ({"queries": "query"},),
             ({"queries": "query", "gallery": "gallery", "k": 3},),
