@@ -254,7 +254,8 @@ def evaluate(
         typer.Option(
             "--ranking",
             metavar="QUERIES:GALLERY",
-            help="Splits to rank, the first for the headline; by default query:gallery.",
+            help="Splits to rank, the first for the headline; by default query:gallery, or "
+            "query:photo/gallery for a model of sketches and photos.",
         ),
     ] = None,
 ) -> None:
@@ -264,7 +265,7 @@ def evaluate(
     """
     from sketchjax.retrieval.model import load
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.run.elsewhere import evaluate_model
+    from sketchjax.run.elsewhere import default_rankings, evaluate_model
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.run.summary import print_summary
 
@@ -276,7 +277,7 @@ def evaluate(
             loaded,
             folder,
             out,
-            pairs=pairs,
+            pairs=pairs or default_rankings(loaded),
             title=f"{model.resolve().name} on {folder.resolve().name}",
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
@@ -478,15 +479,16 @@ def _lengths(given: str) -> list[int]:
 
 def _rankings(given: list[str] | None) -> list[tuple[str, str]]:
     """Pairs of splits from texts such as query:gallery."""
-    from sketchjax.config.fields import is_ranking, ranking_sides
+    from sketchjax.config import parts_of_ranking
+    from sketchjax.config.fields import is_ranking
 
     wrong = [text for text in given or [] if not is_ranking(text)]
     if wrong:
         raise ConfigError(
-            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery"
+            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery or "
+            "query:photo/gallery"
         )
-    sides = map(ranking_sides, given or ["query:gallery"])
-    return [(queries, gallery) for (_, queries), (_, gallery) in sides]
+    return [parts_of_ranking(row) for row in given or ()]
 
 
 def _count_list(numbers: dict[str, int]) -> str:

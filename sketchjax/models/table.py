@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sketchjax.data.inputs import SIDES, SKETCH
 from sketchjax.fields import Field, choice, number, share, switch, whole
 
 
@@ -101,3 +102,12 @@ HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
 CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel
+
+
+def of_side(name: str, side: str) -> str:
+    """What a part or an output after the encoders is called on a side: `head`, `photo_head`."""
+    return name if side == SKETCH else f"{side}_{name}"
+
+
+# The head of each side, as stages name it.
+SIDE_OF_HEAD = {of_side(HEAD, side): side for side in SIDES}

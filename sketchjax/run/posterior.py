@@ -92,7 +92,7 @@ class Source:
             self.folder,
             self.manifest,
             batch=-(-self.batch // devices) * devices,
-            points=self.model.architecture.points,
+            forms=self.model.architecture.forms,
             task=self.task,
         )
 

@@ -39,8 +39,8 @@ def test_a_row_of_losses_is_complete(name):
     assert row.reads
     assert {*row.reads} <= {"logits", "features", "activations"}
     assert {*row.heads} <= {*HEADS}
-    assert {*row.needs} <= {"word_vectors"}
-    assert row.pairs is None or (len(row.pairs) == 2 and {*row.pairs} <= {"sketch"})
+    assert {*row.needs} <= {"word_vectors", "teacher"}
+    assert row.pairs is None or (len(row.pairs) == 2 and {*row.pairs} <= {"sketch", "photo"})
     for key, field in row.settings.items():
         assert key != "weight"
         assert is_number(field.default) or isinstance(field.default, str)
