@@ -8,6 +8,7 @@ from typing import Any
 
 from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.data.sources.categories import canonical
@@ -453,7 +454,7 @@ def _of_classes(fields: Fields) -> list[str]:
             )
         elif pairs:
             problems += _of_pairs(fields, f"stages.{stage}", batch, pairs[0])
-    unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    unseen, categories = expanded(fields.get("data.unseen", ())), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
     there = {*map(canonical, categories)}
@@ -495,7 +496,7 @@ def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
             f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
             f"try {max(1, batch // classes) * classes}"
         ]
-    categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
+    categories, unseen = fields.get("data.categories", ()), expanded(fields.get("data.unseen", ()))
     trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
     if classes and categories and classes > trained:
         return [
