@@ -11,6 +11,7 @@ from typing import Any
 
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import SIDES, SKETCH, side_and_split
+from sketchjax.data.sources.pictures.contours import CONTOURS
 from sketchjax.fields import (
     LARGEST_INT,
     Field,
@@ -85,6 +86,11 @@ FIELDS: dict[str, Field] = {
     "data.synthetic_per_category": whole(0, 0, 10_000_000),
     "drawing.size": whole(224, 1, 4096, question=_SIZES),
     "drawing.stroke_width": above(1.5, 0, "take 1 to 2 pixels at a size of 224", question=_SIZES),
+    # What conversion makes of pictures: the contour maps that it adds to photos, and the share of a
+    # source's training pictures that are kept for validation.
+    "photos.contours": choice(*CONTOURS),
+    "photos.validation": share(0.1),
+    "photos.sketches_each": whole(3, 1, 1000),  # sketches of each synthetic photo
     "photos.size": whole(128, 1, 4096, question="side of the photos, in pixels"),
     # Random changes to the points of training sketches; see ops.augment. Raster sketches have only
     # flip, scale, anisotropy and shift (ops.augment_pictures). With flip, a sketch and the photo

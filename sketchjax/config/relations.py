@@ -139,6 +139,7 @@ def _of_encoders(fields: Fields) -> list[str]:
 def _of_sides(fields: Fields) -> list[str]:
     """Whether each encoder can read its side, and the head goes with both."""
     problems, raster = [], fields.get("data.sketches") == "raster"
+    encoders = [_encoder(fields, name) for name in _branches(fields)]
     reads = {
         SKETCH: ("picture",) if raster else ("picture", "sequence"),
         PHOTO: ("picture", "picture_and_contour"),
@@ -157,6 +158,10 @@ def _of_sides(fields: Fields) -> list[str]:
             f"model.branches and model.photo_branches both name {_listed(sorted(both))}; each "
             "side has encoders of its own, so give one of them another name"
         )
+    views = {ENCODERS[own["kind"]].view for own in encoders if own}
+    wanted = fields.get("data.source") and fields.get("photos.contours") == "none"
+    if wanted and "picture_and_contour" in views:
+        problems.append("photos.contours=none, but an encoder reads contour maps; choose canny")
     head, photos = fields.get("model.head"), bool(_branches(fields, PHOTO))
     if photos and head in HEADS and HEADS[head].of_posterior:
         problems.append(f"model.head={head} is for sketches only; choose another with photos")
