@@ -152,7 +152,7 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
         raise DataError(_too_few(short, names, selection.rule.advice))
     left_out["in no split"] += int((split == LEFT_OUT).sum())
     dropped = {**missing, **small, **short}
-    if not (split != LEFT_OUT).any():
+    if not (split != LEFT_OUT).any() and not selection.pictured:
         raise DataError(_nothing_left(pieces, left_out, dropped))
     plan = _order(rows, hashes, split, names, selection.shards, left_out, dropped)
     return replace(
