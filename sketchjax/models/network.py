@@ -1,7 +1,8 @@
 """The network: encoders, a head over all of them, and a classifier for each output.
 
 A network has a side of sketches, of photos, or both. The sides share the classifier of their heads,
-and nothing else: encoders, head layers and batch statistics are each side's own. An output is what
+and nothing else: encoders, head layers and batch statistics are each side's own. Only an encoder
+that `shares` a part reads the kernels of an encoder of sketches. An output is what
 a stage's losses read of a side: `head` or `photo_head`, or an encoder's name for that encoder's
 classifier.
 """
@@ -30,6 +31,7 @@ from sketchjax.models.table import (
     FUSION,
     HEAD,
     HEADS,
+    SHARES,
     SIDE_OF_HEAD,
     of_side,
 )
@@ -99,7 +101,7 @@ class Layers(nn.Module):
         fused_only: stop in front of the head.
         """
         encoded = {
-            name: make(name=name)(*views[view], train=train, keys=keys)
+            name: make(name=self.part_of(name))(*views[view], train=train, keys=keys)
             for name, view, make in self.encoders_of(output)
         }
         if output not in SIDE_OF_HEAD:
@@ -144,6 +146,14 @@ class Layers(nn.Module):
         return tuple(made for made in (*self.encoders, *self.photo_encoders) if made[0] == output)
 
     @nn.nowrap
+    def part_of(self, encoder: str) -> str:
+        """The part with an encoder's parameters: its own, or that of the encoder it `shares`."""
+        for name, _, make in self.photo_encoders:
+            if name == encoder:
+                return getattr(make, "keywords", {}).get(SHARES) or encoder
+        return encoder
+
+    @nn.nowrap
     def side_of(self, output: str) -> str:
         """The side that an output is of."""
         if output in SIDE_OF_HEAD:
@@ -161,8 +171,10 @@ class Layers(nn.Module):
         parts: list[str] = []
         for name in names:
             is_head = name in SIDE_OF_HEAD
-            parts += [of_side(part, SIDE_OF_HEAD[name]) for part in head] if is_head else [name]
-        return *parts, CLASSIFIER if output in SIDE_OF_HEAD else f"{output}_{CLASSIFIER}"
+            own = [of_side(part, SIDE_OF_HEAD[name]) for part in head] if is_head else []
+            parts += own or [self.part_of(name)]
+        parts.append(CLASSIFIER if output in SIDE_OF_HEAD else f"{output}_{CLASSIFIER}")
+        return tuple(dict.fromkeys(parts))
 
     @nn.nowrap
     def head_parts(self) -> tuple[str, ...]:

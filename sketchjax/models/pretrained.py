@@ -41,7 +41,20 @@ def pretrained_variables(encoder: Backbone, shapes: Mapping[str, Any]) -> dict[s
     unexpected or of another shape: one error with all of them.
     """
     path = weights_path(encoder.pretrained)
-    tensors = read_torch_file(path)
+    return variables_from(encoder, read_torch_file(path), shapes, path)
+
+
+def variables_from(
+    encoder: Backbone, tensors: Mapping[str, np.ndarray], shapes: Mapping[str, Any], path: Any
+) -> dict[str, Any]:
+    """The parameters and batch statistics of an encoder, by collection, from PyTorch's tensors.
+
+    encoder, shapes: as of `pretrained_variables`.
+    tensors: by PyTorch's names and in its layout.
+    path: where they come from, for messages.
+    Raises ConfigError when tensors are missing, unexpected or of another shape.
+    """
+    tensors = dict(tensors)
     found: dict[str, dict[str, Any]] = {}
     missing, other = [], []
     for collection, tree in shapes.items():
@@ -68,7 +81,7 @@ def pretrained_variables(encoder: Backbone, shapes: Mapping[str, Any]) -> dict[s
     ]
     if problems:
         raise ConfigError(
-            f"pretrained={encoder.pretrained}: {path} has the tensors of another network than "
+            f"pretrained: {path} has the tensors of another network than "
             f"{type(encoder).__name__}; {'; '.join(problems)}. Give a file of the same network"
         )
     return {

@@ -173,7 +173,7 @@ _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 def _run(file: io.BytesIO) -> Any:
-    """The value of one pickle, read from a file; what it calls are descriptions, never functions."""
+    """The value of one pickle, read from a file; a call in it makes a description, nothing more."""
     try:
         return _Machine().run(file)
     except (IndexError, KeyError, TypeError, AttributeError, OverflowError) as problem:

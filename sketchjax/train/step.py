@@ -163,7 +163,7 @@ def theta_step(
 
     def loss_of(parts: dict):
         variables = state.variables | {"params": state.params | parts}
-        sides, batch_stats, accuracies = {}, {}, []
+        sides, accuracies = {}, []
         for side, own in training.by_side(batch).items():
             keys = sketch_keys(training, state.step, own.place)
             output, changed = training.network.apply_in_training(
@@ -176,7 +176,8 @@ def theta_step(
                 output.activations,
                 instances=own.instance,
             )
-            batch_stats |= changed
+            # The next side starts from these: what it returns has the statistics of all parts.
+            variables["batch_stats"] = variables["batch_stats"] | changed
             accuracies.append((output.logits.argmax(-1) == own.label).mean())
         own_codes = codes
         if joins_devices(row.losses):
@@ -192,7 +193,7 @@ def theta_step(
         memories = moved(row.losses, seen, state.memories)
         accuracy = sum(accuracies) / len(accuracies)
         metrics = terms | figures(memories) | {"loss": loss, "accuracy": accuracy}
-        return loss, (metrics, batch_stats, memories)
+        return loss, (metrics, variables["batch_stats"], memories)
 
     parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
