@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from sketchjax.config import Config, rankings
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
@@ -48,7 +49,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
-        unseen=tuple(data.unseen),
+        unseen=tuple(expanded(data.unseen)),
     )
     return folder
 
