@@ -232,7 +232,7 @@ def _recalls(recall_at: Sequence[int]) -> dict[str, Callable]:
 
 def _chance(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     """Recall at k where all items tie."""
-    return recall_at_k(*(each.sum(axis=1, keepdims=True) for each in (all, relevant)), k)
+    return recall_at_k(all.sum(axis=1, keepdims=True), relevant.sum(axis=1, keepdims=True), k)
 
 
 def _size(all: np.ndarray, relevant: np.ndarray) -> np.ndarray:

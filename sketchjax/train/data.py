@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from sketchjax.config import Config, kinds, rankings
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.feed.items import counts_of, totals_of
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.conversion.picture_pieces import Look
@@ -53,7 +54,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
-        unseen=tuple(data.unseen),
+        unseen=tuple(expanded(data.unseen)),
         photo_options=PictureOptions(
             validation=config.photos.validation, look=Look(contours=config.photos.contours)
         ),

@@ -1,8 +1,8 @@
 """Named lists of categories: whole sets, and those that zero-shot protocols keep out of training.
 
 Three unseen lists circulate for Sketchy, two of 25 categories, and figures of one do not compare
-with those of another; so results name the list they belong to. Names are spelled as in the folders of
-the sets.
+with those of another; so results name the list they belong to. Names are spelled as in the folders
+of the sets.
 """
 
 from __future__ import annotations
