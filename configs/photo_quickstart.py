@@ -7,7 +7,7 @@ from sketchjax.config import default, encoder, set_encoders, set_photo_encoders,
 
 
 def get_config():
-    """Two small encoders, one for drawings and one for photos, with a common space of 64 features."""
+    """Two small encoders, one for drawings and one for photos, and 64 features in common."""
     config = default()
     config.name = "photo quickstart"
     config.data.source = "synthetic"

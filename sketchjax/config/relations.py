@@ -371,7 +371,7 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
                 f"stage whose output is one encoder can have {', '.join(usable)}"
             )
-        elif {*(declared.pairs or ())} > {*_inputs(fields, stage)}:
+        elif _crosses(name, losses[name]) and len(_inputs(fields, stage)) == 1:
             problems.append(
                 f"{path}.{name} compares sketches with photos; give stages.{stage}.inputs={SIDES!r}"
             )
@@ -383,6 +383,11 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
         elif misfit := _misfit(fields, name, losses[name]):
             problems.append(f"{path}.{name}.{misfit}")
     return problems
+
+
+def _crosses(loss: str, given: Any) -> bool:
+    """Whether a loss compares sketches with photos."""
+    return LOSSES[loss].crosses(given if isinstance(given, Mapping) else {})
 
 
 def _of_start(fields: Fields, running: list[str]) -> list[str]:

@@ -198,9 +198,9 @@ def photo_table(results: Mapping[str, Any]) -> Table | None:
         rows.append(tuple(found.get(key) for key in columns))
     caption = (
         "Photos found by sketches. MAP and P@K count every photo of the sketch's category as "
-        "right; R@K is the share of sketches whose own photo is among the first K of all photos, or "
-        "of those of its category, in expectation over the orders of ties. By Hamming distance: of "
-        "codes; the others are of features."
+        "right; R@K is the share of sketches whose own photo is among the first K of all photos, "
+        "or of those of its category, in expectation over the orders of ties. By Hamming distance: "
+        "of codes; the others are of features."
     )
     return Table("photo_rankings", caption, tuple(columns.values()), tuple(rows))
 

@@ -157,8 +157,6 @@ def test_bfloat16_keeps_float32_parameters(encoder):
     own, images = encoder.clone(dtype=jnp.bfloat16), jnp.zeros((1, 40, 40, 3))
     shapes = jax.eval_shape(own.init, jax.random.key(0), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
-    out, kept = jax.eval_shape(
-        lambda v: own.apply(v, images, capture_intermediates=True), shapes
-    )
+    out, kept = jax.eval_shape(lambda v: own.apply(v, images, capture_intermediates=True), shapes)
     assert kept["intermediates"]["stem"]["__call__"][0].dtype == jnp.bfloat16
     assert out.dtype == jnp.float32

@@ -42,9 +42,7 @@ def test_a_file_of_a_user_is_read(write, tmp_path):
     depthwise = found["params"]["stage3_block2_depthwise"]
     theirs = tensors["stage3.2.branch2.3.weight"]
     np.testing.assert_array_equal(depthwise["kernel"][0, 2, 0], theirs[:, 0, 0, 2])
-    np.testing.assert_array_equal(
-        depthwise["norm"]["bias"], tensors["stage3.2.branch2.4.bias"]
-    )
+    np.testing.assert_array_equal(depthwise["norm"]["bias"], tensors["stage3.2.branch2.4.bias"])
     variance = found["batch_stats"]["last"]["norm"]["var"]
     np.testing.assert_array_equal(variance, tensors["conv5.1.running_var"])
 
