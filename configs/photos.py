@@ -5,7 +5,7 @@
     python -m sketchjax.main --config configs/photos.py:hash --workdir runs/cifar10-hash
 
 A network may have a side of photos only: its encoders, `photo_head` and rankings such as
-photo/query:photo/gallery. `embedding` ranks features by SNR, Euclidean and cosine distance beside
+photo/query:photo/gallery. `embedding` ranks features by SNR, Euclidean and cosine distance next to
 the codes of their signs; `hash` is the hashing form, as in configs/metric.py. 5,000 photos train,
 1,000 query 52,000.
 

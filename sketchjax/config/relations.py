@@ -375,6 +375,8 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
             problems.append(
                 f"{path}.{name} compares sketches with photos; give stages.{stage}.inputs={SIDES!r}"
             )
+        elif "teacher" in declared.needs:
+            problems.append(f"{path}.{name} needs a teacher, which no run has yet; leave it out")
         elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
             problems.append(
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "

@@ -54,8 +54,8 @@ def test_sides_share_the_classifier_and_nothing_else(variables):
 
 def test_a_side_adds_nothing_to_the_other(variables):
     """The sketches' parameters start as they do in a network without photos."""
-    alone = jax.jit(network_of(photo_branches=()).initialise)(jax.random.key(0))
-    for collection, parts in alone.items():
+    without = jax.jit(network_of(photo_branches=()).initialise)(jax.random.key(0))
+    for collection, parts in without.items():
         for name, part in parts.items():
             jax.tree.map(np.testing.assert_array_equal, part, variables[collection][name])
 

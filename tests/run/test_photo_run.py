@@ -86,7 +86,7 @@ def test_codes_say_which_side_and_photo_they_are_of(codes):
     assert {*queries.instances.tolist()} == {*gallery.instances.tolist()}
 
 
-def test_the_report_shows_sketches_beside_their_photos(finished):
+def test_the_report_shows_sketches_next_to_their_photos(finished):
     workdir, _ = finished
     page = (workdir / "report" / "index.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 12

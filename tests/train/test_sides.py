@@ -145,7 +145,7 @@ def joined(leaf: np.ndarray) -> np.ndarray:
     return moved.reshape(1, *moved.shape[:2], -1, *moved.shape[4:])
 
 
-def test_a_stage_of_photos_leaves_the_sketches_alone(folder, tmp_path):
+def test_a_stage_of_photos_does_not_touch_the_sketches(folder, tmp_path):
     supply, network, _ = supply_of(folder, tmp_path)
     config = supply.config
     _, config.stages.joint = stage(

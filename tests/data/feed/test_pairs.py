@@ -12,7 +12,7 @@ PHOTOS = np.random.default_rng(1).permutation(40)
 
 
 def sketches_of(photos: np.ndarray, most: int = 8) -> np.ndarray:
-    """The photos that some sketches draw: each up to `most` times, some not known, some not there."""
+    """The photos that sketches draw, each up to `most` times; some are unknown, some not there."""
     rng = np.random.default_rng(0)
     drawn = np.repeat(photos, rng.integers(1, most + 1, len(photos)))
     return rng.permutation(np.concatenate([drawn, np.full(20, -1), np.full(10, 999)]))
@@ -58,7 +58,7 @@ def test_a_batch_has_pairs_of_different_photos_and_a_block_repeats_none():
 
 
 def test_all_pairs_take_part_where_the_photos_allow_it():
-    """With three sketches of each photo, an epoch is all pairs but a remainder drawn anew."""
+    """With three sketches of each photo, an epoch is all pairs, in another order each."""
     sketches = np.repeat(PHOTOS, 3)
     orders = orders_of(sketches, batch=5, inner_steps=2)
     blocks = orders["sketch"].blocks_per_epoch
