@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from torch_weights import NETS, OUTPUTS, pictures, shapes_of, state_dict
 
+from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.backbone import DEVIATION, MEAN, as_imagenet
 from sketchjax.models.efficientnet_lite import EfficientNetLite, blocks_of
 from sketchjax.models.pretrained import variables_from
+from sketchjax.models.resnet import ResNet50
 from sketchjax.models.shufflenet import ShuffleNetV2
+from sketchjax.models.sketch_a_net import SketchANet
 from sketchjax.models.torch_resnet import TorchResNet
 
 EACH = pytest.mark.parametrize("name", NETS)
@@ -87,6 +90,19 @@ def test_ink_is_a_white_picture_with_dark_lines():
     np.testing.assert_array_equal(as_imagenet(grey), seen)
 
 
+@pytest.mark.parametrize("kind", [AlexNet, SketchANet, ResNet50])
+def test_encoders_of_drawings_read_colours_too(kind):
+    shapes = [
+        jax.eval_shape(kind().init, jax.random.key(0), jnp.zeros((1, 225, 225, channels)))
+        for channels in (1, 3)
+    ]
+    stem = "stem" if kind is ResNet50 else "conv1"
+    size, _, one, features = shapes[0]["params"][stem]["kernel"].shape
+    assert one == 1
+    more = count(shapes[1]["params"]) - count(shapes[0]["params"])
+    assert more == 2 * size * size * features
+
+
 @EACH_KIND
 def test_ink_and_tiny_pictures_are_read(encoder):
     features = {
@@ -157,8 +173,6 @@ def test_bfloat16_keeps_float32_parameters(encoder):
     own, images = encoder.clone(dtype=jnp.bfloat16), jnp.zeros((1, 40, 40, 3))
     shapes = jax.eval_shape(own.init, jax.random.key(0), images)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
-    out, kept = jax.eval_shape(
-        lambda v: own.apply(v, images, capture_intermediates=True), shapes
-    )
+    out, kept = jax.eval_shape(lambda v: own.apply(v, images, capture_intermediates=True), shapes)
     assert kept["intermediates"]["stem"]["__call__"][0].dtype == jnp.bfloat16
     assert out.dtype == jnp.float32
