@@ -73,7 +73,7 @@ def variables_from(
     problems = [
         f"{what}: {_listed(names)}"
         for what, names in (
-            ("missing", missing),
+            ("missing", sorted(missing)),
             ("unexpected", unexpected),
             ("of another shape (rows, columns, inputs, outputs)", other),
         )

@@ -7,7 +7,8 @@ xla/ffi/api/c_api.h, which comes with jaxlib (`jax.ffi.include_dir()`). A frame 
   - frame: 1 extension, 2 api, 9 the addresses of the arguments, 14 those of the results;
   - argument or result: 3 the address of its data, 5 that of its sides;
   - extension, when XLA asks for the version that a function was written for:
-    1 its type, 3 the address of the answer, whose word 3 is the version; word 4 of the api is XLA's.
+    1 its type, 3 the address of the answer, whose word 3 is the version; XLA's is word 4 of the
+    api.
 
 No Python runs in such an operation, and it needs no lock: several devices may call one at a time.
 """

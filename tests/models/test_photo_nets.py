@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from torch_weights import NETS, OUTPUTS, pictures, shapes_of, state_dict
 
+from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.backbone import DEVIATION, MEAN, as_imagenet
 from sketchjax.models.efficientnet_lite import EfficientNetLite, blocks_of
 from sketchjax.models.pretrained import variables_from
+from sketchjax.models.resnet import ResNet50
 from sketchjax.models.shufflenet import ShuffleNetV2
+from sketchjax.models.sketch_a_net import SketchANet
 from sketchjax.models.torch_resnet import TorchResNet
 
 EACH = pytest.mark.parametrize("name", NETS)
@@ -85,6 +88,19 @@ def test_ink_is_a_white_picture_with_dark_lines():
     np.testing.assert_allclose(seen[0, 1, 1], white, rtol=1e-5)
     grey = np.repeat(1 - ink, 3, -1)
     np.testing.assert_array_equal(as_imagenet(grey), seen)
+
+
+@pytest.mark.parametrize("kind", [AlexNet, SketchANet, ResNet50])
+def test_encoders_of_drawings_read_colours_too(kind):
+    shapes = [
+        jax.eval_shape(kind().init, jax.random.key(0), jnp.zeros((1, 225, 225, channels)))
+        for channels in (1, 3)
+    ]
+    stem = "stem" if kind is ResNet50 else "conv1"
+    size, _, one, features = shapes[0]["params"][stem]["kernel"].shape
+    assert one == 1
+    more = count(shapes[1]["params"]) - count(shapes[0]["params"])
+    assert more == 2 * size * size * features
 
 
 @EACH_KIND

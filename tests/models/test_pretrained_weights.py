@@ -58,9 +58,7 @@ def test_all_that_is_wrong_is_one_error(tmp_path):
     for word in (
         "f.pth",
         "ShuffleNetV2",
-        "missing: stage2.0.branch1.0.weight, conv5.1.bias"
-        if message.index("stage2.0.branch1.0") < message.index("conv5.1.bias")
-        else "missing: conv5.1.bias, stage2.0.branch1.0.weight",
+        "missing: conv5.1.bias, stage2.0.branch1.0.weight",
         "unexpected: head.weight",
         "conv1.0.weight 3x3x1x24 in place of 3x3x3x24",
     ):
@@ -69,7 +67,7 @@ def test_all_that_is_wrong_is_one_error(tmp_path):
 
 def test_another_network_is_refused_in_one_line(tmp_path):
     path = write_zip(tmp_path / "f.pth", state_dict(NETS["resnet18"]))
-    with pytest.raises(ConfigError, match="and [0-9]+ more") as error:
+    with pytest.raises(ConfigError, match=r"and [0-9]+ more") as error:
         read(path)
     assert len(str(error.value)) < 1500
 
@@ -81,7 +79,7 @@ def test_a_package_that_is_not_installed(monkeypatch):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="none.pth"):
+    with pytest.raises(ConfigError, match=r"none\.pth"):
         read(tmp_path / "none.pth")
 
 

@@ -50,8 +50,8 @@ def test_files_of_pytorch_itself(new_format, tmp_path):
     }
     torch.save(wanted, tmp_path / "f.pth", _use_new_zipfile_serialization=new_format)
     found = read_torch_file(tmp_path / "f.pth")
-    for name, tensor in wanted.items():
-        expected = tensor.detach().float().numpy()
+    for name, array in wanted.items():
+        expected = array.detach().float().numpy()
         np.testing.assert_array_equal(found[name].astype(np.float32), expected)
 
 

@@ -2,8 +2,8 @@
 
     PYTHONPATH=. python tests/models/torch_weights.py
 
-writes torch_outputs.json (needs torch, torchvision and efficientnet-lite-pytorch): some features of each net of torchvision and of
-efficientnet_lite_pytorch, which the tests compare with ours.
+writes torch_outputs.json: some features of each net of torchvision and of
+efficientnet_lite_pytorch, which have to be installed. The tests compare them with ours.
 """
 
 import json
@@ -46,7 +46,7 @@ def shapes_of(encoder):
 
 
 def state_dict(encoder) -> dict[str, np.ndarray]:
-    """Random tensors for an encoder under PyTorch's names and in its layout: outputs, inputs, ..."""
+    """Random tensors for an encoder under PyTorch's names and in its layout."""
     shapes, names, found = shapes_of(encoder), encoder.torch_names(), {}
     random = np.random.default_rng(1)
     for layer, (conv, norm) in names.items():

@@ -73,9 +73,10 @@ def test_gradients_equal_those_of_xla(sides, size, stride, padding):
     gradient = np.random.default_rng(1).normal(size=shape).astype(np.float32)
 
     def gradients(convolve):
-        return jax.jit(
-            lambda *a: jax.vjp(lambda *b: convolve(*b, stride, padding), *a)[1](gradient)
-        )
+        def own(*arguments):
+            return convolve(*arguments, stride, padding)
+
+        return jax.jit(lambda *arguments: jax.vjp(own, *arguments)[1](gradient))
 
     pairs = zip(
         gradients(depthwise_on_cpu)(images, kernel), gradients(native)(images, kernel), strict=True
