@@ -264,7 +264,7 @@ class Trainer:
                             f"{stage.steps} steps; rerun the same command to resume"
                         )
         except NotFiniteError as error:
-            raise self.supply.with_sketches(error) from error
+            raise self.supply.with_sketches(error, stage.row.inputs[0]) from error
         return own_copy(current)
 
     def _go_back(self, spike: Spike) -> tuple[int, State]:
