@@ -19,6 +19,7 @@ import numpy as np
 from sketchjax.config import StageRow
 from sketchjax.config.rows import loss_terms
 from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.inputs import SKETCH
 from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory
 from sketchjax.models.architecture import Architecture
@@ -57,10 +58,10 @@ class HeadNetwork(Network):
 
     reads: int = 1
 
-    def blank(self) -> Any:
+    def blank(self, side: str = SKETCH) -> Any:
         return np.zeros((1, self.reads), np.float32)
 
-    def augmented(self, keys: jax.Array, inputs: Any) -> Any:
+    def augmented(self, keys: jax.Array, flips: jax.Array, inputs: Any, side: str = SKETCH) -> Any:
         return inputs
 
     def views(self, inputs: Any, output: str) -> dict[str, tuple[jax.Array, ...]]:
@@ -87,7 +88,7 @@ def head_network(
         dropout=dropout,
     )
     own = msgspec.structs.replace(architecture, encoders={}, fusion_features=0, dropout=dropout)
-    return HeadNetwork(own, layers, {}, reads)
+    return HeadNetwork(own, layers, reads=reads)
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Frozen:
 class _Held(NamedTuple):
     features: Any
     label: Any
+    instance: Any = None
 
 
 class _FeatureFeed(ResidentFeed):

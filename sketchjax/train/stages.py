@@ -10,7 +10,7 @@ import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
-from sketchjax.models.table import CODEBOOK
+from sketchjax.models.table import CODEBOOK, HEAD, of_side
 from sketchjax.train.averaging import averaged
 
 
@@ -40,6 +40,10 @@ class Stage:
     @property
     def name(self) -> str:
         return self.row.name
+
+    def output(self, side: str) -> str:
+        """What the losses read of a side."""
+        return of_side(HEAD, side) if self.row.output == HEAD else self.row.output
 
     @property
     def steps(self) -> int:
@@ -74,7 +78,7 @@ def plan(
     for row in stage_rows(config):
         epoch = blocks_per_epoch(row)
         dispatches = -(-row.epochs * epoch // train.outer_steps)
-        named = trained_parts(row.trains, config.model.branches)
+        named = trained_parts(row.trains, config.model.branches, config.model.photo_branches)
         stages.append(
             Stage(
                 row=row,

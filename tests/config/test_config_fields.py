@@ -9,6 +9,7 @@ from sketchjax.config import default, validate
 from sketchjax.config.check import known_fields
 from sketchjax.config.fields import FIELDS
 from sketchjax.errors import ConfigError
+from sketchjax.models.table import ENCODERS
 
 BAD = [
     # Of another type
@@ -66,7 +67,11 @@ BAD = [
     ("evaluation.feature_distances", ("snr", "snr"), "names of snr, euclidean, cosine, each once"),
     ("model.embedding", "unit", "raw, unit_length, batch_norm"),
     ("model.embedding", "batch_norm", "with model.head=embedding only, but model.head=hash"),
-    ("model.encoders.cnn.kind", "resnet", "alexnet, sketch_a_net, resnet50, bigru"),
+    (
+        "model.encoders.cnn.kind",
+        "resnet",
+        ", ".join(ENCODERS),
+    ),
     ("model.features", 0, "1 to 65,536"),
     ("data.unseen_count", -1, "0 to 65,536"),
     ("stages.joint.sampler.classes", -1, "0 to 65,536"),
@@ -173,7 +178,7 @@ BAD = [
             ("query",),
             ("query:gallery:train",),
             ("query:test",),
-            ("photo/query:gallery",),
+            ("video/query:gallery",),
             ("/query:gallery",),
             ({"queries": "query"},),
             ({"queries": "query", "gallery": "gallery", "k": 3},),

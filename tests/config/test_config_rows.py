@@ -13,6 +13,7 @@ from sketchjax.config import (
     validate,
 )
 from sketchjax.config.rows import encoder_rows, loss_terms, trained_parts
+from sketchjax.models.table import ENCODERS
 
 
 def test_set_stages_replaces_all_stages_in_order():
@@ -84,7 +85,7 @@ def test_unknown_settings_are_left_to_the_check():
     assert problems_of(config) == [
         "model.encoders.rnn.hiden=3 is no field; did you mean model.encoders.rnn.hidden?",
         "stages.all.epoch=3 is no field; did you mean stages.all.epochs?",
-        "model.encoders.net.kind='moon'; choose one of alexnet, sketch_a_net, resnet50, bigru",
+        f"model.encoders.net.kind='moon'; choose one of {', '.join(ENCODERS)}",
     ]
 
 

@@ -220,7 +220,7 @@ def test_each_encoder_gets_its_view_and_nothing_else_is_drawn():
 
 
 def test_inputs_of_another_kind_are_refused():
-    with pytest.raises(TypeError, match="the view picture reads Strokes, not ndarray"):
+    with pytest.raises(TypeError, match="the view picture reads Strokes or Pictures, not ndarray"):
         network().views(np.zeros((2, 3, 3)), "cnn")
 
 

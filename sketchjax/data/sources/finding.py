@@ -26,7 +26,6 @@ _HINTS = {
     ".tar": " (unpack it)",
     ".tgz": " (unpack it)",
     ".parquet": " (write it as JSON lines, such as by Dataset.to_json)",
-    ".svg": " (drawings of SVG are not read)",
     ".txt": " (rename it to .ndjson if it holds one JSON object per line)",
 }
 _LOOK_AT = 64 << 10  # bytes of a file whose extension does not say that it holds drawings
