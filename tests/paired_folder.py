@@ -42,14 +42,12 @@ class Thing:
     def outline(self, side: float, rng: np.random.Generator) -> list[tuple[float, float]]:
         """Its corners in a square of this side, each a little off, as a hand draws them."""
         left, top = self.corner
-        return [
-            tuple(side * (edge + self.size * each + rng.normal(0, 0.01)) for edge, each in zip((left, top), xy, strict=True))
-            for xy in _SHAPES[self.category]
-        ]  # fmt: skip
+        corners = np.array(_SHAPES[self.category]) * self.size + (left, top)
+        return [tuple(xy) for xy in side * (corners + rng.normal(0, 0.01, corners.shape))]
 
 
 def things(each: int = 20, seed: int = 0) -> list[Thing]:
-    """`each` objects of every category: 70 % of training, a tenth of validation, the rest ranked."""
+    """`each` objects of every category: 70 % to train, 10 % to validate, the rest to rank."""
     rng, found = np.random.default_rng(seed), []
     for category in CATEGORIES:
         for place in range(each):

@@ -11,6 +11,7 @@ from typing import Any
 
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import SIDES, SKETCH, side_and_split
+from sketchjax.data.sources.pictures.contours import CONTOURS
 from sketchjax.fields import (
     LARGEST_INT,
     Field,
@@ -85,6 +86,11 @@ FIELDS: dict[str, Field] = {
     "data.synthetic_per_category": whole(0, 0, 10_000_000),
     "drawing.size": whole(224, 1, 4096, question=_SIZES),
     "drawing.stroke_width": above(1.5, 0, "take 1 to 2 pixels at a size of 224", question=_SIZES),
+    # What conversion makes of pictures: the contour maps that it adds to photos, and the share of a
+    # source's training pictures that are kept for validation.
+    "photos.contours": choice(*CONTOURS),
+    "photos.validation": share(0.1),
+    "photos.sketches_each": whole(3, 1, 1000),  # sketches of each synthetic photo
     "photos.size": whole(128, 1, 4096, question="side of the photos, in pixels"),
     # Random changes to the points of training sketches; see ops.augment. Raster sketches have only
     # flip, scale, anisotropy and shift (ops.augment_pictures). With flip, a sketch and the photo
@@ -123,6 +129,7 @@ FIELDS: dict[str, Field] = {
     "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
     ),
+    "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
     "model.encoders.*.kind": text(question="what reads the drawing"),
@@ -155,6 +162,14 @@ FIELDS: dict[str, Field] = {
     "train.outer_steps": whole(4, 1, 1_000_000),
     "train.weight_decay": number(1e-4, question=_REGULAR),
     "train.clip_norm": number(1.0, question=_REGULAR),
+    # A stage ends with the mean of its weights, of which each step keeps this share; 0: with the
+    # last weights.
+    "train.averaging": Field(
+        0.0,
+        lambda v: 0 <= v < 1,
+        "take 0 for none, or 0.99 to 0.9999",
+        question="averaging of weights",
+    ),
     # Learning rate of the head, as a multiple of the stage's: encoders come trained, the head
     # starts fresh.
     "train.head_rate": above(

@@ -8,6 +8,7 @@ from typing import Any
 
 from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.data.sources.categories import canonical
@@ -138,6 +139,7 @@ def _of_encoders(fields: Fields) -> list[str]:
 def _of_sides(fields: Fields) -> list[str]:
     """Whether each encoder can read its side, and the head goes with both."""
     problems, raster = [], fields.get("data.sketches") == "raster"
+    encoders = [_encoder(fields, name) for name in _branches(fields)]
     reads = {
         SKETCH: ("picture",) if raster else ("picture", "sequence"),
         PHOTO: ("picture", "picture_and_contour"),
@@ -156,6 +158,10 @@ def _of_sides(fields: Fields) -> list[str]:
             f"model.branches and model.photo_branches both name {_listed(sorted(both))}; each "
             "side has encoders of its own, so give one of them another name"
         )
+    views = {ENCODERS[own["kind"]].view for own in encoders if own}
+    wanted = fields.get("data.source") and fields.get("photos.contours") == "none"
+    if wanted and "picture_and_contour" in views:
+        problems.append("photos.contours=none, but an encoder reads contour maps; choose canny")
     head, photos = fields.get("model.head"), bool(_branches(fields, PHOTO))
     if photos and head in HEADS and HEADS[head].of_posterior:
         problems.append(f"model.head={head} is for sketches only; choose another with photos")
@@ -365,10 +371,12 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
                 f"stage whose output is one encoder can have {', '.join(usable)}"
             )
-        elif {*(declared.pairs or ())} > {*_inputs(fields, stage)}:
+        elif _crosses(name, losses[name]) and len(_inputs(fields, stage)) == 1:
             problems.append(
                 f"{path}.{name} compares sketches with photos; give stages.{stage}.inputs={SIDES!r}"
             )
+        elif "teacher" in declared.needs:
+            problems.append(f"{path}.{name} needs a teacher, which no run has yet; leave it out")
         elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
             problems.append(
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
@@ -377,6 +385,11 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
         elif misfit := _misfit(fields, name, losses[name]):
             problems.append(f"{path}.{name}.{misfit}")
     return problems
+
+
+def _crosses(loss: str, given: Any) -> bool:
+    """Whether a loss compares sketches with photos."""
+    return LOSSES[loss].crosses(given if isinstance(given, Mapping) else {})
 
 
 def _of_start(fields: Fields, running: list[str]) -> list[str]:
@@ -453,7 +466,7 @@ def _of_classes(fields: Fields) -> list[str]:
             )
         elif pairs:
             problems += _of_pairs(fields, f"stages.{stage}", batch, pairs[0])
-    unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    unseen, categories = expanded(fields.get("data.unseen", ())), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
     there = {*map(canonical, categories)}
@@ -495,7 +508,7 @@ def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
             f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
             f"try {max(1, batch // classes) * classes}"
         ]
-    categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
+    categories, unseen = fields.get("data.categories", ()), expanded(fields.get("data.unseen", ()))
     trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
     if classes and categories and classes > trained:
         return [

@@ -114,6 +114,15 @@ def _metric_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
     return ""
 
 
+def _relative_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
+    """Of squared distances, for each feature."""
+    if outputs.embedding != "unit_length":
+        return ""
+    most = 4.0 / outputs.width
+    why = f"for each of {outputs.width} features, features of unit length are in squared distance"
+    return _unreachable(settings["margin"], most, why)
+
+
 # Of the metric losses; `ops.distances` has their functions, `retrieval.ranks` ranks by them.
 DISTANCES = ("snr", "euclidean", "cosine")
 _DISTANCE = choice(*DISTANCES)
@@ -134,7 +143,11 @@ _TARGETS = choice("codebook", "hadamard", "bernoulli")
 
 LOSSES: dict[str, Declaration] = {
     "cross_entropy": Declaration(
-        reads=("logits",), symbol="CEL", source="SketchMate (Xu et al. 2018), eq. 2"
+        reads=("logits",),
+        # The share of each label that is spread evenly over all classes.
+        settings={"smoothing": number(0.0, 0, 0.99)},
+        symbol="CEL",
+        source="SketchMate (Xu et al. 2018), eq. 2",
     ),
     # The common centre loss: the centres follow the batches.
     "common_center": Declaration(
@@ -317,6 +330,7 @@ LOSSES: dict[str, Declaration] = {
             "anchors": choice("sketch", "both"),
             "match": choice("instance", "category"),  # what a sketch shares with its photo
         },
+        misfit=_relative_margin,
         source="Relative triplet loss (Seddati et al. 2023), reconstructed",
     ),
     "deep_sketch_hashing": Declaration(

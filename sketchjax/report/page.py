@@ -108,6 +108,7 @@ def write_page(
         tables=written,
         facts=_facts(results),
         bounds=_bounds(results),
+        of_photos=_of_photos(results, "gallery"),
         choices=_by_question(material.open_choices),
         config=list(leaves(results["config"])),
         false_positive=mosaic.FALSE_POSITIVE,
@@ -157,6 +158,7 @@ def _write_tables(
         tables.distance_table(results, reference and reference.distances),
         tables.ranking_table(results),
         tables.feature_table(results),
+        tables.photo_table(results),
     ]
     if material.stages:
         made.append(

@@ -24,7 +24,14 @@ from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
 from sketchjax.run.results import device_name, headline, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
+from sketchjax.run.scoring import (
+    Measured,
+    accuracy_of,
+    distances_of,
+    rank,
+    rank_features,
+    rank_photos,
+)
 from sketchjax.run.writers import write_results
 
 
@@ -199,6 +206,7 @@ def _measure(
         *accuracies,
         sizes=sizes,
         feature_rankings=rank_features(encoded, pairs, by_features, precision_at),
+        photo_rankings=rank_photos(encoded, codes, pairs, by_features, precision_at),
     )
 
 

@@ -31,7 +31,14 @@ from sketchjax.run.log import RunLog
 from sketchjax.run.posterior import Settings, Source
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
+from sketchjax.run.scoring import (
+    Measured,
+    accuracy_of,
+    distances_of,
+    rank,
+    rank_features,
+    rank_photos,
+)
 from sketchjax.run.writers import read_metrics, write_results
 from sketchjax.train.stages import Stage
 from sketchjax.train.trainer import Trainer
@@ -128,6 +135,7 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
         *accuracies,
         sizes=sizes,
         feature_rankings=rank_features(encoded, pairs, by_features, asked.precision_at),
+        photo_rankings=rank_photos(encoded, codes, pairs, by_features, asked.precision_at),
     )
 
 

@@ -27,11 +27,12 @@ from sketchjax.ops.augment import augment
 from sketchjax.ops.codebook import codebook
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.encode import Encoded, concatenate
-from sketchjax.retrieval.float_ranking import inner_product_map
+from sketchjax.retrieval.feature_scores import feature_map
 from sketchjax.retrieval.histograms import histograms
 from sketchjax.retrieval.metrics import average_precision
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
+from sketchjax.retrieval.ranks import INNER_PRODUCT
 from sketchjax.run.results import versions
 from sketchjax.train.classifier import fit_classifier
 
@@ -39,7 +40,7 @@ POSTERIOR = "posterior"
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
-_RANKED = 2048  # queries ranked by floats, which sorts the gallery for each
+_RANKED = 2048  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
 
 
@@ -222,7 +223,8 @@ def posterior_map(queries: Encoded, gallery: Encoded) -> float:
     """
     queries = queries[:_RANKED]
     posteriors = [np.asarray(jax.nn.softmax(every.features)) for every in (queries, gallery)]
-    return inner_product_map(posteriors[0], queries.labels, posteriors[1], gallery.labels)
+    sides = posteriors[0], queries.labels, posteriors[1], gallery.labels
+    return feature_map(*sides, distance=INNER_PRODUCT)
 
 
 class _Varied(Network):

@@ -57,7 +57,8 @@ def collect_results(
 def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The scores of the first ranking, flat, and those of all rankings under `rankings`.
 
-    A run that ranks features has those scores under `feature_rankings`.
+    A run that ranks features has those scores under `feature_rankings`, and one that ranks photos
+    for sketches has its scores by category and by instance under `photo_rankings`.
 
     pairs: splits of queries and gallery of each ranking.
     """
@@ -68,6 +69,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
         numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
     queries, gallery = pairs[0]
     wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
+    photos = [ranking.as_row(measured.sizes) for ranking in measured.photo_rankings]
     by_features = [ranking.as_row(measured.sizes) for ranking in measured.feature_rankings]
     return (
         dict.fromkeys(wanted)
@@ -80,6 +82,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
             "accuracy_query": measured.accuracy_query,
         }
         | ({"feature_rankings": by_features} if by_features else {})
+        | ({"photo_rankings": photos} if photos else {})
     )
 
 

@@ -7,8 +7,11 @@ from itertools import chain
 from pathlib import Path
 
 from sketchjax.config import Config, kinds, rankings
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.feed.items import counts_of, totals_of
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.picture_pieces import Look
+from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.unseen import found_categories, unseen_categories
@@ -27,7 +30,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
 
     Raises DataError or ConfigError when it cannot be converted.
     """
-    data = config.data
+    data, photos = config.data, PHOTO in kinds(config)
     folder = data_folder(config, workdir)
     if (folder / NAME).exists():
         return folder
@@ -37,7 +40,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
             "that `sketchjax convert` made, or data.source the drawings to convert"
         )
     if data.source == "synthetic":
-        sources = draw_synthetic(config, workdir)
+        sources = paint_synthetic(config, workdir) if photos else draw_synthetic(config, workdir)
     else:
         sources = [Path(data.source).expanduser()]
     split_file = Path(data.split_file).expanduser() if data.split_file else None
@@ -51,7 +54,10 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
-        unseen=tuple(data.unseen),
+        unseen=tuple(expanded(data.unseen)),
+        photo_options=PictureOptions(
+            validation=config.photos.validation, look=Look(contours=config.photos.contours)
+        ),
     )
     return folder
 
@@ -102,6 +108,20 @@ def _both(queries: str, gallery: str) -> str:
     """What the items of two parts of the data are called together."""
     sides = {side for side, _ in map(side_and_split, (queries, gallery))}
     return {(SKETCH,): "sketches", (PHOTO,): "photos"}.get(tuple(sides), "items")
+
+
+def paint_synthetic(config: Config, workdir: Path) -> list[Path]:
+    """Write synthetic photos and sketches of them, to be converted like any pictures."""
+    from sketchjax.data.sources.doodles.photos import write_photos
+
+    folder = write_photos(
+        workdir / "pictures",
+        per_category=config.data.synthetic_per_category,
+        seed=config.seed,
+        sketches=config.photos.sketches_each,
+        categories=config.data.categories or None,
+    )
+    return [folder]
 
 
 def check_data(folder: Path, config: Config) -> Manifest:

@@ -133,13 +133,17 @@ class Supply:
                 held[side] = held[side]._replace(instance=instances)  # pyright: ignore[reportArgumentType]
         return held
 
-    def with_sketches(self, error: NotFiniteError) -> NotFiniteError:
-        """The error with the items of its batch: three in its message, all of them in a file."""
+    def with_sketches(self, error: NotFiniteError, side: str | None = None) -> NotFiniteError:
+        """The error with the items of its batch: three in its message, all of them in a file.
+
+        side: that the batch is of; None: the first.
+        """
         if error.records is None:
             return error
-        with closing(self.split.items()) as items:
+        split = self.splits[side] if side else self.split
+        with closing(split.items()) as items:
             batch, ids, _ = items.read(error.records)
-        names = [self.split.manifest.categories[label] for label in batch.label.tolist()]
+        names = [split.manifest.categories[label] for label in batch.label.tolist()]
         rows = list(zip(ids.tolist(), names, error.records.tolist(), strict=True))
         path = self.workdir / "not_finite.csv"
         lines = ["key_id,category,record", *(",".join(map(str, row)) for row in rows)]

@@ -14,7 +14,13 @@ from sketchjax.losses.objective import loss
 from sketchjax.losses.pairs import Pairs
 from sketchjax.losses.relative_triplet import relative_triplet
 from sketchjax.losses.sides import merged
-from sketchjax.losses.table import LOSSES
+from sketchjax.losses.table import LOSSES, Outputs
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quickly(environment):
+    """Compile with little optimisation."""
+
 
 KINDS = ("relative", "cosine", "photo", "none")
 WEIGHTS = pytest.mark.parametrize("weights", KINDS)
@@ -218,6 +224,15 @@ def test_its_row_has_the_function_s_defaults():
     settings_of = {key: field.default for key, field in LOSSES["relative_triplet"].settings.items()}
     assert settings_of.pop("match") == "instance"
     assert relative_triplet.__kwdefaults__ == settings_of
+
+
+def test_a_margin_beyond_the_unit_sphere_is_named():
+    wrong = LOSSES["relative_triplet"].misfit
+    assert wrong({"margin": 0.2}, Outputs("embedding", "batch_norm", 64)) == ""
+    assert wrong({"margin": 0.06}, Outputs("embedding", "unit_length", 64)) == ""
+    message = wrong({"margin": 0.2}, Outputs("embedding", "unit_length", 64))
+    assert message.startswith("margin=0.2 cannot be reached: for each of 64 features")
+    assert message.endswith("at most 0.0625 apart; take less")
 
 
 def test_shapes_that_are_no_pairs_are_refused():

@@ -19,6 +19,7 @@ from msgspec import Meta
 import sketchjax
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.sources import find, read
+from sketchjax.data.sources.pictures import collect, is_pictures
 from sketchjax.data.sources.records import MOST_POINTS, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
@@ -238,15 +239,19 @@ def _check(manifest: Manifest) -> None:
 
 
 def count_categories(sources: Iterable[Path]) -> Counter[str]:
-    """The sketches of each category in data folders, sketch files and folders of these.
+    """The sketches and pictures of each category in data folders and in their sources.
 
     Bad records are passed over.  Raises DataError where a source cannot be read.
     """
     counts, others = Counter[str](), []
     for source in sources:
         if (source / NAME).exists():
-            for name, splits in Manifest.load(source).counts_by_category.items():
+            manifest = Manifest.load(source)
+            sets = [manifest, *manifest.pictures.values()]
+            for name, splits in (pair for one in sets for pair in one.counts_by_category.items()):
                 counts[name] += sum(splits.values())
+        elif is_pictures(source):
+            counts.update(item.category for item in collect(source, SPLITS, {}).items.values())
         else:
             others.append(source)
     for path in find(others) if others else ():

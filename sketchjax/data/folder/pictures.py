@@ -69,6 +69,10 @@ class PictureRecord:
         header = np.array([values], HEADER).tobytes()
         return b"".join((header, name, self.picture, self.contour))
 
+    def without_bytes(self) -> PictureRecord:
+        """The same without picture and contour."""
+        return PictureRecord(self.id, self.instance, self.label, self.name, b"")
+
     @classmethod
     def decode(cls, blob: bytes) -> PictureRecord:
         """The record of these bytes.  Raises DataError where they are none."""

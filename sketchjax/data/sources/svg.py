@@ -18,7 +18,6 @@ from xml.parsers import expat
 
 import numpy as np
 
-from sketchjax.data.simplify import simplify
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.records import (
     MOST_POINTS,
@@ -71,6 +70,8 @@ def points_of_svg(content: bytes) -> tuple[np.ndarray, set[str]]:
     drawn = [stroke for stroke in document.strokes if stroke]
     if not drawn:
         raise Refused("empty", "the drawing has no path, line or polyline")
+    from sketchjax.data.simplify import simplify  # numba takes half a second to import
+
     try:
         points = simplify(_flattened(drawn))
     except DataError as error:

@@ -141,6 +141,10 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     hashes = keyed_hash(rows["key_id"], selection.seed)
     split, shortages = selection.rule.assign(rows["key_id"], hashes, rows["label"], len(names))
     left_out["named in the split file but not found"] += selection.rule.absent(rows["key_id"])
+    if selection.photos is not None:
+        wanted = np.array([name in selection.photos for name in names], bool)[rows["label"]]
+        left_out[ONE_SIDE] += len(wanted) - int(wanted.sum())
+        rows, hashes, split = rows[wanted], hashes[wanted], split[wanted]
     short |= _short(shortages, rows, names, selection)
     split[np.array([name in short for name in names], bool)[rows["label"]]] = LEFT_OUT
     short = _unsplit(split, rows, names, selection) | short
@@ -148,7 +152,7 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
         raise DataError(_too_few(short, names, selection.rule.advice))
     left_out["in no split"] += int((split == LEFT_OUT).sum())
     dropped = {**missing, **small, **short}
-    if not (split != LEFT_OUT).any():
+    if not (split != LEFT_OUT).any() and not selection.pictured:
         raise DataError(_nothing_left(pieces, left_out, dropped))
     plan = _order(rows, hashes, split, names, selection.shards, left_out, dropped)
     return replace(
@@ -247,9 +251,6 @@ def _filter_categories(
 ) -> tuple[np.ndarray, dict[str, str]]:
     """Drop categories below the minimum, cap the others; returns rows and dropped categories."""
     minimum, cap = selection.min_per_category, selection.max_per_category
-    if selection.photos is not None:
-        has_photos = np.array([name in selection.photos for name in names], bool)
-        rows = _take(rows, has_photos[rows["label"]], ONE_SIDE, left_out)
     counts = np.bincount(rows["label"], minlength=len(names))
     small = (counts < minimum) & (counts > 0)
     rows = _take(rows, ~small[rows["label"]], "category below the minimum", left_out)

@@ -18,7 +18,8 @@ from sketchjax.data.sources.records import Refused
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
 LARGEST = 64 << 20  # bytes of a file
-MOST_PIXELS = 89_478_485  # Pillow's own limit, which it only warns about
+MOST_PIXELS = 89_478_485  # of a JPEG: Pillow's own limit, which it only warns about
+MOST_WHOLE = 40_000_000  # pixels of a PNG or WebP, which is decoded whole: 160 MB with alpha
 QUALITY = 95  # of what is encoded again as JPEG
 _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112  # of EXIF
@@ -43,8 +44,7 @@ class Normal:
 
 def normal_photo(content: bytes, most_side: int) -> Normal:
     """A photo of at most `most_side` px.  Raises Refused where the bytes are no usable picture."""
-    image, changes = _decoded(content, "RGB")
-    image = _limited(image, most_side, changes)
+    image, changes = _decoded(content, "RGB", most_side)
     # A PNG's pixels stay exact; a photo from WebP is nearly always lossy already.
     lossless = content.startswith(b"\x89PNG")
     return _kept(image, content, changes, "PNG" if lossless else "JPEG")
@@ -55,8 +55,7 @@ def normal_raster(content: bytes, most_side: int) -> Normal:
 
     Raises Refused where the bytes are no usable picture, the paper is dark, or there is no line.
     """
-    image, changes = _decoded(content, "L")
-    image = _limited(image, most_side, changes)
+    image, changes = _decoded(content, "L", most_side)
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if high - low < _LEAST_CONTRAST:
@@ -67,8 +66,8 @@ def normal_raster(content: bytes, most_side: int) -> Normal:
     return _kept(image, content, changes, "PNG")
 
 
-def _decoded(content: bytes, mode: str) -> tuple[Image.Image, list[str]]:
-    """The picture in `mode`, upright, and what had to be changed for it."""
+def _decoded(content: bytes, mode: str, most_side: int) -> tuple[Image.Image, list[str]]:
+    """The picture in `mode`, upright and small enough, and what had to be changed for it."""
     if len(content) > LARGEST:
         raise Refused("too_large", f"the file has more than {LARGEST:,} bytes")
     if not content:
@@ -77,15 +76,21 @@ def _decoded(content: bytes, mode: str) -> tuple[Image.Image, list[str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd EXIF data, and of sizes checked below
             image = Image.open(io.BytesIO(content), formats=_FORMATS)
-            if image.width * image.height > MOST_PIXELS:
+            is_jpeg = image.format in ("JPEG", "MPO")
+            most = MOST_PIXELS if is_jpeg else MOST_WHOLE
+            if image.width * image.height > most:
                 size = f"{image.width:,} by {image.height:,} pixels"
-                raise Refused("too_large", f"the picture has {size}; at most {MOST_PIXELS:,}")
+                raise Refused("too_large", f"the picture has {size}; at most {most:,} may be read")
+            large = max(image.size) > most_side
             # A phone's MPO is a JPEG with a second picture behind the first, which is the photo.
             if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
                 raise Refused("unreadable", "the picture is animated; save one frame of it")
+            if is_jpeg and large:
+                image.draft(image.mode, (most_side, most_side))
             image.load()
             turn = image.getexif().get(_ORIENTATION, 1)
-            return _plain(image, mode, turn in _TURNED)
+            plain, changes = _plain(image, mode, turn in _TURNED)
+            return (_limited(plain, most_side, changes) if large else plain), changes
     except Refused:
         raise
     except Image.DecompressionBombError as error:
@@ -94,9 +99,10 @@ def _decoded(content: bytes, mode: str) -> tuple[Image.Image, list[str]]:
         raise Refused("unreadable", "not a JPEG, PNG or WebP picture") from None
     # Whatever a damaged field leads to: Pillow raises nine kinds of errors for hostile files.
     except Exception as error:
-        kind = "truncated" if "truncated" in str(error) else "unreadable"
-        text = str(error) if isinstance(error, OSError) and str(error) else "a damaged picture"
-        raise Refused(kind, text[:150]) from None
+        if "truncated" in str(error).lower():
+            raise Refused("truncated", "the file is cut short") from None
+        said = f" ({str(error)[:100]})" if isinstance(error, OSError) and str(error) else ""
+        raise Refused("unreadable", f"the picture is damaged{said}") from None
 
 
 def _plain(image: Image.Image, mode: str, turned: bool) -> tuple[Image.Image, list[str]]:
@@ -128,11 +134,9 @@ def _plain(image: Image.Image, mode: str, turned: bool) -> tuple[Image.Image, li
 
 def _limited(image: Image.Image, most_side: int, changes: list[str]) -> Image.Image:
     side = max(image.size)
-    if side <= most_side:
-        return image
     changes.append(f"larger than {most_side} px")
     width, height = (max(1, round(length * most_side / side)) for length in image.size)
-    return image.resize((width, height), Image.Resampling.BOX, reducing_gap=None)
+    return image.resize((width, height), Image.Resampling.BOX)
 
 
 def _kept(image: Image.Image, content: bytes, changes: list[str], form: str) -> Normal:
