@@ -181,4 +181,4 @@ def as_imagenet(pictures: jax.Array) -> jax.Array:
     """
     if pictures.shape[-1] == 1:
         pictures = jnp.broadcast_to(1 - pictures, (*pictures.shape[:3], 3))
-    return (pictures - np.float32(MEAN)) / np.float32(DEVIATION)
+    return (pictures - np.array(MEAN, np.float32)) / np.array(DEVIATION, np.float32)

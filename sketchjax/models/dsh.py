@@ -218,9 +218,9 @@ class DSHPhoto(C2Net):
     def c1_map(self, picture: jax.Array, train: bool) -> jax.Array:
         """The last map of the photo, f[b h w 256]; 7x7 at the published size."""
         # As Caffe reads photos: 0 to 255, less the mean.
-        images = 255 * (picture - np.float32(MEAN))
+        images = 255 * (picture - np.array(MEAN, np.float32))
         for number, (channels, size, stride, padding, groups, bias) in enumerate(C1_NET, 1):
-            features = groups * round(channels * self.width / groups)
+            features = 2 * round(channels * self.width / 2)  # two groups may halve them
             name = f"photo_conv{number}"
             images = Convolution(
                 features, size, stride, padding, groups, bias, self.dtype, name=name

@@ -59,7 +59,8 @@ def variables_from(
     missing, other = [], []
     for collection, tree in shapes.items():
         found[collection] = {}
-        for place, leaf in traverse_util.flatten_dict(tree, sep="/").items():
+        leaves: dict[str, Any] = traverse_util.flatten_dict(tree, sep="/")
+        for place, leaf in leaves.items():
             name = _torch_name(encoder, collection, place)
             array = tensors.pop(name, None)
             if array is None:

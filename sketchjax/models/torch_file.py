@@ -55,7 +55,7 @@ class _Name(str):
 class _Storage(NamedTuple):
     kind: np.dtype
     key: str
-    count: int
+    numbers: int
 
 
 class _Tensor(NamedTuple):

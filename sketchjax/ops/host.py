@@ -20,13 +20,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from numba import carray, cfunc, types
+from numba import cfunc, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from sketchjax.compiled import kernel
 
+_sides: Any = to_fixed_tuple
 _ARGUMENTS, _RESULTS, _VERSION_QUERY = 9, 14, 1
 
 
@@ -70,31 +72,31 @@ def _entry(compute: Callable[..., None], first_rank: int, second_rank: int, rank
             compute(
                 carray(
                     _pointer(first[3]),
-                    to_fixed_tuple(_words(first[5], first_rank), first_rank),
+                    _sides(_words(first[5], first_rank), first_rank),
                     np.float32,
                 ),
                 carray(
                     _pointer(second[3]),
-                    to_fixed_tuple(_words(second[5], second_rank), second_rank),
+                    _sides(_words(second[5], second_rank), second_rank),
                     np.float32,
                 ),
-                carray(
-                    _pointer(result[3]), to_fixed_tuple(_words(result[5], rank), rank), np.float32
-                ),
+                carray(_pointer(result[3]), _sides(_words(result[5], rank), rank), np.float32),
             )
         return 0
 
     return entry
 
 
-@intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
-    """A whole number as an address."""
+def _as_address(typing: Any, number: Any) -> Any:
+    """How numba makes an address of a whole number: its types, and the code."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
-    return types.voidptr(address), generate
+    return types.voidptr(number), generate
+
+
+_pointer: Any = intrinsic(_as_address)
 
 
 @kernel

