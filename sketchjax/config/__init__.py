@@ -145,6 +145,7 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
         head=model.head,
         width=model.bits if HEADS[model.head].threshold is not None else model.features,
         fusion_features=model.fusion_features,
+        dropout=model.dropout,
         embedding=model.embedding,
         dtype=model.dtype,
         drawing=Drawing(config.drawing.size, config.drawing.stroke_width, offset_scale),

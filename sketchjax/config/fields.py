@@ -129,6 +129,7 @@ FIELDS: dict[str, Field] = {
     "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
     ),
+    "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
     "model.encoders.*.kind": text(question="what reads the drawing"),
@@ -161,6 +162,14 @@ FIELDS: dict[str, Field] = {
     "train.outer_steps": whole(4, 1, 1_000_000),
     "train.weight_decay": number(1e-4, question=_REGULAR),
     "train.clip_norm": number(1.0, question=_REGULAR),
+    # A stage ends with the mean of its weights, of which each step keeps this share; 0: with the
+    # last weights.
+    "train.averaging": Field(
+        0.0,
+        lambda v: 0 <= v < 1,
+        "take 0 for none, or 0.99 to 0.9999",
+        question="averaging of weights",
+    ),
     # Learning rate of the head, as a multiple of the stage's: encoders come trained, the head
     # starts fresh.
     "train.head_rate": above(

@@ -143,7 +143,11 @@ _TARGETS = choice("codebook", "hadamard", "bernoulli")
 
 LOSSES: dict[str, Declaration] = {
     "cross_entropy": Declaration(
-        reads=("logits",), symbol="CEL", source="SketchMate (Xu et al. 2018), eq. 2"
+        reads=("logits",),
+        # The share of each label that is spread evenly over all classes.
+        settings={"smoothing": number(0.0, 0, 0.99)},
+        symbol="CEL",
+        source="SketchMate (Xu et al. 2018), eq. 2",
     ),
     # The common centre loss: the centres follow the batches.
     "common_center": Declaration(

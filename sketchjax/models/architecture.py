@@ -50,6 +50,7 @@ class Architecture(
     points: t; longer sketches are cut to their first points.
     categories: the name of each label.
     embedding: of EMBEDDINGS.
+    dropout: of what the head reads, in training.
     sketches: of SKETCHES, how sketches come.
     photo_encoders: of photos, like `encoders`.
     photo_size: side of a photo as its encoders read it, in pixels.
@@ -64,6 +65,7 @@ class Architecture(
     points: int
     categories: list[str]
     embedding: str = EMBEDDINGS[0]
+    dropout: float = 0.0
     sketches: str = SKETCHES[0]
     photo_encoders: dict[str, dict[str, Any]] = {}
     photo_size: int = 0

@@ -38,7 +38,11 @@ from sketchjax.models.table import (
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
 from sketchjax.ops.augment_pictures import augment_pictures
+from sketchjax.ops.dropout import dropout
 from sketchjax.ops.signs import signs, straight_through
+
+# Folded into the keys, as encoders fold in the numbers of their layers: a number none of them has.
+_HEAD_DROPOUT = 1 << 16
 
 ACTIVATIONS: dict[str, Callable] = {"sigmoid": nn.sigmoid, "relu": nn.relu, "": lambda x: x}
 
@@ -70,6 +74,7 @@ class Layers(nn.Module):
     classes: l.
     fusion_features: width of a dense layer between encoders and head; 0: none.
     embedding: how the head's activations are normalised, of EMBEDDINGS.
+    dropout: of what the head reads, in training.
     axis_name: the devices' axis for the batch statistics of an embedding; None for one device.
     photo_encoders: of photos.
     """
@@ -81,6 +86,7 @@ class Layers(nn.Module):
     fusion_features: int = 0
     embedding: str = EMBEDDINGS[0]
     axis_name: str | None = None
+    dropout: float = 0.0
     photo_encoders: tuple[Made, ...] = ()
 
     @nn.compact
@@ -113,6 +119,9 @@ class Layers(nn.Module):
             fused = nn.relu(nn.Dense(self.fusion_features, name=of_side(FUSION, side))(fused))
         if fused_only:
             return fused
+        if keys is not None and self.dropout:
+            own_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, _HEAD_DROPOUT)
+            fused = dropout(fused, self.dropout, own_keys)
         if HEADS[self.head].of_posterior:
             logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
             features = Posterior(self.width, name=of_side(self.head, side))(logits)
@@ -317,6 +326,7 @@ def build(
         architecture.fusion_features,
         architecture.embedding,
         axis_name,
+        architecture.dropout,
         made(architecture.photo_encoders),
     )
     return Network(architecture, layers, dict(augmentation or {}), dict(photo_augmentation or {}))

@@ -11,6 +11,7 @@ import optax
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
 from sketchjax.models.table import CODEBOOK, HEAD, of_side
+from sketchjax.train.averaging import averaged
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,14 @@ def learning_rate(stage: Stage) -> optax.Schedule:
 
 
 def optimizer(
-    stage: Stage, *, weight_decay: float, clip_norm: float
+    stage: Stage, *, weight_decay: float, clip_norm: float, averaging: float = 0.0
 ) -> optax.GradientTransformation:
     """Adam with the stage's schedule.
 
     stage: its schedule, and the rate of its head.
     weight_decay: decoupled, on kernels only; 0: none.
     clip_norm: the largest norm of the whole gradient; 0: no limit.
+    averaging: the share of the mean of the weights that a step keeps; 0: no mean.
     """
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts.append(
@@ -131,6 +133,8 @@ def optimizer(
             lambda path, _: path[0].key in stage.head_parts, params
         )
         parts.append(optax.masked(optax.scale(stage.head_rate), in_head))
+    if averaging:
+        parts.append(averaged(averaging))
     return optax.chain(*parts)
 
 

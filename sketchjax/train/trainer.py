@@ -24,6 +24,7 @@ from sketchjax.parallel import average, gather, own_copy
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
+from sketchjax.train.averaging import mean_weights
 from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.head_start import check_start, head_layer, look, started
 from sketchjax.train.loop import Logged, check_state, run_stage
@@ -85,6 +86,8 @@ class Trainer:
             except Spike as spike:
                 number, current = self._go_back(spike)
                 continue
+            mean = mean_weights(current.params, current.optimizer)
+            current = current.replace(params=mean)
             yield self.plan[number], current
             if (number := number + 1) == len(self.plan):
                 return
@@ -217,7 +220,10 @@ class Trainer:
     def _optimizer(self, stage: Stage):
         settings = self.config.train
         return stages.optimizer(
-            stage, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
+            stage,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            averaging=settings.averaging,
         )
 
     def _train(self, stage: Stage, current: State) -> State:
