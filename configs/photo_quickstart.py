@@ -3,9 +3,9 @@
     python -m sketchjax.main --config configs/photo_quickstart.py --workdir runs/photo-quickstart
 
 864 photos of 24 categories, each drawn three times: 547 photos and 1,641 sketches train, and 864
-sketches look for their photo among 288. Training and scoring took 266 seconds of CPU time, 23
-minutes of the clock on two cores shared with fifteen other programs; painting the photos takes about
-55 seconds of CPU time more.
+sketches look for their photo among 288. Training and scoring took 266 seconds of CPU time (23
+minutes of the clock, on two cores shared with fifteen other programs); painting the photos takes
+about 55 seconds of CPU time more.
 
     ranked by     own photo: R@1  R@5     R@10    by category: MAP
     64-bit codes  5.9 %           18.8 %  31.0 %  0.239

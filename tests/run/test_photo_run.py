@@ -102,7 +102,7 @@ def test_the_report_shows_sketches_next_to_their_photos(finished):
 def test_a_stopped_run_resumes_to_the_same_bits(finished, folder, tmp_path):
     whole, wanted = finished
     asked = iter([False, True])
-    with pytest.raises(Stopped, match="stopped in stage joint after 8 of"):
+    with pytest.raises(Stopped, match="stopped in stage joint after 4 of"):
         run(joint_only(folder), tmp_path / "run", lambda: next(asked, False))
     results = run(joint_only(folder), tmp_path / "run")
     same_figures(results, wanted)
