@@ -27,6 +27,30 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 import pytest
 from tiny_run import whole_run
 
+TESTS = Path(__file__).parent
+# Marked `slow`: benchmarks, and whole runs beyond those of tests/run/test_experiment.py.
+SLOW = (
+    "benchmarks",
+    "multi",
+    "paper/study/test_study_whole.py",
+    "run/test_evaluation.py",
+    "run/test_hashing_runs.py",
+    "run/test_metric_learning.py",
+    "run/test_recode.py",
+    "test_adding.py",
+    "test_launch.py",
+    "test_readme.py",
+    "test_sketchmate_config.py",
+)
+assert all((TESTS / name).exists() for name in SLOW)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+            item.add_marker("slow")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled() -> Iterator[None]:
