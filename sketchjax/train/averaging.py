@@ -14,9 +14,9 @@ import optax
 
 
 class _Mean(NamedTuple):
-    """count: i32[], steps so far. weight_mean: of the trained parameters."""
+    """steps: i32[], so far. weight_mean: of the trained parameters."""
 
-    count: jax.Array
+    steps: Any
     weight_mean: Any
 
 
@@ -31,11 +31,11 @@ def averaged(decay: float) -> optax.GradientTransformation:
         # A copy: the state holds the parameters as well, and a buffer cannot be donated twice.
         return _Mean(jnp.zeros((), jnp.int32), jax.tree.map(jnp.copy, params))
 
-    def update(updates: Any, state: _Mean, params: Any = None) -> tuple[Any, _Mean]:
-        keep = jnp.minimum(decay, (1 + state.count) / (10 + state.count))
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        keep = jnp.minimum(decay, (1 + state.steps) / (10 + state.steps))
         after = optax.apply_updates(params, updates)
         mean = optax.incremental_update(after, state.weight_mean, 1 - keep)
-        return updates, _Mean(optax.safe_increment(state.count), mean)
+        return updates, _Mean(optax.safe_increment(state.steps), mean)
 
     return optax.GradientTransformation(init, update)
 
