@@ -1,6 +1,19 @@
 """Synthetic photos and sketches of the very objects in them: a drawing finds its photo, on any CPU.
 
-python -m sketchjax.main --config configs/photo_quickstart.py --workdir runs/photo-quickstart
+    python -m sketchjax.main --config configs/photo_quickstart.py --workdir runs/photo-quickstart
+
+864 photos of 24 categories, each drawn three times: 547 photos and 1,641 sketches train, and 864
+sketches look for their photo among 288. Training and scoring took 266 seconds of CPU time (23
+minutes of the clock, on two cores shared with fifteen other programs); painting the photos takes
+about 55 seconds of CPU time more.
+
+    ranked by     own photo: R@1  R@5     R@10    by category: MAP
+    64-bit codes  5.9 %           18.8 %  31.0 %  0.239
+    cosine        6.5 %           23.7 %  36.3 %  0.263
+    at random     0.35 %          1.7 %   3.5 %   about 0.05
+
+Accuracy is 0.79 on the training pairs and 0.31 on the gallery: with 23 training photos of each
+category, the photo encoder learns them by heart.
 """
 
 from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage

@@ -53,11 +53,14 @@ def permute(places: jax.Array, size: int, keys: jax.Array) -> jax.Array:
     """
     bits = domain_bits(size)
 
-    def once(numbers: jax.Array) -> jax.Array:
-        return jnp.where(numbers >= size, shuffle(numbers, bits, keys), numbers)
+    # One loop that begins with all of them: the shuffle is in the program once.
+    def once(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        numbers, outside = state
+        numbers = jnp.where(outside, shuffle(numbers, bits, keys), numbers)
+        return numbers, numbers >= size
 
-    numbers = shuffle(places.astype(jnp.uint32), bits, keys)
-    numbers = lax.while_loop(lambda numbers: (numbers >= size).any(), once, numbers)
+    start = (places.astype(jnp.uint32), places >= 0)
+    numbers, _ = lax.while_loop(lambda state: state[1].any(), once, start)
     return numbers.astype(jnp.int32)
 
 

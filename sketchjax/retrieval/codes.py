@@ -138,8 +138,7 @@ class Codes:
             path, _About, format=FORMAT, noun="file of codes", error=DataError, remedy=remedy
         )
         try:
-            own = {name: arrays[name] for name in _ARRAYS if name != "instances"}
-            own |= {"instances": arrays.get("instances")}
+            own = {name: arrays[name] for name in _ARRAYS if name in arrays or name != "instances"}
             return cls(**own, split=about.split, categories=about.categories, model=about.model)
         except (ValueError, KeyError) as error:
             raise DataError(f"{path} holds no codes ({error}); {remedy}") from error

@@ -206,16 +206,17 @@ class Model:
         self, side: str, given: Sketches | Pictures
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features f32[b d] and logits f32[b l], batch by batch."""
-        arrays: tuple = tuple(given)
         if isinstance(given, Sketches):
             arrays = pad_points(given.points, given.offsets, self.architecture.points)
+        else:
+            arrays = tuple(given)
         output, total = of_side(HEAD, side) if self.output == HEAD else self.output, len(arrays[0])
         for first in range(0, total, _BATCH):
             count = min(_BATCH, total - first)
             # Powers of two: at most nine programs are compiled, whatever the number of items.
             size = 1 << (count - 1).bit_length()
             places = np.minimum(np.arange(first, first + size), first + count - 1)
-            own = [None if each is None else each[places] for each in arrays]
+            own: list[Any] = [None if each is None else each[places] for each in arrays]
             inputs = Strokes.of(*own) if isinstance(given, Sketches) else Pictures(*own)
             features, logits = self._forward(self.variables, inputs, output)
             yield np.asarray(features)[:count], np.asarray(logits)[:count]

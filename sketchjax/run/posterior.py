@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.inputs import SKETCH
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network
 from sketchjax.models.posterior import dither, soft_codes
@@ -234,13 +235,13 @@ class _Varied(Network):
     on that number and its own points, not on its batch.
     """
 
-    def fused(self, variables: Any, inputs: Any) -> jax.Array:
+    def fused(self, variables: Any, inputs: Any, side: str = SKETCH) -> jax.Array:
         key = jax.random.key(variables["copy"]["number"])
         points = inputs.points.astype(jnp.uint32).reshape(len(inputs.points), -1)
         # Any fingerprint will do: multiples of an odd number, which overflow.
         weights = np.arange(points.shape[1], dtype=np.uint32) * np.uint32(0x9E3779B1) | 1
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (points * weights).sum(1))
-        return super().fused(variables, augment(keys, inputs, **self.augmentation))
+        return super().fused(variables, augment(keys, inputs, **self.augmentation), side)
 
 
 def training_rows(

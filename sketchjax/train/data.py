@@ -107,7 +107,7 @@ def _remedy(kind: str, split: str) -> str:
 def _both(queries: str, gallery: str) -> str:
     """What the items of two parts of the data are called together."""
     sides = {side for side, _ in map(side_and_split, (queries, gallery))}
-    return {(SKETCH,): "sketches", (PHOTO,): "photos"}.get(tuple(sides), "items")
+    return "items" if len(sides) == 2 else "photos" if PHOTO in sides else "sketches"
 
 
 def paint_synthetic(config: Config, workdir: Path) -> list[Path]:

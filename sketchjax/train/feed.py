@@ -30,9 +30,12 @@ class Feed(Protocol):
     position: blocks taken so far.
     """
 
-    order: Order
-    held: Any
-    position: int
+    @property
+    def order(self) -> Order: ...
+    @property
+    def held(self) -> Any: ...
+    @property
+    def position(self) -> int: ...
 
     def load(self, held: Any, item: Any) -> Batches:
         """The batch of an item of `take` on one device, inside the compiled step."""
@@ -113,7 +116,9 @@ class Picked(NamedTuple):
 class ResidentFeed:
     """Batches that the devices pick from the data they hold: the host sends only numbers."""
 
-    def __init__(self, held: Resident, order: Order, *, points: int, position: int):
+    def __init__(
+        self, held: Resident | ResidentPictures, order: Order, *, points: int, position: int
+    ):
         self.order, self.held, self.position, self._points = order, held, position, points
 
     def load(self, held: Any, item: Places | Picked) -> Minibatch:

@@ -102,7 +102,7 @@ def features_step(
 
 def code_step(
     training: Training, held: Any, state: State, block: Any
-) -> tuple[dict[str, jax.Array], State]:
+) -> tuple[dict[str, Any], State]:
     """The codes of a block with the parameters fixed, by the name of their loss.
 
     held: what the devices hold of the data.

@@ -28,9 +28,18 @@ from tiny_pairs import EVERYTHING, SIDES, get_config
 CODES = {"cross_entropy": 1.0, "quantization": 0.1, "triplet": {"distance": "euclidean"}}
 
 
+def made(kind, tmp_path_factory):
+    return paired_folder(tmp_path_factory.mktemp(kind), kind), kind
+
+
 @pytest.fixture(scope="module", params=["raster", "strokes"])
 def folder(request, tmp_path_factory):
-    return paired_folder(tmp_path_factory.mktemp(request.param), request.param), request.param
+    return made(request.param, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def rasters(tmp_path_factory):
+    return made("raster", tmp_path_factory)
 
 
 def supply_of(folder, tmp_path, **settings):
@@ -84,8 +93,8 @@ def test_both_feeds_give_the_same_batches_in_step(folder, tmp_path, sampler):
         feed.close()
 
 
-def test_a_block_has_codes_of_both_sides_as_a_loop_makes_them(folder, tmp_path):
-    supply, network, own = supply_of(folder, tmp_path)
+def test_a_block_has_codes_of_both_sides_as_a_loop_makes_them(rasters, tmp_path):
+    supply, network, own = supply_of(rasters, tmp_path)
     feed = supply.feed(own, position=0, detour=0)
     training = training_of(network, own, feed)
     state = state_of(network, training)
@@ -117,8 +126,8 @@ def state_of(network, training):
     return start(training.optimizer, training.stage, variables, {})
 
 
-def test_one_device_trains_like_four(folder, tmp_path):
-    supply, network, own = supply_of(folder, tmp_path)
+def test_one_device_trains_like_four(rasters, tmp_path):
+    supply, network, own = supply_of(rasters, tmp_path)
     feed = supply.feed(own, position=0, detour=0)
     training = training_of(network, own, feed)
     state = state_of(network, training)
@@ -145,8 +154,8 @@ def joined(leaf: np.ndarray) -> np.ndarray:
     return moved.reshape(1, *moved.shape[:2], -1, *moved.shape[4:])
 
 
-def test_a_stage_of_photos_does_not_touch_the_sketches(folder, tmp_path):
-    supply, network, _ = supply_of(folder, tmp_path)
+def test_a_stage_of_photos_does_not_touch_the_sketches(rasters, tmp_path):
+    supply, network, _ = supply_of(rasters, tmp_path)
     config = supply.config
     _, config.stages.joint = stage(
         "joint", trains=("photo_encoders", "photo_head"), inputs=("photo",)

@@ -50,9 +50,13 @@ class StrokeItems:
     def __len__(self) -> int:
         return len(self.shards)
 
-    @cached_property
+    @property
     def labels(self) -> np.ndarray:
-        """The label of every record, i32[n]: they are read for it."""
+        """The label of every record, i32[n]: they are read for it, once."""
+        return self._labels
+
+    @cached_property
+    def _labels(self) -> np.ndarray:
         size = len(self)
         parts = [
             self.shards.read(np.arange(first, min(first + READ, size))).labels
@@ -60,7 +64,7 @@ class StrokeItems:
         ]
         return np.concatenate([np.zeros(0, np.int32), *parts])
 
-    @cached_property
+    @property
     def instances(self) -> np.ndarray:
         """The photo that each sketch draws, i64[n]; -1 where unknown."""
         return self.shards.instances

@@ -160,7 +160,7 @@ def class_orders(
       `paired_orders`.
     Raises ConfigError where both sides have fewer classes in common.
     """
-    common = np.intersect1d(*(own.labels for own in sides.values()))
+    common = np.intersect1d(sides[SKETCH].labels, sides[PHOTO].labels)
     if classes > len(common):
         raise ConfigError(
             f"sampler.classes={classes}: only {len(common)} classes have training sketches and "

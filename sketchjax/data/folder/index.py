@@ -61,7 +61,12 @@ def write_index(folder: Path, name: str, index: Index) -> IndexFile:
 
 
 def read_index(folder: Path, file: IndexFile, records: int) -> Index:
-    """The list of a split of so many records.  Raises DataError where it is missing or damaged."""
+    """The list of a split.
+
+    folder: the data folder.  file: what its manifest says of the list.
+    records: how many the split has.
+    Raises DataError where it is missing or damaged.
+    """
     path = folder / file.name
     try:
         content = path.read_bytes()

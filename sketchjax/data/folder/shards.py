@@ -142,7 +142,7 @@ MEND = "run `sketchjax verify` on the folder, or delete it and convert the drawi
 
 
 def check_split(split: str) -> None:
-    """Raise DataError where there is no split of this name."""
+    """Raise DataError where a split has another name than the four."""
     if split not in SPLITS:
         raise DataError(f"{split!r} is not a split; the splits are {', '.join(SPLITS)}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.categories import canonical, category_of_name, look_alike
-from sketchjax.data.sources.finding import EXTENSIONS, Survey, find, survey
+from sketchjax.data.sources.finding import EXTENSIONS, SVG, Survey, find, survey
 from sketchjax.data.sources.ndjson import read_ndjson, write_ndjson
 from sketchjax.data.sources.records import (
     KINDS,
@@ -33,6 +33,7 @@ from sketchjax.errors import DataError
 __all__ = [
     "EXTENSIONS",
     "KINDS",
+    "SVG",
     "BadRecord",
     "Notes",
     "Reading",

@@ -7,8 +7,8 @@ shards survive a kill and are used again; `manifest.json` is written last.
 
 Memory: 140 bytes per sketch when the splits are decided (7 GB for the 50 million drawings of
 QuickDraw), and 250 MB per process. Disk: a second copy of all points, 140 bytes per sketch, in
-`OUT/.partial` until the end. Photos and raster sketches go the same way beside the strokes
-(`with_pictures`).
+`OUT/.partial` until the end. Photos and raster sketches go the same way next to the
+strokes (`with_pictures`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,6 @@ from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
 
-SVG = (".svg", ".svg.gz")
 NO_FILES = formats.Survey([])
 
 
@@ -205,7 +204,7 @@ def _bundles(paths: Sequence[Path], names: Mapping[Path, str]) -> list[Bundle]:
     """What becomes one piece each, in the order of the paths: SVG files go by their folder."""
     bundles, folders = [], dict[Path, list[Path]]()
     for path in paths:
-        if path.name.lower().endswith(SVG):
+        if path.name.lower().endswith(formats.SVG):
             folders.setdefault(path.parent, []).append(path)
         else:
             bundles.append(Bundle(names[path], (path,)))

@@ -1,4 +1,4 @@
-"""The pictures of a conversion, from their sources to the manifest, beside the strokes.
+"""The pictures of a conversion, from their sources to the manifest, next to the strokes.
 
 Sketches of picture folders that are SVG files become strokes: their splits and the photos that they
 draw come from here, all else is as for other drawings.
@@ -121,7 +121,7 @@ class Pictured:
             self._choose(found, chosen)
             if found.faults and not skip:
                 raise DataError(_faulty(names[found.root], found))
-        self._pieces: list[tuple[Path, PicturesFound]] = []
+        self._pieces: list[tuple[str, Path, PicturesFound]] = []
         self._plan = PicturePlan()
         self._categories: list[str] = []
 
@@ -183,6 +183,9 @@ class Pictured:
             for item in found.of(PHOTO, RASTER):
                 folder = f"{title}/{item.name.rpartition('/')[0]}"
                 folders.setdefault(folder, []).append(item.path.stat().st_size)
+                if item.contour is not None and self._options.look.contours == "files":
+                    folder = f"{title}/contour/{item.contour.parent.name}"
+                    folders.setdefault(folder, []).append(item.contour.stat().st_size)
             files += [
                 {"name": name, "bytes": sum(sizes), "files": len(sizes)}
                 for name, sizes in folders.items()
@@ -209,7 +212,9 @@ class Pictured:
             base = missing[index]
             done[base] = load_pictures(base)
             bar.finished()
-        self._pieces = [(base, found) for base, found in done.items() if found is not None]
+        self._pieces = [
+            (work[base][1], base, found) for base, found in done.items() if found is not None
+        ]
 
     def plan(self, pieces: Sequence[Piece], selection: Selection) -> Selection:
         """Decide the pictures' splits; the selection of the strokes that goes with them."""
@@ -219,7 +224,7 @@ class Pictured:
         self._plan = plan_pictures(
             self._collections,
             self._names,
-            self._pieces,
+            [(base, found) for _, base, found in self._pieces],
             rule.others,
             self._options.validation,
             selection.seed,
@@ -257,10 +262,7 @@ class Pictured:
             for title, kind in kinds.items()
         }
         bad, bad_listed, left_out = self._counts(manifest)
-        notes = {
-            title: [*notes, *self._changes()] if number == 0 else notes
-            for number, (title, notes) in enumerate(self._plan.notes.items())
-        }
+        notes = {title: [*own, *self._changes(title)] for title, own in self._plan.notes.items()}
         first = next(iter(notes))
         notes[first] += self._one_sided(plan)
         passed_over = Counter(manifest.passed_over)
@@ -356,7 +358,7 @@ class Pictured:
             for fault in found.faults:
                 bad[fault.kind] += 1
                 bad_listed.append(asdict(fault) | {"file": f"{title}/{fault.file}"})
-        for _, piece in self._pieces:
+        for _, _, piece in self._pieces:
             bad.update(piece.bad)
             bad_listed += piece.bad_listed
         left_out.update(self._plan.left_out)
@@ -364,9 +366,10 @@ class Pictured:
         bad_counts, left_counts = counted
         return bad_counts, bad_listed[:LISTED], left_counts
 
-    def _changes(self) -> list[str]:
-        """What had to be encoded again, and why."""
-        changes = sum((Counter(piece.changes) for _, piece in self._pieces), Counter[str]())
+    def _changes(self, title: str) -> list[str]:
+        """What of a source had to be encoded again, and why."""
+        own = (Counter(piece.changes) for source, _, piece in self._pieces if source == title)
+        changes = sum(own, Counter[str]())
         if not changes:
             return []
         listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(changes.items()))

@@ -1,7 +1,7 @@
 """An object of strokes painted as a photo: coloured, shaded and textured, before a cluttered scene.
 
 The strokes of a program enclose regions, which become surfaces, or are lines, which become wires.
-Both come from the posed strokes alone, so what can be seen of the object in the photo (proportions,
+Both come from the posed strokes only, so what can be seen of the object in the photo (proportions,
 parts, lean, side) is what a doodle of it shows.
 """
 
