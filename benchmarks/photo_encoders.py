@@ -142,10 +142,8 @@ def peer_steps(peers: list[Any], pictures: np.ndarray) -> Any:
     def run() -> None:
         for of_step in steps:
             descent.zero_grad()
-            sum(
-                (features_of(peer, own) ** 2).mean()
-                for peer, own in zip(peers, of_step, strict=True)
-            ).backward()
+            for peer, own in zip(peers, of_step, strict=True):
+                (features_of(peer, own) ** 2).mean().backward()
             descent.step()
 
     return run

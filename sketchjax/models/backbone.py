@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -47,7 +47,8 @@ class BatchNorm(nn.Module):
             factor = scale * jax.lax.rsqrt(running_variance.value + self.epsilon)
             offset = bias - running_mean.value * factor
             return images * factor.astype(images.dtype) + offset.astype(images.dtype)
-        images, mean, variance = normalised(images, scale, bias, self.epsilon, self.axis_name)
+        found: Any = normalised(images, scale, bias, self.epsilon, self.axis_name)
+        images, mean, variance = found
         if not self.is_initializing():
             for running, own in ((running_mean, mean), (running_variance, variance)):
                 running.value = self.momentum * running.value + (1 - self.momentum) * own
@@ -96,7 +97,8 @@ class ConvNorm(nn.Module):
     def _edges(self, sides: tuple[int, ...]) -> tuple[tuple[int, int], tuple[int, int]]:
         """Zeros before and after the rows, and the columns."""
         if self.padding is not None:
-            return ((self.padding, self.padding),) * 2
+            each = self.padding, self.padding
+            return each, each
         edges = []
         for side in sides:
             missing = max((-(-side // self.stride) - 1) * self.stride + self.size - side, 0)
