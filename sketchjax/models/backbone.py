@@ -41,8 +41,8 @@ class BatchNorm(nn.Module):
         channels = images.shape[-1:]
         scale = self.param("scale", nn.initializers.ones, channels)
         bias = self.param("bias", nn.initializers.zeros, channels)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
-        running_variance = self.variable("batch_stats", "var", jnp.ones, channels)
+        running_mean: Any = self.variable("batch_stats", "mean", jnp.zeros, channels)
+        running_variance: Any = self.variable("batch_stats", "var", jnp.ones, channels)
         if not train or self.frozen:
             factor = scale * jax.lax.rsqrt(running_variance.value + self.epsilon)
             offset = bias - running_mean.value * factor
