@@ -111,8 +111,6 @@ def write_page(
         of_photos=_of_photos(results, "gallery"),
         choices=_by_question(material.open_choices),
         config=list(leaves(results["config"])),
-        false_positive=mosaic.FALSE_POSITIVE,
-        exact=mosaic.EXACT,
     )  # fmt: skip
     path = folder / "index.html"
     write_whole(path, page.encode())

@@ -54,7 +54,6 @@ def _write(folder: Path, material: StudyMaterial) -> Path:
         claims=claims(material) if material.rows else [],
         drawn=_write_figures(folder, material),
         comparisons=_write_comparisons(folder, material),
-        false_positive=mosaic.FALSE_POSITIVE,
     )  # fmt: skip
     path = folder / "index.html"
     write_whole(path, page.encode())
