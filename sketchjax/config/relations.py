@@ -327,7 +327,8 @@ def _of_parts(fields: Fields, stage: str) -> list[str]:
     output, inputs = fields[f"stages.{stage}.output"], _inputs(fields, stage)
     trains, path = fields.get(f"stages.{stage}.trains"), f"stages.{stage}.trains"
     branches = {side: tuple(fields.get(_BRANCHES[side], ())) for side in SIDES}
-    if lacking := [side for side in inputs if not branches[side]]:
+    lacking = [side for side in inputs if not branches[side]]
+    if lacking and any(branches.values()):
         return [
             f"stages.{stage}.inputs={one_line(inputs)}, but {_BRANCHES[lacking[0]]} names no "
             f"encoder; leave out {lacking[0]}"
