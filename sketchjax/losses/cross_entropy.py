@@ -26,4 +26,4 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, smoothing: float = 0.0) 
     return (1 - smoothing) * hard - smoothing * log_probability.mean()
 
 
-LOSS = Loss(lambda seen: cross_entropy(seen.logits, seen.labels, seen.settings["smoothing"]))
+LOSS = Loss(lambda seen: cross_entropy(seen.logits, seen.labels, **seen.settings))

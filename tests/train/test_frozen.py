@@ -98,7 +98,7 @@ def test_training_is_a_plain_loop_over_the_same_batches():
 TRAINED = [
     (name, row.heads[0] if row.heads and "hash" not in row.heads else "hash")
     for name, row in LOSSES.items()
-    if not row.needs and name != "zero_mean"
+    if not row.needs and row.pairs != ("sketch", "photo") and name != "zero_mean"
 ]
 
 

@@ -27,6 +27,19 @@ OTHER = {
     "data.feed": "stream",
     "data.points": 96,
     "data.synthetic_per_category": 40,
+    "data.sketches": "raster",
+    "photos.contours": "canny",
+    "photos.validation": 0.2,
+    "photos.sketches_each": 5,
+    "photos.size": 64,
+    "photo_augmentation.scale": 0.5,
+    "photo_augmentation.anisotropy": 0.5,
+    "photo_augmentation.shift": 0.5,
+    "photo_augmentation.contrast": 0.5,
+    "photo_augmentation.brightness": 0.5,
+    "model.dropout": 0.5,
+    "model.photo_branches": ("photo",),
+    "train.averaging": 0.99,
     "drawing.size": 112,
     "drawing.stroke_width": 2.0,
     "augmentation.drop_stroke": 0.5,
@@ -117,6 +130,10 @@ def complete(config, field: str) -> None:
     elif field in ("model.head", "model.embedding"):
         config.model.head = "embedding"
         config.stages.full.losses.quantization = 0.0  # only the hash layer has it
+    elif field == "data.sketches":
+        config.model.branches = ("cnn",)
+    elif field == "model.photo_branches":
+        config.model.encoders.photo = encoder("torch_resnet")
     elif field == "model.encoders.rnn.kind":
         config.model.encoders.rnn = encoder("resnet50")
     elif field.endswith(".sampler.each"):
@@ -264,9 +281,10 @@ def test_converted_drawings_bind_the_fields_they_were_converted_by(tmp_path, fie
 
 def test_every_field_of_the_data_either_converts_or_does_not():
     """A new field of the data is decided upon here."""
-    after = {"dir", "unseen_count", "word_vectors", "feed", "points", "splits"}
-    data = {field for field in FIELDS if field.startswith("data.")}
-    assert data - {f"data.{name}" for name in after} == CONVERSION_FIELDS - {"seed", "data.dir"}
+    after = {"dir", "unseen_count", "word_vectors", "feed", "points", "splits", "sketches"}
+    data = {field for field in FIELDS if field.startswith(("data.", "photos."))}
+    others = {f"data.{name}" for name in after} | {"photos.size"}
+    assert data - others == CONVERSION_FIELDS - {"seed", "data.dir"}
 
 
 # --- what else may be ------------------------------------------------------------------------
