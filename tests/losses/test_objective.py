@@ -111,12 +111,14 @@ def test_the_table_names_each_loss_and_what_it_needs():
         "quantization": {"codes"},
         "common_center": {"blank", "move"},
         "semantic": {"blank", "codes"},
+        "deep_sketch_hashing": {"blank", "codes"},
     }
     # Those whose value for a whole batch is not the mean of its parts' values.
     metric = {"contrastive", "triplet", "lifted_structure", "n_pair"}
     hashing = {"mds", "hashnet", "bihalf", "dpsh", "dtsh", "tie_aware", "supervised_hashing"}
     whole = {name for name in LOSSES if joins_devices([name])}
-    assert whole == {"common_center"} | metric | hashing
+    sides = {"relative_triplet", "deep_sketch_hashing"}
+    assert whole == {"common_center"} | sides | metric | hashing
     assert joins_devices(["cross_entropy", "supervised_hashing"])
     assert not joins_devices(["cross_entropy", "center", "quantization", "semantic"])
     assert not joins_devices(["zero_mean"])
