@@ -64,7 +64,7 @@ def load_config(sizes: str, dtype: str) -> Config:
     if is_tiny():
         config.drawing.size, config.data.points = 64, 24
         config.model.encoders.cnn.update({"width": 0.125, "stem_stride": 2, "dense_features": 32})
-        config.model.encoders.rnn.hidden = 8
+        config.model.encoders.rnn.update({"hidden": 8, "layers": 1})
         config.train.update({"batch_size": 8, "inner_steps": 2})
     return config
 

@@ -32,6 +32,7 @@ def tiny(**fields):
         "model.encoders.cnn.dense_features": 6,
         "model.encoders.cnn.dropout": 0.0,
         "model.encoders.rnn.hidden": 4,
+        "model.encoders.rnn.layers": 1,
         "model.encoders.rnn.implementation": "fused",
         "drawing.size": 40,
         "data.points": POINTS,

@@ -26,7 +26,7 @@ class Pooled(nn.Module):
 
 ENCODERS = {
     "cnn": ("cnn", "picture", Pooled),
-    "rnn": ("rnn", "sequence", partial(BiGRU, hidden=4, implementation="fused")),
+    "rnn": ("rnn", "sequence", partial(BiGRU, hidden=4, layers=1, implementation="fused")),
 }
 
 

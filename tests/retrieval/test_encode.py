@@ -29,6 +29,7 @@ def network():
             "model.encoders.cnn.dense_features": 6,
             "model.encoders.cnn.batch_norm": False,
             "model.encoders.rnn.hidden": 4,
+            "model.encoders.rnn.layers": 1,
             "model.encoders.rnn.implementation": "fused",
             "drawing.size": 36,
             "data.points": POINTS,

@@ -37,6 +37,7 @@ def network(**fields):
             "model.encoders.cnn.stem_stride": 2,
             "model.encoders.cnn.dense_features": 6,
             "model.encoders.rnn.hidden": 4,
+            "model.encoders.rnn.layers": 1,
             "model.encoders.rnn.implementation": "fused",
             "drawing.size": 40,
             "data.points": POINTS,
