@@ -193,6 +193,7 @@ def test_a_run_with_the_loss(added, tmp_path):
 def test_a_run_with_the_encoder(added, tmp_path):
     """Trained by itself and with the hash layer; its model file encodes."""
     config = added("adding-an-encoder.md")
+    config.model.encoders.strokes.layers = 1
     config.stages.strokes.epochs = config.stages.codes.epochs = 1
     results = experiment.run(config, tmp_path / "run")
     assert 0 < results["map"] <= 1

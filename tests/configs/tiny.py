@@ -20,6 +20,7 @@ def get_config():
     config.model.encoders.cnn.dense_features = 16
     config.model.encoders.cnn.dropout = 0.2
     config.model.encoders.rnn.hidden = 4
+    config.model.encoders.rnn.layers = 1
     config.model.encoders.rnn.dropout = 0.2
     config.model.encoders.rnn.implementation = "fused"
     config.train.batch_size = 8

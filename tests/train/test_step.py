@@ -188,8 +188,9 @@ def test_noise_moves_with_the_step_and_the_place():
 
 @pytest.fixture(scope="module")
 def tiny():
-    """The tiny config, its network and fresh variables."""
+    """The tiny config with two layers of GRU, its network and fresh variables."""
     config = tiny_config()
+    config.model.encoders.rnn.layers = 2
     network = networks.build(
         architecture(config, NAMES, 20.0),
         axis_name=parallel.AXIS,
