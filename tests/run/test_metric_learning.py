@@ -12,7 +12,7 @@ import pytest
 from tiny_run import lines_of, same_figures, same_weights, stable_map
 
 import sketchjax
-from sketchjax.config import validate
+from sketchjax.config import encoder, set_encoders, validate
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import Stopped
 from sketchjax.losses.table import DISTANCES
@@ -38,7 +38,7 @@ def small(form: str, **fields):
     config.data.synthetic_per_category = 60
     config.data.points, config.data.shards = 48, 1
     config.model.bits = 16
-    config.model.encoders.rnn.hidden = 8
+    config.model.encoders.rnn.hidden, config.model.encoders.rnn.layers = 8, 1
     config.train.batch_size, config.train.inner_steps, config.train.checkpoint_seconds = 16, 2, 0.0
     config.stages.metric.sampler = {"classes": 4, "each": 4}
     config.stages.metric.epochs = 4
@@ -165,7 +165,11 @@ def test_a_stopped_run_ends_in_the_same_bits(embedding, data, tmp_path):
 
 
 def test_the_hashing_form_trains_codes(data, tmp_path):
-    longer = {"stages.metric.epochs": 10, "stages.metric.learning_rate": 8e-3}
+    longer = {
+        "model.encoders.rnn.layers": 2,
+        "stages.metric.epochs": 10,
+        "stages.metric.learning_rate": 8e-3,
+    }
     config = small("hash", **{"data.dir": str(data), **longer})
     experiment.run(config, tmp_path)
     results = results_of(tmp_path)
@@ -195,6 +199,7 @@ def test_the_hashing_form_trains_codes(data, tmp_path):
 def test_other_losses_train_too(losses, data, tmp_path):
     fields = {"data.dir": str(data), "model.embedding": "unit_length"}
     config = small("embedding", **fields)
+    set_encoders(config, rnn=encoder("plain"))
     config.stages.metric.losses = losses
     config.stages.metric.epochs = 1
     config.evaluation.feature_distances = ("cosine",)

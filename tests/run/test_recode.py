@@ -10,7 +10,7 @@ from tiny_run import stable_map, tiny_config
 
 import sketchjax
 from sketchjax import cli
-from sketchjax.config import set_stages, stage, validate
+from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import ConfigError
 from sketchjax.models.posterior import dither
@@ -106,7 +106,7 @@ def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeyp
 def run_config(**fields):
     """The tiny config with one stage, of one encoder."""
     config = tiny_config()
-    config.model.branches = ("rnn",)
+    set_encoders(config, pen=encoder("plain"))
     set_stages(config, stage("only", trains=("encoders", "head"), learning_rate=1e-2))
     config.update_from_flattened_dict(fields)
     return config
