@@ -6,7 +6,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 
 # Before jax is imported anywhere, and for all processes that the tests start. Four virtual devices,
@@ -15,10 +14,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 ).strip()
-# XLA's older emitter of fused loops compiles a stage in three quarters of the time of the new one.
-# A later XLA lacks it, and ends the process that asks for it.
-if version("jaxlib").startswith("0.10."):
-    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 # Compile with little optimisation, and each program once for a session: a stage takes 14 s to
 # compile with all optimisations, 9 s like this, and 0.2 s to load. Where JAX_COMPILATION_CACHE_DIR
 # is set, later sessions compile nothing at all.
