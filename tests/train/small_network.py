@@ -14,6 +14,7 @@ from sketchjax.data.inputs import Strokes
 from sketchjax.losses.loss import Setup
 from sketchjax.losses.objective import loss
 from sketchjax.losses.quantization import nearest_codes
+from sketchjax.losses.table import LOSSES
 from sketchjax.models.network import Output
 from sketchjax.models.table import HEAD
 from sketchjax.parallel import SPLIT, WHOLE, over_devices
@@ -143,7 +144,7 @@ def small_stage(
         trains=trains,
         output=output,
         losses={
-            name: given if isinstance(given, dict) else {"weight": given}
+            name: defaults(name) | (given if isinstance(given, dict) else {"weight": given})
             for name, given in (losses or own_losses).items()
         },
         epochs=blocks / 2,
@@ -163,6 +164,11 @@ def small_stage(
         inner_steps=inner_steps,
         warmup_steps=0,
     )
+
+
+def defaults(name: str) -> dict:
+    """The settings of a loss, as a config gives them."""
+    return {setting: row.default for setting, row in LOSSES[name].settings.items()}
 
 
 def small_training(stage, optimizer: optax.GradientTransformation | None = None) -> Training:
