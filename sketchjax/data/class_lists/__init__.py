@@ -46,12 +46,13 @@ def list_of(categories: Iterable[str]) -> str:
 
     Separators and case make no difference: `hot air balloon` is `hot-air_balloon`.
     """
-    asked = {_letters(name) for name in categories}
+    asked = {letters(name) for name in categories}
     for name in SOURCES:
-        if asked == {_letters(own) for own in class_list(name)}:
+        if asked == {letters(own) for own in class_list(name)}:
             return name
     return ""
 
 
-def _letters(name: str) -> str:
+def letters(name: str) -> str:
+    """The letters and digits of a name, in lower case: "bear (animal)" and "bearanimal" agree."""
     return "".join(mark for mark in name.casefold() if mark.isalnum())

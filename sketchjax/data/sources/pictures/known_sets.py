@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from sketchjax.data.class_lists import class_list, letters
 from sketchjax.data.sources.categories import canonical, some
 from sketchjax.data.sources.pictures.collection import (
     PHOTO,
@@ -167,18 +168,12 @@ def _other_views(root: Path) -> list[str]:
     return [f"Sketchy: renderings that are not read: {', '.join(sorted(others))}"] if others else []
 
 
-def letters(name: str) -> str:
-    """The letters and digits of a name, in lower case: "bear (animal)" and "bearanimal" agree."""
-    return "".join(mark for mark in name.casefold() if mark.isalnum())
-
-
 def _top(root: Path) -> Path:
     return root / "256x256" if (root / "256x256").is_dir() else root
 
 
-def _names(file: str) -> dict[str, str]:
-    lines = (Path(__file__).parent / file).read_text(encoding="utf-8").splitlines()
-    return {letters(name): name for name in lines}
+def _names(of: str) -> dict[str, str]:
+    return {letters(name): name for name in class_list(of)}
 
 
 _VIEWS = [(side, end) for side in ("photo", "sketch") for end in ("", _READY)]
@@ -207,7 +202,7 @@ def sketchy() -> Known:
             ("sketch", "stroke sketches"): ("sketches", "sketches-06-04/sketches"),
             ("photo", "extended photos"): extended,
         },
-        _names("sketchy.txt"),
+        _names("sketchy"),
         {
             "photos": 12_500,
             "raster sketches": 75_481,
@@ -240,7 +235,7 @@ def tu_berlin() -> Known:
             ("sketch", "stroke sketches"): ("svg",),
             ("photo", "photos"): ("ImageResized", f"ImageResized{_READY}", "images"),
         },
-        {**_names("tu_berlin.txt"), **misspelt},
+        {**_names("tu-berlin"), **misspelt},
         {"raster sketches": 20_000, "stroke sketches": 20_000, "photos": 204_070},
         "counted in issue 25 of AnjanDutta/sem-pcyc; papers print 204,489 photos",
     )
