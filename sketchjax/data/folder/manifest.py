@@ -52,6 +52,19 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: Sha256
 
 
+def shard_name(owner: str, number: int, count: int) -> str:
+    """The file of one of a split's shards. owner: the split, for pictures KIND-SPLIT."""
+    return f"{owner}-{number:05d}-of-{count:05d}.arrayrecord"
+
+
+def misplaced(owner: str, shards: Sequence[Shard]) -> Iterator[str]:
+    """Where a split's shards are not in order. owner: as in `shard_name`."""
+    for number, shard in enumerate(shards):
+        wanted = shard_name(owner, number, len(shards))
+        if shard.name != wanted:
+            yield f"{shard.name} is listed in the place of {wanted}"
+
+
 class IndexFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file that lists the records of a split (`index.Index`): its name, bytes, and sha256."""
 

@@ -12,7 +12,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
 from sketchjax.data.folder.hashing import keyed_hash
-from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.manifest import Manifest, misplaced
 from sketchjax.data.folder.record import Records, WrongRecordError, decode, wrong_records
 from sketchjax.data.folder.shards import open_shard
 from sketchjax.data.folder.splits import SPLITS
@@ -90,10 +90,7 @@ def contradictions(manifest: Manifest) -> Iterator[str]:
         ):
             if number != stated:
                 yield f"counts has {stated} {split} sketches, {what} {number}"
-        for number, shard in enumerate(shards):
-            wanted = f"{split}-{number:05d}-of-{len(shards):05d}.arrayrecord"
-            if shard.name != wanted:
-                yield f"{shard.name} is listed in the place of {wanted}"
+        yield from misplaced(split, shards)
 
 
 def _check_shard(

@@ -10,7 +10,7 @@ import numpy as np
 
 from sketchjax.data.folder.hashing import keyed_hash
 from sketchjax.data.folder.index import Index, read_index
-from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard
+from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, misplaced
 from sketchjax.data.folder.pictures import PictureRecord, decode_contour, decode_picture
 from sketchjax.data.folder.shards import check_size, open_shard
 from sketchjax.data.folder.splits import SPLITS
@@ -52,10 +52,7 @@ def _contradictions(kind: str, pictures: PictureSet, manifest: Manifest) -> Iter
         ):
             if number != stated:
                 yield f"pictures.{kind}.counts has {stated} for {split}, {what} {number}"
-        for number, shard in enumerate(shards):
-            wanted = f"{kind}-{split}-{number:05d}-of-{len(shards):05d}.arrayrecord"
-            if shard.name != wanted:
-                yield f"{shard.name} is listed in the place of {wanted}"
+        yield from misplaced(f"{kind}-{split}", shards)
 
 
 def _wrong_shard(

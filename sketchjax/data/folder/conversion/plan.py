@@ -18,7 +18,7 @@ from sketchjax.data.folder.conversion.identity import (
 )
 from sketchjax.data.folder.conversion.pieces import LISTED, Piece
 from sketchjax.data.folder.hashing import keyed_hash, rank_within
-from sketchjax.data.folder.manifest import MOST_CATEGORIES, listed
+from sketchjax.data.folder.manifest import MOST_CATEGORIES, listed, shard_name
 from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, Shortage, SplitRule
 from sketchjax.data.sources.categories import some, unknown_names
 from sketchjax.errors import DataError
@@ -90,7 +90,7 @@ class Plan:
                 continue
             for shard in range(self.shards):
                 rows = self.rows[self.edges[first + shard] : self.edges[first + shard + 1]]
-                yield split, f"{split}-{shard:05d}-of-{self.shards:05d}.arrayrecord", rows
+                yield split, shard_name(split, shard, self.shards), rows
 
     def relabelled(self, categories: list[str]) -> Plan:
         """The same records with labels among `categories`, which hold all of the plan's."""

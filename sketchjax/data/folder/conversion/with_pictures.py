@@ -37,7 +37,7 @@ from sketchjax.data.folder.conversion.plan import Plan, Selection
 from sketchjax.data.folder.conversion.progress import Bar
 from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.index import Index, write_index
-from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, listed
+from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, listed, shard_name
 from sketchjax.data.folder.splits import SPLITS, NamedFirst, SplitRule
 from sketchjax.data.sources import pictures
 from sketchjax.data.sources.categories import some
@@ -301,7 +301,7 @@ class Pictured:
             own = [one for one in kept if self._plan.split[one.item.name] == split]
             by_split[split] = ordered(own, seed, shards) if own else []
         files = [
-            (out / f"{title}-{split}-{number:05d}-of-{shards:05d}.arrayrecord", rows)
+            (out / shard_name(f"{title}-{split}", number, shards), rows)
             for split, parts in by_split.items()
             for number, rows in enumerate(parts)
         ]
