@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,8 @@ CUTS = (100, 200)
 RECALL_AT = (1, 5, 10)
 
 Counts = tuple[np.ndarray, np.ndarray]
+# (all, relevant) -> the values f64[q] of each of the names.
+Measures = dict[tuple[str, ...], Callable[[np.ndarray, np.ndarray], Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +155,7 @@ def instance_scores(
     asked = queries[known]
     measures = _recalls(recall_at)
     found = _means(_counts(asked, gallery, distance, "instances"), measures)
-    within = _means(_within(asked, gallery, distance), measures | {"size": _size})
+    within = _means(_within(asked, gallery, distance), measures | {("size",): _size})
     if found is None or within is None:
         raise nothing_to_score(len(queries))
     of_category, scored = within
@@ -185,48 +188,45 @@ def _within(queries: Items, gallery: Items, distance: str) -> Iterator[Counts]:
             yield from _counts(*own, distance, "instances")
 
 
-def _means(
-    counted: Iterable[Counts],
-    measures: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]],
-) -> tuple[dict[str, float], int] | None:
-    """The mean of each measure over all queries, and their number; None without a query."""
-    sums, scored = dict.fromkeys(measures, 0.0), 0
+def _means(counted: Iterable[Counts], measures: Measures) -> tuple[dict[str, float], int] | None:
+    """The mean of each value over all queries, and their number; None without a query."""
+    sums, scored = dict.fromkeys((name for names in measures for name in names), 0.0), 0
     for everything, relevant in counted:
         scored += len(everything)
-        for name, measure in measures.items():
-            sums[name] += float(measure(everything, relevant).sum())
+        for names, measure in measures.items():
+            rows = np.atleast_2d(measure(everything, relevant))
+            for name, values in zip(names, rows, strict=True):
+                sums[name] += float(values.sum())
     return ({name: total / scored for name, total in sums.items()}, scored) if scored else None
 
 
-def _category_measures(cuts: Sequence[int]) -> dict[str, Callable]:
-    measures: dict[str, Callable] = {"map": average_precision}
-    measures |= _both("map", average_precision_bounds)
-    measures |= _both("interpolated_map", interpolated_bounds)
+def _category_measures(cuts: Sequence[int]) -> Measures:
+    measures: Measures = {
+        ("map",): average_precision,
+        _bounds("map"): average_precision_bounds,
+        _bounds("interpolated_map"): interpolated_bounds,
+    }
     for k in cuts:
-        measures[f"precision_at_{k}"] = partial(precision_at_k, k=k)
-        measures[f"precision_at_{k}_over_reachable"] = partial(precision_over_reachable, k=k)
+        measures[(f"precision_at_{k}",)] = partial(precision_at_k, k=k)
+        measures[(f"precision_at_{k}_over_reachable",)] = partial(precision_over_reachable, k=k)
         for denominator in DENOMINATORS:
-            measures[f"map_at_{k}_{denominator}"] = partial(
+            measures[(f"map_at_{k}_{denominator}",)] = partial(
                 average_precision_at_k, k=k, denominator=denominator
             )
-        measures |= _both(f"interpolated_map_at_{k}", partial(interpolated_bounds, k=k))
+        measures[_bounds(f"interpolated_map_at_{k}")] = partial(interpolated_bounds, k=k)
     return measures
 
 
-def _both(name: str, bounds: Callable) -> dict[str, Callable]:
-    """The upper and the lower bound as two measures."""
-    return {
-        f"{name}_best": lambda all, relevant: bounds(all, relevant)[0],
-        f"{name}_worst": lambda all, relevant: bounds(all, relevant)[1],
-    }
+def _bounds(name: str) -> tuple[str, str]:
+    return f"{name}_best", f"{name}_worst"
 
 
-def _recalls(recall_at: Sequence[int]) -> dict[str, Callable]:
-    measures: dict[str, Callable] = {}
+def _recalls(recall_at: Sequence[int]) -> Measures:
+    measures: Measures = {}
     for k in recall_at:
-        measures[f"recall_at_{k}"] = partial(recall_at_k, k=k)
-        measures[f"recall_at_{k}_worst"] = partial(worst_recall_at_k, k=k)
-        measures[f"recall_at_{k}_chance"] = partial(_chance, k=k)
+        measures[(f"recall_at_{k}",)] = partial(recall_at_k, k=k)
+        measures[(f"recall_at_{k}_worst",)] = partial(worst_recall_at_k, k=k)
+        measures[(f"recall_at_{k}_chance",)] = partial(_chance, k=k)
     return measures
 
 
