@@ -39,13 +39,20 @@ def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], t
 
 def read_encoders(network: Network) -> dict[str, Any]:
     """The parts of encoders whose row names a file or package of weights, by collection."""
-    found: dict[str, Any] = {}
-    for name, _, make in (*network.layers.encoders, *network.layers.photo_encoders):
-        encoder = make()
-        if isinstance(encoder, Backbone) and encoder.pretrained:
-            own = {collection: parts[name] for collection, parts in network.shapes().items()}
-            for collection, parts in pretrained_variables(encoder, own).items():
-                found.setdefault(collection, {})[name] = jax.tree.map(jnp.asarray, parts)
+    made = (*network.layers.encoders, *network.layers.photo_encoders)
+    encoders = {name: make() for name, _, make in made}
+    named = {
+        name: encoder
+        for name, encoder in encoders.items()
+        if isinstance(encoder, Backbone) and encoder.pretrained
+    }
+    if not named:
+        return {}
+    shapes, found = network.shapes(), dict[str, Any]()
+    for name, encoder in named.items():
+        own = {collection: parts[name] for collection, parts in shapes.items()}
+        for collection, parts in pretrained_variables(encoder, own).items():
+            found.setdefault(collection, {})[name] = jax.tree.map(jnp.asarray, parts)
     return found
 
 
