@@ -28,7 +28,8 @@ def config_of(data, *stages, **fields):
     config = tiny_config()
     config.data.dir = str(data)
     config.model.branches, config.model.bits = ("rnn",), 8
-    config.model.encoders.rnn.hidden = 6
+    # Two layers: an encoder too weak would make no start better than another.
+    config.model.encoders.rnn.hidden, config.model.encoders.rnn.layers = 6, 2
     set_stages(config, *stages)
     config.update_from_flattened_dict(fields)
     return config
