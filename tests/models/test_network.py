@@ -106,7 +106,9 @@ def training(output, **fields):
 class Spy:
     """In the layers' place: remembers what they were given."""
 
-    encoders = network().layers.encoders
+    def __init__(self):
+        layers = network().layers
+        self.side_of, self.encoders_of = layers.side_of, layers.encoders_of
 
     def apply(self, variables, views, output, *, keys, **_):
         self.views, self.keys = views, keys
