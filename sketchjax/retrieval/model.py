@@ -25,6 +25,7 @@ from sketchjax.models.weights import Card, fingerprint, load_weights, save_weigh
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
+from sketchjax.retrieval.outputs import Outputs
 
 FILE = "model.safetensors"
 _BATCH = 256  # sketches encoded at once
@@ -92,6 +93,13 @@ class Model:
           canvas of any size, are simplified as QuickDraw's raw drawings are.
         Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
+        return self.outputs(drawings).codes
+
+    def outputs(self, drawings: Any) -> Outputs:
+        """Codes, features and probabilities of drawings, in one pass; drawings as for `encode`.
+
+        Raises DataError for a drawing of no such form, or when the model makes no codes.
+        """
         threshold = self._threshold
         if threshold is None:
             trained = "" if self.output == HEAD else f", trained up to its encoder {self.output},"
@@ -101,8 +109,9 @@ class Model:
             )
         sketches = as_sketches(drawings)
         labels = {name: label for label, name in enumerate(self.categories)}
-        features = np.concatenate([part for part, _ in self._outputs(sketches)])
-        return Codes(
+        parts = zip(*self._outputs(sketches), strict=True)
+        features, logits = (np.concatenate(part) for part in parts)
+        codes = Codes(
             pack_codes(features > threshold),
             np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
             sketches.key_ids.astype(np.uint64),
@@ -110,6 +119,7 @@ class Model:
             categories=tuple(self.categories),
             model=self.fingerprint,
         )
+        return Outputs(codes, features, np.asarray(jax.nn.softmax(logits, axis=-1)))
 
     def features(self, drawings: Any) -> np.ndarray:
         """The head's features of drawings, f32[n d]; drawings as `encode` takes them.
