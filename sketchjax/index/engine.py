@@ -72,7 +72,7 @@ class Numbering:
         if isinstance(names, Names):
             used = np.unique(names.numbers)
             table = np.zeros(len(names.table), dtype)
-            table[used] = [self._number(names.table[number]) for number in used.tolist()]
+            table[used] = [self._number(names.table[int(number)]) for number in used]
             return table[names.numbers]
         return np.fromiter(map(self._number, names), dtype, len(names))
 
@@ -129,9 +129,9 @@ class Items:
         return Items(
             codes=self.codes[rows],
             features=self.features[rows],
-            categories=[self.categories[row] for row in rows.tolist()],
+            categories=[self.categories[int(row)] for row in rows],
             key_ids=self.key_ids[rows],
-            sources=[self.sources[row] for row in rows.tolist()],
+            sources=[self.sources[int(row)] for row in rows],
             places=self.places[rows],
             points=self.points[starts + np.arange(len(starts))],
             offsets=np.concatenate([[0], ends]),

@@ -30,6 +30,7 @@ from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, InUseError, on_disk
 from sketchjax.files import write_whole
+from sketchjax.index.duck import duckdb
 from sketchjax.index.engine import Description, Items, Names, Numbering, Scale
 from sketchjax.index.memory import Memory
 from sketchjax.memory import free_bytes
@@ -55,7 +56,7 @@ create table blocks(
   searched varchar not null, details varchar not null);
 create table deleted(id bigint not null);
 create table progress(path varchar not null, bytes bigint not null, modified bigint not null,
-  done bigint not null, finished boolean not null);
+  count bigint not null, done bigint not null);
 create view drawings as
   select id, key_id, categories.name as category, sources.name as source, place, code, points
   from sketches join categories using (label) join sources using (source)
@@ -87,37 +88,46 @@ class Meta(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a file has been indexed.
+    """How far a source has been indexed.
 
-    path: of the file, absolute.
-    bytes, modified: its size, and its time of change in ns; another file is not the same.
-    done: drawings that are in the index.
-    finished: whether these are all.
+    path: of its file, absolute, and its name.
+    bytes, modified: the file's size, and its time of change in ns; with others it is another file.
+    count: drawings in it.
+    done: drawings of these that are in the index.
     """
 
     path: str
     bytes: int
     modified: int
+    count: int = 0
     done: int = 0
-    finished: bool = False
 
 
 class Store:
-    """The database of an index. `create` and `open_store` make one; one process writes at a time.
+    """The database of an index; one process writes at a time. `open_store` opens a finished one.
 
     folder: of the index.
     read_only: whether nothing may change; any number of processes can read.
+    meta: of a new database; None: it is there.
+    files: that a new database will hold.
     Raises InUseError when another process holds the index, and DataError when it is damaged.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool, meta: Meta | None = None):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        read_only: bool,
+        meta: Meta | None = None,
+        files: Sequence[Progress] = (),
+    ):
         self.folder, self.read_only, self._failed = folder, read_only, False
         self._lock = _hold(folder, shared=read_only)
         try:
             with self._database():
                 self._connection = _connect(folder / DATABASE, read_only)
                 if meta is not None:
-                    self._create(meta)
+                    self._create(meta, files)
                 self.meta = self._read_meta()
                 self._categories = self._numbering("categories", "label")
                 self._sources = self._numbering("sources", "source")
@@ -189,16 +199,23 @@ class Store:
             self._lock = None
 
     def progress(self) -> list[Progress]:
-        """The files that were indexed or begun, in their order."""
+        """The sources that were indexed or begun, or that will be, sorted by path."""
         with self._database():
-            rows = self._connection.execute("from progress order by rowid").fetchall()
+            rows = self._connection.execute("from progress order by path").fetchall()
         return [Progress(*row) for row in rows]
 
     def describe(self) -> Description:
         """Of the index, without counts."""
         meta = self.meta
         return Description(
-            self.folder.name, meta.model, meta.bits, meta.features, meta.scale, 0, meta.version, {}
+            self.folder.resolve().name,
+            meta.model,
+            meta.bits,
+            meta.features,
+            meta.scale,
+            0,
+            meta.version,
+            {},
         )
 
     def load(self) -> tuple[Items, np.ndarray]:
@@ -275,11 +292,13 @@ class Store:
         names = [self._sources.names[number] for number in sources]
         return key_ids, names, places, [np.frombuffer(p, np.uint8).reshape(-1, 3) for p in points]
 
-    def _create(self, meta: Meta) -> None:
+    def _create(self, meta: Meta, files: Sequence[Progress]) -> None:
         self._connection.begin()
         for statement in _SCHEMA.format(words=-(-meta.bits // 64)).split(";")[:-1]:
             self._connection.execute(statement)
         self._connection.execute("insert into meta values (?)", [_text(meta)])
+        for file in files:
+            self._keep_progress(self._connection, file)
         self._connection.commit()
 
     def _read_meta(self) -> Meta:
@@ -358,13 +377,12 @@ class Store:
     @contextmanager
     def _database(self, *, writing: bool = False) -> Iterator[None]:
         """Turn what DuckDB raises, and what damaged content leads to, into one clear sentence."""
-        duckdb = _duckdb()
         path = self.folder / DATABASE
         try:
             yield
         except (DataError, DiskError, InUseError):
             raise
-        except duckdb.Error as error:
+        except duckdb().Error as error:
             reason = str(error).splitlines()[0][:200]
             if "Could not set lock" in reason:
                 raise InUseError(
@@ -474,17 +492,7 @@ def _check_version(store: Store) -> None:
 
 def _connect(path: Path, read_only: bool) -> DuckDBPyConnection:
     # Loading is as fast with one thread, and a server's cores are for its requests.
-    return _duckdb().connect(str(path), read_only=read_only, config={"threads": 1})
-
-
-def _duckdb() -> Any:
-    try:
-        import duckdb
-    except ImportError:
-        raise DataError(
-            "an index needs DuckDB, which is not installed: pip install 'sketchjax[search]'"
-        ) from None
-    return duckdb
+    return duckdb().connect(str(path), read_only=read_only, config={"threads": 1})
 
 
 def _hold(folder: Path, *, shared: bool) -> int:
