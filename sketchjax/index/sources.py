@@ -174,6 +174,18 @@ def find_sources(
     return sources
 
 
+def encode_sources(
+    sources: Sequence[Source], encoder: Encoder, task: Task
+) -> Iterator[tuple[str, Sketches, Outputs]]:
+    """All drawings of sources with the name of their source and what the model makes of them."""
+    counts = [source.count() for source in sources]
+    with task("encoding", sum(counts)) as advance:
+        for source, count in zip(sources, counts, strict=True):
+            for sketches, outputs in source.parts(encoder, 0) if count else ():
+                yield source.name, sketches, outputs
+                advance(len(sketches))
+
+
 def is_workdir(path: Path) -> bool:
     """Whether this is the workdir of a run."""
     return (path / "config.json").is_file()

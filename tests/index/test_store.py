@@ -1,10 +1,8 @@
 """The index as a folder: everything comes back, changes are durable, and damage is refused."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -193,47 +191,15 @@ def test_a_missing_duckdb_says_what_to_install(tmp_path, monkeypatch):
         index_of(tmp_path / "index", items_of())
 
 
+def run_script(name: str, *arguments: str) -> None:
+    """Run a script of this folder; what it finds wrong is the message."""
+    done = subprocess.run([sys.executable, HERE / name, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_nothing_acknowledged_is_lost_by_kill(tmp_path):
-    """A process adds and deletes and prints each change when it is acknowledged, until SIGKILL."""
-    folder = index_of(tmp_path / "index", items_of())
-    random = np.random.default_rng(int(os.environ.get("SKETCHJAX_SEED", "0")))
-    alive = set(range(50))
-    for _ in range(int(os.environ.get("SKETCHJAX_KILLS", "20"))):
-        writer = subprocess.Popen(
-            [sys.executable, HERE / "changing_index.py", folder, str(random.integers(1 << 30))],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "ready\n"
-        time.sleep(random.uniform(0.0, 0.4))
-        writer.send_signal(signal.SIGKILL)
-        said = [line.split() for line in writer.stdout.read().splitlines(keepends=True)
-                if line.endswith("\n")]  # fmt: skip
-        writer.wait()
-        for verb, *ids in said:
-            alive = alive | {*map(int, ids)} if verb == "added" else alive - {*map(int, ids)}
-        engine = open_index(folder)
-        snapshot = engine.snapshot()
-        _, there = snapshot.rows_of(snapshot.ids)
-        found = {*snapshot.ids[there].tolist()}
-        engine.close()
-        # One change more may be there, which was not acknowledged in time: 7 drawings.
-        assert len(found - alive) in (0, 7), (found - alive, said[-3:])
-        assert len(alive - found) in (0, 2), (alive - found, said[-3:])
-        assert not (found - alive and alive - found)
-        alive = found
-    assert len(alive) > 50
-    verify(folder)
+    run_script("killing_changes.py", tmp_path / "index", os.environ.get("SKETCHJAX_KILLS", "20"))
 
 
 def test_a_flipped_byte_is_never_silently_wrong(tmp_path):
-    """See the script for what is compared; here a sample of places."""
-    count = os.environ.get("SKETCHJAX_FLIPS", "40")
-    done = subprocess.run(
-        [sys.executable, HERE / "flipping_bytes.py", tmp_path / "index", count],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
+    run_script("flipping_bytes.py", tmp_path / "index", os.environ.get("SKETCHJAX_FLIPS", "40"))
