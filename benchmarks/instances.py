@@ -117,14 +117,14 @@ def nearest(
     snapshot: MemorySnapshot, code: np.ndarray, features: np.ndarray, k: int, least: int
 ) -> np.ndarray:
     """The ids i64[k] that the features find among the first distances of at least `least` items."""
-    found = snapshot.nearest(code, features, k, least=least, most=MOST, categories=None)
+    found = snapshot.nearest(code, features, k, least=max(k, least), most=MOST, categories=None)
     return found.ids
 
 
 def by_codes(snapshot: MemorySnapshot, code: np.ndarray, original: np.ndarray, k: int) -> float:
     """The probability that the original is among the first k, ties in random order."""
     found = snapshot.nearest(code, None, k, least=k, most=k, categories=None)
-    distance = int(np.unpackbits(code ^ original).sum())
+    distance = int(np.bitwise_count(code ^ original).sum())
     nearer = int(found.histogram[:distance].sum())
     return float(np.clip((k - nearer) / found.histogram[distance], 0, 1))
 
