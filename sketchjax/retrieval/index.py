@@ -37,7 +37,7 @@ def search(
     check_codes(query_codes, gallery_codes)
     shape = (len(query_codes), min(k, len(gallery_codes)))
     distances, places = np.empty(shape, np.int32), np.empty(shape, np.int64)
-    queries, gallery = _units(query_codes), _units(gallery_codes)
+    queries, gallery = units(query_codes), units(gallery_codes)
     bins = gallery_codes.shape[1] * 8 + 1
     parts = -(-len(gallery) // PART)
     block = max(1, MOST_COUNTS // (parts * bins))
@@ -47,7 +47,7 @@ def search(
     return distances, places
 
 
-def _units(codes: np.ndarray) -> np.ndarray:
+def units(codes: np.ndarray) -> np.ndarray:
     """Codes u8[n d/8] as the widest unsigned integers that fill a row, u[n w]; usually a view.
 
     So 100 million codes of 16 bits stay at 200 MB. As 64-bit words every search would copy them to
@@ -70,7 +70,7 @@ def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) 
     for part in prange(parts):
         for query in range(queries.shape[0]):
             end = min(size, (part + 1) * PART)
-            _count(queries, query, gallery, part * PART, end, counts[part, query])
+            count_segment(queries, query, gallery, part * PART, end, counts[part, query])
     ranks = counts
     _rank(ranks, results)
     # With a small k few parts hold a result; only these are compared again.
@@ -88,7 +88,9 @@ def _search(queries: Any, gallery: Any, bins: int, distances: Any, places: Any) 
 
 
 @kernel
-def _count(queries: Any, query: int, gallery: Any, start: int, end: int, counts: Any) -> None:
+def count_segment(
+    queries: Any, query: int, gallery: Any, start: int, end: int, counts: Any
+) -> None:
     """Add the distances from a query to gallery[start:end], u[n w], to its counts i32[d+1]."""
     if queries.shape[1] > 1:
         for item in range(np.uint64(start), np.uint64(end)):

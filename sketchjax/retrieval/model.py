@@ -25,6 +25,7 @@ from sketchjax.models.weights import Card, fingerprint, load_weights, save_weigh
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
+from sketchjax.retrieval.outputs import Outputs
 from sketchjax.retrieval.pictures import as_pictures
 
 FILE = "model.safetensors"
@@ -72,9 +73,13 @@ class Model:
         """A feature above it is a 1; None without codes, as while the encoders are trained."""
         return HEADS[self.architecture.head].threshold if self.output == HEAD else None
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A sha256 of all weights and the architecture; codes carry it."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         return fingerprint(self.variables, self.architecture)
 
     def save(self, path: str | Path) -> Path:
@@ -94,13 +99,23 @@ class Model:
           sketches, pictures as `encode_photos` takes them, dark lines on white.
         Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
-        threshold = self._code_threshold()
         if self._form(SKETCH).kind != "strokes":
             return self._codes_of_pictures(SKETCH, drawings)
+        return self.outputs(drawings).codes
+
+    def outputs(self, drawings: Any) -> Outputs:
+        """Codes, features and probabilities of drawings, in one pass; drawings as for `encode`.
+
+        Raises DataError for a drawing of no such form, or when the model makes no codes or reads no
+        strokes.
+        """
+        threshold = self._code_threshold()
+        if self._form(SKETCH).kind != "strokes":
+            raise DataError("this model reads pictures of sketches, and an index holds strokes")
         sketches = as_sketches(drawings)
         labels = {name: label for label, name in enumerate(self.categories)}
-        features, _ = self._all(SKETCH, sketches)
-        return Codes(
+        features, logits = self._all(SKETCH, sketches)
+        codes = Codes(
             pack_codes(features > threshold),
             np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
             sketches.key_ids.astype(np.uint64),
@@ -108,6 +123,7 @@ class Model:
             categories=tuple(self.categories),
             model=self.fingerprint,
         )
+        return Outputs(codes, features, _shares(logits))
 
     def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
         """The codes of photos, which compare with those of drawings.

@@ -1,0 +1,330 @@
+"""The index in memory: an exact scan, features inside the pool, and snapshots by copy-on-write.
+
+Arrays only grow at their end, where no snapshot looks, and a delete replaces the labels by a copy
+in which the deleted items have a label of their own. So a snapshot is a few references, and readers
+wait for nobody.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from msgspec.structs import replace
+
+from sketchjax.errors import DataError
+from sketchjax.index.engine import MOST_CATEGORIES, Description, Found, Items, Numbering
+from sketchjax.retrieval.index import units
+from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
+
+_DELETED = MOST_CATEGORIES  # the label of what is deleted
+
+
+class Storage(Protocol):
+    """Where an index in memory writes its changes, durably, before they are seen."""
+
+    def add(self, items: Items) -> None:
+        """Keep items that have their ids."""
+        ...
+
+    def delete(self, ids: np.ndarray) -> None:
+        """Delete items that are there, by their ids i64[m]."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        ...
+
+
+class Details(Protocol):
+    """What a search does not look at: key ids, files, places and points."""
+
+    def append(self, items: Items) -> None:
+        """Add those of new items, whose rows are the next ones."""
+        ...
+
+    def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
+        """Key ids, sources, places and points u8[t 3] of items, by rows i64[m] or ids i64[m]."""
+        ...
+
+
+class Memory:
+    """An `Engine` of arrays in memory.
+
+    description: of the index; its count and categories are not read.
+    items: that it holds at first; those with the ids that they have.
+    storage: what keeps it; None: only this process has it.
+    details: of the items; by default in memory as well.
+    deleted: ids of those that are deleted, i64[m].
+    next_id: the least id that nothing ever had; by default after the last item.
+    read_only: whether adding and deleting are refused.
+    """
+
+    def __init__(
+        self,
+        description: Description,
+        items: Items,
+        *,
+        storage: Storage | None = None,
+        details: Details | None = None,
+        deleted: np.ndarray | None = None,
+        next_id: int | None = None,
+        read_only: bool = False,
+    ):
+        self._categories = Numbering()
+        self._storage, self._read_only = storage, read_only
+        self._writing = threading.Lock()
+        self._codes = _Column(units(items.codes))
+        self._features = _Column(items.features)
+        self._labels = _Column(self._categories.number(items.categories, np.uint16))
+        self._ids = _Column(items.ids)
+        self._details = details or _DetailsInMemory(items)
+        last = int(items.ids[-1]) if len(items) else -1
+        self._next_id = last + 1 if next_id is None else next_id
+        self._deleted = 0
+        self._snapshot = self._take(description)
+        if deleted is not None and len(deleted):
+            self._mark(deleted)
+
+    def snapshot(self) -> MemorySnapshot:
+        """The index as it is now."""
+        return self._snapshot
+
+    def add(self, items: Items) -> np.ndarray:
+        """Add items, durable when this returns; see `Engine`."""
+        description = self._snapshot.description
+        _check_widths(description, items.codes, items.features)
+        with self._writing:
+            self._check_writable()
+            ids = np.arange(self._next_id, self._next_id + len(items))
+            new = set(items.categories).difference(self._categories.names)
+            if len(self._categories.names) + len(new) > MOST_CATEGORIES:
+                raise DataError(f"an index has at most {MOST_CATEGORIES:,} categories")
+            items = items.with_ids(ids)
+            if self._storage is not None:
+                self._storage.add(items)
+            self._codes.append(units(items.codes))
+            self._features.append(items.features)
+            self._labels.append(self._categories.number(items.categories, np.uint16))
+            self._ids.append(ids)
+            self._details.append(items)
+            self._next_id += len(items)
+            self._snapshot = self._take(self._snapshot.description)
+        return ids
+
+    def delete(self, ids: Sequence[int]) -> int:
+        """Delete the items with these ids, durable when this returns; see `Engine`."""
+        with self._writing:
+            self._check_writable()
+            wanted = np.unique(np.array(ids, np.int64))
+            wanted = wanted[self._snapshot.rows_of(wanted)[1]]
+            if len(wanted):
+                if self._storage is not None:
+                    self._storage.delete(wanted)
+                self._mark(wanted)
+        return len(wanted)
+
+    def close(self) -> None:
+        """Let go of files and locks."""
+        if self._storage is not None:
+            self._storage.close()
+
+    def _mark(self, ids: np.ndarray) -> None:
+        """Give items that are there, by their ids i64[m], the label of deleted ones."""
+        labels = self._labels.values.copy()
+        labels[np.searchsorted(self._ids.values, ids)] = _DELETED
+        self._labels = _Column(labels)
+        self._deleted += len(ids)
+        self._snapshot = self._take(self._snapshot.description)
+
+    def _take(self, description: Description) -> MemorySnapshot:
+        return MemorySnapshot(
+            replace(
+                description,
+                count=self._ids.count - self._deleted,
+                snapshot=description.snapshot + 1,
+            ),
+            Gallery(self._codes.values, description.bits, self._labels.values),
+            self._features.values,
+            self._ids.values,
+            self._categories,
+            self._details,
+        )
+
+    def _check_writable(self) -> None:
+        if self._read_only:
+            raise DataError("the index is open for reading only; open it for writing to change it")
+
+
+@dataclass(frozen=True, eq=False)
+class MemorySnapshot:
+    """The index in memory at one moment.
+
+    description: of the index; its categories are not filled in.
+    gallery: codes and labels.
+    features: u8[n f].
+    ids: i64[n], rising.
+    categories: the name of each label, which may grow.
+    details: of the items.
+    """
+
+    description: Description
+    gallery: Gallery
+    features: np.ndarray
+    ids: np.ndarray
+    categories: Numbering
+    details: Details
+
+    def nearest(
+        self,
+        code: np.ndarray,
+        features: np.ndarray | None,
+        k: int,
+        *,
+        least: int,
+        most: int,
+        categories: Sequence[str] | None,
+    ) -> Found:
+        """The k nearest items to a query; see `engine.Snapshot`."""
+        _check_widths(self.description, code[None], None if features is None else features[None])
+        allowed = self._allowed(categories)
+        if features is None:
+            least = most = k
+        pool = find_pool(code, self.gallery, least, most, allowed)
+        if features is None:
+            places, squares = np.arange(len(pool.rows)), None
+        else:
+            places, squares = nearest_features(features, self.features, pool.rows, k)
+        return Found(
+            ids=self.ids[pool.rows[places]],
+            distances=pool.distances[places],
+            squares=squares,
+            histogram=pool.histogram,
+            radius=pool.radius,
+            compared=len(pool.rows),
+            within=pool.all,
+        )
+
+    def get(self, ids: Sequence[int]) -> Items:
+        """The items with these ids, in this order; see `engine.Snapshot`."""
+        wanted = np.array(ids, np.int64)
+        rows, there = self.rows_of(wanted)
+        if not there.all():
+            raise DataError(f"there is no drawing {wanted[~there][0]} in the index")
+        key_ids, sources, places, points = self.details.get(rows, wanted)
+        lengths = [len(own) for own in points]
+        width = self.description.bits // 8
+        return Items(
+            codes=self.gallery.units[rows].view(np.uint8)[:, :width],
+            features=self.features[rows],
+            categories=[self.categories.names[label] for label in self.gallery.labels[rows]],
+            key_ids=np.array(key_ids, np.uint64),
+            sources=sources,
+            places=np.array(places, np.int64),
+            points=np.concatenate(points) if points else np.zeros((0, 3), np.uint8),
+            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            ids=wanted,
+        )
+
+    def describe(self) -> Description:
+        """What the snapshot holds; see `engine.Snapshot`."""
+        return self._described
+
+    @cached_property
+    def _described(self) -> Description:
+        counts = np.bincount(self.gallery.labels, minlength=1 << 16)
+        named = sorted(zip(self.categories.names, counts.tolist(), strict=False))
+        return replace(self.description, categories={name: n for name, n in named if n})
+
+    def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of ids i64[m], and whether each is there, bool[m]."""
+        if not len(self.ids):
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return rows, (self.ids[rows] == ids) & (self.gallery.labels[rows] != _DELETED)
+
+    def _allowed(self, categories: Sequence[str] | None) -> np.ndarray | None:
+        """Whether items of each label count, bool[65536]; None where all items do."""
+        if categories is None and self.description.count == len(self.ids):
+            return None
+        allowed = np.full(1 << 16, categories is None)
+        allowed[_DELETED] = False
+        for name in categories or ():
+            allowed[self._label_of(name)] = True
+        return allowed
+
+    def _label_of(self, name: str) -> int:
+        label = self.categories.find(name)
+        if label is None:
+            near = difflib.get_close_matches(name, self.categories.names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(f"the index has no category {name!r}{hint}")
+        return label
+
+
+class _Column:
+    """An array that grows at its end; what was taken from it before never changes."""
+
+    def __init__(self, values: np.ndarray):
+        self._room, self.count = values, len(values)
+
+    @property
+    def values(self) -> np.ndarray:
+        """All rows, as a view."""
+        return self._room[: self.count]
+
+    def append(self, more: np.ndarray) -> None:
+        """Add rows; half as much again is reserved, so that they cost the same however many."""
+        count = self.count + len(more)
+        if count > len(self._room):
+            room = np.empty((count + count // 2, *self._room.shape[1:]), self._room.dtype)
+            room[: self.count] = self.values
+            self._room = room
+        self._room[self.count : count] = more
+        self.count = count
+
+
+class _DetailsInMemory:
+    def __init__(self, items: Items):
+        self._key_ids, self._places = _Column(items.key_ids), _Column(items.places)
+        self._names = Numbering()
+        self._sources = _Column(self._names.number(items.sources, np.uint32))
+        self._points, self._ends = _Column(items.points), _Column(items.offsets[1:])
+
+    def append(self, items: Items) -> None:
+        self._ends.append(items.offsets[1:] + self._points.count)
+        self._points.append(items.points)
+        self._key_ids.append(items.key_ids)
+        self._places.append(items.places)
+        self._sources.append(self._names.number(items.sources, np.uint32))
+
+    def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
+        del ids
+        ends = self._ends.values
+        points = self._points.values
+        starts = np.where(rows > 0, ends[rows - 1], 0)
+        return (
+            self._key_ids.values[rows].tolist(),
+            [self._names.names[number] for number in self._sources.values[rows]],
+            self._places.values[rows].tolist(),
+            [points[start:end] for start, end in zip(starts, ends[rows], strict=True)],
+        )
+
+
+def _check_widths(description: Description, codes: np.ndarray, features: np.ndarray | None) -> None:
+    """Raise DataError where codes u8[n d/8] or features u8[n f] are not those of the index."""
+    if codes.shape[1] * 8 != description.bits:
+        raise DataError(
+            f"codes of {codes.shape[1] * 8} bits do not compare with the {description.bits} bits "
+            "of the index; encode with the model of the index"
+        )
+    if features is not None and features.shape[1] != description.features:
+        raise DataError(
+            f"{features.shape[1]} features do not compare with the {description.features} of the "
+            "index; encode with the model of the index"
+        )
