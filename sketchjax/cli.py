@@ -370,6 +370,78 @@ def compare(
 
 
 @app.command()
+def serve(
+    source: Annotated[Path, path("WORKDIR|INDEX", "The workdir of a finished run, or an index.")],
+    host: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Where to listen; 0.0.0.0 is every network."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="0: any that is free.")] = 8000,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="Take at most 20 requests a second from one address."),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name by which browsers reach this server; may be repeated."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another page that may call it; may be repeated."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="FILE",
+            help="Its first line lets whoever sends it add and delete drawings.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="That search; by default one per core.")
+    ] = None,
+) -> None:
+    """Serve search by drawing: a page to draw on, and its HTTP interface.
+
+    It listens on this machine only, unless --host says otherwise.
+    """
+    try:
+        from sketchjax.serving.app import Settings, create_app, read_token
+        from sketchjax.serving.server import address_of, listen, run
+        from sketchjax.serving.workdir import open_workdir
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads}: must be at least 1")
+    settings = Settings(
+        threads=threads or os.cpu_count() or 1,
+        hosts=tuple(allow_host or ()),
+        origins=tuple(allow_origin or ()),
+        public=public,
+        token=None if token_file is None else read_token(token_file),
+    )
+    keep_compiled()
+    with listen(host, port) as listening:
+        model = load(source)
+        with TrainingProgress() as progress:
+            engine = open_workdir(
+                source, model, lambda total: progress.task("encoding the gallery", total=total)
+            )
+        address = address_of(listening)
+        run(
+            create_app(engine, model, settings),
+            listening,
+            lambda: print(f"Draw at {address} (Ctrl+C stops the server)", flush=True),
+        )
+
+
+@app.command()
 def report(
     workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:
