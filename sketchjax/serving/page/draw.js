@@ -313,7 +313,7 @@ function classItem() {
 }
 
 function percent(share) {
-  return share > 0 && share < 0.01 ? "under 1 %" : `${Math.round(share * 100)} %`;
+  return share > 0 && share < 0.01 ? "<1 %" : `${Math.round(share * 100)} %`;
 }
 
 function announce(found, browsing) {
@@ -577,7 +577,7 @@ async function start() {
     return;
   }
   const count = Object.keys(index.categories).length;
-  $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, each a code of ${index.bits} bits.`;
+  $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
   const known = EXAMPLES.filter(({ name }) => name in index.categories);
   showExamples(known.length < 4 ? EXAMPLES : known);
   $("code-title").textContent = `Its ${index.bits} bits`;
