@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 import sketchjax
 from sketchjax.errors import ConfigError, DataError, SketchjaxError, on_disk
@@ -410,15 +411,17 @@ def serve(
     try:
         from sketchjax.serving.app import Settings, create_app, read_token
         from sketchjax.serving.server import address_of, listen, run
-        from sketchjax.serving.workdir import open_workdir
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
-    from sketchjax.retrieval.model import load
+    from sketchjax.index.sources import is_workdir
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.run.progress import TrainingProgress
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
+    if token_file is not None and is_workdir(source):
+        raise ConfigError(
+            "--token-file needs an index, where changes are kept: sketchjax index INDEX WORKDIR"
+        )
     settings = Settings(
         threads=threads or os.cpu_count() or 1,
         hosts=tuple(allow_host or ()),
@@ -428,11 +431,7 @@ def serve(
     )
     keep_compiled()
     with listen(host, port) as listening:
-        model = load(source)
-        with TrainingProgress() as progress:
-            engine = open_workdir(
-                source, model, lambda total: progress.task("encoding the gallery", total=total)
-            )
+        engine, model = _served(source, read_only=token_file is None)
         address = address_of(listening)
         run(
             create_app(engine, model, settings),
@@ -479,6 +478,246 @@ def study(
         print(markdown)
 
 
+class IndexGroup(typer.core.TyperGroup):
+    """`sketchjax index INDEX SOURCE...` is `sketchjax index build INDEX SOURCE...`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Name the command where the first word is not one."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["build", *args]
+        return super().parse_args(ctx, args)
+
+
+indexes = typer.Typer(
+    cls=IndexGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Make an index of drawings: sketchjax index INDEX SOURCE... --model MODEL; and change it.",
+)
+app.add_typer(indexes, name="index")
+
+Drawings = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=home_path,
+        metavar="SOURCE...",
+        help="Sketch files of any form, folders of them, data folders, workdirs of finished runs, "
+        "and folders that `sketchjax encode` wrote.",
+    ),
+]
+Split = Annotated[str, typer.Option(metavar="SPLIT", help="Which split of data folders and runs.")]
+SkipBad = Annotated[
+    OnBad, typer.Option(help="Bad drawings: stop before any work, or leave them out.")
+]
+IndexFolder = Annotated[Path, path("INDEX", "A folder that `sketchjax index` wrote.")]
+
+
+@app.command()
+def encode(
+    model: Annotated[Path, path("MODEL", "A model file, or the workdir of a run.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=home_path,
+            metavar="SOURCE... OUT",
+            help="Drawings as `sketchjax index` takes them, then the folder to write.",
+        ),
+    ],
+    split: Split = "gallery",
+    on_bad: SkipBad = OnBad.STOP,
+) -> None:
+    """Encode drawings into files that others read: codes.npy, features.npy and items.parquet."""
+    from sketchjax.index.encoded import write_encoded
+    from sketchjax.index.sources import encode_sources, find_sources
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+
+    *sources, out = paths
+    if not sources:
+        raise DataError(f"only one path is given, {out}; name the drawings first, then the folder")
+    keep_compiled()
+    encoder = load(model)
+    with TrainingProgress() as progress:
+        found = find_sources(
+            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
+        )
+        parts = encode_sources(found, encoder, _tasks(progress))
+        count = write_encoded(out, encoder.fingerprint, parts)
+    print(f"{out}: {count:,} drawings, {encoder.bits} bits")
+
+
+@indexes.command()
+def build(
+    index: Annotated[Path, path("INDEX", "The folder to write.")],
+    sources: Drawings,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="MODEL",
+            help="A model file, or the workdir of a run; by default the run among the sources.",
+        ),
+    ] = None,
+    split: Split = "gallery",
+    on_bad: SkipBad = OnBad.STOP,
+) -> None:
+    """Make an index of drawings; the word build may be left out. After a stop, run it again."""
+    from sketchjax.index.build import build as run
+    from sketchjax.index.sources import find_sources, is_workdir
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+
+    if model is None:
+        runs = [source for source in sources if is_workdir(source)]
+        if len(runs) != 1:
+            raise ConfigError("name the model that encodes the drawings: --model MODEL")
+        model = runs[0]
+    keep_compiled()
+    encoder = load(model)
+    with TrainingProgress() as progress:
+        note = progress.note
+        found = find_sources(
+            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
+        )
+        run(index, found, encoder, save_model=encoder.save, task=_tasks(progress), note=note)
+    describe(index)
+
+
+@indexes.command()
+def add(
+    index: IndexFolder, sources: Drawings, split: Split = "gallery", on_bad: SkipBad = OnBad.STOP
+) -> None:
+    """Add drawings to an index. Files that are in it already are passed over."""
+    from sketchjax.index.build import add as run
+    from sketchjax.index.sources import find_sources
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+
+    keep_compiled()
+    encoder = _model_of(index)
+    with TrainingProgress() as progress:
+        note = progress.note
+        found = find_sources(
+            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
+        )
+        count = run(index, found, encoder, task=_tasks(progress), note=note)
+    print(f"{index}: {count:,} drawings added")
+
+
+@indexes.command()
+def delete(
+    index: IndexFolder,
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="As `search` shows them.")],
+) -> None:
+    """Delete drawings from an index."""
+    from contextlib import closing
+
+    from sketchjax.index.store import open_index
+
+    with closing(open_index(index, read_only=False)) as engine:
+        count = engine.delete(ids)
+        missing = len(set(ids)) - count
+    print(f"{index}: {count:,} drawings deleted" + (f", {missing:,} not there" if missing else ""))
+
+
+@indexes.command()
+def describe(index: IndexFolder) -> None:
+    """Print what an index holds."""
+    from contextlib import closing
+
+    from sketchjax.index.store import open_index
+
+    with closing(open_index(index)) as engine:
+        state = engine.snapshot().describe()
+    print(
+        f"{index}: {state.count:,} drawings of {len(state.categories):,} categories, "
+        f"{state.bits} bits and {state.features} features, model {state.model[:12]}"
+    )
+    for name, number in state.categories.items():
+        print(f"{number:>9,}  {name}")
+
+
+@indexes.command("verify")
+def verify_index(index: IndexFolder) -> None:
+    """Check everything in an index against what was written."""
+    from sketchjax.index.store import verify as run
+
+    state = run(index)
+    model = _model_of(index)
+    if model.fingerprint != state.model:
+        raise DataError(f"{index} holds another model than its codes come from; build it again")
+    print(f"{index} is sound: {state.count:,} drawings")
+
+
+@app.command()
+def search(
+    index: IndexFolder,
+    drawing: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DRAWING]",
+            help="A sketch file of any form, JSON [[xs, ys], ...] in a file, or - for stdin.",
+        ),
+    ] = None,
+    like: Annotated[
+        int | None,
+        typer.Option(metavar="ID", help="Search for what is like a drawing of the index."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many to find.")] = 10,
+    categories: Categories = None,
+    rerank: Annotated[
+        bool, typer.Option(help="Order equally near drawings by their features.")
+    ] = True,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each query.")
+    ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(parser=home_path, metavar="FILE", help="Write a page with pictures."),
+    ] = None,
+    pictures: Annotated[
+        bool | None, typer.Option(help="Draw in the terminal; by default where it can.")
+    ] = None,
+) -> None:
+    """Find the nearest drawings of an index."""
+    from contextlib import closing
+
+    import msgspec
+    from rich.console import Console
+
+    from sketchjax.index.asking import ask
+    from sketchjax.index.show import can_draw, print_answer, write_page
+    from sketchjax.index.store import open_index
+
+    if bool(drawing) == (like is not None):
+        raise DataError(
+            "name a drawing to search for, - for stdin, or --like ID of one in the index"
+        )
+    with closing(open_index(index)) as engine:
+        asked = ask(
+            engine,
+            lambda: _model_of(index),
+            sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
+            like=like,
+            k=k,
+            categories=_names(categories),
+            rerank=rerank,
+        )
+    console = Console()
+    draw = can_draw(console) if pictures is None else pictures
+    for points, answer in asked:
+        if json:
+            print(msgspec.json.encode(answer).decode())
+        elif html is None:
+            print_answer(console, answer, points, pictures=draw)
+    if html is not None:
+        with on_disk(f"{html} cannot be written"):
+            write_page(html, [answer for _, answer in asked], [points for points, _ in asked])
+        print(html)
+
+
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
     debug = "--debug" in sys.argv
@@ -497,6 +736,37 @@ def main() -> None:
             for line in error.problems if isinstance(error, ConfigError) else [error]:
                 print(f"sketchjax: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _model_of(index: Path) -> Any:
+    """The model of an index."""
+    from sketchjax.index.store import MODEL
+    from sketchjax.retrieval.model import load
+
+    return load(index / MODEL)
+
+
+def _served(source: Path, *, read_only: bool) -> tuple[Any, Any]:
+    """An index and its model; the gallery of a run becomes an index in memory."""
+    from sketchjax.index.sources import find_sources, is_workdir
+    from sketchjax.index.store import open_index
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.serving.gallery import index_in_memory
+
+    if not is_workdir(source):
+        return open_index(source, read_only=read_only), _model_of(source)
+    with TrainingProgress() as progress:
+        model = load(source)
+        note = progress.note
+        (gallery,) = find_sources([source], model, split="gallery", skip_bad=False, note=note)
+        name = source.resolve().name
+        return index_in_memory(name, gallery, model, _tasks(progress)), model
+
+
+def _tasks(progress: Any) -> Any:
+    """Tasks of a `TrainingProgress` as (name, total) -> context."""
+    return lambda name, total: progress.task(name, total=total)
 
 
 def _sources(paths: list[Path]) -> tuple[list[Path], Path]:

@@ -96,3 +96,9 @@ class Stopped(SketchjaxError):
     """A signal stopped the run, which saved its state; rerun the same command to resume."""
 
     exit_code = 75
+
+
+class InUseError(SketchjaxError):
+    """Something that another process holds; try again when it has finished."""
+
+    exit_code = 75

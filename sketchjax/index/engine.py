@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -37,6 +37,54 @@ class Scale(msgspec.Struct, frozen=True):
         """Features f32[n f] as u8[n f]."""
         steps = np.rint((np.asarray(features, np.float64) - self.low) / self.step)
         return np.clip(steps, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Names(Sequence[str]):
+    """A name for each of n items, as numbers and a table: 50 million are 100 MB.
+
+    numbers: u[n].
+    table: the name of each number.
+    """
+
+    numbers: np.ndarray
+    table: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.table[int(self.numbers[index])]
+
+
+class Numbering:
+    """Numbers for names, in the order in which they first appear.
+
+    names: those that have numbers.
+    """
+
+    def __init__(self, names: Sequence[str] = ()):
+        self.names = [*names]
+        self._numbers = {name: number for number, name in enumerate(self.names)}
+
+    def number(self, names: Sequence[str], dtype: Any) -> np.ndarray:
+        """The number of each name, of this type; new names get the next numbers."""
+        if isinstance(names, Names):
+            used = np.unique(names.numbers)
+            table = np.zeros(len(names.table), dtype)
+            table[used] = [self._number(names.table[int(number)]) for number in used]
+            return table[names.numbers]
+        return np.fromiter(map(self._number, names), dtype, len(names))
+
+    def find(self, name: str) -> int | None:
+        """The number of a name, None where it has none."""
+        return self._numbers.get(name)
+
+    def _number(self, name: str) -> int:
+        number = self._numbers.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
+        return number
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +118,25 @@ class Items:
     def points_of(self, index: int) -> np.ndarray:
         """The points u8[t 3] of one item, as a view."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]
+
+    def __getitem__(self, rows: Any) -> Items:
+        """Some of the items.  rows: their places, in any order."""
+        rows = np.asarray(rows, np.int64)
+        lengths = np.diff(self.offsets)[rows]
+        ends = np.cumsum(lengths)
+        # Each point's place: where its item begins, and its number within the item.
+        starts = np.repeat(self.offsets[rows] - ends + lengths, lengths)
+        return Items(
+            codes=self.codes[rows],
+            features=self.features[rows],
+            categories=[self.categories[int(row)] for row in rows],
+            key_ids=self.key_ids[rows],
+            sources=[self.sources[int(row)] for row in rows],
+            places=self.places[rows],
+            points=self.points[starts + np.arange(len(starts))],
+            offsets=np.concatenate([[0], ends]),
+            ids=self.ids[rows] if len(self.ids) else self.ids,
+        )
 
     def with_ids(self, ids: np.ndarray) -> Items:
         """The same items with ids i64[n]."""

@@ -18,7 +18,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from sketchjax.errors import DataError
-from sketchjax.index.engine import MOST_CATEGORIES, Description, Found, Items
+from sketchjax.index.engine import MOST_CATEGORIES, Description, Found, Items, Numbering
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
 
@@ -60,6 +60,7 @@ class Memory:
     items: that it holds at first; those with the ids that they have.
     storage: what keeps it; None: only this process has it.
     details: of the items; by default in memory as well.
+    deleted: ids of those that are deleted, i64[m].
     next_id: the least id that nothing ever had; by default after the last item.
     read_only: whether adding and deleting are refused.
     """
@@ -71,21 +72,24 @@ class Memory:
         *,
         storage: Storage | None = None,
         details: Details | None = None,
+        deleted: np.ndarray | None = None,
         next_id: int | None = None,
         read_only: bool = False,
     ):
-        self._labels_of: dict[str, int] = {}
+        self._categories = Numbering()
         self._storage, self._read_only = storage, read_only
         self._writing = threading.Lock()
         self._codes = _Column(units(items.codes))
         self._features = _Column(items.features)
-        self._labels = _Column(self._number(items.categories))
+        self._labels = _Column(self._categories.number(items.categories, np.uint16))
         self._ids = _Column(items.ids)
         self._details = details or _DetailsInMemory(items)
         last = int(items.ids[-1]) if len(items) else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
         self._snapshot = self._take(description)
+        if deleted is not None and len(deleted):
+            self._mark(deleted)
 
     def snapshot(self) -> MemorySnapshot:
         """The index as it is now."""
@@ -98,15 +102,15 @@ class Memory:
         with self._writing:
             self._check_writable()
             ids = np.arange(self._next_id, self._next_id + len(items))
-            new = set(items.categories) - self._labels_of.keys()
-            if len(self._labels_of) + len(new) > MOST_CATEGORIES:
+            new = set(items.categories).difference(self._categories.names)
+            if len(self._categories.names) + len(new) > MOST_CATEGORIES:
                 raise DataError(f"an index has at most {MOST_CATEGORIES:,} categories")
             items = items.with_ids(ids)
             if self._storage is not None:
                 self._storage.add(items)
             self._codes.append(units(items.codes))
             self._features.append(items.features)
-            self._labels.append(self._number(items.categories))
+            self._labels.append(self._categories.number(items.categories, np.uint16))
             self._ids.append(ids)
             self._details.append(items)
             self._next_id += len(items)
@@ -117,29 +121,26 @@ class Memory:
         """Delete the items with these ids, durable when this returns; see `Engine`."""
         with self._writing:
             self._check_writable()
-            rows, there = self._snapshot.rows_of(np.unique(np.array(ids, np.int64)))
-            rows = rows[there]
-            if not len(rows):
-                return 0
-            if self._storage is not None:
-                self._storage.delete(self._ids.values[rows])
-            labels = self._labels.values.copy()
-            labels[rows] = _DELETED
-            self._labels = _Column(labels)
-            self._deleted += len(rows)
-            self._snapshot = self._take(self._snapshot.description)
-        return len(rows)
+            wanted = np.unique(np.array(ids, np.int64))
+            wanted = wanted[self._snapshot.rows_of(wanted)[1]]
+            if len(wanted):
+                if self._storage is not None:
+                    self._storage.delete(wanted)
+                self._mark(wanted)
+        return len(wanted)
 
     def close(self) -> None:
         """Let go of files and locks."""
         if self._storage is not None:
             self._storage.close()
 
-    def _number(self, categories: Sequence[str]) -> np.ndarray:
-        """The label of each name, u16[n]; new names get the next ones."""
-        known = self._labels_of
-        labels = (known.setdefault(name, len(known)) for name in categories)
-        return np.fromiter(labels, np.uint16, len(categories))
+    def _mark(self, ids: np.ndarray) -> None:
+        """Give items that are there, by their ids i64[m], the label of deleted ones."""
+        labels = self._labels.values.copy()
+        labels[np.searchsorted(self._ids.values, ids)] = _DELETED
+        self._labels = _Column(labels)
+        self._deleted += len(ids)
+        self._snapshot = self._take(self._snapshot.description)
 
     def _take(self, description: Description) -> MemorySnapshot:
         return MemorySnapshot(
@@ -151,7 +152,7 @@ class Memory:
             Gallery(self._codes.values, description.bits, self._labels.values),
             self._features.values,
             self._ids.values,
-            tuple(self._labels_of),
+            self._categories,
             self._details,
         )
 
@@ -168,7 +169,7 @@ class MemorySnapshot:
     gallery: codes and labels.
     features: u8[n f].
     ids: i64[n], rising.
-    categories: the name of each label.
+    categories: the name of each label, which may grow.
     details: of the items.
     """
 
@@ -176,7 +177,7 @@ class MemorySnapshot:
     gallery: Gallery
     features: np.ndarray
     ids: np.ndarray
-    categories: tuple[str, ...]
+    categories: Numbering
     details: Details
 
     def nearest(
@@ -221,7 +222,7 @@ class MemorySnapshot:
         return Items(
             codes=self.gallery.units[rows].view(np.uint8)[:, :width],
             features=self.features[rows],
-            categories=[self.categories[label] for label in self.gallery.labels[rows]],
+            categories=[self.categories.names[label] for label in self.gallery.labels[rows]],
             key_ids=np.array(key_ids, np.uint64),
             sources=sources,
             places=np.array(places, np.int64),
@@ -237,7 +238,7 @@ class MemorySnapshot:
     @cached_property
     def _described(self) -> Description:
         counts = np.bincount(self.gallery.labels, minlength=1 << 16)
-        named = sorted(zip(self.categories, counts.tolist(), strict=False))
+        named = sorted(zip(self.categories.names, counts.tolist(), strict=False))
         return replace(self.description, categories={name: n for name, n in named if n})
 
     def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,11 +259,12 @@ class MemorySnapshot:
         return allowed
 
     def _label_of(self, name: str) -> int:
-        if name in self.categories:
-            return self.categories.index(name)
-        near = difflib.get_close_matches(name, self.categories, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"the index has no category {name!r}{hint}")
+        label = self.categories.find(name)
+        if label is None:
+            near = difflib.get_close_matches(name, self.categories.names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(f"the index has no category {name!r}{hint}")
+        return label
 
 
 class _Column:
@@ -290,9 +292,8 @@ class _Column:
 class _DetailsInMemory:
     def __init__(self, items: Items):
         self._key_ids, self._places = _Column(items.key_ids), _Column(items.places)
-        self._numbers: dict[str, int] = {}
-        self._names: list[str] = []
-        self._sources = _Column(self._number(items.sources))
+        self._names = Numbering()
+        self._sources = _Column(self._names.number(items.sources, np.uint32))
         self._points, self._ends = _Column(items.points), _Column(items.offsets[1:])
 
     def append(self, items: Items) -> None:
@@ -300,7 +301,7 @@ class _DetailsInMemory:
         self._points.append(items.points)
         self._key_ids.append(items.key_ids)
         self._places.append(items.places)
-        self._sources.append(self._number(items.sources))
+        self._sources.append(self._names.number(items.sources, np.uint32))
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
         del ids
@@ -309,17 +310,10 @@ class _DetailsInMemory:
         starts = np.where(rows > 0, ends[rows - 1], 0)
         return (
             self._key_ids.values[rows].tolist(),
-            [self._names[number] for number in self._sources.values[rows]],
+            [self._names.names[number] for number in self._sources.values[rows]],
             self._places.values[rows].tolist(),
             [points[start:end] for start, end in zip(starts, ends[rows], strict=True)],
         )
-
-    def _number(self, sources: Sequence[str]) -> np.ndarray:
-        for name in sources:
-            if name not in self._numbers:
-                self._numbers[name] = len(self._names)
-                self._names.append(name)
-        return np.fromiter((self._numbers[name] for name in sources), np.uint32, len(sources))
 
 
 def _check_widths(description: Description, codes: np.ndarray, features: np.ndarray | None) -> None:

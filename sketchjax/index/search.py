@@ -211,7 +211,7 @@ def check_model(model: str, of_index: str) -> None:
     """
     if model and of_index and model != of_index:
         raise DataError(
-            f"the index holds codes of model {of_index[:12]} and the query is from model "
+            f"the index holds codes of model {of_index[:12]}, and these come from model "
             f"{model[:12]}; encode with the model of the index"
         )
 

@@ -72,9 +72,13 @@ class Model:
         """A feature above it is a 1; None without codes, as while the encoders are trained."""
         return HEADS[self.architecture.head].threshold if self.output == HEAD else None
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A sha256 of all weights and the architecture; codes carry it."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         return fingerprint(self.variables, self.architecture)
 
     def save(self, path: str | Path) -> Path:

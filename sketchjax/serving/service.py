@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.simplify import simplify
-from sketchjax.data.sketch import points_of_strokes
+from sketchjax.data.sketch import Sketches, points_of_strokes
 from sketchjax.data.sources import canonical
 from sketchjax.data.sources.records import key_of_points, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Description, Engine, Items
 from sketchjax.index.search import Answer, Milliseconds, Query, answer, check_model, drawing_of
+from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.outputs import Encoder, Outputs
 from sketchjax.serving.schema import (
     AddRequest,
@@ -95,12 +96,12 @@ class Service:
         start = time.perf_counter()
         points = [_numbered(n, d, request.form) for n, d in enumerate(request.drawings)]
         simplified = time.perf_counter()
-        outputs = [self.encoder.outputs(each) for each in points]
+        outputs = self._outputs(points)
         encoded = time.perf_counter()
         return Encoded(
             model=self.encoder.fingerprint,
-            codes=[each.codes.packed[0].tobytes().hex() for each in outputs],
-            features=[each.features[0].tolist() for each in outputs] if request.features else None,
+            codes=[code.tobytes().hex() for code in outputs.codes.packed],
+            features=outputs.features.tolist() if request.features else None,
             milliseconds=Milliseconds(
                 simplify=round((simplified - start) * 1e3, 3),
                 encode=round((encoded - simplified) * 1e3, 3),
@@ -115,27 +116,39 @@ class Service:
                 raise DataError(f"sketch {number}: its category {reason}")
         points = [_numbered(n, s.drawing, request.form) for n, s in enumerate(request.sketches)]
         keys = [int(sketch.key_id) for sketch in request.sketches]
-        outputs = [self.encoder.outputs(each) for each in points]
-        return [str(id_) for id_ in self.engine.add(self._items(points, names, keys, outputs))]
-
-    def _items(
-        self, points: list[np.ndarray], names: list[str], keys: list[int], outputs: list[Outputs]
-    ) -> Items:
-        features = np.concatenate([each.features for each in outputs])
         count = len(points)
-        return Items(
-            codes=np.concatenate([each.codes.packed for each in outputs]),
-            features=self.describe().scale.bytes_of(features),
+        sketches = Sketches(
+            points=np.concatenate(points),
+            offsets=np.cumsum([0, *map(len, points)], dtype=np.int64),
             categories=names,
             key_ids=np.array(
                 [key or key_of_points(own) for key, own in zip(keys, points, strict=True)],
                 np.uint64,
             ),
-            sources=[""] * count,
+            recognized=np.full(count, -1, np.int8),
             places=np.zeros(count, np.int64),
-            points=np.concatenate(points),
-            offsets=np.cumsum([0, *map(len, points)], dtype=np.int64),
-            ids=np.zeros(0, np.int64),
+        )
+        items = Items.of(sketches, self._outputs(points), self.describe().scale)
+        return [str(number) for number in self.engine.add(items)]
+
+    def _outputs(self, points: list[np.ndarray]) -> Outputs:
+        """The outputs of several drawings, encoded one by one."""
+        every = [self.encoder.outputs(each) for each in points]
+        first = every[0].codes
+        packed = np.concatenate([each.codes.packed for each in every])
+        n = len(every)
+        codes = Codes(
+            packed,
+            np.full(n, -1, np.int32),
+            np.zeros(n, np.uint64),
+            np.arange(n),
+            categories=first.categories,
+            model=first.model,
+        )
+        return Outputs(
+            codes,
+            np.concatenate([each.features for each in every]),
+            np.concatenate([each.probabilities for each in every]),
         )
 
     def get(self, id_: str) -> tuple[Sketch, np.ndarray]:

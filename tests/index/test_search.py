@@ -98,7 +98,7 @@ def test_what_cannot_be_answered_is_refused():
     for query, message in (
         (Query(), "nothing to search for"),
         (Query(code, k=0), "k=0: must be from 1 to 10,000"),
-        (Query(code, model="cd" * 32), "from model cdcdcdcdcdcd"),
+        (Query(code, model="cd" * 32), "come from model cdcdcdcdcdcd"),
         (Query(like=50), "no drawing 50"),
         (Query(code, categories=["dog"]), "no category 'dog'"),
     ):

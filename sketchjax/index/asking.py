@@ -1,0 +1,95 @@
+"""Drawings of files and of stdin as queries."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import numpy as np
+
+from sketchjax.data.sketch import Sketches
+from sketchjax.data.sources import read
+from sketchjax.errors import DataError
+from sketchjax.index.engine import Engine
+from sketchjax.index.search import Answer, Query, answer, check_model
+from sketchjax.retrieval.drawings import as_sketches
+from sketchjax.retrieval.outputs import Encoder
+
+_MOST = 32 << 20  # bytes of stdin
+
+
+def ask(
+    engine: Engine,
+    load: Callable[[], Encoder],
+    drawings: Path | IO[bytes] | None,
+    *,
+    like: int | None = None,
+    **options: Any,
+) -> list[tuple[np.ndarray, Answer]]:
+    """Search an index for each drawing of a file.
+
+    engine: the index.
+    load: loads its model, where one is needed.
+    drawings: a file, or what stdin is; None: only `like`.
+    like: the id of a drawing in the index.
+    options: other fields of `Query`.
+    Returns the points u8[t 3] of each query and its answer.
+    Raises DataError where the drawings cannot be read, or as `answer` does.
+    """
+    snapshot = engine.snapshot()
+    if drawings is None:
+        found = answer(snapshot, Query(like=like, **options))
+        return [(snapshot.get([like or 0]).points, found)]
+    encoder, answers = None, []
+    for sketches in read_drawings(drawings):
+        if encoder is None:
+            encoder = load()
+            check_model(encoder.fingerprint, snapshot.describe().model)
+        outputs = encoder.outputs(sketches)
+        for i in range(len(sketches)):
+            query = Query.of(outputs, i, **options)
+            answers.append((sketches.points_of(i), answer(snapshot, query)))
+    if not answers:
+        raise DataError(f"{drawings} holds no drawing")
+    return answers
+
+
+def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
+    """The drawings of a file of any form that is known, or of one that holds only strokes as JSON.
+
+    drawings: a path, or an open file with lines as in .ndjson.
+    Raises DataError where they cannot be read.
+    """
+    if isinstance(drawings, Path):
+        if drawings.is_file() and _begins_as_list(drawings):
+            yield _of_strokes(drawings.read_bytes(), str(drawings))
+        else:
+            yield from read(drawings)
+        return
+    content = drawings.read(_MOST + 1)
+    if len(content) > _MOST:
+        raise DataError(f"stdin has more than {_MOST >> 20} MiB; write it to a file first")
+    if content.lstrip().startswith(b"["):
+        yield _of_strokes(content, "stdin")
+        return
+    with tempfile.NamedTemporaryFile(suffix=".ndjson") as file:
+        file.write(content)
+        file.flush()
+        yield from read(file.name)
+
+
+def _begins_as_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(64).lstrip().startswith(b"[")
+
+
+def _of_strokes(content: bytes, where: str) -> Sketches:
+    try:
+        return as_sketches(msgspec.json.decode(content, type=list))
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise DataError(f"{where} is not JSON of strokes [[xs, ys], ...] ({error})") from error
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error

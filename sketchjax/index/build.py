@@ -1,0 +1,206 @@
+"""From drawings to an index: encoded part by part, resumed where a part ended, whole or absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from msgspec.structs import replace
+
+from sketchjax.data.sketch import Sketches
+from sketchjax.errors import DataError, on_disk
+from sketchjax.files import sync_folder
+from sketchjax.index.engine import Items, Scale
+from sketchjax.index.search import check_model
+from sketchjax.index.sources import Note, Source, Task
+from sketchjax.index.store import DATABASE, FORMAT, MODEL, Meta, Progress, Store, open_store
+from sketchjax.retrieval.outputs import Encoder, Outputs
+
+
+def build(
+    folder: Path,
+    sources: Sequence[Source],
+    encoder: Encoder,
+    *,
+    save_model: Callable[[Path], object],
+    task: Task,
+    note: Note,
+) -> None:
+    """Make an index of drawings. What a stopped process has encoded is used again.
+
+    folder: of the index. An index of the same sources and model there is left as it is.
+    sources: of the drawings.
+    encoder: the model.
+    save_model: writes the model to a path.
+    task: shows progress.
+    note: gets what was decided, line by line.
+    Raises DataError where there is another index or something else, a source cannot be read, or the
+    model makes no codes; InUseError where another process builds it; and DiskError.
+    """
+    if encoder.bits is None:
+        raise DataError(
+            "this model makes no codes, so it cannot make an index; use a model whose last stage "
+            "trained a head with codes"
+        )
+    files = [_progress_of(source) for source in sources]
+    if folder.exists():
+        _check_same(folder, files, encoder)
+        note(f"{folder} already holds these drawings: nothing to do")
+        return
+    partial = folder.with_name(f".{folder.name}.part")
+    with on_disk(f"{folder} cannot be written"):
+        store, files = _resume(partial, files, encoder, note)
+        counted = files or _counted(sources, task)
+        if not sum(file.count for file in counted):
+            raise DataError("there is no drawing to index")
+        _index(partial, store, sources, counted, encoder, task)
+        (partial / MODEL).mkdir(exist_ok=True)
+        save_model(partial / MODEL / "model.safetensors")
+        partial.rename(folder)
+        sync_folder(folder.parent)
+
+
+def add(
+    folder: Path, sources: Sequence[Source], encoder: Encoder, *, task: Task, note: Note
+) -> int:
+    """Add drawings to an index; returns how many. A file that is there already is passed over.
+
+    folder: of the index.
+    sources: of the drawings. One that a stopped process has begun is resumed.
+    encoder: the index's model.
+    task: shows progress.
+    note: gets what was decided, line by line.
+    Raises as `build` and `store.open_index` do.
+    """
+    with closing(open_store(folder, read_only=False)) as store:
+        check_model(encoder.fingerprint, store.meta.model)
+        known = {(file.path, file.bytes, file.modified): file for file in store.progress()}
+        wanted, counted = [], []
+        for source in sources:
+            file = _progress_of(source)
+            file = known.get((file.path, file.bytes, file.modified), file)
+            if file.count and file.done == file.count:
+                note(f"{source.name} is in the index already: passed over")
+                continue
+            wanted.append(source)
+            counted.append(file if file.count else replace(file, count=source.count()))
+        before = store.next_id
+        _append(store, wanted, counted, encoder, task)
+        return store.next_id - before
+
+
+def _resume(
+    partial: Path, files: list[Progress], encoder: Encoder, note: Note
+) -> tuple[Store | None, list[Progress]]:
+    """The unfinished index of a stopped process and its files, where these are the same ones."""
+    if (partial / DATABASE).is_file():
+        try:
+            store = Store(partial, read_only=False)
+        except DataError:
+            note("what a stopped process left cannot be read: starting over")
+        else:
+            before = store.progress()
+            if store.meta.model == encoder.fingerprint and _identities(before) == _identities(
+                files
+            ):
+                note(f"resuming after {sum(file.done for file in before):,} drawings")
+                by_path = {file.path: file for file in before}
+                return store, [by_path[file.path] for file in files]
+            note("what a stopped process left is of other drawings or another model: starting over")
+            store.close()
+    shutil.rmtree(partial, ignore_errors=True)
+    return None, []
+
+
+def _index(
+    partial: Path,
+    store: Store | None,
+    sources: Sequence[Source],
+    files: list[Progress],
+    encoder: Encoder,
+    task: Task,
+) -> None:
+    """Encode what is not in the unfinished index yet, and say that it has finished."""
+    if store is None:
+        source = next(s for s, file in zip(sources, files, strict=True) if file.count)
+        _, outputs = next(source.parts(encoder, 0))
+        store = _create(partial, files, outputs)
+    with closing(store):
+        _append(store, sources, files, encoder, task)
+        store.finish()
+
+
+def _create(partial: Path, files: Sequence[Progress], outputs: Outputs) -> Store:
+    """An empty index for a model of which these are some outputs."""
+    partial.mkdir(parents=True)
+    meta = Meta(
+        format=FORMAT,
+        model=outputs.codes.model,
+        bits=outputs.codes.bits,
+        features=outputs.features.shape[1],
+        scale=Scale.of(outputs.features),
+    )
+    return Store(partial, read_only=False, meta=meta, files=files)
+
+
+def _append(
+    store: Store,
+    sources: Sequence[Source],
+    files: Sequence[Progress],
+    encoder: Encoder,
+    task: Task,
+) -> None:
+    """Encode and keep the drawings of sources from where their files' progress ended."""
+    total, done = sum(file.count for file in files), sum(file.done for file in files)
+    with task("encoding", total) as advance:
+        advance(done)
+        for source, file in zip(sources, files, strict=True):
+            if file.done == file.count:
+                continue
+            for sketches, outputs in source.parts(encoder, file.done):
+                file = replace(file, done=file.done + len(sketches))
+                store.add(_items(store, source, sketches, outputs), file)
+                advance(len(sketches))
+
+
+def _items(store: Store, source: Source, sketches: Sketches, outputs: Outputs) -> Items:
+    items = Items.of(sketches, outputs, store.meta.scale, source.name)
+    return items.with_ids(np.arange(store.next_id, store.next_id + len(sketches)))
+
+
+def _counted(sources: Sequence[Source], task: Task) -> list[Progress]:
+    """The sources with their numbers of drawings; bad ones end this before anything is encoded."""
+    counted = []
+    with task("reading", len(sources)) as advance:
+        for source in sources:
+            counted.append(replace(_progress_of(source), count=source.count()))
+            advance(1)
+    return counted
+
+
+def _check_same(folder: Path, files: list[Progress], encoder: Encoder) -> None:
+    """Raise DataError where a folder is not a finished index of these files."""
+    if folder.is_dir() and (folder / DATABASE).is_file():
+        with closing(open_store(folder)) as store:
+            same_model = store.meta.model == encoder.fingerprint
+            if same_model and _identities(store.progress()) == _identities(files):
+                return
+        raise DataError(
+            f"{folder} is an index of other drawings or of another model; add to it with "
+            f"`sketchjax index add`, name another folder, or delete it first"
+        )
+    raise DataError(f"{folder} exists and is not an index; name another folder")
+
+
+def _progress_of(source: Source) -> Progress:
+    path = source.path.resolve()
+    state = os.stat(path)
+    return Progress(f"{path}:{source.name}", state.st_size, state.st_mtime_ns)
+
+
+def _identities(files: Sequence[Progress]) -> list[tuple[str, int, int]]:
+    return sorted((file.path, file.bytes, file.modified) for file in files)

@@ -1,0 +1,123 @@
+"""Every command and the Python of docs/search.md, run as a newcomer would, on a tiny run."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sketchjax.data.sources.doodles import write
+
+TEXT = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+CATEGORIES = ["cat", "clock", "sun"]
+
+
+@pytest.fixture(scope="module")
+def home(whole, tmp_path_factory) -> Path:
+    """A folder with a finished run as runs/quickstart, and drawings."""
+    home = tmp_path_factory.mktemp("search")
+    (home / "runs").mkdir()
+    (home / "runs" / "quickstart").symlink_to(whole)
+    for name, seed, count in (("my-drawings", 1, 40), ("later-drawings", 2, 20)):
+        write(home / name, per_category=count, seed=seed, categories=CATEGORIES)
+        for path in (home / name).iterdir():
+            path.rename(path.with_name(f"{seed}-{path.name}"))
+    new = write(home / "new", per_category=3, seed=3, categories=["sun"])
+    (home / "new.ndjson").write_bytes(new[0].read_bytes())
+    return home
+
+
+@pytest.fixture(scope="module")
+def printed(home, environment) -> dict[str, str]:
+    """What each command of the first block prints."""
+    block = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)[0]
+    paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
+    environment = environment | {"PYTHONPATH": paths}
+    printed = {}
+    for line in block.splitlines():
+        if not line or line.startswith("#"):
+            continue
+        command = line.replace(
+            ".venv/bin/sketchjax", f"{shlex.quote(sys.executable)} -m sketchjax.cli"
+        )
+        done = subprocess.run(
+            command, shell=True, capture_output=True, text=True, env=environment, cwd=home
+        )
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        printed[line.replace(".venv/bin/sketchjax ", "")] = done.stdout
+    return printed
+
+
+def of(printed: dict[str, str], start: str) -> str:
+    return next(text for line, text in printed.items() if line.startswith(start))
+
+
+def test_indexes_hold_what_was_given(printed):
+    assert "encoding" in of(printed, "index indexes/mine")
+    assert "120 drawings of 3 categories" in of(printed, "index indexes/mine")
+    assert "60 drawings added" in of(printed, "index add")
+    assert "180 drawings of 3 categories" in of(printed, "index describe")
+    assert "2 drawings deleted" in of(printed, "index delete")
+    assert "is sound: 178 drawings" in of(printed, "index verify")
+    assert "encoded: 120 drawings" in of(printed, "encode")
+
+
+def test_searches_print_tables_json_and_pages(printed, home):
+    table = of(printed, "search indexes/mine new.ndjson")
+    assert table.count("Probably ") == 3
+    assert len(re.findall(r"\d-(?:cat|clock|sun)\.ndjson:\d+", table)) == 15
+    found = json.loads(of(printed, "search indexes/mine --like 3"))
+    assert [result["category"] for result in found["results"]] == ["sun"] * 10
+    assert found["index"]["count"] == 180
+    page = (home / "found.html").read_text()
+    assert page.count("<li>") == 10
+    assert page.count("<path d=") == 11
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_python_finds_drawings(printed, home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    exec(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert re.fullmatch(r"\d+ of \d+ at distance \d+", lines[-1])
+
+
+def test_the_sql_answers(printed, home):
+    import duckdb
+
+    query = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)[0].replace("cat.", "1-cat.")
+    with duckdb.connect(str(home / "indexes/mine/index.duckdb"), read_only=True) as connection:
+        ((category, count),) = connection.execute(query).fetchall()
+    assert (category, count <= 40) == ("cat", True)
+
+
+@pytest.mark.parametrize(
+    "words, code, message",
+    [
+        (["search", "indexes/mine"], 65, "name a drawing to search for"),
+        (["search", "indexes/mine", "no.ndjson"], 65, "no.ndjson"),
+        (["search", "indexes/none", "--like", "1"], 65, "is not there; give the folder"),
+        (["search", "indexes/mine", "--like", "999"], 65, "no drawing 999 in the index"),
+        (["search", "indexes/mine", "--like", "1", "-k", "0"], 65, "k=0: must be from 1"),
+        (["index", "indexes/new", "my-drawings"], 64, "name the model"),
+        (["index", "indexes/mine", "new.ndjson", "--model", "runs/quickstart"], 65,
+         "index of other drawings"),
+        (["index", "add", "indexes/quickstart", "nothing"], 65, "nothing does not exist"),
+        (["encode", "runs/quickstart", "out"], 65, "only one path is given"),
+    ],
+)  # fmt: skip
+def test_mistakes_get_one_sentence(printed, home, monkeypatch, capsys, words, code, message):
+    from sketchjax import cli
+
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(sys, "argv", ["sketchjax", *words])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr().err.splitlines()
+    assert (end.value.code, len(said)) == (code, 1), said
+    assert message in said[0]

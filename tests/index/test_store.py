@@ -1,0 +1,205 @@
+"""The index as a folder: everything comes back, changes are durable, and damage is refused."""
+
+import os
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawings_and_codes import MODEL, SCALE, items_of, same
+
+from sketchjax.errors import DataError, DiskError, InUseError
+from sketchjax.index import store as stores
+from sketchjax.index.store import DATABASE, LOCK, VERSION, Meta, Store, open_index, verify
+
+HERE = Path(__file__).parent
+
+
+def index_of(folder, items, *, complete=True) -> Path:
+    """The folder of an index of these items."""
+    folder.mkdir()
+    meta = Meta(1, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
+    own = Store(folder, read_only=False, meta=meta)
+    half = len(items) // 2
+    for low, high in ((0, half), (half, len(items))):
+        own.add(numbered(items)[range(low, high)])
+    if complete:
+        own.finish()
+    own.close()
+    return folder
+
+
+def numbered(items):
+    """Items with ids."""
+    return items.with_ids(np.arange(len(items)))
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24, 64, 72, 256])
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_items_come_back_as_they_were_given(tmp_path, bits, in_memory, monkeypatch):
+    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    items = items_of(90, bits, 7)
+    engine = open_index(index_of(tmp_path / "index", items))
+    snapshot = engine.snapshot()
+    same(snapshot.get(range(90)), numbered(items))
+    same(snapshot.get([80, 3, 3]), numbered(items)[[80, 3, 3]])
+    state = snapshot.describe()
+    assert (state.name, state.model, state.scale, state.count) == ("index", MODEL, SCALE, 90)
+    assert state.bits == bits
+    engine.close()
+
+
+def test_changes_are_there_when_it_is_opened_again(tmp_path):
+    folder, items, more = tmp_path / "index", items_of(), items_of(30, seed=1)
+    engine = open_index(index_of(folder, items), read_only=False)
+    ids = engine.add(more)
+    assert engine.delete([3, int(ids[0])]) == 2
+    del engine._storage._connection  # no orderly end: the journal is all there is
+    os.close(engine._storage._lock)
+    engine = open_index(folder)
+    assert engine.snapshot().describe().count == 78
+    same(engine.snapshot().get(ids[1:].tolist()), more.with_ids(ids)[range(1, 30)])
+    with pytest.raises(DataError, match="no drawing 3 "):
+        engine.snapshot().get([3])
+    engine.close()
+    engine = open_index(folder, read_only=False)
+    assert engine.add(more)[0] == 80
+    engine.close()
+    assert verify(folder).count == 108
+
+
+def test_an_older_snapshot_finds_deleted_points_in_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0)
+    items = items_of()
+    engine = open_index(index_of(tmp_path / "index", items), read_only=False)
+    before = engine.snapshot()
+    engine.delete(range(50))
+    same(before.get(range(50)), numbered(items))
+    engine.close()
+
+
+def test_people_can_ask_the_database(tmp_path):
+    import duckdb
+
+    items = items_of()
+    engine = open_index(index_of(tmp_path / "index", items), read_only=False)
+    engine.delete([items.categories.index("cat")])
+    engine.close()
+    with duckdb.connect(str(tmp_path / "index" / DATABASE), read_only=True) as connection:
+        counted = dict(connection.execute(
+            "select category, count(*) from drawings group by all").fetchall())  # fmt: skip
+        code, key_id = connection.execute(
+            "select code[1], key_id from drawings where id = 49").fetchall()[0]  # fmt: skip
+    expected = {name: items.categories.count(name) for name in set(items.categories)}
+    assert counted == expected | {"cat": expected["cat"] - 1}
+    assert code == int.from_bytes(items.codes[49].tobytes(), "little")
+    assert key_id == items.key_ids[49]
+
+
+def test_readers_share_and_a_writer_excludes(tmp_path):
+    folder = index_of(tmp_path / "index", items_of())
+    readers = [open_index(folder), open_index(folder)]
+    with pytest.raises(InUseError, match="in use by another process; wait until"):
+        open_index(folder, read_only=False)
+    for reader in readers:
+        reader.close()
+    writer = open_index(folder, read_only=False)
+    with pytest.raises(InUseError, match="being changed by another process"):
+        open_index(folder)
+    (folder / LOCK).unlink()  # as where file systems share no such locks: DuckDB has one as well
+    program = f"from sketchjax.index.store import *; open_index(Path({str(folder)!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "InUseError" in done.stderr.splitlines()[-1]
+    writer.close()
+
+
+def test_a_folder_that_may_not_be_written_can_be_read(tmp_path):
+    folder = index_of(tmp_path / "index", items_of())
+    (folder / LOCK).chmod(0o400)
+    folder.chmod(0o500)
+    engine = open_index(folder)
+    assert engine.snapshot().describe().count == 50
+    engine.close()
+    folder.chmod(0o700)
+
+
+def test_what_is_no_index_is_refused(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "empty").mkdir()
+    unfinished = index_of(tmp_path / "unfinished", items_of(), complete=False)
+    for path, message in (
+        (tmp_path / "file", "is a file"),
+        (tmp_path / "empty", f"has no {DATABASE}"),
+        (tmp_path / "nothing", "is not there"),
+        (unfinished, "has not finished; rerun"),
+    ):
+        with pytest.raises(DataError, match=message):
+            open_index(path)
+
+
+def test_a_database_behind_its_version_is_refused(tmp_path):
+    folder = index_of(tmp_path / "index", items_of())
+    before = (folder / DATABASE).read_bytes()
+    engine = open_index(folder, read_only=False)
+    engine.add(items_of(1))
+    engine.close()
+    (folder / DATABASE).write_bytes(before)
+    with pytest.raises(DataError, match=r"database is at change 3 and .*version says 4"):
+        open_index(folder)
+    (folder / VERSION).unlink()
+    with pytest.raises(DataError, match="version cannot be read"):
+        open_index(folder)
+
+
+def test_a_change_that_was_not_acknowledged_may_be_there(tmp_path):
+    """A process killed between the database and the version leaves a sound index."""
+    folder = index_of(tmp_path / "index", items_of())
+    before = (folder / VERSION).read_bytes()
+    engine = open_index(folder, read_only=False)
+    engine.add(items_of(1))
+    engine.close()
+    (folder / VERSION).write_bytes(before)
+    with closing(open_index(folder)) as engine:
+        assert engine.snapshot().describe().count == 51
+    open_index(folder, read_only=False).close()
+    assert (folder / VERSION).read_bytes() != before
+
+
+def test_a_change_that_fails_changes_nothing(tmp_path, monkeypatch):
+    folder = index_of(tmp_path / "index", items_of())
+    engine = open_index(folder, read_only=False)
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stores, "write_whole", full)
+    with pytest.raises(DiskError, match="No space left"):
+        engine.add(items_of(5))
+    monkeypatch.undo()
+    with pytest.raises(DiskError, match="open it again"):
+        engine.delete([1])
+    assert engine.snapshot().describe().count == 50
+    engine.close()
+    verify(folder)
+
+
+def test_a_missing_duckdb_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(DataError, match=r"pip install 'sketchjax\[search\]'"):
+        index_of(tmp_path / "index", items_of())
+
+
+def run_script(name: str, *arguments: str) -> None:
+    """Run a script of this folder; what it finds wrong is the message."""
+    done = subprocess.run([sys.executable, HERE / name, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_acknowledged_is_lost_by_kill(tmp_path):
+    run_script("killing_changes.py", tmp_path / "index", os.environ.get("SKETCHJAX_KILLS", "20"))
+
+
+def test_a_flipped_byte_is_never_silently_wrong(tmp_path):
+    run_script("flipping_bytes.py", tmp_path / "index", os.environ.get("SKETCHJAX_FLIPS", "40"))
