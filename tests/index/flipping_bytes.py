@@ -63,9 +63,11 @@ def main() -> int:
         engine.delete(range(0, 100, 7))
         os._exit(0)
     os.waitpid(child, 0)
+    expected = content_of_in_child(folder)
     whole = folder.with_name(folder.name + "-whole")
     shutil.copytree(folder, whole)
-    expected = content_of_in_child(whole)
+    if in_child(folder, expected) != "no effect":
+        return 1
     files = [path for path in sorted(whole.iterdir()) if path.stat().st_size]
     random, seen = np.random.default_rng(0), {}
     sizes = np.array([path.stat().st_size for path in files])

@@ -1,4 +1,4 @@
-"""Every command and the Python of docs/search.md, run as a newcomer would, on a tiny run."""
+"""Every command and the Python of docs/search.md, run as a newcomer would, on a small model."""
 
 import json
 import os
@@ -8,26 +8,61 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from sketchjax.config import architecture, default
+from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles import write
+from sketchjax.models.network import build
+from sketchjax.models.weights import Card, save_weights
 
 TEXT = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
 CATEGORIES = ["cat", "clock", "sun"]
 
 
+def finished_run(workdir: Path, drawings: Path) -> None:
+    """What `index` reads of a finished run: its model, here untrained, its data and its config."""
+    config = default()
+    small = {
+        "model.bits": 16,
+        "model.encoders.cnn.width": 0.05,
+        "model.encoders.cnn.stem_stride": 2,
+        "model.encoders.cnn.dense_features": 6,
+        "model.encoders.rnn.hidden": 4,
+        "model.encoders.rnn.implementation": "fused",
+        "drawing.size": 40,
+        "data.points": 16,
+    }
+    config.update_from_flattened_dict(small)
+    own = architecture(config, CATEGORIES, 20.0)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: (
+            np.abs(random.normal(size=leaf.shape)).astype(np.float32)
+            if len(leaf.shape) < 2
+            else random.normal(size=leaf.shape).astype(np.float32) / 4
+        ),
+        build(own).shapes(),
+    )
+    save_weights(workdir / "model.safetensors", variables, Card(own, "full", "head"))
+    convert([drawings], workdir / "data", splits={"train": 0.5, "gallery": 0.5}, workers=1)
+    (workdir / "config.json").write_text(json.dumps([["data.dir", ""]]))
+    (workdir / "results.json").write_text("{}")
+
+
 @pytest.fixture(scope="module")
-def home(whole, tmp_path_factory) -> Path:
+def home(tmp_path_factory) -> Path:
     """A folder with a finished run as runs/quickstart, and drawings."""
     home = tmp_path_factory.mktemp("search")
-    (home / "runs").mkdir()
-    (home / "runs" / "quickstart").symlink_to(whole)
     for name, seed, count in (("my-drawings", 1, 40), ("later-drawings", 2, 20)):
         write(home / name, per_category=count, seed=seed, categories=CATEGORIES)
         for path in (home / name).iterdir():
             path.rename(path.with_name(f"{seed}-{path.name}"))
     new = write(home / "new", per_category=3, seed=3, categories=["sun"])
     (home / "new.ndjson").write_bytes(new[0].read_bytes())
+    finished_run(home / "runs" / "quickstart", home / "my-drawings")
     return home
 
 
