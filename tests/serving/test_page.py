@@ -48,7 +48,7 @@ def page(request, browser, address):
     options = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
     context = browser.new_context(**options | getattr(request, "param", {}))
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(5_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
