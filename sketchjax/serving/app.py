@@ -53,7 +53,7 @@ PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"/{name}.js": (f"{name}.js", _SCRIPT)
-        for name in ("api", "code", "draw", "examples", "files", "pad", "sketch")
+        for name in ("api", "code", "draw", "examples", "files", "filter", "hits", "pad", "sketch")
     },
 }
 

@@ -46,9 +46,10 @@ def browser():
 def page(request, browser, address):
     """The page, loaded; it fails the test where the page's own code fails."""
     options = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
-    context = browser.new_context(**options | getattr(request, "param", {}))
+    options |= {"base_url": address} | getattr(request, "param", {})
+    context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(5_000)
+    page.set_default_timeout(60_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
@@ -82,8 +83,7 @@ def strokes_on(page) -> int:
 
 def shown(page) -> list[str]:
     """The ids of the hits, once there is an answer to everything that was asked."""
-    page.wait_for_selector("#hits:not([hidden]):not(.stale) li")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("#results[aria-busy=false] #hits:not([hidden]):not(.stale) li")
     return page.locator("#hits li").evaluate_all("all => all.map((li) => li.dataset.id)")
 
 
@@ -208,11 +208,11 @@ def test_more_like_this_by_keys(page):
 
 def test_an_example_draws_itself(page):
     page.locator("#examples button", has_text="umbrella").click()
-    shown(page)
-    page.wait_for_load_state("networkidle")
     source = (Path(__file__).parents[2] / "sketchjax/serving/page/examples.js").read_text()
     line = next(line for line in source.splitlines() if '"umbrella"' in line)
-    assert strokes_on(page) == len(json.loads(line.split("drawing: ")[1].split(" }")[0]))
+    count = len(json.loads(line.split("drawing: ")[1].split(" }")[0]))
+    page.wait_for_selector(f"#canvas[aria-label='Your drawing, {count} strokes']")
+    assert len(shown(page)) == 36
 
 
 def test_categories_filter_and_can_be_browsed_without_a_drawing(page):
@@ -248,6 +248,7 @@ def test_files_are_opened_and_hits_saved(page, tmp_path):
     page.wait_for_function("document.getElementById('title').textContent.includes('clock.ndjson')")
     assert page.locator("#examples li").count() == 5
     page.locator("#examples button").nth(1).click()
+    page.wait_for_selector("#canvas[aria-label*='stroke']")
     ids = shown(page)
     with page.expect_download() as download:
         page.locator("#download").click()
@@ -265,8 +266,8 @@ def test_an_svg_is_opened(page, tmp_path):
         '<path d="M0 40L40 0L80 40M30 100V70H50V100"/></g></svg>'
     )
     page.set_input_files("#file", path)
-    page.wait_for_selector("#hits li")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("#canvas[aria-label*='stroke']")
+    shown(page)
     assert strokes_on(page) == 3  # the path has two subpaths
     assert page.title() == "Search by drawing · sketchjax"
 

@@ -1,9 +1,10 @@
 // The page: every stroke becomes a search, and only the answer to the newest one is shown.
 
 import { Problem, call } from "./api.js";
-import { showCode } from "./code.js";
 import { EXAMPLES } from "./examples.js";
 import { readDrawings, saveDrawings } from "./files.js";
+import { choose, chosen, isKnown, offer, setUpFilter } from "./filter.js";
+import { setUpHits, showHits, showNoHits, tile, unpick } from "./hits.js";
 import { Pad, SIZE } from "./pad.js";
 import { centred, picture, replay } from "./sketch.js";
 
@@ -28,9 +29,6 @@ let answer = null; // the newest that is shown
 let sequence = 0; // of searches
 let running = null; // the AbortController of the newest search
 let acting = 0; // of examples; a newer one, or a hand, ends the one before
-let looked = null; // the result that the code is compared with
-const chosen = new Set(); // categories to search in
-const codes = new Map(); // by id of a result
 
 const pad = new Pad($("canvas"), takeOver, addStroke);
 
@@ -38,6 +36,7 @@ const pad = new Pad($("canvas"), takeOver, addStroke);
 
 function takeOver() {
   acting += 1;
+  pad.show(states[place].drawing); // without the part of a stroke that an example was drawing
   $("ghost").classList.add("gone");
 }
 
@@ -137,6 +136,7 @@ async function search() {
   const number = (sequence += 1);
   const body = query();
   $("notice").hidden = true;
+  $("results").setAttribute("aria-busy", "true");
   if (!body) {
     settle();
     showEmpty();
@@ -162,6 +162,7 @@ async function search() {
 }
 
 function settle() {
+  $("results").setAttribute("aria-busy", "false");
   $("progress").hidden = true;
 }
 
@@ -178,36 +179,25 @@ function showEmpty() {
   $("title").textContent = "Draw something";
   $("ties").textContent = "or start from one of these.";
   $("examples").hidden = false;
-  $("hits").hidden = true;
   $("hits").classList.remove("stale");
   $("timing").hidden = true;
   $("download").disabled = true;
-  $("classes").replaceChildren(item("Nothing yet.", "soft"));
-  unpick();
-  showCode($("code"), "00".repeat((index?.bits ?? 64) / 8));
-  $("code").setAttribute("aria-label", "No code yet");
-  $("compare").textContent = "Each square is a bit.";
+  showClasses([]);
+  showNoHits(index?.bits ?? 64);
 }
 
 function showAnswer(found, milliseconds, body) {
   answer = found;
   const browsing = Boolean(body.code);
   $("examples").hidden = true;
-  $("hits").hidden = false;
   $("hits").classList.remove("stale");
   $("download").disabled = !found.results.length;
   $("title").textContent = titleOf(found, browsing);
   $("ties").textContent = browsing ? "Draw to search among them." : tiesOf(found);
   $("timing").hidden = browsing;
   $("timing").textContent = timing(found.milliseconds, milliseconds);
-  showHits(found.results, browsing);
-  unpick();
-  if (browsing) {
-    $("classes").replaceChildren(item("Nothing yet.", "soft"));
-  } else {
-    showClasses(found.categories);
-    compare(null);
-  }
+  showHits(found, browsing);
+  showClasses(found.categories);
   announce(found, browsing);
 }
 
@@ -234,56 +224,12 @@ function timing(parts, whole) {
   return `${inner} ms on the server, ${Math.round(whole)} ms until here.`;
 }
 
-function showHits(results, browsing) {
-  const focused = document.activeElement?.closest?.("#hits li");
-  const before = new Map([...$("hits").children].map((li) => [li.dataset.id, li]));
-  const items = results.map((hit, rank) => {
-    const li = before.get(hit.id) ?? hitItem(hit);
-    const distance = browsing ? "" : `, distance ${hit.distance}`;
-    li.dataset.rank = rank;
-    li.querySelector("b").textContent = browsing ? "" : hit.distance;
-    li.firstChild.setAttribute("aria-label", `${hit.category}${distance}: more like this`);
-    return li;
-  });
-  $("hits").replaceChildren(...items);
-  if (focused) (focused.isConnected ? focused : items[0])?.firstChild.focus({ preventScroll: true });
-}
-
-function hitItem(hit) {
-  const li = tile(hit.category, hit.points);
-  li.dataset.id = hit.id;
-  const caption = li.querySelector(".caption");
-  caption.append(document.createElement("b"));
-  return li;
-}
-
-/** A drawing with its name under it, as a button in a list item. */
-function tile(name, drawing) {
-  const li = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  button.className = "hit";
-  const caption = document.createElement("span");
-  caption.className = "caption";
-  const word = document.createElement("span");
-  word.textContent = name;
-  caption.append(word);
-  button.append(picture(drawing), caption);
-  li.append(button);
-  return li;
-}
-
-function item(text, kind) {
-  const li = document.createElement("li");
-  li.textContent = text;
-  li.className = kind;
-  return li;
-}
-
 function showClasses(classes) {
   if (!classes.length) {
-    const own = states[place].like ? "This drawing is one of the index." : "Nothing yet.";
-    $("classes").replaceChildren(item(own, "soft"));
+    const li = document.createElement("li");
+    li.className = "soft";
+    li.textContent = states[place].like ? "This drawing is one of the index." : "Nothing yet.";
+    $("classes").replaceChildren(li);
     return;
   }
   const items = classes.map(({ name, probability }, rank) => {
@@ -292,7 +238,7 @@ function showClasses(classes) {
     li.querySelector(".name").textContent = name;
     li.querySelector(".share").textContent = percent(probability);
     li.querySelector(".bar i").style.setProperty("--part", probability);
-    li.firstChild.title = index && name in index.categories ? `Search only in ${name}` : "";
+    li.firstChild.title = isKnown(name) ? `Search only in ${name}` : "";
     return li;
   });
   $("classes").replaceChildren(...items);
@@ -323,161 +269,15 @@ function announce(found, browsing) {
   $("live").textContent = `${guess}${found.results.length} drawings${ties}.`;
 }
 
-// ---- Looking at a result: its strokes once more, and its code against the drawing's ----
-
-async function look(hit) {
-  looked = hit.id;
-  const shown = [...$("hits").children].find((li) => li.dataset.id === hit.id);
-  if (shown && !stillness.matches) replay(shown.querySelector("svg"));
-  try {
-    if (!codes.has(hit.id)) codes.set(hit.id, (await call(`v1/sketches/${hit.id}`)).code);
-    if (looked === hit.id) compare(hit);
-  } catch {
-    // Another look will ask again; the results themselves are not affected.
-  }
-}
-
-function lookAway() {
-  looked = null;
-  if (answer && $("picked").hidden) compare(null);
-}
-
-function compare(hit) {
-  const differing = showCode($("code"), answer.code, hit && codes.get(hit.id));
-  showCode($("picked-code"), answer.code, hit && codes.get(hit.id));
-  const bits = answer.code.length * 4;
-  const ones = document.createElement("b");
-  if (!hit) {
-    $("compare").textContent = "Each square is a bit. Point at a result to see where its code differs.";
-  } else if (differing) {
-    ones.textContent = `${differing} of ${bits} bits`;
-    $("compare").replaceChildren(ones, ` of this ${hit.category} differ.`);
-  } else {
-    $("compare").textContent = `All ${bits} bits of this ${hit.category} are the same.`;
-  }
-  if (hit) $("picked-name").textContent = `${hit.category}: ${differing ? `${differing} of ${bits} bits differ` : "the same code"}`;
-  $("code").setAttribute("aria-label", hit ? $("compare").textContent : `The drawing's code, ${bits} bits: ${answer.code}`);
-}
-
-/** A finger has no hover: its first touch looks at a result, the next one asks for more like it. */
-function pick(hit) {
-  unpick();
-  $("picked").hidden = false;
-  $("picked").dataset.id = hit.id;
-  $("picked-name").textContent = `${hit.category}, distance ${hit.distance}`;
-  for (const li of $("hits").children) li.firstChild.classList.toggle("picked-one", li.dataset.id === hit.id);
-  look(hit);
-}
-
-function unpick() {
-  $("picked").hidden = true;
-  for (const li of $("hits").children) li.firstChild.classList.remove("picked-one");
-  looked = null;
-}
-
-function hitOf(event) {
-  const id = event.target.closest?.("li")?.dataset.id;
-  return answer?.results.find((hit) => hit.id === id);
-}
-
-let hovering = 0;
-$("hits").addEventListener("pointerover", (event) => {
-  if (event.pointerType === "touch") return;
-  clearTimeout(hovering);
-  const hit = hitOf(event);
-  if (hit && hit.id !== looked) hovering = setTimeout(look, 60, hit);
-});
-$("hits").addEventListener("pointerleave", () => {
-  clearTimeout(hovering);
-  lookAway();
-});
-$("hits").addEventListener("focusin", (event) => {
-  const hit = event.target.matches(":focus-visible") && hitOf(event);
-  if (hit) look(hit);
-});
-$("hits").addEventListener("focusout", lookAway);
-$("hits").addEventListener("click", (event) => {
-  const hit = hitOf(event);
-  if (!hit) return;
-  if (event.pointerType === "touch" && $("picked").dataset.id !== hit.id) pick(hit);
-  else if (event.pointerType === "touch" && $("picked").hidden) pick(hit);
-  else moreLike(hit);
-});
-$("hits").addEventListener("keydown", (event) => {
-  const items = [...$("hits").children];
-  const at = items.findIndex((li) => li.contains(event.target));
-  const columns = getComputedStyle($("hits")).gridTemplateColumns.split(" ").length;
-  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -at, End: items.length - 1 - at };
-  const next = event.key in steps && items[at + steps[event.key]];
-  if (!next) return;
-  event.preventDefault();
-  next.firstChild.focus();
-});
-$("more").addEventListener("click", () => {
-  const hit = answer?.results.find(({ id }) => id === $("picked").dataset.id);
-  if (hit) moreLike(hit);
-});
-$("unpick").addEventListener("click", () => {
-  unpick();
-  lookAway();
-});
-
-// ---- Categories ----
-
-function showCategories() {
-  const wanted = $("find").value.trim().toLowerCase();
-  const names = Object.entries(index?.categories ?? {}).filter(([name]) => name.toLowerCase().includes(wanted));
-  const items = names.map(([name, count]) => {
-    const li = document.createElement("li");
-    const label = document.createElement("label");
-    const box = document.createElement("input");
-    const small = document.createElement("small");
-    box.type = "checkbox";
-    box.checked = chosen.has(name);
-    box.value = name;
-    small.textContent = numbers.format(count);
-    label.append(box, name, small);
-    li.append(label);
-    return li;
-  });
-  $("categories").replaceChildren(...(items.length ? items : [item("No such category.", "soft")]));
-}
-
-function choose(names) {
-  chosen.clear();
-  for (const name of names) chosen.add(name);
-  $("filter").classList.toggle("on", chosen.size > 0);
-  $("filter-name").textContent = chosen.size > 2 ? `${chosen.size} categories` : [...chosen].join(", ") || "All categories";
-  $("all").disabled = !chosen.size;
-  search();
-}
-
-$("find").addEventListener("input", showCategories);
-$("categories").addEventListener("change", ({ target }) => {
-  choose(target.checked ? [...chosen, target.value] : [...chosen].filter((name) => name !== target.value));
-});
-$("all").addEventListener("click", () => {
-  choose([]);
-  showCategories();
-  $("find").focus();
-});
-$("filter").addEventListener("toggle", () => {
-  if ($("filter").open) {
-    showCategories();
-    $("find").focus();
-  }
-});
-$("classes").addEventListener("click", (event) => {
-  const name = event.target.closest("li")?.dataset.name;
-  if (!name || !index || !(name in index.categories)) return;
-  choose(chosen.size === 1 && chosen.has(name) ? [] : [name]);
-});
-document.addEventListener("pointerdown", (event) => {
-  if (!$("filter").contains(event.target)) $("filter").open = false;
-});
-
 // ---- Tools, files, keys ----
 
+setUpHits(moreLike);
+setUpFilter(search);
+$("classes").addEventListener("click", (event) => {
+  const name = event.target.closest("li")?.dataset.name;
+  if (!isKnown(name)) return;
+  choose(chosen.size === 1 && chosen.has(name) ? [] : [name]);
+});
 $("undo").addEventListener("click", undo);
 $("redo").addEventListener("click", redo);
 $("clear").addEventListener("click", clear);
@@ -578,7 +378,8 @@ async function start() {
   }
   const count = Object.keys(index.categories).length;
   $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
-  const known = EXAMPLES.filter(({ name }) => name in index.categories);
+  offer(index.categories);
+  const known = EXAMPLES.filter(({ name }) => isKnown(name));
   showExamples(known.length < 4 ? EXAMPLES : known);
   $("code-title").textContent = `Its ${index.bits} bits`;
   if (!states[place].drawing.length) showEmpty();

@@ -91,7 +91,7 @@ export class Pad {
     pen.clearRect(0, 0, SIZE, SIZE);
     pen.lineWidth = INK;
     pen.lineCap = pen.lineJoin = "round";
-    pen.strokeStyle = getComputedStyle(this.canvas).color;
+    pen.strokeStyle = pen.fillStyle = getComputedStyle(this.canvas).color;
     for (const stroke of this.drawing) trace(pen, stroke);
     if (this.stroke) trace(pen, this.stroke);
   }
@@ -101,6 +101,12 @@ export class Pad {
 function trace(pen, [xs, ys]) {
   const last = xs.length - 1;
   pen.beginPath();
+  if (last === 0) {
+    // A line without length may be left out, so a tap is a disc.
+    pen.arc(xs[0], ys[0], INK / 2, 0, 2 * Math.PI);
+    pen.fill();
+    return;
+  }
   pen.moveTo(xs[0], ys[0]);
   for (let i = 1; i < last; i += 1) {
     pen.quadraticCurveTo(xs[i], ys[i], (xs[i] + xs[i + 1]) / 2, (ys[i] + ys[i + 1]) / 2);
