@@ -20,7 +20,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     host: a name or an address.
     port: 0 for any that is free.
-    Raises ConfigError where it cannot be.
+    Raises ConfigError where nobody can listen.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -55,7 +55,7 @@ class Service:
 
     def warm(self) -> None:
         """Compile what a search needs, by searching."""
-        request = SearchRequest(drawing=HOUSE)
+        request = SearchRequest.model_validate({"drawing": HOUSE})
         for _ in range(2):
             self.search(request)
         self.ready.set()

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,18 @@ def page(request, browser, address):
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(address)
-    page.wait_for_function("document.getElementById('about').textContent.startsWith('180 ')")
+    until(page, "document.getElementById('about').textContent.startsWith('180 ')")
     yield page
     context.close()
     assert errors == []
+
+
+def until(page, expression: str) -> None:
+    """Wait until JavaScript is true; the CSP refuses what `wait_for_function` does."""
+    end = time.monotonic() + 60
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, expression
+        page.wait_for_timeout(20)
 
 
 def at(page, point):
@@ -162,7 +171,7 @@ def test_a_hit_shows_the_bits_that_differ(page):
     draw(page, *HOUSE)
     shown(page)
     page.locator("#hits li").nth(4).hover()
-    page.wait_for_function("document.getElementById('compare').textContent.includes('bits')")
+    until(page, "document.getElementById('compare').textContent.includes('bits')")
     distance = int(page.locator("#hits li").nth(4).locator("b").text_content())
     page.wait_for_selector("#code .differs", state="attached")
     assert page.locator("#code .differs").count() == distance
@@ -196,7 +205,7 @@ def test_more_like_this_by_keys(page):
     assert page.evaluate("document.activeElement.closest('li').dataset.id") == ids[1]
     page.keyboard.press("Enter")
     page.wait_for_selector("#badge:not([hidden])")
-    page.wait_for_function(f"document.querySelector('#hits li').dataset.id === '{ids[1]}'")
+    until(page, f"document.querySelector('#hits li').dataset.id === '{ids[1]}'")
     found = search(page, like=ids[1], k=36)
     assert shown(page) == [result["id"] for result in found["results"]]
     # The focus is still in the list, where the keys were.
@@ -220,17 +229,15 @@ def test_categories_filter_and_can_be_browsed_without_a_drawing(page):
     page.keyboard.type("su")  # the field has the focus
     assert page.locator("#categories li").all_text_contents() == ["sun30"]
     page.locator("#categories input").check()
-    page.wait_for_function("document.getElementById('title').textContent === 'Drawings of sun'")
+    until(page, "document.getElementById('title').textContent === 'Drawings of sun'")
     assert len(shown(page)) == 30
     page.keyboard.press("Escape")
     draw(page, *HOUSE)
-    page.wait_for_function(
-        "document.getElementById('title').textContent === 'The 30 nearest of sun'"
-    )
+    until(page, "document.getElementById('title').textContent === 'The 30 nearest of sun'")
     assert {*page.locator("#hits .caption span").all_text_contents()} == {"sun"}
     page.locator("#filter summary").click()
     page.locator("#all").click()
-    page.wait_for_function("document.querySelectorAll('#hits li').length === 36")
+    until(page, "document.querySelectorAll('#hits li').length === 36")
 
 
 def test_a_probable_class_becomes_the_filter(page):
@@ -238,14 +245,14 @@ def test_a_probable_class_becomes_the_filter(page):
     shown(page)
     name = page.locator("#classes .name").first.text_content()
     page.locator("#classes button").first.click()
-    page.wait_for_function(f"document.getElementById('title').textContent.endsWith('of {name}')")
+    until(page, f"document.getElementById('title').textContent.endsWith('of {name}')")
     assert {*page.locator("#hits .caption span").all_text_contents()} == {name}
 
 
 def test_files_are_opened_and_hits_saved(page, tmp_path):
     (path,) = write(tmp_path, per_category=5, seed=8, categories=["clock"])
     page.set_input_files("#file", path)
-    page.wait_for_function("document.getElementById('title').textContent.includes('clock.ndjson')")
+    until(page, "document.getElementById('title').textContent.includes('clock.ndjson')")
     assert page.locator("#examples li").count() == 5
     page.locator("#examples button").nth(1).click()
     page.wait_for_selector("#canvas[aria-label*='stroke']")
@@ -321,7 +328,7 @@ def test_a_failing_server_is_reported_and_tried_again(page):
     page.unroute("**/v1/search")
     page.route("**/v1/search", lambda route: route.fulfill(status=500, json=problem))
     page.locator("#again").click()
-    page.wait_for_function("document.getElementById('trouble').textContent.includes('went wrong')")
+    until(page, "document.getElementById('trouble').textContent.includes('went wrong')")
     page.unroute("**/v1/search")
     page.locator("#again").click()
     assert len(shown(page)) == 36
@@ -345,14 +352,19 @@ def test_a_busy_server_is_asked_again_by_itself(page):
     assert len(answers) == 3
 
 
-def touch(page, kind, *points):
-    page.context.new_cdp_session(page).send(
-        "Input.dispatchTouchEvent",
-        {
-            "type": kind,
-            "touchPoints": [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)],
-        },
-    )
+class Hand:
+    """Fingers on the screen, through the browser's debugger."""
+
+    def __init__(self, page):
+        self._page, self._session = page, page.context.new_cdp_session(page)
+
+    def touch(self, kind, *points):
+        """Send an event; points: of all fingers that are down after it, on the sheet."""
+        fingers = [
+            {"x": x, "y": y, "id": number}
+            for number, (x, y) in enumerate(at(self._page, point) for point in points)
+        ]
+        self._session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -360,13 +372,16 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
 def test_a_finger_draws_and_picks(page):
+    hand = Hand(page)
     for stroke in HOUSE:
-        touch(page, "touchStart", at(page, stroke[0]))
+        hand.touch("touchStart", stroke[0])
         for start, end in itertools.pairwise(stroke):
             for share in (0.25, 0.5, 0.75, 1):
-                point = [a + (b - a) * share for a, b in zip(start, end, strict=True)]
-                touch(page, "touchMove", at(page, point))
-        touch(page, "touchEnd")
+                hand.touch(
+                    "touchMove",
+                    [a + (b - a) * share for a, b in zip(start, end, strict=True)],
+                )
+        hand.touch("touchEnd")
     shown(page)
     assert strokes_on(page) == 2
     assert page.evaluate("scrollY") == 0  # the sheet does not scroll under the finger
@@ -378,17 +393,17 @@ def test_a_finger_draws_and_picks(page):
     page.wait_for_selector("#picked-code .differs", state="attached")
     assert "of 64 bits differ" in page.locator("#picked-name").text_content()
     page.locator("#more").tap()
-    page.wait_for_function(f"document.querySelector('#hits li').dataset.id === '{wanted}'")
+    until(page, f"document.querySelector('#hits li').dataset.id === '{wanted}'")
     assert page.locator("#picked").is_hidden()
 
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
 def test_a_second_finger_does_not_disturb_the_first(page):
-    first, second = at(page, (0.2, 0.2)), at(page, (0.8, 0.8))
-    touch(page, "touchStart", first)
-    touch(page, "touchStart", first, second)
-    touch(page, "touchMove", at(page, (0.5, 0.2)), at(page, (0.8, 0.4)))
-    touch(page, "touchEnd")
+    hand = Hand(page)
+    hand.touch("touchStart", (0.2, 0.2))
+    hand.touch("touchStart", (0.2, 0.2), (0.8, 0.8))
+    hand.touch("touchMove", (0.5, 0.2), (0.8, 0.4))
+    hand.touch("touchEnd")
     shown(page)
     assert strokes_on(page) == 1
 
