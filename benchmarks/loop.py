@@ -27,6 +27,7 @@ from benchmarks.record import parser, report
 from benchmarks.train_step import input_ratio
 from sketchjax.config import Config
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.inputs import SKETCH
 from sketchjax.errors import Stopped
 from sketchjax.run import experiment
 from sketchjax.run.log import RunLog
@@ -58,7 +59,7 @@ def input_figures(sizes: str, folder: Path, rounds: int, workdir: Path) -> dict[
         with RunLog(workdir) as log:
             manifest = Manifest.load(folder)
             split = TrainingSplit(folder, manifest, np.zeros(len(manifest.categories), bool))
-            supply = Supply(work.config, folder, split, workdir, log)
+            supply = Supply(work.config, folder, {SKETCH: split}, workdir, log)
             feed = supply.feed(training.stage, position=0, detour=0)
         training = training._replace(load=feed.load)
         state = workload.make_state(work, training)

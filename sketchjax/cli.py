@@ -43,6 +43,14 @@ class OnBad(StrEnum):
     SKIP = "skip"
 
 
+class Contours(StrEnum):
+    """Where the contour maps of photos come from."""
+
+    NONE = "none"
+    CANNY = "canny"
+    FILES = "files"
+
+
 class Form(StrEnum):
     """The forms in which Google publishes QuickDraw."""
 
@@ -94,8 +102,9 @@ def convert(
             parser=home_path,
             metavar="[SOURCE]... OUT",
             help="Sketch files, or folders of them (QuickDraw .ndjson, simplified or raw, .bin and "
-            "Kaggle's .csv, each plain or .gz; sketch-rnn .npz), then the data folder to write. "
-            "Without SOURCE: the folder `quickdraw` in $SKETCHJAX_DATA.",
+            "Kaggle's .csv, each plain or .gz; sketch-rnn .npz; .svg), and picture folders (photo/ "
+            "and sketch/, pairs.csv, splits.csv), then the data folder to write. Without SOURCE: "
+            "the folder `quickdraw` in $SKETCHJAX_DATA.",
         ),
     ],
     train: Annotated[
@@ -148,12 +157,45 @@ def convert(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes; by default one per core.")
     ] = None,
+    photo_validation: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the training photos of a splits.csv that become the validation split, "
+            "by a hash of the photo's name; their sketches go with them.",
+        ),
+    ] = 0.1,
+    names: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="CSV",
+            help="Other names for the categories of pictures: the first two columns are the old "
+            "and the new one.",
+        ),
+    ] = None,
+    both_sides: Annotated[
+        bool,
+        typer.Option("--both-sides", help="Only categories that have photos and sketches."),
+    ] = False,
+    contours: Annotated[
+        Contours,
+        typer.Option(help="Contour maps of photos: none, Canny's, or those in contour/."),
+    ] = Contours.NONE,
+    contour_sigma: Annotated[
+        float, typer.Option(metavar="PX", help="Smoothing of Canny's contours.")
+    ] = 2.0,
+    most_side: Annotated[
+        int, typer.Option(metavar="PX", help="Scale larger pictures down to this longer side.")
+    ] = 512,
 ) -> None:
-    """Convert sketch files into a data folder: ArrayRecord shards and a manifest.
+    """Convert sketch files and pictures into a data folder: ArrayRecord shards and a manifest.
 
     The same sources and options give the same bytes. After a stop, rerun the same command.
     """
     from sketchjax.data.folder.conversion.convert import convert as run
+    from sketchjax.data.folder.conversion.picture_pieces import Look
+    from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 
     sources, out = _sources(paths)
     shares = {"train": train, "validation": validation, "gallery": gallery, "query": query}
@@ -169,8 +211,11 @@ def convert(
         seed=seed,
         on_bad=on_bad.value,
         workers=workers,
+        photo_options=PictureOptions(
+            photo_validation, names, both_sides, Look(most_side, contours.value, contour_sigma)
+        ),
     )
-    print(f"{out}: {len(manifest.categories)} categories, {_count_list(manifest.counts)} sketches")
+    print(f"{out}: {len(manifest.categories)} categories, {_contents(manifest)}")
     for title, numbers in (("Left out", manifest.left_out), ("Bad", manifest.bad)):
         if numbers:
             print(f"{title}: {_count_list(numbers)}")
@@ -222,8 +267,23 @@ def synthesize(
         int, typer.Option(metavar="N", help="The same seed draws the same doodles.")
     ] = 0,
     categories: Categories = None,
+    photos: Annotated[
+        bool,
+        typer.Option(
+            "--photos",
+            help="Paint objects as photos, each with three doodles of it: a picture folder. Then "
+            "--per-category counts photos.",
+        ),
+    ] = False,
 ) -> None:
     """Draw synthetic doodles as ordinary ndjson files: no data or network needed."""
+    if photos:
+        from sketchjax.data.sources.doodles.photos import write_photos
+
+        names = _names(categories)
+        write_photos(folder, per_category=per_category, seed=seed, categories=names)
+        print(f"{folder}: {per_category:,} photos of each category, three doodles of each photo")
+        return
     from sketchjax.data.sources.doodles import write
 
     paths = write(folder, per_category=per_category, seed=seed, categories=_names(categories))
@@ -241,8 +301,8 @@ def verify(
 
     with Console(stderr=True).status("") as status:
         manifest = run(folder, progress=lambda name: status.update(f"checking {name}"))
-    shards = sum(len(shards) for shards in manifest.shards.values())
-    print(f"{folder} is sound: {shards} shards, {_count_list(manifest.counts)} sketches")
+    files = sum(file.name.endswith(".arrayrecord") for file in manifest.files())
+    print(f"{folder} is sound: {files} shards, {_contents(manifest)}")
 
 
 @app.command()
@@ -255,7 +315,8 @@ def evaluate(
         typer.Option(
             "--ranking",
             metavar="QUERIES:GALLERY",
-            help="Splits to rank, the first for the headline; by default query:gallery.",
+            help="Splits to rank, the first for the headline; by default query:gallery, or "
+            "query:photo/gallery for a model of sketches and photos.",
         ),
     ] = None,
 ) -> None:
@@ -265,7 +326,7 @@ def evaluate(
     """
     from sketchjax.retrieval.model import load
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.run.elsewhere import evaluate_model
+    from sketchjax.run.elsewhere import default_rankings, evaluate_model
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.run.summary import print_summary
 
@@ -277,7 +338,7 @@ def evaluate(
             loaded,
             folder,
             out,
-            pairs=pairs,
+            pairs=pairs or default_rankings(loaded),
             title=f"{model.resolve().name} on {folder.resolve().name}",
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
@@ -820,15 +881,28 @@ def _lengths(given: str) -> list[int]:
 
 def _rankings(given: list[str] | None) -> list[tuple[str, str]]:
     """Pairs of splits from texts such as query:gallery."""
-    from sketchjax.config.fields import is_ranking, ranking_sides
+    from sketchjax.config import parts_of_ranking
+    from sketchjax.config.fields import is_ranking
 
     wrong = [text for text in given or [] if not is_ranking(text)]
     if wrong:
         raise ConfigError(
-            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery"
+            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery or "
+            "query:photo/gallery"
         )
-    sides = map(ranking_sides, given or ["query:gallery"])
-    return [(queries, gallery) for (_, queries), (_, gallery) in sides]
+    return [parts_of_ranking(row) for row in given or ()]
+
+
+def _contents(manifest: Any) -> str:
+    """What a data folder holds: "9 train, 3 gallery sketches, 4 train photos"."""
+    nouns = {"photo": "photos", "raster": "raster sketches"}
+    parts = [
+        f"{_count_list(pictures.counts)} {nouns[kind]}"
+        for kind, pictures in manifest.pictures.items()
+    ]
+    if sum(manifest.counts.values()) or not parts:
+        parts.insert(0, f"{_count_list(manifest.counts)} sketches")
+    return "; ".join(parts)
 
 
 def _count_list(numbers: dict[str, int]) -> str:

@@ -11,8 +11,10 @@ from pathlib import Path
 # Before jax is imported anywhere, and for all processes that the tests start. Four virtual devices,
 # so that pmap is tested on one machine.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# XLA's older emitter of fused loops compiles a stage in three quarters of the time of the new one.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=4 --xla_cpu_use_fusion_emitters=false"
 ).strip()
 # Compile with little optimisation, and each program once for a session: a stage takes 14 s to
 # compile with all optimisations, 9 s like this, and 0.2 s to load. Where JAX_COMPILATION_CACHE_DIR
@@ -26,6 +28,30 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 
 import pytest
 from tiny_run import whole_run
+
+TESTS = Path(__file__).parent
+# Marked `slow`: benchmarks, and whole runs beyond those of tests/run/test_experiment.py.
+SLOW = (
+    "benchmarks",
+    "multi",
+    "paper/study/test_study_whole.py",
+    "run/test_evaluation.py",
+    "run/test_hashing_runs.py",
+    "run/test_metric_learning.py",
+    "run/test_recode.py",
+    "test_adding.py",
+    "test_launch.py",
+    "test_readme.py",
+    "test_sketchmate_config.py",
+)
+assert all((TESTS / name).exists() for name in SLOW)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow tests."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,6 +14,8 @@ from tiny_run import CONFIG, tiny_config
 from sketchjax import cli, main
 from sketchjax.config import validate
 from sketchjax.data.folder.conversion import convert as conversion
+from sketchjax.data.folder.conversion.picture_pieces import Look
+from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.sources import download as downloading
 from sketchjax.errors import ConfigError
@@ -77,7 +79,9 @@ def test_every_option_of_convert_arrives(monkeypatch, tmp_path):
     monkeypatch.setattr(conversion, "convert", record)
     options = "--train 90 --validation 10 --gallery 10 --query 1 --recognized-only "
     options += "--min-per-category 5 --max-per-category 200 --shards 3 --seed 9 --on-bad skip "
-    call("convert", "a", "b", "c", *(options + "--workers 2").split(), "--classes", "cat")
+    options += "--workers 2 --photo-validation 0.2 --names n.csv --both-sides --contours canny "
+    options += "--contour-sigma 1.5 --most-side 256"
+    call("convert", "a", "b", "c", *options.split(), "--classes", "cat")
     assert seen == {
         "sources": [Path("a"), Path("b")],
         "out": Path("c"),
@@ -90,6 +94,7 @@ def test_every_option_of_convert_arrives(monkeypatch, tmp_path):
         "seed": 9,
         "on_bad": "skip",
         "workers": 2,
+        "photo_options": PictureOptions(0.2, Path("n.csv"), True, Look(256, "canny", 1.5)),
     }
     call("convert", "a", "c", "--split-file", "s.csv")
     assert seen["splits"] == Path("s.csv")
@@ -98,6 +103,20 @@ def test_every_option_of_convert_arrives(monkeypatch, tmp_path):
     monkeypatch.setenv("SKETCHJAX_DATA", "/home/drawings")
     call("convert", "c")
     assert (seen["sources"], seen["out"]) == ([Path("/home/drawings/quickdraw")], Path("c"))
+
+
+def test_synthetic_photos_are_converted_and_verified(tmp_path, capsys):
+    source, out = tmp_path / "in", tmp_path / "out"
+    options = ("--photos", "--per-category", "3", "--categories", "cat,fish")
+    assert call("synthesize", source, *options) == 0
+    assert "3 photos of each category" in capsys.readouterr().out
+    assert call("categories", source) == 0
+    assert capsys.readouterr().out.split() == ["12", "cat", "12", "fish"]
+    assert call("convert", source, out, "--workers", "1", "--contours", "files") == 0
+    assert "2 gallery, 0 query photos" in capsys.readouterr().out
+    assert call("verify", out) == 0
+    assert "2 gallery, 0 query photos" in capsys.readouterr().out
+    assert call("convert", source, tmp_path / "o", "--contours", "files", "--most-side", "8") == 64
 
 
 def test_download_options_arrive(monkeypatch, tmp_path, capsys):

@@ -3,6 +3,7 @@
 import importlib.util
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -144,7 +145,10 @@ def test_one_dispatch_of_the_last_stage_with_the_exact_model():
         stage, weight_decay=config.train.weight_decay, clip_norm=config.train.clip_norm
     )
     training = Training(network, stage, adam, parallel.average, config.seed)
-    variables = jax.jit(network.initialise)(jax.random.key(0))
+    # As users have it; conftest.py chooses the emitter that takes longer with all optimisations.
+    options = {"xla_cpu_use_fusion_emitters": True}
+    initialise = jax.jit(network.initialise, compiler_options=options)
+    variables = initialise(jax.random.key(0))
     before = np.asarray(variables["params"]["hash"]["kernel"])
     assert before.shape == (4096 + 2 * 512, 64)
     centers = jax.random.uniform(jax.random.key(1), (CLASSES, 64))
@@ -156,7 +160,10 @@ def test_one_dispatch_of_the_last_stage_with_the_exact_model():
         devices=jax.devices()[:1],
     )
     order = Order(size=4, batch=2, inner_steps=2, key=())
-    after, metrics = run((), current, arrange([doodles(4, points=128)], order, devices=1))
+    blocks = arrange([doodles(4, points=128)], order, devices=1)
+    compiled = cast(Any, run).lower((), current, blocks).compile(compiler_options=options)
+    _, there, _ = compiled.input_shardings[0]
+    after, metrics = compiled((), parallel.place(current, there), blocks)
     assert int(after.step) == 2
     named = {"loss", "accuracy", "cross_entropy", "center", "quantization", "skipped"}
     assert set(metrics) == named

@@ -26,11 +26,13 @@ from sketchjax.config.rows import (
     encoder,
     encoder_rows,
     set_encoders,
+    set_photo_encoders,
     set_stages,
     stage,
     stage_rows,
 )
 from sketchjax.config.sketchmate import set_sketchmate
+from sketchjax.data.inputs import PHOTO, SKETCH, part_name
 from sketchjax.errors import ConfigError
 from sketchjax.fields import one_line
 from sketchjax.models.architecture import Architecture, Drawing
@@ -46,9 +48,12 @@ __all__ = [
     "flat",
     "is_fixed",
     "is_resumable",
+    "kinds",
+    "parts_of_ranking",
     "questions",
     "rankings",
     "set_encoders",
+    "set_photo_encoders",
     "set_stages",
     "split_list",
     "stage",
@@ -105,10 +110,27 @@ def is_fixed(path: str) -> bool:
     return path in FIELDS and "*" not in path and path not in FREE
 
 
+def kinds(config: Config) -> dict[str, str]:
+    """The sides that a config's network has, each with the kind of its items in the data folder."""
+    both = {
+        SKETCH: (config.model.branches, config.data.sketches),
+        PHOTO: (config.model.photo_branches, PHOTO),
+    }
+    return {side: kind for side, (branches, kind) in both.items() if branches}
+
+
 def rankings(config: Config) -> list[tuple[str, str]]:
-    """The splits (queries, gallery) of each ranking; the first is the run's headline."""
-    sides = map(ranking_sides, config.evaluation.rankings)
-    return [(queries, gallery) for (_, queries), (_, gallery) in sides]
+    """The (queries, gallery) of each ranking, such as ("query", "photo/gallery").
+
+    The first is the run's headline.
+    """
+    return [parts_of_ranking(row) for row in config.evaluation.rankings]
+
+
+def parts_of_ranking(row: Any) -> tuple[str, str]:
+    """The queries and the gallery of a row of `evaluation.rankings`, by `part_name`."""
+    queries, gallery = (part_name(*part) for part in ranking_sides(row))
+    return queries, gallery
 
 
 def architecture(config: Config, categories: list[str], offset_scale: float) -> Architecture:
@@ -119,15 +141,19 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
     """
     model = config.model
     return Architecture(
-        encoders=encoder_rows(config),
+        encoders=encoder_rows(config, model.branches),
         head=model.head,
         width=model.bits if HEADS[model.head].threshold is not None else model.features,
         fusion_features=model.fusion_features,
+        dropout=model.dropout,
         embedding=model.embedding,
         dtype=model.dtype,
         drawing=Drawing(config.drawing.size, config.drawing.stroke_width, offset_scale),
         points=config.data.points,
         categories=list(categories),
+        sketches=config.data.sketches,
+        photo_encoders=encoder_rows(config, model.photo_branches),
+        photo_size=config.photos.size if model.photo_branches else 0,
     )
 
 

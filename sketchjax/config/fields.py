@@ -10,6 +10,8 @@ import re
 from typing import Any
 
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.inputs import SIDES, SKETCH, side_and_split
+from sketchjax.data.sources.pictures.contours import CONTOURS
 from sketchjax.fields import (
     LARGEST_INT,
     Field,
@@ -24,10 +26,12 @@ from sketchjax.fields import (
     whole,
 )
 from sketchjax.losses.table import DISTANCES
+from sketchjax.models.architecture import SKETCHES
 from sketchjax.models.table import EMBEDDINGS, HEADS
 
 _SIZES = "size of the picture and width of its strokes, in pixels"
 _AUGMENT = "changes to training sketches"
+_AUGMENT_PHOTOS = "changes to training photos"
 _COURSE = "learning rate and its course, by stage"
 _REGULAR = "regularisation"
 _HEAD = "layers after the encoders"
@@ -45,6 +49,10 @@ def _is_range(value: str) -> bool:
 
 def _amount(default: float, most: float = 1.0) -> Field:
     return number(default, 0, most, question=_AUGMENT)
+
+
+def _photo_amount(default: float) -> Field:
+    return number(default, 0, 1, question=_AUGMENT_PHOTOS)
 
 
 FIELDS: dict[str, Field] = {
@@ -71,12 +79,22 @@ FIELDS: dict[str, Field] = {
     # resident: the training split is held on the devices; stream: the host reads and sends it;
     # auto: resident if it needs at most a quarter of their free memory.
     "data.feed": choice("auto", "resident", "stream", resumable=True),
+    # The sketches of the data folder that are used: those of points, or rasters.
+    "data.sketches": choice(*SKETCHES),
     # Longer sketches are cut to their first points.
     "data.points": whole(128, 2, 65_535, question="longest sequence, in points"),
     "data.synthetic_per_category": whole(0, 0, 10_000_000),
     "drawing.size": whole(224, 1, 4096, question=_SIZES),
     "drawing.stroke_width": above(1.5, 0, "take 1 to 2 pixels at a size of 224", question=_SIZES),
-    # Random changes to the points of training sketches; see ops.augment.
+    # What conversion makes of pictures: the contour maps that it adds to photos, and the share of a
+    # source's training pictures that are kept for validation.
+    "photos.contours": choice(*CONTOURS),
+    "photos.validation": share(0.1),
+    "photos.sketches_each": whole(3, 1, 1000),  # sketches of each synthetic photo
+    "photos.size": whole(128, 1, 4096, question="side of the photos, in pixels"),
+    # Random changes to the points of training sketches; see ops.augment. Raster sketches have only
+    # flip, scale, anisotropy and shift (ops.augment_pictures). With flip, a sketch and the photo
+    # that it draws are mirrored together.
     "augmentation.drop_stroke": share(0.05, question=_AUGMENT),  # of each stroke
     "augmentation.jitter": _amount(0.0, 255),  # of each point, in units of the drawing's 255
     "augmentation.stroke_shift": _amount(0.0),  # of each stroke, as a fraction of the box
@@ -87,11 +105,19 @@ FIELDS: dict[str, Field] = {
     "augmentation.shear": _amount(0.1),
     "augmentation.rotation": _amount(10.0, 360),  # degrees either way
     "augmentation.shift": _amount(0.04),  # of the whole, as a fraction of the box
+    # Random changes to training photos; see ops.augment_pictures.
+    "photo_augmentation.scale": _photo_amount(0.1),  # relative change of size
+    "photo_augmentation.anisotropy": _photo_amount(0.1),  # relative change of width to height
+    "photo_augmentation.shift": _photo_amount(0.04),  # as a fraction of the side
+    "photo_augmentation.contrast": _photo_amount(0.2),  # relative change of contrast
+    "photo_augmentation.brightness": _photo_amount(0.1),  # change of all values, 1: black to white
     "model.bits": Field(
         64, lambda v: 0 < v <= 4096 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually"
     ),
     # The encoders of the network, in order; rows of model.encoders.
     "model.branches": names(question="what reads the drawing"),
+    # The encoders of its photos, in order; rows of model.encoders. (): a network without photos.
+    "model.photo_branches": names(question="what reads the photo"),
     # hash: sigmoid features near 0 and 1; sign_hash: the same, with a classifier that reads the
     # signs; embedding: plain features, codes by sign; features: a rectified layer for recognition
     # only, without codes.
@@ -103,11 +129,20 @@ FIELDS: dict[str, Field] = {
     "model.fusion_features": whole(  # 0: the plain concatenation of all encoders
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
     ),
+    "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
     "model.encoders.*.kind": text(question="what reads the drawing"),
     "plan": names(),  # the stages to run, in order; rows of `stages`
-    "stages.*.trains": names(),  # parts: encoders by name, `encoders` (all of them), `head`
+    # The sides that a batch holds. With both, a batch has train.batch_size sketches and as many
+    # photos: pairs of a sketch and its photo, or with sampler.classes both of the same classes.
+    "stages.*.inputs": Field(
+        (SKETCH,),
+        lambda sides: sides and all(s in SIDES for s in sides) and len({*sides}) == len(sides),
+        f"give one or both of {', '.join(SIDES)}, each once",
+    ),
+    # Parts: encoders by name, `encoders` (all of a side: `photo_encoders`), `head`, `photo_head`.
+    "stages.*.trains": names(),
     "stages.*.output": text("head"),  # what the losses read: `head` or an encoder's name
     # Losses by name: a weight, or a section of `weight` and the loss's own settings.
     "stages.*.losses": Field({"cross_entropy": 1.0}),
@@ -127,6 +162,14 @@ FIELDS: dict[str, Field] = {
     "train.outer_steps": whole(4, 1, 1_000_000),
     "train.weight_decay": number(1e-4, question=_REGULAR),
     "train.clip_norm": number(1.0, question=_REGULAR),
+    # A stage ends with the mean of its weights, of which each step keeps this share; 0: with the
+    # last weights.
+    "train.averaging": Field(
+        0.0,
+        lambda v: 0 <= v < 1,
+        "take 0 for none, or 0.99 to 0.9999",
+        question="averaging of weights",
+    ),
     # Learning rate of the head, as a multiple of the stage's: encoders come trained, the head
     # starts fresh.
     "train.head_rate": above(
@@ -194,32 +237,25 @@ ROWS = {"stages": "plan", "model.encoders": "model.branches"}
 
 
 def is_ranking(row: Any) -> bool:
-    """Whether it is a pair of splits, each with or without its kind of inputs."""
+    """Whether it is a pair of splits, each with or without its side."""
     try:
-        return all(split in SPLITS and kind == "sketch" for kind, split in ranking_sides(row))
+        return all(split in SPLITS and kind in SIDES for kind, split in ranking_sides(row))
     except (TypeError, ValueError):
         return False
 
 
 def ranking_sides(row: Any) -> list[tuple[str, str]]:
-    """The (kind of inputs, split) of a ranking's queries, and those of its gallery.
+    """The (side, split) of a ranking's queries, and those of its gallery.
 
-    row: {"queries": SIDE, "gallery": SIDE} or "SIDE:SIDE". A SIDE is SPLIT or KIND/SPLIT; without
-      a kind, it is `sketch`.
+    row: {"queries": PART, "gallery": PART} or "PART:PART". A PART is SPLIT or SIDE/SPLIT; without
+      a side, it is of sketches.
     Raises TypeError or ValueError when it is neither.
     """
     if isinstance(row, str):
-        sides = row.split(":")
+        parts = row.split(":")
     elif set(row) == {"queries", "gallery"}:
-        sides = [row["queries"], row["gallery"]]
+        parts = [row["queries"], row["gallery"]]
     else:
         raise ValueError(row)
-    first, second = sides
-    return [_side(first), _side(second)]
-
-
-def _side(side: str) -> tuple[str, str]:
-    if not isinstance(side, str):
-        raise TypeError(side)
-    kind, slash, split = side.rpartition("/")
-    return (kind, split) if slash else ("sketch", split)
+    first, second = parts
+    return [side_and_split(first), side_and_split(second)]

@@ -8,7 +8,9 @@ from typing import Any
 
 from sketchjax.config.fields import ranking_sides
 from sketchjax.config.rows import has_place, trained_parts
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.data.sources.categories import canonical
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
 from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
@@ -20,6 +22,8 @@ from sketchjax.models.table import (
     FUSION,
     HEAD,
     HEADS,
+    SIDE_OF_HEAD,
+    of_side,
 )
 
 Fields = Mapping[str, Any]
@@ -37,6 +41,7 @@ def broken_relations(fields: Fields, devices: int) -> list[str]:
         *_of_batches(fields, devices),
         *_of_data(fields),
         *_of_encoders(fields),
+        *_of_sides(fields),
         *_of_embedding(fields),
         *_of_losses(fields),
         *_of_plan(fields),
@@ -51,10 +56,16 @@ def _listed(names: Iterable[Any]) -> str:
 # --- the network -----------------------------------------------------------------------------
 
 
-def _branches(fields: Fields) -> list[str]:
-    """The encoders that the network has, those whose rows exist."""
+_BRANCHES = {SKETCH: "model.branches", PHOTO: "model.photo_branches"}
+
+
+def _branches(fields: Fields, *sides: str) -> list[str]:
+    """The encoders that the network has on these sides, by default both: those whose rows exist."""
     return [
-        name for name in fields.get("model.branches", ()) if f"model.encoders.{name}.kind" in fields
+        name
+        for side in sides or SIDES
+        for name in fields.get(_BRANCHES[side], ())
+        if f"model.encoders.{name}.kind" in fields
     ]
 
 
@@ -66,18 +77,19 @@ def _encoder(fields: Fields, name: str) -> dict[str, Any]:
 
 
 def _of_pictures(fields: Fields) -> list[str]:
-    size, width = fields.get("drawing.size"), fields.get("drawing.stroke_width")
     problems = []
-    for name in _branches(fields):
-        own = _encoder(fields, name)
-        row = ENCODERS[own["kind"]] if own else None
-        if size is None or row is None or row.smallest is None or not own.keys() >= {*row.settings}:
-            continue
-        if size < (least := row.smallest(own)):
-            problems.append(
-                f"drawing.size={size} is too small for model.encoders.{name}: {own['kind']} with "
-                f"these settings reads pictures of at least {least} pixels"
-            )
+    for side, field in ((SKETCH, "drawing.size"), (PHOTO, "photos.size")):
+        for name in _branches(fields, side) if field in fields else ():
+            own = _encoder(fields, name)
+            row = ENCODERS[own["kind"]] if own else None
+            if row is None or row.smallest is None or not own.keys() >= {*row.settings}:
+                continue
+            if fields[field] < (least := row.smallest(own)):
+                problems.append(
+                    f"{field}={fields[field]} is too small for model.encoders.{name}: "
+                    f"{own['kind']} with these settings reads pictures of at least {least} pixels"
+                )
+    size, width = fields.get("drawing.size"), fields.get("drawing.stroke_width")
     if size is not None and width is not None and width > size / 4:
         problems.append(
             f"drawing.stroke_width={width!r} is more than a quarter of drawing.size={size}; "
@@ -91,7 +103,8 @@ def _of_encoders(fields: Fields) -> list[str]:
     rows = dict.fromkeys(
         path.split(".")[2] for path in fields if path.startswith("model.encoders.")
     )
-    reserved = (ALL_ENCODERS, HEAD, FUSION, CLASSIFIER, *HEADS)
+    own = (ALL_ENCODERS, HEAD, FUSION, *HEADS)
+    reserved = (CLASSIFIER, *own, *(of_side(name, PHOTO) for name in own))
     for name in rows:
         kind = fields.get(f"model.encoders.{name}.kind")
         if kind is not None and kind not in ENCODERS:
@@ -109,13 +122,60 @@ def _of_encoders(fields: Fields) -> list[str]:
     if "model.branches" not in fields:
         return problems
     there = ", ".join(rows) or "none"
-    branches = fields["model.branches"]
-    if not branches:
+    if not (fields["model.branches"] or fields.get("model.photo_branches")):
         problems.append(f"model.branches=() names no encoder; there are {there}")
-    if unknown := [name for name in branches if name not in rows]:
+    unknown = {
+        path: [name for name in fields.get(path, ()) if name not in rows]
+        for path in _BRANCHES.values()
+    }
+    problems += [
+        f"{path} names {_listed(names)}, no row of model.encoders; there are {there}"
+        for path, names in unknown.items()
+        if names
+    ]
+    return problems
+
+
+def _of_sides(fields: Fields) -> list[str]:
+    """Whether each encoder can read its side, and the head goes with both."""
+    problems, raster = [], fields.get("data.sketches") == "raster"
+    encoders = [_encoder(fields, name) for name in _branches(fields)]
+    reads = {
+        SKETCH: ("picture",) if raster else ("picture", "sequence"),
+        PHOTO: ("picture", "picture_and_contour"),
+    }
+    names = {SKETCH: "raster sketches" if raster else "sketches as strokes", PHOTO: "photos"}
+    for side, path in _BRANCHES.items():
+        for name in _branches(fields, side):
+            own = _encoder(fields, name)
+            if own and (view := ENCODERS[own["kind"]].view) not in reads[side]:
+                problems.append(
+                    f"{path} names {name}, but {own['kind']} reads the view {view}, which "
+                    f"{names[side]} do not have"
+                )
+    if both := {*_branches(fields, SKETCH)} & {*_branches(fields, PHOTO)}:
         problems.append(
-            f"model.branches names {_listed(unknown)}, no row of model.encoders; there are {there}"
+            f"model.branches and model.photo_branches both name {_listed(sorted(both))}; each "
+            "side has encoders of its own, so give one of them another name"
         )
+    views = {ENCODERS[own["kind"]].view for own in encoders if own}
+    wanted = fields.get("data.source") and fields.get("photos.contours") == "none"
+    if wanted and "picture_and_contour" in views:
+        problems.append("photos.contours=none, but an encoder reads contour maps; choose canny")
+    head, photos = fields.get("model.head"), bool(_branches(fields, PHOTO))
+    if photos and head in HEADS and HEADS[head].of_posterior:
+        problems.append(f"model.head={head} is for sketches only; choose another with photos")
+    if photos and (start := fields.get("train.head_start", "random")) != "random":
+        problems.append(f"train.head_start={start} is for sketches only; choose random with photos")
+    if photos and fields.get("evaluation.posterior_bits"):
+        problems.append("evaluation.posterior_bits are for sketches only; give () with photos")
+    sides = [side for side in SIDES if _branches(fields, side)]
+    asked = [part for row in fields.get("evaluation.rankings", ()) for part in ranking_sides(row)]
+    problems += [
+        f"evaluation.rankings names {side}/{split}, but {_BRANCHES[side]} has no encoder"
+        for side, split in dict.fromkeys(asked)
+        if sides and side not in sides
+    ]
     return problems
 
 
@@ -241,13 +301,17 @@ def _planned(fields: Fields) -> list[str]:
 
 def _running(fields: Fields) -> list[str]:
     """The stages that run, as `config.rows.stage_rows` has it."""
-    branches, pretrained = fields.get("model.branches", ()), fields.get("train.pretrained", "")
+    encoders = [*fields.get("model.branches", ()), *fields.get("model.photo_branches", ())]
     return [
         name
         for name in _planned(fields)
         if fields.get(f"stages.{name}.epochs", 1)
-        and has_place(fields[f"stages.{name}.output"], branches, pretrained)
+        and has_place(fields[f"stages.{name}.output"], encoders, fields.get("train.pretrained", ""))
     ]
+
+
+def _inputs(fields: Fields, stage: str) -> tuple[str, ...]:
+    return fields.get(f"stages.{stage}.inputs", (SKETCH,))
 
 
 def _of_output(fields: Fields, stage: str) -> list[str]:
@@ -260,17 +324,30 @@ def _of_output(fields: Fields, stage: str) -> list[str]:
 
 
 def _of_parts(fields: Fields, stage: str) -> list[str]:
-    branches, output = fields["model.branches"], fields[f"stages.{stage}.output"]
+    output, inputs = fields[f"stages.{stage}.output"], _inputs(fields, stage)
     trains, path = fields.get(f"stages.{stage}.trains"), f"stages.{stage}.trains"
+    branches = {side: tuple(fields.get(_BRANCHES[side], ())) for side in SIDES}
+    if lacking := [side for side in inputs if not branches[side]]:
+        return [
+            f"stages.{stage}.inputs={one_line(inputs)}, but {_BRANCHES[lacking[0]]} names no "
+            f"encoder; leave out {lacking[0]}"
+        ]
+    if output != HEAD and not (len(inputs) == 1 and output in branches[inputs[0]]):
+        side = next(side for side in SIDES if output in branches[side])
+        return [f"stages.{stage}.output={output} reads the {side} only; give inputs=({side!r},)"]
     if trains is None:
         return []
     if not trains:
         return [f"{path}=() trains nothing; name parts, such as ('encoders', 'head')"]
-    parts = trained_parts(trains, branches)
-    if unknown := [part for part in parts if part not in (*branches, HEAD)]:
+    parts = trained_parts(trains, branches[SKETCH], branches[PHOTO])
+    known = [*(part for side in inputs for part in (*branches[side], of_side(HEAD, side)))]
+    if unknown := [part for part in parts if part not in known]:
+        encoders = [name for side in inputs for name in branches[side]]
+        words = [f"{of_side(ALL_ENCODERS, side)} (all of these)" for side in inputs]
+        heads = [of_side(HEAD, side) for side in inputs]
         return [
-            f"{path} names {_listed(unknown)}; the parts are {', '.join(branches)}, "
-            f"{ALL_ENCODERS} (all of these) and {HEAD}"
+            f"{path} names {_listed(unknown)}; the parts are {', '.join([*encoders, *words])} "
+            f"and {' and '.join(heads)}"
         ]
     if output != HEAD and parts != (output,):
         return [f"{path}={one_line(trains)}, but its output {output} depends on {output} only"]
@@ -294,6 +371,12 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
                 f"{path}.{name} reads {' and '.join(declared.reads)}, which only the {HEAD} has; a "
                 f"stage whose output is one encoder can have {', '.join(usable)}"
             )
+        elif _crosses(name, losses[name]) and len(_inputs(fields, stage)) == 1:
+            problems.append(
+                f"{path}.{name} compares sketches with photos; give stages.{stage}.inputs={SIDES!r}"
+            )
+        elif "teacher" in declared.needs:
+            problems.append(f"{path}.{name} needs a teacher, which no run has yet; leave it out")
         elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
             problems.append(
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
@@ -302,6 +385,11 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
         elif misfit := _misfit(fields, name, losses[name]):
             problems.append(f"{path}.{name}.{misfit}")
     return problems
+
+
+def _crosses(loss: str, given: Any) -> bool:
+    """Whether a loss compares sketches with photos."""
+    return LOSSES[loss].crosses(given if isinstance(given, Mapping) else {})
 
 
 def _of_start(fields: Fields, running: list[str]) -> list[str]:
@@ -315,7 +403,7 @@ def _of_start(fields: Fields, running: list[str]) -> list[str]:
         ]
     branches = fields["model.branches"]
     trains = [fields.get(f"stages.{name}.trains", (HEAD,)) for name in running]
-    if any(HEAD in trained_parts(parts, branches) for parts in trains):
+    if any({*SIDE_OF_HEAD} & {*trained_parts(parts, branches)} for parts in trains):
         return []
     return [f"train.head_start={kind}, but no stage trains the {HEAD}; choose random"]
 
@@ -331,7 +419,8 @@ def _of_purpose(fields: Fields, running: list[str]) -> list[str]:
     first = f"stages.{heads[0]}" if heads else f"a stage with output={HEAD!r}"
     if not running:
         return [f"no stage trains anything; give {first}.epochs at least 1"]
-    if len(fields["model.branches"]) > 1 and fields[f"stages.{running[-1]}.output"] != HEAD:
+    several = len(fields["model.branches"]) + len(fields.get("model.photo_branches", ())) > 1
+    if several and fields[f"stages.{running[-1]}.output"] != HEAD:
         return [
             f"the last stage does not train the {HEAD}; give {first}.epochs at least 1, or name "
             "one encoder only in model.branches, to recognise with it"
@@ -377,7 +466,7 @@ def _of_classes(fields: Fields) -> list[str]:
             )
         elif pairs:
             problems += _of_pairs(fields, f"stages.{stage}", batch, pairs[0])
-    unseen, categories = fields.get("data.unseen", ()), fields.get("data.categories", ())
+    unseen, categories = expanded(fields.get("data.unseen", ())), fields.get("data.categories", ())
     if unseen and fields.get("data.unseen_count"):
         problems.append("data.unseen names categories, data.unseen_count draws them; use one")
     there = {*map(canonical, categories)}
@@ -390,7 +479,8 @@ def _of_classes(fields: Fields) -> list[str]:
 def _of_pairs(fields: Fields, stage: str, batch: int, loss: str) -> list[str]:
     """Whether a balanced batch has pairs of one class and of two for a loss over pairs."""
     classes = fields.get(f"{stage}.sampler.classes", 0)
-    if classes == batch:
+    # With both sides, there are the pairs of a sketch and a photo of one class.
+    if classes == batch and len(_inputs(fields, stage.removeprefix("stages."))) == 1:
         return [
             f"{stage}.sampler.classes={classes} leaves one sketch of each class to a batch of "
             f"{batch}, so {stage}.losses.{loss} has no pair of one class; take at most "
@@ -418,7 +508,7 @@ def _of_sampler(fields: Fields, path: str, batch: int) -> list[str]:
             f"train.batch_size={batch} does not divide over {path}.classes={classes}; "
             f"try {max(1, batch // classes) * classes}"
         ]
-    categories, unseen = fields.get("data.categories", ()), fields.get("data.unseen", ())
+    categories, unseen = fields.get("data.categories", ()), expanded(fields.get("data.unseen", ()))
     trained = len({*categories} - {*unseen}) - fields.get("data.unseen_count", 0)
     if classes and categories and classes > trained:
         return [

@@ -9,8 +9,9 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from sketchjax.config.fields import FIELDS
+from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.losses.table import LOSSES, WEIGHT
-from sketchjax.models.table import ALL_ENCODERS, ENCODERS, HEAD
+from sketchjax.models.table import ALL_ENCODERS, ENCODERS, HEAD, of_side
 
 # The fields of a stage's row, by their name within it.
 STAGE_FIELDS = {
@@ -36,15 +37,18 @@ def stage(
     *,
     trains: tuple[str, ...],
     output: str = HEAD,
+    inputs: tuple[str, ...] = (SKETCH,),
     losses: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> tuple[str, ConfigDict]:
     """A row of `stages`, for `set_stages`.
 
     name: any identifier; it appears in files and figures.
-    trains: the parts it changes: encoders by name, `encoders` for all of them, `head`. The
-      classifier of its output is always trained with them.
-    output: what its losses read: `head`, or an encoder's name for that encoder's own classifier.
+    trains: the parts it changes: encoders by name, `encoders` for all of them, `head`; of photos
+      `photo_encoders` and `photo_head`. The classifier of its output is always trained with them.
+    output: what its losses read: `head` for the head of each side, or an encoder's name for that
+      encoder's own classifier.
+    inputs: the sides that it reads, `sketch`, `photo` or both.
     losses: by name, a weight or {"weight": ..., SETTING: ...}; by default cross entropy only.
     settings: epochs, learning_rate, schedule, warmup_epochs, sampler; see `config.fields`.
     """
@@ -52,7 +56,9 @@ def stage(
     for path, field in STAGE_FIELDS.items():
         section, _, leaf = path.rpartition(".")
         (row.setdefault(section, {}) if section else row)[leaf] = field.default
-    row |= {"trains": trains, "output": output, **settings}
+    row |= {"trains": trains, "output": output, "inputs": inputs, **settings}
+    if inputs == (SKETCH,):  # rows of older versions have no inputs, and are the same stage
+        del row["inputs"]
     row["losses"] = dict(row["losses"] if losses is None else losses)
     row["sampler"] = {"classes": 0, "each": 0} | dict(row["sampler"])
     return name, ConfigDict(row, type_safe=False)
@@ -72,7 +78,14 @@ def set_encoders(config: Any, **encoders: ConfigDict) -> None:
     config.model.encoders = ConfigDict(type_safe=False)
     for name, row in encoders.items():
         config.model.encoders[name] = row
-    config.model.branches = tuple(encoders)
+    config.model.branches, config.model.photo_branches = tuple(encoders), ()
+
+
+def set_photo_encoders(config: Any, **encoders: ConfigDict) -> None:
+    """Add encoders of photos to a config's network, in this order, in place of earlier ones."""
+    for name, row in encoders.items():
+        config.model.encoders[name] = row
+    config.model.photo_branches = tuple(encoders)
 
 
 @dataclass(frozen=True)
@@ -83,6 +96,7 @@ class StageRow:
     losses: those with a weight above 0, each as {"weight": ..., SETTING: ...}.
     classes: of a balanced batch; 0: batches are drawn from all sketches alike.
     each: sketches per class of a balanced batch; 0: as many as the batch size allows.
+    inputs: the sides that it reads.
     The others are the fields of `stages.*` in `config.fields`.
     """
 
@@ -97,6 +111,7 @@ class StageRow:
     warmup_epochs: float
     classes: int
     each: int
+    inputs: tuple[str, ...] = (SKETCH,)
 
 
 def stage_rows(config: Any) -> list[StageRow]:
@@ -122,18 +137,21 @@ def stage_rows(config: Any) -> list[StageRow]:
             warmup_epochs=value("warmup_epochs"),
             classes=sampler.get("classes", 0),
             each=sampler.get("each", 0),
+            inputs=tuple(side for side in SIDES if side in value("inputs")),
         )
-        if row.epochs and has_place(row.output, config.model.branches, config.train.pretrained):
+        encoders = (*config.model.branches, *config.model.photo_branches)
+        if row.epochs and has_place(row.output, encoders, config.train.pretrained):
             rows.append(row)
     return rows
 
 
-def has_place(output: str, branches: Any, pretrained: str) -> bool:
+def has_place(output: str, encoders: Any, pretrained: str) -> bool:
     """Whether a stage that reads this output has anything to train.
 
-    branches, pretrained: `model.branches` and `train.pretrained` of the config.
+    encoders: of the network, on both sides.
+    pretrained: `train.pretrained` of the config.
     """
-    return output == HEAD or (output in branches and not pretrained)
+    return output == HEAD or (output in encoders and not pretrained)
 
 
 def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -159,9 +177,12 @@ def loss_terms(losses: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return terms
 
 
-def encoder_rows(config: Any) -> dict[str, dict[str, Any]]:
-    """The network's encoders in order, each as {"kind": ..., SETTING: ...}, with all settings."""
-    return {name: dict(_complete(config.model.encoders[name])) for name in config.model.branches}
+def encoder_rows(config: Any, branches: Any) -> dict[str, dict[str, Any]]:
+    """A side's encoders in order, each as {"kind": ..., SETTING: ...}, with all settings.
+
+    branches: their names.
+    """
+    return {name: dict(_complete(config.model.encoders[name])) for name in branches}
 
 
 def _complete(row: Any) -> dict[str, Any]:
@@ -170,9 +191,13 @@ def _complete(row: Any) -> dict[str, Any]:
     return {"kind": row.kind} | usual | {name: row[name] for name in settings if name in row}
 
 
-def trained_parts(trains: tuple[str, ...], branches: Any) -> tuple[str, ...]:
-    """The parts named by a stage's `trains`, with `encoders` replaced by all of the network's."""
-    parts: list[str] = []
-    for part in trains:
-        parts += branches if part == ALL_ENCODERS else [part]
+def trained_parts(
+    trains: tuple[str, ...], branches: Any, photo_branches: Any = ()
+) -> tuple[str, ...]:
+    """The parts named by a stage's `trains`, with the words for all encoders of a side replaced.
+
+    branches, photo_branches: the encoders of the two sides.
+    """
+    everything = {ALL_ENCODERS: branches, of_side(ALL_ENCODERS, PHOTO): photo_branches}
+    parts = (name for part in trains for name in everything.get(part, (part,)))
     return tuple(dict.fromkeys(parts))

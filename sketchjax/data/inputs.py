@@ -1,6 +1,7 @@
-"""What an encoder reads of one drawing: one value from the feed to the view.
+"""What an encoder reads of one item: one value from the feed to the view.
 
-These are plain tuples, so jax treats them as pytrees; this file itself needs only numpy.
+An item is of a side: a sketch, as strokes or as a raster, or a photo. Inputs are plain tuples, so
+jax treats them as pytrees; this file itself needs only numpy.
 """
 
 from __future__ import annotations
@@ -8,6 +9,38 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+
+SKETCH, PHOTO = "sketch", "photo"
+SIDES = (SKETCH, PHOTO)
+
+
+def part_name(side: str, split: str) -> str:
+    """What a split of a side is called: `gallery` of sketches, `photo/gallery`."""
+    return split if side == SKETCH else f"{side}/{split}"
+
+
+def side_and_split(part: str) -> tuple[str, str]:
+    """The side and the split of a name as `part_name` gives it, or of `sketch/SPLIT`.
+
+    Raises TypeError when it is no text.
+    """
+    if not isinstance(part, str):
+        raise TypeError(part)
+    side, slash, split = part.rpartition("/")
+    return (side, split) if slash else (SKETCH, split)
+
+
+class Form(NamedTuple):
+    """How the items of a side are stored in a data folder, and how large they are read.
+
+    kind: `strokes`, `raster` (sketches that come as pixels) or `photo`.
+    size: t, points of a drawing, or s, side of a picture in pixels.
+    contours: whether the contour maps of photos are read too.
+    """
+
+    kind: str
+    size: int
+    contours: bool = False
 
 
 class Strokes(NamedTuple):
@@ -35,3 +68,16 @@ class Strokes(NamedTuple):
             low, high = (edge(1).astype(np.float32) for edge in (places.min, places.max))
             center[:, axis] = (low + high) * np.float32(0.5)
         return cls(points, length, center)
+
+
+class Pictures(NamedTuple):
+    """b photos or raster sketches as pixels.
+
+    pixels: u8[b s s c]; c = 3: RGB photos; c = 1: raster sketches, grey, dark lines on white as in
+      the file.
+    contour: u8[b s s 1], a line drawing of each photo, dark on white; None where no encoder
+      reads it.
+    """
+
+    pixels: Any
+    contour: Any = None

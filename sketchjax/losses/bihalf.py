@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.losses.pairs import Alike, mean_where, pairs_of, products
+from sketchjax.losses.sides import of_pairs
 from sketchjax.ops.distances import unit_length
 from sketchjax.ops.signs import straight_through
 
 
-def bihalf(activations: jax.Array, labels: jax.Array, *, gamma: float = 6.0) -> jax.Array:
+def bihalf(activations: jax.Array, labels: Alike, *, gamma: float = 6.0) -> jax.Array:
     """Cosines of codes in which each bit is 1 for half of the batch, and a pull to these codes:
 
         mean over pairs of (cos(b_i, b_j) - [y_i = y_j])²
@@ -20,7 +21,7 @@ def bihalf(activations: jax.Array, labels: jax.Array, *, gamma: float = 6.0) -> 
     one-hot labels, 1 or 0. The second term gives the gradient γ (u - b) that the publication adds.
 
     activations: u f[b d].
-    labels: y i[b].
+    labels: y i[b], or the pairs that are compared.
     gamma: 6 by default, as published.
     Returns f[].
     Raises ValueError when the two differ in b, or b < 2.
@@ -42,4 +43,4 @@ def halves(activations: jax.Array) -> jax.Array:
     return jnp.where(ranks < len(activations) // 2, 1.0, -1.0)
 
 
-LOSS = Loss(lambda seen: bihalf(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(bihalf))

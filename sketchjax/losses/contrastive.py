@@ -5,11 +5,13 @@ import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
 from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
+from sketchjax.losses.pairs import Alike
+from sketchjax.losses.sides import of_pairs
 
 
 def contrastive(
     activations: jax.Array,
-    labels: jax.Array,
+    labels: Alike,
     *,
     distance: str = "snr",
     margin: float = 1.0,
@@ -22,7 +24,7 @@ def contrastive(
     ones. Pairs are ordered: each sketch of a pair is once the anchor.
 
     activations: f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     distance: `snr`, `euclidean` or `cosine`.
     margin: m, the distance from which a negative pair counts nothing.
     positive_margin: m_p, the distance up to which a positive pair counts nothing.
@@ -46,4 +48,4 @@ def contrastive(
     return near + mean_of_active(weights * push, weights * (push > 0))
 
 
-LOSS = Loss(lambda seen: contrastive(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(contrastive))

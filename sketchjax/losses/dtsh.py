@@ -3,12 +3,13 @@
 import jax
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.losses.pairs import Alike, mean_where, pairs_of, products
+from sketchjax.losses.sides import of_pairs
 from sketchjax.ops.signs import signs
 
 
 def dtsh(
-    activations: jax.Array, labels: jax.Array, *, margin: float = 5.0, alpha: float = 1.0
+    activations: jax.Array, labels: Alike, *, margin: float = 5.0, alpha: float = 1.0
 ) -> jax.Array:
     """Negative log likelihood of all triplets of a batch, and a pull to the signs:
 
@@ -20,7 +21,7 @@ def dtsh(
     former and sums the latter.
 
     activations: u f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     margin: m; 5 by default, as in DeepHash-pytorch.
     alpha: λ of the publication; 1 by default, as in DeepHash-pytorch.
     Returns f[].
@@ -43,4 +44,4 @@ def dtsh(
     )
 
 
-LOSS = Loss(lambda seen: dtsh(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(dtsh))

@@ -1,15 +1,18 @@
 """HashNet: pairs under a tanh that sharpens (Cao, Long, Wang and Yu, ICCV 2017)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.losses.pairs import Alike, mean_where, pairs_of, products
+from sketchjax.losses.sides import of_pairs
 
 
 def hashnet(
     activations: jax.Array,
-    labels: jax.Array,
+    labels: Alike,
     progress: jax.Array | float,
     *,
     alpha: float = 0.0,
@@ -24,7 +27,7 @@ def hashnet(
     these two means do. β grows over a stage, from tanh u towards the sign.
 
     activations: u f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     progress: f[], the share of the stage that is done.
     alpha: 0, the default, means 10 / d, as in the authors' code.
     growth: 50 by default: the authors' 0.005 per step over 10,000 steps, which end at β = 7.1.
@@ -39,4 +42,4 @@ def hashnet(
     )
 
 
-LOSS = Loss(lambda seen: hashnet(seen.activations, seen.labels, seen.progress, **seen.settings))
+LOSS = Loss(lambda seen: of_pairs(partial(hashnet, progress=seen.progress))(seen))

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
 from sketchjax.losses.mining import NEVER, anchors_of
-from sketchjax.losses.pairs import mean_where
+from sketchjax.losses.pairs import Alike, mean_where
+from sketchjax.losses.sides import of_pairs
 
 
 def lifted_structure(
-    activations: jax.Array, labels: jax.Array, *, distance: str = "snr", margin: float = 1.0
+    activations: jax.Array, labels: Alike, *, distance: str = "snr", margin: float = 1.0
 ) -> jax.Array:
     """Mean over positive pairs (i, j) of ½ [J]₊², with
 
@@ -19,7 +20,7 @@ def lifted_structure(
     take part and none is mined. Pairs are ordered, as SNR distance is not symmetric.
 
     activations: f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     distance: `snr`, `euclidean` or `cosine`.
     margin: m.
     Returns f[]; 0 for a batch without a positive pair, or of one class.
@@ -31,4 +32,4 @@ def lifted_structure(
     return mean_where(0.5 * lifted**2, positives)
 
 
-LOSS = Loss(lambda seen: lifted_structure(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(lifted_structure))

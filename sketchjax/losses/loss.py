@@ -13,24 +13,30 @@ Memory = dict[str, Any]
 
 
 class LossInputs(NamedTuple):
-    """What a loss sees of a batch.
+    """What a loss sees of a batch, of sketches or of sketches and photos (`losses.sides`).
 
-    logits: f[b l].
+    logits: f[b l]; None where codes are made.
     labels: i[b].
     features: f[b d] of the head, in (0, 1) for a hash layer; None where a stage reads one encoder.
     activations: f[b d], the features before the head's nonlinearity; None likewise.
     codes: f[b d] of 0 and 1, those that this loss fixed for the batch; None if it makes none.
     progress: f[] in [0, 1), the share of the stage's steps that are done; None outside training.
+    instances: i[b], the photo that each item is or draws; -1 where unknown; None without photos.
+    sketches: how many rows are sketches, the first ones; the others are photos. None: one side.
+    teacher: f[b e], a frozen teacher's embeddings of the same items; None without a teacher.
     memory: arrays by name, those that this loss remembers.
     settings: numbers and words by name, as the loss's row declares them.
     """
 
-    logits: jax.Array
+    logits: Any
     labels: jax.Array
     features: Any = None
     activations: Any = None
     codes: Any = None
     progress: Any = None
+    instances: Any = None
+    sketches: int | None = None
+    teacher: Any = None
     memory: Memory = {}  # noqa: RUF012 - never written to
     settings: dict[str, Any] = {}  # noqa: RUF012 - never written to
 
@@ -58,6 +64,7 @@ class Setup:
     block_share: the share of an epoch in one block.
     word_vectors: f[l e]; None if no loss of the run needs them.
     train: makes one pass over the training sketches with the model of this moment.
+    counts: i[2 l], the training sketches and photos of each class; None in a run without photos.
     """
 
     classes: int
@@ -68,6 +75,7 @@ class Setup:
     block_share: float
     word_vectors: np.ndarray | None
     train: Callable[[], Iterable[TrainingPart]]
+    counts: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -77,13 +85,16 @@ class Loss:
     value: the loss f[] of a batch.
     blank: its memory as zeros, which gives the shapes; None: it remembers nothing.
     begin: its memory before its first stage; None: as blank.
-    codes: (memory, features f[n d], labels i[n], average) -> codes f[n d] and memory, once per
-      block with the parameters fixed; average: the mean over devices. None: it makes no codes.
+    codes: (block, average) -> codes f[n d] of 0 and 1 and memory, once per block with the
+      parameters fixed. The block has `features`, `labels`, `sketches`, `memory` and `settings`;
+      average: the mean over devices. None: it makes no codes.
+    figures: what a log shows of its memory, f[] by name. None: nothing.
     move: its memory after each step; None: as before the step.
     """
 
     value: Callable[[LossInputs], jax.Array]
     blank: Callable[[Setup], Memory] | None = None
     begin: Callable[[Setup], Memory] | None = None
-    codes: Callable[[Memory, Any, Any, Callable], tuple[jax.Array, Memory]] | None = None
+    codes: Callable[[LossInputs, Callable], tuple[jax.Array, Memory]] | None = None
     move: Callable[[LossInputs], Memory] | None = None
+    figures: Callable[[Memory], dict[str, jax.Array]] | None = None

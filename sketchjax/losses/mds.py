@@ -7,8 +7,9 @@ are the `codebook` of `losses.targets`, whose least distance is at least as larg
 import jax
 import jax.numpy as jnp
 
-from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.losses.loss import Loss, LossInputs
+from sketchjax.losses.pairs import Pairs, mean_where, pairs_of, products
+from sketchjax.losses.sides import pairs_and_settings
 from sketchjax.losses.targets import with_targets
 from sketchjax.ops.distances import unit_length
 
@@ -17,6 +18,7 @@ def mds(
     activations: jax.Array,
     labels: jax.Array,
     targets: jax.Array,
+    pairs: Pairs | None = None,
     *,
     scale: float = 0.0,
     alpha: float = 1e-4,
@@ -36,13 +38,14 @@ def mds(
     activations: u f[b d].
     labels: y i[b].
     targets: t of -1 and 1, [l d].
+    pairs: f[b b], those that the second term is over; by default all of the batch.
     scale: s; 0, the default, means √d, as in the authors' code.
     alpha: λ; 1e-4 by default, as in the authors' code.
     beta: of the pairs; 1 by default, as in the authors' code.
     Returns f[].
     Raises ValueError when activations and labels differ in b, or b < 2.
     """
-    outputs, pairs = pairs_of(activations, labels)
+    outputs, pairs = pairs_of(activations, labels if pairs is None else pairs)
     bits = outputs.shape[1]
     rows = unit_length(outputs)
     cosines = jnp.matmul(rows, jnp.asarray(targets, jnp.float32).T, precision="highest") / bits**0.5
@@ -63,4 +66,10 @@ def log_chances(logits: jax.Array) -> tuple[jax.Array, jax.Array]:
     return log_chance, jnp.where(largest, jnp.log(others), jnp.log1p(-chance))
 
 
-LOSS = Loss(lambda seen: mds(seen.activations, seen.labels, **with_targets(seen)))
+def _of_batch(seen: LossInputs) -> jax.Array:
+    pairs, settings = pairs_and_settings(seen)
+    targets = with_targets(seen._replace(settings=settings))
+    return mds(seen.activations, seen.labels, pairs=pairs, **targets)
+
+
+LOSS = Loss(_of_batch)

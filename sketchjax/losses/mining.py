@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from sketchjax.losses.pairs import pairs_of
+from sketchjax.losses.pairs import Alike, pairs_of
 from sketchjax.ops.distances import DISTANCES, unit_length
 
 # Leaves an item out of a sum of exponentials, as -∞ would, but with finite gradients.
@@ -33,11 +33,11 @@ class Anchors(NamedTuple):
     negatives: jax.Array
 
 
-def anchors_of(activations: jax.Array, labels: jax.Array, distance: str) -> Anchors:
+def anchors_of(activations: jax.Array, labels: Alike, distance: str) -> Anchors:
     """The pairs of a batch with their distances.
 
     activations: f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     distance: of `ops.distances.DISTANCES`.
     Raises ValueError when the two differ in b, or b < 2.
     """

@@ -5,10 +5,11 @@ import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
 from sketchjax.losses.mining import NEVER, anchors_of
-from sketchjax.losses.pairs import mean_where
+from sketchjax.losses.pairs import Alike, mean_where
+from sketchjax.losses.sides import of_pairs
 
 
-def n_pair(activations: jax.Array, labels: jax.Array, *, distance: str = "snr") -> jax.Array:
+def n_pair(activations: jax.Array, labels: Alike, *, distance: str = "snr") -> jax.Array:
     """Mean over positive pairs (i, p) of log(1 + Σ_n exp(d(i, p) - d(i, n))).
 
     The published loss has the inner product for a similarity; here it is -d, so no penalty on the
@@ -16,7 +17,7 @@ def n_pair(activations: jax.Array, labels: jax.Array, *, distance: str = "snr") 
     a negative of the other classes; here n is over all sketches of other classes.
 
     activations: f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     distance: `snr`, `euclidean` or `cosine`.
     Returns f[]; 0 for a batch without a positive pair, or of one class.
     Raises ValueError when activations and labels differ in b, or b < 2.
@@ -26,4 +27,4 @@ def n_pair(activations: jax.Array, labels: jax.Array, *, distance: str = "snr") 
     return mean_where(jax.nn.softplus(distances + push), positives)
 
 
-LOSS = Loss(lambda seen: n_pair(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(n_pair))

@@ -57,29 +57,38 @@ def moved(terms: Terms, seen: LossInputs, memories: Mapping[str, Memory]) -> dic
 
 
 def recoded(
-    names: Iterable[str],
-    features: jax.Array,
-    labels: jax.Array,
+    terms: Terms,
+    block: LossInputs,
     memories: Mapping[str, Memory],
     average: Callable[[Any], Any],
 ) -> tuple[dict[str, jax.Array], dict[str, Memory]]:
     """The codes of a block and the memories after it, both by the name of their loss.
 
-    names: of losses; those that make no codes are passed over.
-    features: f[n d].
-    labels: i[n].
+    terms: the losses; those that make no codes are passed over.
+    block: features f[n d] and labels i[n], for both sides the sketches first; memory and settings
+      are filled in for each loss.
     memories: before the block.
     average: the mean over devices.
     Returns codes f[n d] by name, and the memories.
     """
     codes, after = {}, dict(memories)
-    for name in names:
+    for name, own in terms.items():
         code = loss(name).codes
         if code is not None:
-            codes[name], memory = code(after.get(name, {}), features, labels, average)
+            codes[name], memory = code(_own(name, block, after, None, own), average)
             if name in after:
                 after[name] = memory
     return codes, after
+
+
+def figures(memories: Mapping[str, Memory]) -> dict[str, jax.Array]:
+    """What a log shows of the memories, f[] by `LOSS_FIGURE`."""
+    return {
+        f"{name}_{figure}": value
+        for name, memory in memories.items()
+        if (show := loss(name).figures)
+        for figure, value in show(memory).items()
+    }
 
 
 def blank_memory(names: Iterable[str], setup: Setup) -> dict[str, Memory]:

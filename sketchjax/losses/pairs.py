@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,19 +19,34 @@ class Pairs(NamedTuple):
     other: jax.Array
 
 
-def pairs_of(activations: jax.Array, labels: jax.Array) -> tuple[jax.Array, Pairs]:
+# What a loss over pairs compares: the labels i[b] of all items, or some of the pairs only.
+Alike: TypeAlias = "jax.Array | Pairs"
+
+
+def pairs_of(activations: jax.Array, labels: Alike) -> tuple[jax.Array, Pairs]:
     """The activations as f32[b d], and the pairs of their batch.
 
-    activations: f[b d]; labels: i[b].
+    activations: f[b d].
+    labels: i[b], or the pairs f[b b] themselves.
     Raises ValueError when the two differ in b, or b < 2.
     """
-    check_batch(activations, labels)
-    if len(labels) < 2:
+    whole = activations.astype(jnp.float32)
+    if isinstance(labels, Pairs):
+        check_batch(activations, labels.same[0])
+    else:
+        check_batch(activations, labels)
+    if len(activations) < 2:
         raise ValueError("a batch of one sketch has no pairs; use at least two")
+    if isinstance(labels, Pairs):
+        return whole, labels
+    return whole, Pairs(*(mask.astype(jnp.float32) for mask in mask_pairs(labels)))
+
+
+def mask_pairs(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Masks bool[b b] of the ordered pairs of one class and of two; labels: i[b]."""
     same = labels[:, None] == labels[None]
     between = ~jnp.eye(len(labels), dtype=bool)
-    whole = activations.astype(jnp.float32)
-    return whole, Pairs(*(mask.astype(jnp.float32) for mask in (same & between, ~same)))
+    return same & between, ~same
 
 
 def check_batch(activations: jax.Array, labels: jax.Array) -> None:

@@ -24,5 +24,5 @@ def nearest_codes(features: jax.Array) -> jax.Array:
 
 LOSS = Loss(
     lambda seen: quantization(seen.features, seen.codes),
-    codes=lambda memory, features, labels, average: (nearest_codes(features), memory),
+    codes=lambda block, average: (nearest_codes(block.features), block.memory),
 )

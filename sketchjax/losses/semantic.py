@@ -69,5 +69,5 @@ def refactor(
 LOSS = Loss(
     lambda seen: quantization(seen.features, seen.codes),
     blank=first_factors,
-    codes=refactor,
+    codes=lambda block, average: refactor(block.memory, block.features, block.labels, average),
 )

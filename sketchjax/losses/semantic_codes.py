@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sketchjax.losses.bit_descent import descend
+
 
 def factor_codes(
     features: jax.Array,
@@ -59,13 +61,10 @@ def factor_codes(
     between = weight * jnp.matmul(decoder.T, decoder, precision="highest")
     between = between * (1 - jnp.eye(bits))
 
-    def visit(step: jax.Array, signs: jax.Array) -> jax.Array:
-        bit = step % bits
-        pull = own[:, bit] - jnp.matmul(signs, between[:, bit], precision="highest")
-        return signs.at[:, bit].set(jnp.where(pull == 0, signs[:, bit], jnp.sign(pull)))
+    def pull(signs: jax.Array, bit: jax.Array) -> jax.Array:
+        return own[:, bit] - jnp.matmul(signs, between[:, bit], precision="highest")
 
-    signs = jax.lax.fori_loop(0, sweeps * bits, visit, _signs(codes, own.dtype))
-    return (signs + 1) / 2
+    return (descend(_signs(codes, own.dtype), pull, sweeps) + 1) / 2
 
 
 def statistics(codes: jax.Array, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:

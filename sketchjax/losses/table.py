@@ -40,7 +40,7 @@ class Declaration:
       whose memory moves after each step.
     remembers: what it carries from step to step, in words; part of a checkpoint.
     makes_codes: it fixes codes once per block, with the parameters held.
-    needs: what a run has to provide: `word_vectors`.
+    needs: what a run has to provide: `word_vectors`; `teacher`, a model's embeddings of the batch.
     heads: the heads it goes with, of `models.table.HEADS`; empty: any.
     settings: all but its weight; each is a field of the config, a number or a choice.
     misfit: (its settings, outputs) -> what is wrong with settings that are valid one by one, in
@@ -60,6 +60,17 @@ class Declaration:
     misfit: Callable[[Mapping[str, Any], Outputs], str] | None = None
     symbol: str = ""
     source: str = ""
+
+    def crosses(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it needs batches of both sides with these settings."""
+        across = settings.get("compare", "all") != "all"
+        return across or self.by_instance(settings) or "photo" in (self.pairs or ())
+
+    def by_instance(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it needs to know which photo a sketch draws."""
+        if "match" not in self.settings:
+            return settings.get("target") == "photo"
+        return settings.get("match", self.settings["match"].default) == "instance"
 
     @property
     def joins_devices(self) -> bool:
@@ -103,6 +114,15 @@ def _metric_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
     return ""
 
 
+def _relative_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
+    """Of squared distances, for each feature."""
+    if outputs.embedding != "unit_length":
+        return ""
+    most = 4.0 / outputs.width
+    why = f"for each of {outputs.width} features, features of unit length are in squared distance"
+    return _unreachable(settings["margin"], most, why)
+
+
 # Of the metric losses; `ops.distances` has their functions, `retrieval.ranks` ranks by them.
 DISTANCES = ("snr", "euclidean", "cosine")
 _DISTANCE = choice(*DISTANCES)
@@ -112,13 +132,22 @@ _METRIC: dict[str, Any] = {
     "pairs": ("sketch", "sketch"),
     "heads": ("hash", "embedding"),
 }
+# What a loss over pairs compares in a batch of both sides; see `losses.sides.compared`.
+_PAIRS: dict[str, Field] = {
+    "compare": choice("all", "across", "sketch_to_photo"),
+    "match": choice("category", "instance"),
+}
 _CODES = ("hash", "sign_hash", "embedding")  # heads with codes
 # What the class targets of a loss are; see `losses.targets`.
 _TARGETS = choice("codebook", "hadamard", "bernoulli")
 
 LOSSES: dict[str, Declaration] = {
     "cross_entropy": Declaration(
-        reads=("logits",), symbol="CEL", source="SketchMate (Xu et al. 2018), eq. 2"
+        reads=("logits",),
+        # The share of each label that is spread evenly over all classes.
+        settings={"smoothing": number(0.0, 0, 0.99)},
+        symbol="CEL",
+        source="SketchMate (Xu et al. 2018), eq. 2",
     ),
     # The common centre loss: the centres follow the batches.
     "common_center": Declaration(
@@ -149,6 +178,7 @@ LOSSES: dict[str, Declaration] = {
         settings={
             "margin": number(0.0),  # in squared distance; 0: twice the number of bits
             "alpha": number(0.01),  # weight of the pull towards -1 and 1
+            **_PAIRS,
         },
         misfit=_code_margin,
         source="Deep Supervised Hashing (Liu et al. 2016)",
@@ -194,6 +224,7 @@ LOSSES: dict[str, Declaration] = {
             "alpha": number(1e-4),  # of the pull to -1 and 1
             "beta": number(1.0),  # of the pairs of one class
             "targets": _TARGETS,
+            **_PAIRS,
         },
         source="Minimal-distance-separated hash centres (Wang et al., CVPR 2023)",
     ),
@@ -210,6 +241,7 @@ LOSSES: dict[str, Declaration] = {
         settings={
             "alpha": number(0.0),  # 0: 10 over the number of bits
             "growth": number(50.0),  # of the squared sharpness over a stage, from 1
+            **_PAIRS,
         },
         source="HashNet (Cao et al., ICCV 2017)",
     ),
@@ -217,21 +249,21 @@ LOSSES: dict[str, Declaration] = {
         reads=("activations",),
         pairs=("sketch", "sketch"),
         heads=_CODES,
-        settings={"gamma": number(6.0)},
+        settings={"gamma": number(6.0), **_PAIRS},
         source="Bi-half (Li and van Gemert, AAAI 2021), with classes for the similarity",
     ),
     "dpsh": Declaration(
         reads=("activations",),
         pairs=("sketch", "sketch"),
         heads=_CODES,
-        settings={"alpha": number(0.1)},
+        settings={"alpha": number(0.1), **_PAIRS},
         source="Deep pairwise-supervised hashing (Li et al., IJCAI 2016)",
     ),
     "dtsh": Declaration(
         reads=("activations",),
         pairs=("sketch", "sketch"),
         heads=_CODES,
-        settings={"margin": number(5.0), "alpha": number(1.0)},
+        settings={"margin": number(5.0), "alpha": number(1.0), **_PAIRS},
         source="Deep supervised hashing with triplet labels (Wang et al., ACCV 2016)",
     ),
     "tie_aware": Declaration(
@@ -246,6 +278,7 @@ LOSSES: dict[str, Declaration] = {
                 lambda v: 0 <= v <= 4096 and v == int(v),
                 "give a whole number of at most 4096, or 0 for as many as bits",
             ),
+            **_PAIRS,
         },
         source="Hashing as tie-aware learning to rank (He et al., CVPR 2018)",
     ),
@@ -257,6 +290,7 @@ LOSSES: dict[str, Declaration] = {
             "margin": number(1.0),  # negative pairs farther than this count nothing
             "positive_margin": number(0.0),  # positive pairs nearer than this count nothing
             "mining": _MINING,  # of the negatives
+            **_PAIRS,
         },
         misfit=_metric_margin,
         source="Hadsell et al. 2006; with SNR distance: Yuan et al. 2019",
@@ -267,20 +301,63 @@ LOSSES: dict[str, Declaration] = {
             "distance": _DISTANCE,
             "margin": number(0.2),  # how much farther a negative has to be
             "mining": _MINING,
+            **_PAIRS,
         },
         misfit=_metric_margin,
         source="Schroff et al. 2015; with SNR distance: Yuan et al. 2019",
     ),
     "lifted_structure": Declaration(
         **_METRIC,
-        settings={"distance": _DISTANCE, "margin": number(1.0)},
+        settings={"distance": _DISTANCE, "margin": number(1.0), **_PAIRS},
         misfit=_metric_margin,
         source="Oh Song et al. 2016; with SNR distance, reconstructed: Yuan et al. 2019",
     ),
     "n_pair": Declaration(
         **_METRIC,
-        settings={"distance": _DISTANCE},
+        settings={"distance": _DISTANCE, **_PAIRS},
         source="Sohn 2016; with SNR distance, reconstructed: Yuan et al. 2019",
+    ),
+    # Between sketches and photos, in batches of pairs (docs/sketch-photo-losses.md).
+    "relative_triplet": Declaration(
+        reads=("activations",),
+        pairs=("sketch", "photo"),
+        heads=("embedding",),
+        settings={
+            "weights": choice("relative", "cosine", "photo", "none"),  # of the negatives
+            "margin": number(0.2),  # for each feature
+            "mining": choice("all", "semi_hard"),
+            "mean": choice("all", "active"),  # the terms that the weighted mean is over
+            "anchors": choice("sketch", "both"),
+            "match": choice("instance", "category"),  # what a sketch shares with its photo
+        },
+        misfit=_relative_margin,
+        source="Relative triplet loss (Seddati et al. 2023), reconstructed",
+    ),
+    "deep_sketch_hashing": Declaration(
+        reads=("features",),
+        pairs=("sketch", "photo"),
+        remembers="sums of codes by class and side",
+        makes_codes=True,
+        needs=("word_vectors",),
+        heads=("embedding",),
+        settings={
+            # as_written: sums over all pairs, which collapse for more than a few classes;
+            # tied: the codes are those of a codebook, one for each class.
+            "pairs": choice("balanced", "as_written", "tied"),
+            "semantic": number(0.1),  # λ; 0.01 as_written
+            "network": number(0.1),  # γ, how much the codes heed the network; 1e-5 as_written
+        },
+        source="Deep Sketch Hashing (Liu et al. 2017), by a third party's code",
+    ),
+    "distillation": Declaration(
+        reads=("activations",),
+        needs=("teacher",),
+        heads=("embedding",),
+        settings={
+            # The target of a sketch: the teacher's embedding of the sketch, or of its photo.
+            "target": choice("same", "photo"),
+        },
+        source="Distillation as in Seddati et al. 2023, reconstructed",
     ),
     "zero_mean": Declaration(
         reads=("activations",),

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import mean_where, pairs_of, products
+from sketchjax.losses.pairs import Alike, mean_where, pairs_of, products
+from sketchjax.losses.sides import of_pairs
 
 
 def tie_aware(
     activations: jax.Array,
-    labels: jax.Array,
+    labels: Alike,
     *,
     form: str = "expected",
     sharpness: float = 1.0,
@@ -27,7 +28,7 @@ def tie_aware(
     queries.
 
     activations: u f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     form: `expected`, whose value for codes of -1 and 1 is the expected average precision itself;
       `simplified`, which the authors train with: the precision in the middle of each tie.
     sharpness: γ; 1 by default, as in the authors' code.
@@ -124,4 +125,4 @@ def mean_harmonic(first: jax.Array, count: jax.Array) -> jax.Array:
 
 FORMS = {"expected": expected, "simplified": simplified}
 
-LOSS = Loss(lambda seen: tie_aware(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(tie_aware))

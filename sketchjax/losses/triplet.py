@@ -5,13 +5,15 @@ import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
 from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
+from sketchjax.losses.pairs import Alike
+from sketchjax.losses.sides import of_pairs
 
 _ANCHORS = 16  # whose triplets are computed at once: memory is 16 b² numbers, not b³
 
 
 def triplet(
     activations: jax.Array,
-    labels: jax.Array,
+    labels: Alike,
     *,
     distance: str = "snr",
     margin: float = 0.2,
@@ -22,7 +24,7 @@ def triplet(
     A triplet is an anchor, a positive and a negative; all of the batch are there.
 
     activations: f[b d].
-    labels: i[b].
+    labels: i[b], or the pairs that are compared.
     distance: `snr`, `euclidean` or `cosine`.
     margin: m, how much farther a negative has to be than a positive.
     mining: which triplets count. `all`; `semi_hard`: those whose negative is farther than their
@@ -51,4 +53,4 @@ def triplet(
     )
 
 
-LOSS = Loss(lambda seen: triplet(seen.activations, seen.labels, **seen.settings))
+LOSS = Loss(of_pairs(triplet))

@@ -6,7 +6,11 @@ from typing import Any
 
 import msgspec
 
+from sketchjax.data.inputs import PHOTO, SKETCH, Form
 from sketchjax.models.table import EMBEDDINGS, ENCODERS, HEADS
+
+# What a side of sketches reads; the first is the default.
+SKETCHES = ("strokes", "raster")
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -32,8 +36,12 @@ class Architecture(
 ):
     """A whole network: the same architecture and variables give the same codes anywhere.
 
-    encoders: by name, in the order in which the head reads them, each as {"kind": a row of
-      ENCODERS, SETTING: ...}.
+    A network has a side of sketches, of photos, or both, each with encoders and a head layer of its
+    own. Fields with a default are left out of files and digests that have it, as older versions of
+    sketchjax do not know them.
+
+    encoders: of sketches, by name, in the order in which the head reads them, each as {"kind": a
+      row of ENCODERS, SETTING: ...}.
     head: a row of HEADS.
     width: d, the head's features.
     fusion_features: width of a dense layer between encoders and head; 0: none.
@@ -41,8 +49,11 @@ class Architecture(
     drawing: how strokes are drawn.
     points: t; longer sketches are cut to their first points.
     categories: the name of each label.
-    embedding: of EMBEDDINGS. The default is left out of files and digests, as older versions of
-      sketchjax have no such field.
+    embedding: of EMBEDDINGS.
+    dropout: of what the head reads, in training.
+    sketches: of SKETCHES, how sketches come.
+    photo_encoders: of photos, like `encoders`.
+    photo_size: side of a photo as its encoders read it, in pixels.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -54,6 +65,27 @@ class Architecture(
     points: int
     categories: list[str]
     embedding: str = EMBEDDINGS[0]
+    dropout: float = 0.0
+    sketches: str = SKETCHES[0]
+    photo_encoders: dict[str, dict[str, Any]] = {}
+    photo_size: int = 0
+
+    @property
+    def sides(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """The encoders of each side that the network has."""
+        both = {SKETCH: self.encoders, PHOTO: self.photo_encoders}
+        return {side: encoders for side, encoders in both.items() if encoders}
+
+    @property
+    def forms(self) -> dict[str, Form]:
+        """How the items of each side that the network has are read."""
+        size = self.points if self.sketches == SKETCHES[0] else self.drawing.size
+        views = (ENCODERS[own["kind"]].view for own in self.photo_encoders.values())
+        both = {
+            SKETCH: Form(self.sketches, size),
+            PHOTO: Form(PHOTO, self.photo_size, "picture_and_contour" in views),
+        }
+        return {side: both[side] for side in self.sides}
 
     @property
     def classes(self) -> int:
@@ -68,7 +100,10 @@ class Architecture(
         if self.embedding not in EMBEDDINGS:
             known = ", ".join(EMBEDDINGS)
             problems.append(f"the embedding {self.embedding!r} (there are {known})")
-        for name, own in self.encoders.items():
+        if self.sketches not in SKETCHES:
+            known = ", ".join(SKETCHES)
+            problems.append(f"sketches as {self.sketches!r} (there are {known})")
+        for name, own in {**self.encoders, **self.photo_encoders}.items():
             kind = own.get("kind")
             if kind not in ENCODERS:
                 known = ", ".join(ENCODERS)

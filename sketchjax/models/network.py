@@ -1,6 +1,10 @@
 """The network: encoders, a head over all of them, and a classifier for each output.
 
-An output is what a stage's losses read: `head`, or an encoder's name for that encoder's classifier.
+A network has a side of sketches, of photos, or both. The sides share the classifier of their heads,
+and nothing else: encoders, head layers and batch statistics are each side's own. Only an encoder
+that `shares` a part reads the kernels of an encoder of sketches. An output is what
+a stage's losses read of a side: `head` or `photo_head`, or an encoder's name for that encoder's
+classifier.
 """
 
 from __future__ import annotations
@@ -16,20 +20,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sketchjax.data.inputs import Strokes
+from sketchjax.data.inputs import PHOTO, SIDES, SKETCH, Pictures, Strokes
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.layers import Projection
 from sketchjax.models.posterior import Posterior
-from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, ENCODERS, FUSION, HEAD, HEADS
+from sketchjax.models.table import (
+    CLASSIFIER,
+    EMBEDDINGS,
+    ENCODERS,
+    FUSION,
+    HEAD,
+    HEADS,
+    SHARES,
+    SIDE_OF_HEAD,
+    of_side,
+)
 from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
+from sketchjax.ops.augment_pictures import augment_pictures
+from sketchjax.ops.dropout import dropout
 from sketchjax.ops.signs import signs, straight_through
+
+# Folded into the keys, as encoders fold in the numbers of their layers: a number none of them has.
+_HEAD_DROPOUT = 1 << 16
 
 ACTIVATIONS: dict[str, Callable] = {"sigmoid": nn.sigmoid, "relu": nn.relu, "": lambda x: x}
 
 
+# Of an encoder: its name, its view, and what makes its module, called as maker(name=).
+Made = tuple[str, str, Callable[..., nn.Module]]
+
+
 class Output(NamedTuple):
-    """What the losses of a stage read.
+    """What the losses of a stage read of a side.
 
     logits: f32[b l].
     features: f32[b d] of the head; None for a single encoder.
@@ -45,23 +68,26 @@ class Output(NamedTuple):
 class Layers(nn.Module):
     """The trainable layers; each encoder, head layer and classifier is a part of its own name.
 
-    encoders: (name, view, maker) of each, in the order in which the head reads them; maker(name=)
-      makes the module.
+    encoders: of sketches, in the order in which the head reads them.
     head: a row of HEADS.
     width: d, the head's features.
     classes: l.
     fusion_features: width of a dense layer between encoders and head; 0: none.
     embedding: how the head's activations are normalised, of EMBEDDINGS.
+    dropout: of what the head reads, in training.
     axis_name: the devices' axis for the batch statistics of an embedding; None for one device.
+    photo_encoders: of photos.
     """
 
-    encoders: tuple[tuple[str, str, Callable[..., nn.Module]], ...]
+    encoders: tuple[Made, ...]
     head: str
     width: int
     classes: int
     fusion_features: int = 0
     embedding: str = EMBEDDINGS[0]
     axis_name: str | None = None
+    dropout: float = 0.0
+    photo_encoders: tuple[Made, ...] = ()
 
     @nn.compact
     def __call__(
@@ -75,27 +101,30 @@ class Layers(nn.Module):
         """The output of these layers, or with fused_only what the head reads, f32[b f].
 
         views: by name, those that this output's encoders read.
-        output: `head` or an encoder's name.
+        output: `head`, `photo_head` or an encoder's name.
         train: whether batch normalisation uses the statistics of the batch.
         keys: b PRNG keys for dropout, one per sketch; None: no dropout.
         fused_only: stop in front of the head.
         """
         encoded = {
-            name: make(name=name)(*views[view], train=train, keys=keys)
-            for name, view, make in self.encoders
-            if output in (HEAD, name)
+            name: make(name=self.part_of(name))(*views[view], train=train, keys=keys)
+            for name, view, make in self.encoders_of(output)
         }
-        if output != HEAD:
+        if output not in SIDE_OF_HEAD:
             classify = nn.Dense(self.classes, name=f"{output}_{CLASSIFIER}")
             return Output(classify(encoded[output]))
+        side = SIDE_OF_HEAD[output]
         fused = jnp.concatenate(list(encoded.values()), axis=-1)
         if self.fusion_features:
-            fused = nn.relu(nn.Dense(self.fusion_features, name=FUSION)(fused))
+            fused = nn.relu(nn.Dense(self.fusion_features, name=of_side(FUSION, side))(fused))
         if fused_only:
             return fused
+        if keys is not None and self.dropout:
+            own_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, _HEAD_DROPOUT)
+            fused = dropout(fused, self.dropout, own_keys)
         if HEADS[self.head].of_posterior:
             logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
-            features = Posterior(self.width, name=self.head)(logits)
+            features = Posterior(self.width, name=of_side(self.head, side))(logits)
             return Output(logits, features, features)
         activations = Projection(
             self.width,
@@ -103,7 +132,7 @@ class Layers(nn.Module):
             embedding=self.embedding,
             axis_name=self.axis_name,
             train=train,
-            name=self.head,
+            name=of_side(self.head, side),
         )(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         read = features
@@ -112,21 +141,54 @@ class Layers(nn.Module):
         logits = nn.Dense(self.classes, name=CLASSIFIER)(read)
         return Output(logits, features, activations)
 
+    @property
+    def sides(self) -> dict[str, tuple[Made, ...]]:
+        """The encoders of each side that the network has."""
+        both = {SKETCH: self.encoders, PHOTO: self.photo_encoders}
+        return {side: encoders for side, encoders in both.items() if encoders}
+
+    @nn.nowrap
+    def encoders_of(self, output: str) -> tuple[Made, ...]:
+        """The encoders that an output depends on."""
+        if output in SIDE_OF_HEAD:
+            return self.sides.get(SIDE_OF_HEAD[output], ())
+        return tuple(made for made in (*self.encoders, *self.photo_encoders) if made[0] == output)
+
+    @nn.nowrap
+    def part_of(self, encoder: str) -> str:
+        """The part with an encoder's parameters: its own, or that of the encoder it `shares`."""
+        for name, _, make in self.photo_encoders:
+            if name == encoder:
+                return getattr(make, "keywords", {}).get(SHARES) or encoder
+        return encoder
+
+    @nn.nowrap
+    def side_of(self, output: str) -> str:
+        """The side that an output is of."""
+        if output in SIDE_OF_HEAD:
+            return SIDE_OF_HEAD[output]
+        return PHOTO if any(name == output for name, _, _ in self.photo_encoders) else SKETCH
+
     @nn.nowrap
     def parts_of(self, names: tuple[str, ...], output: str) -> tuple[str, ...]:
         """The parameters, by top-level name, that a stage trains.
 
-        names: encoders and `head`.
+        names: encoders, `head` and `photo_head`.
         output: what its losses read; its classifier is added.
         """
         head = (FUSION, self.head) if self.fusion_features else (self.head,)
-        parts = [part for name in names for part in (head if name == HEAD else (name,))]
-        return *parts, CLASSIFIER if output == HEAD else f"{output}_{CLASSIFIER}"
+        parts: list[str] = []
+        for name in names:
+            is_head = name in SIDE_OF_HEAD
+            own = [of_side(part, SIDE_OF_HEAD[name]) for part in head] if is_head else []
+            parts += own or [self.part_of(name)]
+        parts.append(CLASSIFIER if output in SIDE_OF_HEAD else f"{output}_{CLASSIFIER}")
+        return tuple(dict.fromkeys(parts))
 
     @nn.nowrap
     def head_parts(self) -> tuple[str, ...]:
-        """The parameters of the head, by top-level name."""
-        return self.parts_of((HEAD,), HEAD)
+        """The parameters of the heads of all sides, by top-level name."""
+        return self.parts_of(tuple(of_side(HEAD, side) for side in self.sides), HEAD)
 
 
 @dataclass(frozen=True)
@@ -135,33 +197,49 @@ class Network:
 
     architecture: what it was built from.
     layers: the trainable part.
-    augmentation: the amounts that `ops.augment.augment` takes, for training.
+    augmentation: the amounts that `ops.augment.augment` takes, for training. Raster sketches have
+      those of them that `ops.augment_pictures` knows; a photo is mirrored as its sketch is.
+    photo_augmentation: of photos, the other amounts that `ops.augment_pictures` takes.
     """
 
     architecture: Architecture
     layers: Layers
     augmentation: Mapping[str, float] = field(default_factory=dict)
+    photo_augmentation: Mapping[str, float] = field(default_factory=dict)
 
     def initialise(self, key: jax.Array) -> Any:
         """All parameters and batch statistics."""
-        views = self.views(self.blank(), HEAD)
 
         def everything(layers: Layers) -> None:
             # Every output once: together they have all parameters.
-            for name, _, _ in layers.encoders:
-                layers(views, name)
-            layers(views, HEAD)
+            for side, encoders in layers.sides.items():
+                views = self.views(self.blank(side), of_side(HEAD, side))
+                for name, _, _ in encoders:
+                    layers(views, name)
+                layers(views, of_side(HEAD, side))
 
         return nn.init(everything, self.layers)(key)
 
-    def blank(self) -> Any:
-        """Inputs of one sketch without content, which have the shapes."""
-        points = np.zeros((1, self.architecture.points, 3), np.uint8)
-        return Strokes.of(points, np.ones(1, np.int32))
+    def blank(self, side: str = SKETCH) -> Any:
+        """Inputs of one item of a side without content, which have the shapes."""
+        form = self.architecture.forms[side]
+        if form.kind == "strokes":
+            return Strokes.of(np.zeros((1, form.size, 3), np.uint8), np.ones(1, np.int32))
+        whole = np.zeros((1, form.size, form.size, 3 if side == PHOTO else 1), np.uint8)
+        return Pictures(whole, whole[..., :1] if form.contours else None)
 
-    def augmented(self, keys: jax.Array, inputs: Any) -> Any:
-        """Inputs of b sketches, changed at random by b PRNG keys."""
-        return augment(keys, inputs, **self.augmentation)
+    def augmented(self, keys: jax.Array, flips: jax.Array, inputs: Any, side: str = SKETCH) -> Any:
+        """Inputs of b items of a side, changed at random.
+
+        keys: b PRNG keys, one per item.
+        flips: those that decide whether an item is mirrored; for a sketch and its photo the same.
+        """
+        if isinstance(inputs, Strokes):
+            return augment(keys, inputs, **self.augmentation)
+        amounts = self.photo_augmentation if side == PHOTO else self.augmentation
+        return augment_pictures(
+            keys, flips, inputs, flip=self.augmentation.get("flip", 0.0), amounts=amounts
+        )
 
     def shapes(self) -> Any:
         """Shapes and types of all parameters and batch statistics, without computing them."""
@@ -172,14 +250,15 @@ class Network:
 
         variables: parameters and batch statistics.
         inputs: what its encoders read, such as `Strokes` of b sketches.
-        output: `head` or an encoder's name.
+        output: `head`, `photo_head` or an encoder's name.
         """
         return cast(Output, self.layers.apply(variables, self.views(inputs, output), output))
 
-    def fused(self, variables: Any, inputs: Any) -> jax.Array:
-        """What the head reads of these inputs: the fused features f32[b f]."""
-        views = self.views(inputs, HEAD)
-        return cast(jax.Array, self.layers.apply(variables, views, HEAD, fused_only=True))
+    def fused(self, variables: Any, inputs: Any, side: str = SKETCH) -> jax.Array:
+        """What the head of a side reads of these inputs: the fused features f32[b f]."""
+        head = of_side(HEAD, side)
+        views = self.views(inputs, head)
+        return cast(jax.Array, self.layers.apply(variables, views, head, fused_only=True))
 
     def apply_in_training(
         self, variables: Any, inputs: Any, output: str, keys: jax.Array
@@ -188,17 +267,20 @@ class Network:
 
         variables: parameters and batch statistics.
         inputs: what its encoders read, such as `Strokes` of b sketches.
-        output: `head` or an encoder's name.
-        keys: b PRNG keys, one per sketch.
+        output: `head`, `photo_head` or an encoder's name.
+        keys: b PRNG keys, one per item. A sketch and its photo have the same, and random numbers of
+          their own in all but the mirroring.
         """
-        fold = jax.vmap(jax.random.fold_in, (0, None))
-        inputs = self.augmented(fold(keys, 0), inputs)
+        fold, side = jax.vmap(jax.random.fold_in, (0, None)), self.layers.side_of(output)
+        flips = fold(keys, 0)
+        own, masks = (2 * SIDES.index(side) + number for number in range(2))
+        inputs = self.augmented(fold(keys, own) if own else flips, flips, inputs, side)
         result, changed = self.layers.apply(
             variables,
             self.views(inputs, output),
             output,
             train=True,
-            keys=fold(keys, 1),
+            keys=fold(keys, masks),
             mutable=["batch_stats"],
         )
         return cast(Output, result), changed.get("batch_stats", {})
@@ -208,15 +290,11 @@ class Network:
 
         Raises TypeError when the inputs are not of the kind that a view reads.
         """
-        wanted = dict.fromkeys(
-            view for name, view, _ in self.layers.encoders if output in (HEAD, name)
-        )
+        wanted = dict.fromkeys(view for _, view, _ in self.layers.encoders_of(output))
         for view in wanted:
             if not isinstance(inputs, VIEWS[view].reads):
-                raise TypeError(
-                    f"the view {view} reads {VIEWS[view].reads.__name__}, not "
-                    f"{type(inputs).__name__}"
-                )
+                known = " or ".join(kind.__name__ for kind in VIEWS[view].reads)
+                raise TypeError(f"the view {view} reads {known}, not {type(inputs).__name__}")
         return {view: VIEWS[view].make(inputs, self.architecture.drawing) for view in wanted}
 
 
@@ -225,27 +303,33 @@ def build(
     *,
     axis_name: str | None = None,
     augmentation: Mapping[str, float] | None = None,
+    photo_augmentation: Mapping[str, float] | None = None,
 ) -> Network:
     """The network of an architecture.
 
     architecture: encoders, head and drawing.
     axis_name: the devices' axis, over which training takes batch statistics; None: one device.
-    augmentation: amounts by name, for training; None: no augmentation.
+    augmentation, photo_augmentation: amounts by name, for training; None: no augmentation.
     """
-    encoders = tuple(
-        (name, ENCODERS[own["kind"]].view, _maker(own, architecture.dtype, axis_name))
-        for name, own in architecture.encoders.items()
-    )
+
+    def made(encoders: Mapping[str, Mapping[str, Any]]) -> tuple[Made, ...]:
+        return tuple(
+            (name, ENCODERS[own["kind"]].view, _maker(own, architecture.dtype, axis_name))
+            for name, own in encoders.items()
+        )
+
     layers = Layers(
-        encoders,
+        made(architecture.encoders),
         architecture.head,
         architecture.width,
         architecture.classes,
         architecture.fusion_features,
         architecture.embedding,
         axis_name,
+        architecture.dropout,
+        made(architecture.photo_encoders),
     )
-    return Network(architecture, layers, dict(augmentation or {}))
+    return Network(architecture, layers, dict(augmentation or {}), dict(photo_augmentation or {}))
 
 
 def _maker(own: Mapping[str, Any], dtype: str, axis_name: str | None) -> Callable[..., nn.Module]:

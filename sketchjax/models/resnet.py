@@ -89,7 +89,7 @@ class ResNet50(nn.Module):
     ) -> jax.Array:
         """Features f32[b d], d = 2048 times the width.
 
-        raster: f[b s s 1], ink in 0 to 1.
+        raster: f[b s s c], ink or a photo's red, green and blue in 0 to 1.
         train: whether the batch's own statistics are used.
         keys: ignored, as there is no dropout.
         """

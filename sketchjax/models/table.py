@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sketchjax.fields import Field, choice, number, share, switch, whole
+from sketchjax.data.inputs import SIDES, SKETCH
+from sketchjax.fields import Field, choice, number, place, share, switch, text, whole
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,26 @@ _PICTURE = {
     "dropout": share(0.5, question=_DROPOUT),
 }
 
+_PRETRAINED = "pretrained photo encoders"
+
+# Of all encoders made for photos (`models.backbone`).
+_BACKBONE = {
+    "dropout": share(0.0, question=_DROPOUT),
+    "pretrained": place(question=_PRETRAINED),
+    "frozen_norm": switch(False, question=_PRETRAINED),
+}
+
+_DSH = {
+    "width": number(1.0, 0.01, 64, question=_SIZES),
+    "pooled": switch(False, question=_SIZES),
+    "batch_norm": switch(False, question="CNN: batch normalisation"),
+    **{
+        f"{branch}_dropout_{layer}": share(rate, question=_DROPOUT)
+        for branch, rate in (("sketch", 0.25), ("token", 0.3), ("photo", 0.4))
+        for layer in "ab"
+    },
+}
+
 ENCODERS: dict[str, Encoder] = {
     "alexnet": Encoder(
         "alexnet:AlexNet", "picture", _PICTURE, lambda own: 14 * own["stem_stride"] + 7
@@ -61,6 +82,28 @@ ENCODERS: dict[str, Encoder] = {
             # linen: flax.linen.RNN; fused: our own loop, the same numbers in less time.
             "implementation": choice("linen", "fused"),
         },
+    ),
+    "efficientnet_lite": Encoder(
+        "efficientnet_lite:EfficientNetLite",
+        "picture",
+        {"size": whole(0, 0, 2, question=_SIZES), "drop_path": share(0.2), **_BACKBONE},
+        lambda own: 1,
+    ),
+    "shufflenet_v2": Encoder(
+        "shufflenet:ShuffleNetV2",
+        "picture",
+        {"times": choice("1.0", "0.5", "1.5", "2.0", question=_SIZES), **_BACKBONE},
+        lambda own: 1,
+    ),
+    "torch_resnet": Encoder(
+        "torch_resnet:TorchResNet",
+        "picture",
+        {"depth": choice("18", "50", question=_SIZES), **_BACKBONE},
+        lambda own: 1,
+    ),
+    "dsh_sketch": Encoder("dsh:DSHSketch", "picture", _DSH, lambda own: 56),
+    "dsh_photo": Encoder(
+        "dsh:DSHPhoto", "picture_and_contour", {**_DSH, "shares": text()}, lambda own: 63
     ),
 }
 
@@ -100,4 +143,14 @@ EMBEDDINGS = ("raw", "unit_length", "batch_norm")
 HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
+SHARES = "shares"  # the setting of a photo encoder that has its parameters in another one's part
 CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel
+
+
+def of_side(name: str, side: str) -> str:
+    """What a part or an output after the encoders is called on a side: `head`, `photo_head`."""
+    return name if side == SKETCH else f"{side}_{name}"
+
+
+# The head of each side, as stages name it.
+SIDE_OF_HEAD = {of_side(HEAD, side): side for side in SIDES}

@@ -53,7 +53,7 @@ class Tower(nn.Module):
     ) -> jax.Array:
         """Features f32[b d], the output of the second dense layer.
 
-        raster: f[b s s 1], ink in 0 to 1.
+        raster: f[b s s c], ink or a photo's red, green and blue in 0 to 1.
         train: whether dropout applies and the batch's own statistics are used.
         keys: [b] typed PRNG keys, one per sketch, for dropout; None for none.
         """

@@ -122,6 +122,11 @@ def augment(
     return Strokes(points, length, strokes.center)
 
 
+def flipped(key: Array, flip: float) -> Array:
+    """Whether `augment` mirrors the sketch of a key, bool[], with this probability `flip`."""
+    return jax.random.uniform(jax.random.fold_in(key, _STREAMS.index("flip"))) < flip
+
+
 def stroke_index(points: Array) -> Array:
     """Which stroke each point of one sketch belongs to, i32[t], from 0.
 

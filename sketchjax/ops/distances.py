@@ -44,6 +44,19 @@ def euclidean(features: jax.Array) -> jax.Array:
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
 
 
+def squared_between(anchors: jax.Array, others: jax.Array) -> jax.Array:
+    """‖x - a‖² of two lists of features.
+
+    anchors: f[b d]; others: f[c d].
+    Returns f32[b c], 0 exactly, and without a gradient, between equal features.
+    """
+    anchors, others = anchors.astype(jnp.float32), others.astype(jnp.float32)
+    lengths = (anchors**2).sum(-1)[:, None] + (others**2).sum(-1)[None]
+    squares = lengths - 2 * jnp.matmul(anchors, others.T, precision="highest")
+    # What is smaller is only rounding of the lengths.
+    return jnp.where(squares > 1e-6 * lengths, squares, 0.0)
+
+
 def cosine(features: jax.Array) -> jax.Array:
     """1 - cos(x, a), 0 to 2. features: f[b d].  Returns f32[b b]; a feature of length 0 is at 1."""
     units = unit_length(features.astype(jnp.float32))

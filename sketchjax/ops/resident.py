@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from sketchjax.data.feed.permutation import domain_bits, shuffle
-from sketchjax.data.inputs import Strokes
+from sketchjax.data.inputs import Pictures, Strokes
 from sketchjax.ops.draw import strokes_of
 
 
@@ -21,11 +21,27 @@ class Resident(NamedTuple):
     """n sketches: sketch i owns points[offset[i]:offset[i + 1]].
 
     points: u8[p 3], columns x, y, end; offset: i32[n + 1]; label: i32[n].
+    instance: i32[n], the photo that each draws; None where no batch needs it.
     """
 
     points: jax.Array
     offset: jax.Array
     label: jax.Array
+    instance: jax.Array | None = None
+
+
+class ResidentPictures(NamedTuple):
+    """n photos or raster sketches: u8 pictures, i32[n] labels and instances as in `Resident`."""
+
+    pictures: Pictures
+    label: jax.Array
+    instance: jax.Array | None = None
+
+
+def take_pictures(resident: ResidentPictures, index: jax.Array) -> tuple[Pictures, jax.Array]:
+    """The pictures at an index i32[b], and their labels i32[b]."""
+    found = jax.tree.map(lambda each: each[index], resident.pictures)
+    return found, resident.label[index]
 
 
 def permute(places: jax.Array, size: int, keys: jax.Array) -> jax.Array:
@@ -37,11 +53,14 @@ def permute(places: jax.Array, size: int, keys: jax.Array) -> jax.Array:
     """
     bits = domain_bits(size)
 
-    def once(numbers: jax.Array) -> jax.Array:
-        return jnp.where(numbers >= size, shuffle(numbers, bits, keys), numbers)
+    # One loop that begins with all of them: the shuffle is in the program once.
+    def once(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        numbers, outside = state
+        numbers = jnp.where(outside, shuffle(numbers, bits, keys), numbers)
+        return numbers, numbers >= size
 
-    numbers = shuffle(places.astype(jnp.uint32), bits, keys)
-    numbers = lax.while_loop(lambda numbers: (numbers >= size).any(), once, numbers)
+    start = (places.astype(jnp.uint32), places >= 0)
+    numbers, _ = lax.while_loop(lambda state: state[1].any(), once, start)
     return numbers.astype(jnp.int32)
 
 

@@ -56,30 +56,39 @@ class EntropyExample:
 
 @dataclass(frozen=True)
 class Neighbour:
-    """One gallery sketch of a ranking.
+    """One gallery item of a ranking.
 
-    points: u8[t 3].
+    points: u8[t 3] of a sketch; none of a picture.
     category: its name.
     distance: Hamming distance to the query, in bits.
     correct: whether it is of the query's category.
+    picture: of a photo or raster sketch, its file as a data URI.
+    exact: whether it is the very photo that the query draws.
     """
 
     points: np.ndarray
     category: str
     distance: int
     correct: bool
+    picture: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """One query and the gallery sketches nearest to it, nearest first.
+    """One query and the gallery items nearest to it, nearest first.
 
-    query_points: u8[t 3].
+    query_points: u8[t 3] of a sketch; none of a picture.
+    query_picture: of a photo or raster sketch, its file as a data URI.
+    place: the place of the photo that the query draws among all of the gallery, from 1; None where
+      it is not known or not there.
     """
 
     query_points: np.ndarray
     query_category: str
     results: Sequence[Neighbour]
+    query_picture: str = ""
+    place: int | None = None
 
     @property
     def precision(self) -> float | None:

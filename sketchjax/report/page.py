@@ -108,9 +108,11 @@ def write_page(
         tables=written,
         facts=_facts(results),
         bounds=_bounds(results),
+        of_photos=_of_photos(results, "gallery"),
         choices=_by_question(material.open_choices),
         config=list(leaves(results["config"])),
         false_positive=mosaic.FALSE_POSITIVE,
+        exact=mosaic.EXACT,
     )  # fmt: skip
     path = folder / "index.html"
     write_whole(path, page.encode())
@@ -156,6 +158,7 @@ def _write_tables(
         tables.distance_table(results, reference and reference.distances),
         tables.ranking_table(results),
         tables.feature_table(results),
+        tables.photo_table(results),
     ]
     if material.stages:
         made.append(
@@ -184,17 +187,24 @@ def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     words = {
         "classes": "classes",
         "train": "training sketches",
-        "gallery": "gallery sketches",
+        "train_photos": "training photos",
+        "gallery": "gallery photos" if _of_photos(results, "gallery") else "gallery sketches",
         "queries": _queries_words(results),
     }
     facts = [
         (tables.cell_text(results[key]), word)
         for key, word in words.items()
-        if results[key] is not None
+        if results.get(key) is not None
     ]
     facts.append((tables.duration(results["seconds_total"]), "in total"))
     facts.append((str(results["device"]), "device"))
     return facts
+
+
+def _of_photos(results: Mapping[str, Any], part: str) -> bool:
+    """Whether the `queries` or the `gallery` of the first ranking are photos."""
+    rankings = results.get("rankings") or [{}]
+    return str(rankings[0].get(part, "")).startswith("photo/")
 
 
 def _queries_words(results: Mapping[str, Any]) -> str:
@@ -224,8 +234,14 @@ def _by_question(choices: Sequence[OpenChoice]) -> dict[str, list[OpenChoice]]:
     return grouped
 
 
-def _sketch(points: np.ndarray, label: str) -> Markup:
-    """A sketch as inline SVG in the colour of the text around it; label: for screen readers."""
+def _sketch(points: np.ndarray, label: str, picture: str = "") -> Markup:
+    """A sketch as inline SVG in the colour of the text around it, or a picture.
+
+    label: for screen readers.
+    picture: a data URI; empty: the points are drawn.
+    """
+    if picture:
+        return Markup('<img class="sketch" src="{}" alt="{}">').format(picture, label)
     return Markup(
         '<svg class="sketch" viewBox="{}" role="img" aria-label="{}"><path d="{}"/></svg>'
     ).format(view_box(points), label, path_data(points))
@@ -234,6 +250,8 @@ def _sketch(points: np.ndarray, label: str) -> Markup:
 def _verdict(rank: int, result: Neighbour) -> str:
     """One result in words, for tooltips and screen readers."""
     verdict = "correct" if result.correct else "false positive"
+    if result.exact:
+        verdict = "the photo that was drawn"
     return f"{rank}: {result.category}, Hamming distance {result.distance}, {verdict}"
 
 

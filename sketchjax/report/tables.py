@@ -169,6 +169,42 @@ def feature_table(results: Mapping[str, Any]) -> Table | None:
     return Table("feature_rankings", caption, tuple(columns.values()), rows)
 
 
+def photo_table(results: Mapping[str, Any]) -> Table | None:
+    """The scores of every ranking of photos for sketches, by distance.
+
+    results: as in results.json; other runs have no `photo_rankings`.
+    """
+    rankings = results.get("photo_rankings")
+    if not rankings:
+        return None
+    instances = [ranking["instance"] or {} for ranking in rankings]
+    recalls = sorted({k for own in instances for k in _numbers(own, RECALL)})
+    columns = {
+        "queries": "queries",
+        "gallery": "gallery",
+        "distance": "distance",
+        "map": "MAP",
+        **{f"{PRECISION}{k}": f"P@{k}" for k in _numbers(rankings[0]["category"], PRECISION)},
+        **{f"{RECALL}{k}": f"R@{k}" for k in recalls},
+        **{f"{RECALL}{k}_worst": f"R@{k}, ties against" for k in recalls[:1]},
+        **{f"{RECALL}{k}_chance": f"R@{k} at random" for k in recalls[:1]},
+        **{f"{RECALL}{k}_within": f"R@{k} in category" for k in recalls},
+        "queries_count": "sketches",
+        "gallery_count": "photos",
+    }
+    rows = []
+    for ranking, own in zip(rankings, instances, strict=True):
+        found = {**ranking["category"], **own, **ranking}
+        rows.append(tuple(found.get(key) for key in columns))
+    caption = (
+        "Photos found by sketches. MAP and P@K count every photo of the sketch's category as "
+        "right; R@K is the share of sketches whose own photo is among the first K of all photos, "
+        "or of those of its category, in expectation over the orders of ties. By Hamming distance: "
+        "of codes; the others are of features."
+    )
+    return Table("photo_rankings", caption, tuple(columns.values()), tuple(rows))
+
+
 def _numbers(keys: Iterable[str], prefix: str) -> list[int]:
     """The k of keys such as precision_at_k, rising."""
     found = (key.removeprefix(prefix) for key in keys if key.startswith(prefix))

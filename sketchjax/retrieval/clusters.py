@@ -52,7 +52,10 @@ def _spread(features: np.ndarray, count: int, random: np.random.Generator) -> np
     chosen = [int(random.integers(len(features)))]
     squares = np.full(len(features), np.inf)
     while True:
-        squares = np.minimum(squares, ((features - features[chosen[-1]]) ** 2).sum(axis=1))
+        for start in range(0, len(features), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            apart = ((features[part] - features[chosen[-1]]) ** 2).sum(axis=1)
+            squares[part] = np.minimum(squares[part], apart)
         total = np.cumsum(squares)
         if len(chosen) == count or total[-1] == 0:
             return features[chosen]

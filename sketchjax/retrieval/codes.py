@@ -5,20 +5,27 @@ No jax here: a server that searches codes starts without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from sketchjax.data.inputs import side_and_split
 from sketchjax.errors import DataError
 from sketchjax.fields import home_path
 from sketchjax.retrieval.index import search
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 
 FORMAT = "sketchjax codes 1"
-_ARRAYS = {"packed": np.uint8, "labels": np.int32, "key_ids": np.uint64, "places": np.int64}
+_ARRAYS = {
+    "packed": np.uint8,
+    "labels": np.int32,
+    "key_ids": np.uint64,
+    "places": np.int64,
+    "instances": np.int64,
+}
 
 
 class _About(msgspec.Struct, frozen=True):
@@ -31,15 +38,16 @@ class _About(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, eq=False)
 class Codes:
-    """The codes of n sketches.
+    """The codes of n sketches or photos.
 
     packed: u8[n d/8], bit j of a code is bit j % 8 of its byte j // 8.
     labels: i32[n], places in `categories`; -1 where the category is not known.
-    key_ids: u64[n], the drawings' own identifiers; 0 where there is none.
+    key_ids: u64[n], the items' own identifiers; 0 where there is none.
     places: i64[n], the record of each in its split, or its place among what was encoded.
-    split: the split of the data folder; empty for other drawings.
+    split: the split of the data folder, such as `gallery` or `photo/gallery`; empty for others.
     categories: the name of each label.
     model: fingerprint of the model that made them; codes of different models do not compare.
+    instances: i64[n], the photo that each is or draws; -1 where unknown, which is the default.
     Raises ValueError when an array has another type or shape.
     """
 
@@ -50,8 +58,11 @@ class Codes:
     split: str = ""
     categories: tuple[str, ...] = ()
     model: str = ""
+    instances: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
+        if self.instances is None:
+            object.__setattr__(self, "instances", np.full(len(self.packed), -1, np.int64))
         for name, dtype in _ARRAYS.items():
             array = getattr(self, name)
             rank = 2 if name == "packed" else 1
@@ -68,6 +79,11 @@ class Codes:
         """Some of the codes. items: a slice, a place, an array of places, or a mask bool[n]."""
         items = np.atleast_1d(items) if not isinstance(items, slice) else items
         return replace(self, **{name: getattr(self, name)[items] for name in _ARRAYS})
+
+    @property
+    def side(self) -> str:
+        """`sketch` or `photo`."""
+        return side_and_split(self.split)[0]
 
     @property
     def bits(self) -> int:
@@ -103,6 +119,8 @@ class Codes:
         """
         path = _with_suffix(path)
         arrays = {name: getattr(self, name) for name in _ARRAYS}
+        if (self.instances < 0).all():  # the file of an older version, byte for byte
+            del arrays["instances"]
         about = _About(self.split, self.categories, self.model)
         save_tensors(path, arrays, about, format=FORMAT)
         return path
@@ -120,7 +138,7 @@ class Codes:
             path, _About, format=FORMAT, noun="file of codes", error=DataError, remedy=remedy
         )
         try:
-            own = {name: arrays[name] for name in _ARRAYS}
+            own = {name: arrays[name] for name in _ARRAYS if name in arrays or name != "instances"}
             return cls(**own, split=about.split, categories=about.categories, model=about.model)
         except (ValueError, KeyError) as error:
             raise DataError(f"{path} holds no codes ({error}); {remedy}") from error

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sketch import Sketches, points_of_strokes
+from sketchjax.data.sources import read
 from sketchjax.errors import DataError
 
 _FORMS = "give points [t 3], with x, y and end of stroke, or strokes as [[xs, ys], ...]"
@@ -18,29 +21,48 @@ _FORMS = "give points [t 3], with x, y and end of stroke, or strokes as [[xs, ys
 def as_sketches(drawings: Any) -> Sketches:
     """Drawings of any form that `Model.encode` takes, as `Sketches`.
 
+    The name of an .svg file is a drawing, too, and a list may hold such names.
     Raises DataError when there is none, or one has no such form.
     """
     if isinstance(drawings, Sketches):
         return _checked(drawings)
+    if _is_svg(drawings):
+        return _checked(_of_svg(drawings))
     drawings = _listed(drawings)
     if _is_one(drawings):
         return _joined([_one(_points(drawings))])
     parts: list[Sketches] = []
     for number, drawing in enumerate(drawings):
         try:
-            parts.append(
-                drawing if isinstance(drawing, Sketches) else _one(_points(_listed(drawing)))
-            )
+            parts.append(_any_one(drawing))
         except DataError as error:
             raise DataError(f"drawing {number}: {error}") from error
     return _checked(_joined(parts))
+
+
+def _any_one(drawing: Any) -> Sketches:
+    """One item of a list of drawings."""
+    if isinstance(drawing, Sketches):
+        return drawing
+    return _of_svg(drawing) if _is_svg(drawing) else _one(_points(_listed(drawing)))
+
+
+def _is_svg(drawing: Any) -> bool:
+    return isinstance(drawing, str | PathLike) and str(drawing).lower().endswith(".svg")
+
+
+def _of_svg(path: str | PathLike) -> Sketches:
+    """The drawing of an .svg file, without a category."""
+    (found,) = read(Path(path))
+    return replace(found, categories=[""])
 
 
 def _listed(drawings: Any) -> Any:
     """What can be looked at twice: arrays and sequences as they are, what an iterator gives."""
     if isinstance(drawings, str | bytes | PathLike):
         raise DataError(
-            f"{str(drawings)[:80]!r} is text, not a drawing; read a file with sketchjax.read first"
+            f"{str(drawings)[:80]!r} is text, not a drawing; read a file with sketchjax.read first "
+            "(an .svg is read as it is)"
         )
     if isinstance(drawings, Sequence) or (isinstance(drawings, np.ndarray) and drawings.ndim):
         return drawings

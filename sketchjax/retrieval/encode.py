@@ -1,9 +1,9 @@
-"""From sketches to features: one streaming pass over a split, on all devices."""
+"""From sketches and photos to features: one streaming pass over a split, on all devices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import jax
@@ -20,14 +20,15 @@ from sketchjax.retrieval.codes import Codes
 
 @dataclass(frozen=True)
 class Encoded:
-    """What a network makes of n sketches.
+    """What a network makes of n sketches or photos.
 
     features: f32[n d] of the head; d = 0 for a single encoder's output.
     predictions: i32[n], the most likely categories.
     labels: i32[n].
-    places: i64[n], each sketch's record in its split.
-    key_ids: u64[n].
-    entropy: f32[n], image entropy.
+    places: i64[n], each item's record in its split.
+    key_ids: u64[n], what identifies each item.
+    entropy: f32[n], image entropy; 0 for pictures.
+    instances: i64[n], the photo that each is or draws; -1 where unknown, which is the default.
     """
 
     features: np.ndarray
@@ -36,9 +37,14 @@ class Encoded:
     places: np.ndarray
     key_ids: np.ndarray
     entropy: np.ndarray
+    instances: np.ndarray = field(default=None)  # pyright: ignore[reportAssignmentType]
+
+    def __post_init__(self) -> None:
+        if self.instances is None:
+            object.__setattr__(self, "instances", np.full(len(self.labels), -1, np.int64))
 
     def __getitem__(self, items: Any) -> Encoded:
-        """Some of the sketches. items: an array of places, or a mask bool[n]."""
+        """Some of the items. items: an array of places, or a mask bool[n]."""
         return Encoded(*(getattr(self, own.name)[items] for own in fields(self)))
 
     def codes(
@@ -47,7 +53,7 @@ class Encoded:
         """The codes of these features (SketchMate, eq. 1): a bit is 1 above the threshold.
 
         threshold: of the head (`models.table.HEADS`).
-        split: that was encoded.
+        split: that was encoded, by `data.inputs.part_name`.
         categories: the name of each label.
         model: fingerprint of the model.
         """
@@ -59,13 +65,15 @@ class Encoded:
             split=split,
             categories=tuple(categories),
             model=model,
+            instances=self.instances,
         )
 
 
 class Encoder:
     """The compiled forward pass of a network for one of its outputs, `head` by default.
 
-    For the output `fusion`, the features are what the head reads, and all predictions are 0.
+    For the output `fusion`, the features are what the head of the sketches reads, and all
+    predictions are 0.
     """
 
     def __init__(self, network: Network, output: str = HEAD):
@@ -118,6 +126,7 @@ def _gather(outputs: Any, scan: Scan) -> Encoded:
             places,
             scan.key_id,
             scan.entropy,
+            scan.instance,
             scan.mask,
         )
     )

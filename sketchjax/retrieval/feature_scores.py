@@ -78,7 +78,7 @@ def evaluate_features(
     query_labels: i[q].
     gallery: f[n d].
     gallery_labels: i[n].
-    distance: `snr` with the query as anchor, `euclidean` or `cosine`.
+    distance: `snr` with the query as anchor, `euclidean`, `cosine` or `inner_product`.
     precision_at, recall_at: the K of each, at least 1.
     exclude_self: the queries are the gallery, and each is ranked against the others.
 
@@ -86,10 +86,9 @@ def evaluate_features(
     Raises ValueError for wrong shapes, distances or K, and DataError when no query can be scored or
       a feature is not finite.
     """
-    asked, found = comparable(queries, distance), comparable(gallery, distance)
+    sides = queries, query_labels, gallery, gallery_labels
     parts = []
-    counted = rank_counts(asked, query_labels, found, gallery_labels, exclude_self=exclude_self)
-    for everything, relevant in counted:
+    for everything, relevant in rank_counts(*sides, distance=distance, exclude_self=exclude_self):
         total = relevant.sum(axis=1)
         parts.append(
             [
@@ -102,12 +101,10 @@ def evaluate_features(
             ]
         )
     if not parts:
-        raise DataError(
-            f"None of the {len(queries)} queries has a gallery item of its class, so there is "
-            "nothing to score. Check that both splits have the same classes and label numbers."
-        )
+        raise nothing_to_score(len(queries))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     scored = len(columns[0])
+    found = comparable(gallery, distance)
     means = iter([float(column.mean()) for column in columns])
     expected, best, worst, r_precision, map_at_r = (next(means) for _ in range(5))
     return FeatureScores(
@@ -122,4 +119,28 @@ def evaluate_features(
         queries=scored,
         queries_without_relevant=len(queries) - scored,
         gallery=len(gallery) - exclude_self,
+    )
+
+
+def feature_map(
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    gallery: np.ndarray,
+    gallery_labels: np.ndarray,
+    *,
+    distance: str,
+) -> float:
+    """The mean average precision of `evaluate_features` by itself; it raises the same errors."""
+    sides = queries, query_labels, gallery, gallery_labels
+    parts = [average_precision(*counts) for counts in rank_counts(*sides, distance=distance)]
+    if not parts:
+        raise nothing_to_score(len(queries))
+    return float(np.concatenate(parts).mean())
+
+
+def nothing_to_score(queries: int) -> DataError:
+    """The error of queries that have nothing to find."""
+    return DataError(
+        f"None of the {queries} queries has a gallery item of its class, so there is nothing to "
+        "score. Check that both splits have the same classes and label numbers."
     )

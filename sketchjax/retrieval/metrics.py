@@ -163,6 +163,16 @@ def scores(
     )
 
 
+def groups(all: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, ...]:
+    """n, r, T and R of `average_precision`, of every group of every query, each f64[q d+1]."""
+    if all.shape != relevant.shape or all.ndim != 2:
+        raise ValueError(
+            f"all {list(all.shape)} and relevant {list(relevant.shape)}: must both be [q d+1]."
+        )
+    n, r = all.astype(np.float64), relevant.astype(np.float64)
+    return n, r, np.cumsum(n, axis=1) - n, np.cumsum(r, axis=1) - r
+
+
 def average_precision(
     all: np.ndarray, relevant: np.ndarray, *, upto: np.ndarray | None = None
 ) -> np.ndarray:
@@ -176,14 +186,24 @@ def average_precision(
     before it in the group, with a = (r - 1)/(n - 1). Summing (R + 1 + (i - 1)·a) / (T + i) over i
     gives harmonic numbers. NaN when nothing is relevant.
     """
-    n, r, before, own_before = _groups(all, relevant)
-    harmonic = _harmonic(int(all.sum(axis=1).max(initial=0)))
+    n, r, before, own_before = groups(all, relevant)
+    taken = n if upto is None else np.clip(upto[:, None] - before, 0, n)
+    return _over_relevant(expected_gain(n, r, before, own_before, taken), r)
+
+
+def expected_gain(
+    n: np.ndarray, r: np.ndarray, before: np.ndarray, own_before: np.ndarray, taken: np.ndarray
+) -> np.ndarray:
+    """What the first items of groups are expected to add to average precisions, f64[...].
+
+    n, r, before, own_before: n, r, T and R of `average_precision`, f64[...] of one shape.
+    taken: how many items of each group count, the first ones.
+    """
+    harmonic = _harmonic(int((before + n).max(initial=0)))
     chance = np.divide(r, n, out=np.zeros_like(r), where=n > 0)
     a = np.divide(r - 1, n - 1, out=np.zeros_like(r), where=n > 1)
-    taken = n if upto is None else np.clip(upto[:, None] - before, 0, n)
     places = _harmonic_between(harmonic, before, taken)
-    gain = chance * ((own_before + 1 - a * (before + 1)) * places + a * taken)
-    return _over_relevant(gain, r)
+    return chance * ((own_before + 1 - a * (before + 1)) * places + a * taken)
 
 
 def average_precision_bounds(
@@ -194,7 +214,7 @@ def average_precision_bounds(
     These are sums of (R + i) / (T + i) and of (R + i) / (T + n - r + i) over i = 1 to r, with the
     letters of `average_precision`. Every order inside the ties is within these bounds.
     """
-    n, r, before, own_before = _groups(all, relevant)
+    n, r, before, own_before = groups(all, relevant)
     harmonic = _harmonic(int(all.sum(axis=1).max(initial=0)))
     best = r + (own_before - before) * _harmonic_between(harmonic, before, r)
     others = before + n - r
@@ -212,7 +232,7 @@ def precision_at_k(all: np.ndarray, relevant: np.ndarray, k: int | np.ndarray) -
     """
     if np.min(k) < 1:
         raise ValueError(f"k={np.min(k)} for precision at k: must be at least 1.")
-    n, r, before, _ = _groups(all, relevant)
+    n, r, before, _ = groups(all, relevant)
     taken = np.clip(np.reshape(k, (-1, 1)) - before, 0, n)
     share = np.divide(taken, n, out=np.zeros_like(n), where=n > 0)
     shown = np.minimum(k, n.sum(axis=1))
@@ -232,12 +252,25 @@ def recall_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
         raise ValueError(f"k={k} for recall at k: must be at least 1.")
     rows = np.arange(len(all))
     first = (relevant > 0).argmax(axis=1)
-    n, r, before = (each[rows, first] for each in _groups(all, relevant)[:3])
+    n, r, before = (each[rows, first] for each in groups(all, relevant)[:3])
     taken, missed = np.clip(k - before, 0, n), np.ones(len(all))
     for place in range(int(taken.max(initial=0))):
         chance = np.divide(n - r - place, n - place, out=np.zeros_like(n), where=n > place)
         missed *= np.where(place < taken, np.maximum(chance, 0), 1)
     return np.where(r > 0, 1 - missed, 0.0)
+
+
+def worst_recall_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+    """Whether a relevant item is among the first k if ties count against it, f64[q].
+
+    Public code that counts the items at most as far as the right one gives this value.
+    Raises ValueError when k is below 1.
+    """
+    if k < 1:
+        raise ValueError(f"k={k} for recall at k: must be at least 1.")
+    n, r, before, _ = groups(all, relevant)
+    first = np.where(r > 0, before + n - r + 1, np.inf).min(axis=1)
+    return (first <= k).astype(np.float64)
 
 
 def precision_recall_curve(
@@ -256,7 +289,7 @@ def precision_recall_curve(
     recalls = np.asarray(recalls, np.float64)
     if not (recalls > 0).all() or not (recalls <= 1).all() or (np.diff(recalls) < 0).any():
         raise ValueError("recalls: must be ascending numbers in (0, 1].")
-    n, r, before, own_before = _groups(all, relevant)
+    n, r, before, own_before = groups(all, relevant)
     total = r.sum(axis=1, keepdims=True)
     shown, found = before + n, own_before + r
     at_radius = np.divide(found, shown, out=np.full_like(n, np.nan), where=shown > 0)
@@ -314,16 +347,6 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray, mask: np.ndarray | Non
     if not right.size:
         raise DataError("There is no item to measure the accuracy on: the split is empty.")
     return int(right.sum()) / right.size
-
-
-def _groups(all: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, ...]:
-    """n, r, T and R of every group of every query, each f64[q d+1]."""
-    if all.shape != relevant.shape or all.ndim != 2:
-        raise ValueError(
-            f"all {list(all.shape)} and relevant {list(relevant.shape)}: must both be [q d+1]."
-        )
-    n, r = all.astype(np.float64), relevant.astype(np.float64)
-    return n, r, np.cumsum(n, axis=1) - n, np.cumsum(r, axis=1) - r
 
 
 def _harmonic(count: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A trained model as a value: loaded from one file, it encodes drawings without a data folder."""
+"""A trained model as a value: loaded from one file, it encodes drawings and photos anywhere."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ import numpy as np
 from flax import traverse_util
 
 from sketchjax.data.feed.batch import pad_points
-from sketchjax.data.inputs import Strokes
+from sketchjax.data.inputs import PHOTO, SKETCH, Form, Pictures, Strokes
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import CheckpointError, DataError
 from sketchjax.fields import home_path
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
-from sketchjax.models.table import HEAD, HEADS
+from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
+from sketchjax.retrieval.pictures import as_pictures
 
 FILE = "model.safetensors"
-_BATCH = 256  # sketches encoded at once
+_BATCH = 256  # items encoded at once
 
 
 @dataclass(frozen=True)
@@ -94,27 +95,26 @@ class Model:
           drawing is points u8[t 3] (x and y from 0 to 255, y downwards, and end of stroke), or
           strokes as [[xs, ys], ...]. Strokes in QuickDraw's simplified form (whole numbers, the
           least x and y 0, the largest coordinate 255) are taken as they are; any others, on a
-          canvas of any size, are simplified as QuickDraw's raw drawings are.
+          canvas of any size, are simplified as QuickDraw's raw drawings are. For a model of raster
+          sketches, pictures as `encode_photos` takes them, dark lines on white.
         Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
+        if self._form(SKETCH).kind != "strokes":
+            return self._codes_of_pictures(SKETCH, drawings)
         return self.outputs(drawings).codes
 
     def outputs(self, drawings: Any) -> Outputs:
         """Codes, features and probabilities of drawings, in one pass; drawings as for `encode`.
 
-        Raises DataError for a drawing of no such form, or when the model makes no codes.
+        Raises DataError for a drawing of no such form, or when the model makes no codes or reads no
+        strokes.
         """
-        threshold = self._threshold
-        if threshold is None:
-            trained = "" if self.output == HEAD else f", trained up to its encoder {self.output},"
-            raise DataError(
-                f"a model with the head {self.architecture.head}{trained} makes no codes; use a "
-                "model whose last stage trained a head with codes"
-            )
+        threshold = self._code_threshold()
+        if self._form(SKETCH).kind != "strokes":
+            raise DataError("this model reads pictures of sketches, and an index holds strokes")
         sketches = as_sketches(drawings)
         labels = {name: label for label, name in enumerate(self.categories)}
-        parts = zip(*self._outputs(sketches), strict=True)
-        features, logits = (np.concatenate(part) for part in parts)
+        features, logits = self._all(SKETCH, sketches)
         codes = Codes(
             pack_codes(features > threshold),
             np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
@@ -123,47 +123,123 @@ class Model:
             categories=tuple(self.categories),
             model=self.fingerprint,
         )
-        return Outputs(codes, features, np.asarray(jax.nn.softmax(logits, axis=-1)))
+        return Outputs(codes, features, _shares(logits))
+
+    def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
+        """The codes of photos, which compare with those of drawings.
+
+        photos: one or several; each is the path of a JPEG, PNG or WebP file, the bytes of one, a
+          `PIL.Image`, or an array u8[h w 3].
+        contours: as many contour maps, dark lines on white, where the model reads them.
+        Raises DataError for anything else, and when the model makes no codes or has no photos.
+        """
+        return self._codes_of_pictures(PHOTO, photos, contours)
 
     def features(self, drawings: Any) -> np.ndarray:
         """The head's features of drawings, f32[n d]; drawings as `encode` takes them.
 
         Raises DataError for a drawing of no such form, or when the head is not trained.
         """
-        if self.output != HEAD:
-            raise DataError(
-                f"the head of this model is not trained: its last stage trained {self.output}"
-            )
-        return np.concatenate([part for part, _ in self._outputs(as_sketches(drawings))])
+        self._check_head()
+        return self._all(SKETCH, self._given(SKETCH, drawings))[0]
+
+    def photo_features(self, photos: Any, contours: Any = None) -> np.ndarray:
+        """The head's features of photos, f32[n d]; the arguments are those of `encode_photos`.
+
+        Raises DataError as `encode_photos` does, or when the head is not trained.
+        """
+        self._check_head()
+        return self._all(PHOTO, self._given(PHOTO, photos, contours))[0]
 
     def predict(self, drawings: Any) -> np.ndarray:
         """Probability of each category, f32[n l]; drawings as `encode` takes them.
 
         Raises DataError for a drawing of no such form.
         """
-        logits = np.concatenate([part for _, part in self._outputs(as_sketches(drawings))])
-        return np.asarray(jax.nn.softmax(logits, axis=-1))
+        return _shares(self._all(SKETCH, self._given(SKETCH, drawings))[1])
+
+    def predict_photos(self, photos: Any, contours: Any = None) -> np.ndarray:
+        """Probability of each category, f32[n l]; the arguments are those of `encode_photos`.
+
+        Raises DataError as `encode_photos` does.
+        """
+        return _shares(self._all(PHOTO, self._given(PHOTO, photos, contours))[1])
+
+    def _check_head(self) -> None:
+        if self.output != HEAD:
+            raise DataError(
+                f"the head of this model is not trained: its last stage trained {self.output}"
+            )
+
+    def _code_threshold(self) -> float:
+        if self._threshold is None:
+            trained = "" if self.output == HEAD else f", trained up to its encoder {self.output},"
+            raise DataError(
+                f"a model with the head {self.architecture.head}{trained} makes no codes; use a "
+                "model whose last stage trained a head with codes"
+            )
+        return self._threshold
+
+    def _form(self, side: str) -> Form:
+        forms = self.architecture.forms
+        if side not in forms:
+            others = "sketches" if side == PHOTO else "photos"
+            raise DataError(f"this model is of {others} only: it has no encoder of {side}s")
+        return forms[side]
+
+    def _given(self, side: str, given: Any, contours: Any = None) -> Sketches | Pictures:
+        form = self._form(side)
+        return as_sketches(given) if form.kind == "strokes" else as_pictures(given, form, contours)
+
+    def _codes_of_pictures(self, side: str, given: Any, contours: Any = None) -> Codes:
+        threshold = self._code_threshold()
+        features, _ = self._all(side, self._given(side, given, contours))
+        count = len(features)
+        return Codes(
+            pack_codes(features > threshold),
+            np.full(count, -1, np.int32),
+            np.zeros(count, np.uint64),
+            np.arange(count, dtype=np.int64),
+            categories=tuple(self.categories),
+            model=self.fingerprint,
+        )
 
     @cached_property
     def _forward(self) -> Any:
-        def forward(variables: Any, inputs: Any) -> tuple[jax.Array, jax.Array]:
-            output = self.network.apply(variables, inputs, self.output)
-            features = output.logits[:, :0] if output.features is None else output.features
-            return features, output.logits
+        def forward(variables: Any, inputs: Any, output: str) -> tuple[jax.Array, jax.Array]:
+            found = self.network.apply(variables, inputs, output)
+            features = found.logits[:, :0] if found.features is None else found.features
+            return features, found.logits
 
-        return jax.jit(forward)
+        return jax.jit(forward, static_argnums=2)
 
-    def _outputs(self, sketches: Sketches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _all(self, side: str, given: Sketches | Pictures) -> tuple[np.ndarray, np.ndarray]:
+        """Features f32[n d] and logits f32[n l] of all items."""
+        features, logits = zip(*self._outputs(side, given), strict=True)
+        return np.concatenate(features), np.concatenate(logits)
+
+    def _outputs(
+        self, side: str, given: Sketches | Pictures
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Features f32[b d] and logits f32[b l], batch by batch."""
-        points, length = pad_points(sketches.points, sketches.offsets, self.architecture.points)
-        for first in range(0, len(length), _BATCH):
-            count = len(length[first : first + _BATCH])
-            # Powers of two: at most nine programs are compiled, whatever the number of drawings.
+        if isinstance(given, Sketches):
+            arrays = pad_points(given.points, given.offsets, self.architecture.points)
+        else:
+            arrays = tuple(given)
+        output, total = of_side(HEAD, side) if self.output == HEAD else self.output, len(arrays[0])
+        for first in range(0, total, _BATCH):
+            count = min(_BATCH, total - first)
+            # Powers of two: at most nine programs are compiled, whatever the number of items.
             size = 1 << (count - 1).bit_length()
             places = np.minimum(np.arange(first, first + size), first + count - 1)
-            inputs = Strokes.of(points[places], length[places])
-            features, logits = self._forward(self.variables, inputs)
+            own: list[Any] = [None if each is None else each[places] for each in arrays]
+            inputs = Strokes.of(*own) if isinstance(given, Sketches) else Pictures(*own)
+            features, logits = self._forward(self.variables, inputs, output)
             yield np.asarray(features)[:count], np.asarray(logits)[:count]
+
+
+def _shares(logits: np.ndarray) -> np.ndarray:
+    return np.asarray(jax.nn.softmax(logits, axis=-1))
 
 
 def load(path: str | Path) -> Model:

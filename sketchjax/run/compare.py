@@ -19,6 +19,7 @@ import numpy as np
 from sketchjax.data.folder.manifest import NAME
 from sketchjax.errors import ConfigError, NotFiniteError
 from sketchjax.files import sha256, write_whole
+from sketchjax.models.architecture import Architecture
 from sketchjax.models.table import FUSION, HEADS
 from sketchjax.retrieval.encode import Encoded, concatenate
 from sketchjax.retrieval.passes import Task
@@ -27,7 +28,6 @@ from sketchjax.run.posterior import Source, map_among_themselves, training_rows
 from sketchjax.run.recode import checked, find_source
 from sketchjax.train.frozen import (
     Frozen,
-    HeadNetwork,
     Settings,
     head_network,
     head_outputs,
@@ -159,11 +159,12 @@ def compare(
     done = {(row.objective, row.bits): row for row in kept}
     missing = [key for key in wanted if key not in done]
     if missing:
-        frozen, validation = _seen(source, copies, note)
+        contest = _Contest(
+            source.model.architecture, *_seen(source, copies, note), epochs=epochs, seeds=seeds
+        )
         with task("heads", len(missing)) as advance:
             for name, length in missing:
-                row = _row(source, frozen, validation, name, length, seeds, epochs)
-                done[name, length] = row
+                done[name, length] = contest.row(name, length)
                 content = _Kept(mark, tuple(done.values()))
                 write_whole(out / FILE, msgspec.json.format(msgspec.json.encode(content)))
                 advance(1)
@@ -201,80 +202,69 @@ def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
     return kept.rows
 
 
-def _row(
-    source: Source,
-    frozen: Frozen,
-    validation: Encoded,
-    name: str,
-    bits: int,
-    seeds: int,
-    epochs: int,
-) -> Row:
-    """Choose the learning rate by the first seed, then train the others with it."""
+@dataclass(frozen=True)
+class _Contest:
+    """What the heads of all objectives share.
 
-    def score(rate: float, seed: int) -> float | None:
+    architecture: of the model whose encoders made the features.
+    frozen: what the heads are trained on.
+    validation: sketches with their fused features, by which they are judged.
+    epochs: over the training sketches and their copies.
+    seeds: heads of each objective and length.
+    """
+
+    architecture: Architecture
+    frozen: Frozen
+    validation: Encoded
+    epochs: int
+    seeds: int
+
+    def row(self, name: str, bits: int) -> Row:
+        """Choose an objective's learning rate by the first seed, then train the others with it."""
+        scored = {rate: self._score(OBJECTIVES[name], bits, rate, 0) for rate in RATES}
+        found = {rate: score for rate, score in scored.items() if score is not None}
+        if not found:
+            return Row(name, bits, None, ())
+        best = max(found, key=lambda rate: found[rate])
+        others = [self._score(OBJECTIVES[name], bits, best, seed) for seed in range(1, self.seeds)]
+        return Row(name, bits, best, (found[best], *(own for own in others if own is not None)))
+
+    def _score(self, objective: Objective, bits: int, rate: float, seed: int) -> float | None:
+        """The MAP of validation codes after training a head; None when its loss is not finite."""
+        labels = self.frozen.labels
+        devices = jax.local_device_count()
+        batch = max(1, min(_BATCH, len(labels) // 8) // devices) * devices
+        classes = _classes(len(np.unique(labels)), batch) if objective.balanced else 0
+        rows = [
+            head_stage(
+                name,
+                losses,
+                number=number,
+                epochs=share * self.epochs,
+                learning_rate=rate,
+                classes=classes,
+            )
+            for number, (name, (losses, share)) in enumerate(objective.stages.items())
+        ]
+        settings = Settings(batch=batch, inner_steps=min(8, len(labels) // batch), seed=seed)
+        own = msgspec.structs.replace(
+            self.architecture, head=objective.head, width=bits, embedding=objective.embedding
+        )
+        network = head_network(own, self.frozen.features.shape[1])
         try:
-            return _score(source, frozen, validation, OBJECTIVES[name], bits, rate, seed, epochs)
+            variables = train_head(network, rows, self.frozen, settings)
         except NotFiniteError:
             return None
-
-    found = {rate: own for rate in RATES if (own := score(rate, 0)) is not None}
-    if not found:
-        return Row(name, bits, None, ())
-    best = max(found, key=lambda rate: found[rate])
-    others = [score(best, seed) for seed in range(1, seeds)]
-    return Row(name, bits, best, (found[best], *(own for own in others if own is not None)))
-
-
-def _score(
-    source: Source,
-    frozen: Frozen,
-    validation: Encoded,
-    objective: Objective,
-    bits: int,
-    rate: float,
-    seed: int,
-    epochs: int,
-) -> float:
-    """The MAP of validation codes after training a head."""
-    network = _network(source, objective, bits, frozen.features.shape[1])
-    seen = len(np.unique(frozen.labels))
-    devices = jax.local_device_count()
-    batch = max(1, min(_BATCH, len(frozen.labels) // 8) // devices) * devices
-    classes = _classes(seen, batch) if objective.balanced else 0
-    rows = [
-        head_stage(
-            name,
-            losses,
-            number=number,
-            epochs=share * epochs,
-            learning_rate=rate,
-            classes=classes,
-        )
-        for number, (name, (losses, share)) in enumerate(objective.stages.items())
-    ]
-    settings = Settings(batch=batch, inner_steps=min(8, len(frozen.labels) // batch), seed=seed)
-    variables = train_head(network, rows, frozen, settings)
-    features, _ = head_outputs(network, variables, validation.features)
-    threshold = HEADS[objective.head].threshold
-    assert threshold is not None, "every objective's head has codes"
-    return map_among_themselves(features > threshold, validation.labels)
+        features, _ = head_outputs(network, variables, self.validation.features)
+        threshold = HEADS[objective.head].threshold
+        assert threshold is not None, "every objective's head has codes"
+        return map_among_themselves(features > threshold, self.validation.labels)
 
 
 def _classes(seen: int, batch: int) -> int:
     """P: the most classes of a batch that divide it and leave four sketches of each, at least 2."""
     found = [p for p in range(2, seen + 1) if batch % p == 0 and batch // p >= _EACH]
     return max(found, default=0)
-
-
-def _network(source: Source, objective: Objective, bits: int, reads: int) -> HeadNetwork:
-    architecture = msgspec.structs.replace(
-        source.model.architecture,
-        head=objective.head,
-        width=bits,
-        embedding=objective.embedding,
-    )
-    return head_network(architecture, reads)
 
 
 def _seen(source: Source, copies: int, note: Callable[[str], None]) -> tuple[Frozen, Encoded]:

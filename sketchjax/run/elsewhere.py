@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from sketchjax.data.feed.items import totals_of
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
+from sketchjax.data.inputs import part_name, side_and_split
 from sketchjax.errors import DataError
 from sketchjax.losses.table import DISTANCES
 from sketchjax.models.table import CLASSIFIER, HEAD, HEADS
@@ -22,7 +24,14 @@ from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
 from sketchjax.run.results import device_name, headline, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
+from sketchjax.run.scoring import (
+    Measured,
+    accuracy_of,
+    distances_of,
+    rank,
+    rank_features,
+    rank_photos,
+)
 from sketchjax.run.writers import write_results
 
 
@@ -64,12 +73,7 @@ def evaluate_model(
     manifest = check_shards(folder)
     known = match_categories(model, manifest, note)
     splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
-    empty = [split for split in splits if not manifest.counts.get(split)]
-    if empty:
-        raise DataError(
-            f"{folder} has no sketches in the split {' and '.join(empty)}; convert the drawings "
-            "with a share for each ranked split, such as --gallery 0.9 --query 0.1"
-        )
+    check_parts(folder, manifest, model, splits)
     if model.bits is None:
         if not classifies(model):
             raise DataError(
@@ -83,7 +87,7 @@ def evaluate_model(
         folder,
         manifest,
         batch=-(-batch // devices) * devices,
-        points=model.architecture.points,
+        forms=model.architecture.forms,
         task=task,
     )
     encoded = {
@@ -96,8 +100,33 @@ def evaluate_model(
     measured = _measure(model, manifest, encoded, pairs, precision_at, known)
     results = results_of(model, folder, manifest, measured, pairs, time.monotonic() - started)
     title = title or f"{model.card.stage} on {folder}"
-    leave_evaluation(out, folder, measured, results, pairs, title)
+    kinds = {side: form.kind for side, form in model.architecture.forms.items()}
+    leave_evaluation(out, folder, measured, results, pairs, kinds, title)
     return results
+
+
+def default_rankings(model: Model) -> list[tuple[str, str]]:
+    """The ranking that a model is made for: of its only side, or of sketches against photos."""
+    sides = list(model.architecture.forms)
+    return [(part_name(sides[0], "query"), part_name(sides[-1], "gallery"))]
+
+
+def check_parts(folder: Path, manifest: Manifest, model: Model, parts: Iterable[str]) -> None:
+    """Raise DataError where the model has no such side, or a part of the data is empty."""
+    forms, empty = model.architecture.forms, []
+    for part in parts:
+        side, split = side_and_split(part)
+        if side not in forms:
+            raise DataError(f"the ranking names {part}, but this model has no encoder of {side}s")
+        if not totals_of(manifest, forms[side].kind).get(split):
+            empty.append(part)
+    if empty:
+        raise DataError(
+            f"{folder} has no sketches in the split {' and '.join(empty)}; convert the drawings "
+            "with a share for each ranked split, such as --gallery 0.9 --query 0.1"
+            if not any("/" in part for part in empty)
+            else f"{folder} has nothing in {' and '.join(empty)}; splits.csv says where photos go"
+        )
 
 
 def classifies(model: Model) -> bool:
@@ -177,6 +206,7 @@ def _measure(
         *accuracies,
         sizes=sizes,
         feature_rankings=rank_features(encoded, pairs, by_features, precision_at),
+        photo_rankings=rank_photos(encoded, codes, pairs, by_features, precision_at),
     )
 
 
@@ -218,6 +248,7 @@ def leave_evaluation(
     measured: Measured,
     results: dict[str, Any],
     pairs: Sequence[tuple[str, str]],
+    kinds: Mapping[str, str],
     title: str,
 ) -> None:
     """Write codes, report, and last of all results.json."""
@@ -227,7 +258,7 @@ def leave_evaluation(
     if measured.scores is not None:
         queries, gallery = (measured.codes[split] for split in pairs[0])
         retrievals = example_retrievals(
-            folder, queries, gallery, measured.scores, shown=6, retrieved=36
+            folder, queries, gallery, measured.scores, shown=6, retrieved=36, kinds=kinds
         )
     write_report(
         out,

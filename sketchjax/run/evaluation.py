@@ -15,9 +15,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from sketchjax.config import Config, questions, rankings
+from sketchjax.config import Config, kinds, questions, rankings
+from sketchjax.data.feed.items import totals_of
+from sketchjax.data.inputs import part_name
 from sketchjax.losses.table import LOSSES
-from sketchjax.models.table import HEAD, HEADS
+from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, save_weights
 from sketchjax.report.choices import config_stages, open_choices
 from sketchjax.report.examples import entropy_example, example_retrievals
@@ -29,7 +31,14 @@ from sketchjax.run.log import RunLog
 from sketchjax.run.posterior import Settings, Source
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_features
+from sketchjax.run.scoring import (
+    Measured,
+    accuracy_of,
+    distances_of,
+    rank,
+    rank_features,
+    rank_photos,
+)
 from sketchjax.run.writers import read_metrics, write_results
 from sketchjax.train.stages import Stage
 from sketchjax.train.trainer import Trainer
@@ -76,10 +85,14 @@ def evaluate_stage(this: Run, stage: Stage, variables: dict) -> None:
     Those of the last stage are the run's own: `finish` takes them.
     """
     values: dict[str, float] = {}
-    if this.passes.manifest.counts.get("validation") and _classifies(this, stage):
-        encoded = this.passes.encode(variables, "validation", stage.row.output, features=False)
+    for side in stage.row.inputs if _classifies(this, stage) else ():
+        kind = this.passes.forms[side].kind
+        if not totals_of(this.passes.manifest, kind).get("validation"):
+            continue
+        part = part_name(side, "validation")
+        encoded = this.passes.encode(variables, part, stage.row.output, features=False)
         accuracy = accuracy_of(encoded, ~this.unseen)
-        values = {} if accuracy is None else {"validation_accuracy": accuracy}
+        values |= {} if accuracy is None else {of_side("validation_accuracy", side): accuracy}
     if stage.name in this.config.evaluation.after_stages and stage is not this.trainer.plan[-1]:
         values |= measure(this, stage, variables).values()
     this.trainer.progress.scores[stage.name] = values
@@ -87,7 +100,7 @@ def evaluate_stage(this: Run, stage: Stage, variables: dict) -> None:
 
 
 def measure(this: Run, stage: Stage, variables: dict) -> Measured:
-    """Encode the splits of all rankings with the model of a stage, and score them."""
+    """Encode the parts of the data of all rankings with the model of a stage, and score them."""
     pairs, architecture = rankings(this.config), this.trainer.network.architecture
     threshold = HEADS[architecture.head].threshold
     has_codes = stage.row.output == HEAD and threshold is not None
@@ -122,6 +135,7 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
         *accuracies,
         sizes=sizes,
         feature_rankings=rank_features(encoded, pairs, by_features, asked.precision_at),
+        photo_rankings=rank_photos(encoded, codes, pairs, by_features, asked.precision_at),
     )
 
 
@@ -146,7 +160,7 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
     progress.scores[last.name] |= measured.values()
     progress.seconds_total = this.trainer.seconds_total()
     this.log.scores(last, this.trainer.steps_before(last), measured.values())
-    results = collect_results(this.config, this.trainer.supply.split, progress, measured)
+    results = collect_results(this.config, this.trainer.supply.splits, progress, measured)
     if lengths := this.config.evaluation.posterior_bits:
         results["posterior_codes"] = posterior_codes(this, variables, lengths)
     if jax.process_index() == 0:
@@ -187,6 +201,7 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
             measured.scores,
             shown=config.evaluation.queries_shown,
             retrieved=config.evaluation.retrieved,
+            kinds=kinds(config),
         )
     plain = config.to_dict()
     reference = this.reference(plain, results) if this.reference else None
@@ -198,7 +213,9 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
         curve=None if measured.scores is None else radius_curve(measured.scores.curve),
         entropy_example=entropy_example(
             this.passes.folder, category=reference.category if reference else ""
-        ),
+        )
+        if this.passes.manifest.counts["train"]
+        else None,
         retrievals=retrievals,
         stages=config_stages(plain, symbols, results["after_stages"]),
         choices=open_choices(plain, questions(config)),

@@ -106,12 +106,17 @@ def assemble(
     data = config.data
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
     check_codebooks(unseen, config.evaluation.posterior_bits)
-    supply = Supply(config, folder, TrainingSplit(folder, manifest, unseen), workdir, log)
     network = networks.build(
         architecture(config, manifest.categories, manifest.offset_scale),
         axis_name=parallel.AXIS,
         augmentation=config.augmentation.to_dict(),
+        photo_augmentation=config.photo_augmentation.to_dict(),
     )
+    splits = {
+        side: TrainingSplit(folder, manifest, unseen, form)
+        for side, form in network.architecture.forms.items()
+    }
+    supply = Supply(config, folder, splits, workdir, log)
 
     def check() -> None:
         if should_stop():
@@ -122,7 +127,7 @@ def assemble(
         folder,
         manifest,
         batch=config.evaluation.batch_size,
-        points=data.points,
+        forms=network.architecture.forms,
         task=log.task,
         check=check,
     )

@@ -15,7 +15,10 @@ from sketchjax.run.writers import Writers
 from sketchjax.train.loop import Logged
 from sketchjax.train.stages import Stage, learning_rate
 
-NOTED = ("validation_accuracy", "map", "precision_at_200", "accuracy_gallery")
+NOTED = (
+    *("validation_accuracy", "photo_validation_accuracy", "map", "precision_at_200"),
+    *("accuracy_gallery", "recall_at_1_by_hamming", "recall_at_1_by_euclidean"),
+)
 
 
 class RunLog:

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.inputs import SKETCH
 from sketchjax.models import network as networks
 from sketchjax.models.network import Network
 from sketchjax.models.posterior import dither, soft_codes
@@ -27,11 +28,12 @@ from sketchjax.ops.augment import augment
 from sketchjax.ops.codebook import codebook
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.encode import Encoded, concatenate
-from sketchjax.retrieval.float_ranking import inner_product_map
+from sketchjax.retrieval.feature_scores import feature_map
 from sketchjax.retrieval.histograms import histograms
 from sketchjax.retrieval.metrics import average_precision
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
+from sketchjax.retrieval.ranks import INNER_PRODUCT
 from sketchjax.run.results import versions
 from sketchjax.train.classifier import fit_classifier
 
@@ -39,7 +41,7 @@ POSTERIOR = "posterior"
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 _CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
-_RANKED = 2048  # queries ranked by floats, which sorts the gallery for each
+_RANKED = 2048  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
 
 
@@ -92,7 +94,7 @@ class Source:
             self.folder,
             self.manifest,
             batch=-(-self.batch // devices) * devices,
-            points=self.model.architecture.points,
+            forms=self.model.architecture.forms,
             task=self.task,
         )
 
@@ -222,7 +224,8 @@ def posterior_map(queries: Encoded, gallery: Encoded) -> float:
     """
     queries = queries[:_RANKED]
     posteriors = [np.asarray(jax.nn.softmax(every.features)) for every in (queries, gallery)]
-    return inner_product_map(posteriors[0], queries.labels, posteriors[1], gallery.labels)
+    sides = posteriors[0], queries.labels, posteriors[1], gallery.labels
+    return feature_map(*sides, distance=INNER_PRODUCT)
 
 
 class _Varied(Network):
@@ -232,13 +235,13 @@ class _Varied(Network):
     on that number and its own points, not on its batch.
     """
 
-    def fused(self, variables: Any, inputs: Any) -> jax.Array:
+    def fused(self, variables: Any, inputs: Any, side: str = SKETCH) -> jax.Array:
         key = jax.random.key(variables["copy"]["number"])
         points = inputs.points.astype(jnp.uint32).reshape(len(inputs.points), -1)
         # Any fingerprint will do: multiples of an odd number, which overflow.
         weights = np.arange(points.shape[1], dtype=np.uint32) * np.uint32(0x9E3779B1) | 1
         keys = jax.vmap(jax.random.fold_in, (None, 0))(key, (points * weights).sum(1))
-        return super().fused(variables, augment(keys, inputs, **self.augmentation))
+        return super().fused(variables, augment(keys, inputs, **self.augmentation), side)
 
 
 def training_rows(

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 import orjson
 
-from sketchjax.config import default, flat
-from sketchjax.config.fields import ranking_sides
+from sketchjax.config import default, flat, parts_of_ranking
 from sketchjax.data.folder.manifest import NAME
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.unseen import unseen_categories
+from sketchjax.data.inputs import SKETCH
 from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.files import sha256
 from sketchjax.models.table import HEAD, HEADS
@@ -140,7 +140,8 @@ def _leave(
     if jax.process_index() == 0:
         model.save(out / FILE)
         title = f"{bits}-bit posterior codes"
-        leave_evaluation(out, source.folder, measured, results, source.pairs, title)
+        kinds = {SKETCH: "strokes"}
+        leave_evaluation(out, source.folder, measured, results, source.pairs, kinds, title)
     return results
 
 
@@ -204,6 +205,10 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"the run in {path} has not finished; rerun its command with the same --workdir first"
         )
     model, fields = load(path), _config_of(workdir)
+    if [form.kind for form in model.architecture.forms.values()] != ["strokes"]:
+        raise CheckpointError(
+            f"{path} reads photos or raster sketches; posterior codes are for strokes only"
+        )
     if model.output != HEAD or not classifies(model):
         raise CheckpointError(
             f"{path} has no trained classifier over all its encoders, which posterior codes come "
@@ -222,10 +227,7 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"{len(model.categories)}), or the same in another order; give the data folder that it "
             "was trained on"
         )
-    pairs = [
-        (queries, gallery)
-        for (_, queries), (_, gallery) in map(ranking_sides, fields["evaluation.rankings"])
-    ]
+    pairs = [parts_of_ranking(row) for row in fields["evaluation.rankings"]]
     needed = dict.fromkeys(["train", "validation", *(split for pair in pairs for split in pair)])
     if empty := [split for split in needed if not manifest.counts.get(split)]:
         raise DataError(

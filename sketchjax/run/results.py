@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from sketchjax import __version__
 from sketchjax.config import Config, rankings
+from sketchjax.data.inputs import PHOTO, SKETCH
 from sketchjax.report.material import PrecisionRecall
 from sketchjax.retrieval.metrics import Curve
 from sketchjax.run.scoring import Measured
@@ -19,25 +20,28 @@ from sketchjax.train.split import TrainingSplit
 
 
 def collect_results(
-    config: Config, split: TrainingSplit, progress: Progress, measured: Measured
+    config: Config, splits: Mapping[str, TrainingSplit], progress: Progress, measured: Measured
 ) -> dict[str, Any]:
     """Everything that results.json holds; a score that does not exist is None.
 
-    split: of training.
+    splits: of training, by side.
     progress: of the run.
     measured: its last model.
 
     The headline is the first ranking; `rankings` has all of them. classes: those that are ranked;
-    unseen: those of them kept out of training, by name; d1, d2: in bits, feature_d1, feature_d2: of
+    unseen: those of them kept out of training, by name; train, train_photos: sketches and photos
+    of training, the latter in runs with photos only; d1, d2: in bits, feature_d1, feature_d2: of
     features (SketchMate, table 4); accuracy: of the classifier on the gallery; seconds_total: of
     all calls of the run, from the data to the scores; sketches_per_second: of training, without
     compilation.
     """
-    manifest, unseen = split.manifest, split.unseen
+    first = next(iter(splits.values()))
+    manifest, unseen = first.manifest, first.unseen
     return headline(measured, rankings(config)) | {
         "classes": int(unseen.sum()) or len(manifest.categories),
         "unseen": [manifest.categories[label] for label in np.flatnonzero(unseen)],
-        "train": split.size,
+        "train": splits[SKETCH].size if SKETCH in splits else 0,
+        **({"train_photos": splits[PHOTO].size} if PHOTO in splits else {}),
         "cut_to_points": manifest.longer_than(config.data.points, "train"),
         "seconds_total": progress.seconds_total,
         "sketches_per_second": {
@@ -53,7 +57,8 @@ def collect_results(
 def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The scores of the first ranking, flat, and those of all rankings under `rankings`.
 
-    A run that ranks features has those scores under `feature_rankings`.
+    A run that ranks features has those scores under `feature_rankings`, and one that ranks photos
+    for sketches has its scores by category and by instance under `photo_rankings`.
 
     pairs: splits of queries and gallery of each ranking.
     """
@@ -64,6 +69,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
         numbers |= {f"feature_{name}": getattr(distances, name) for name in names}
     queries, gallery = pairs[0]
     wanted = ("map", "map_best", "map_worst", "map_stable", "precision_at_200")
+    photos = [ranking.as_row(measured.sizes) for ranking in measured.photo_rankings]
     by_features = [ranking.as_row(measured.sizes) for ranking in measured.feature_rankings]
     return (
         dict.fromkeys(wanted)
@@ -76,6 +82,7 @@ def headline(measured: Measured, pairs: Sequence[tuple[str, str]]) -> dict[str, 
             "accuracy_query": measured.accuracy_query,
         }
         | ({"feature_rankings": by_features} if by_features else {})
+        | ({"photo_rankings": photos} if photos else {})
     )
 
 

@@ -8,15 +8,26 @@ from typing import Any
 
 import numpy as np
 
+from sketchjax.data.inputs import PHOTO, SKETCH
 from sketchjax.errors import DataError
 from sketchjax.retrieval import metrics
 from sketchjax.retrieval.class_distances import ClassDistances, class_distances
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.feature_scores import FeatureScores, evaluate_features
+from sketchjax.retrieval.photo_scores import (
+    CUTS,
+    HAMMING,
+    CategoryScores,
+    InstanceScores,
+    Items,
+    category_scores,
+    instance_scores,
+)
 
 # The scores that the log and the report show of a ranking.
 NOTED = ("map", "precision_at", "d1", "d2")
+NOTED_RECALLS = ("recall_at_1", "recall_at_10")
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,34 @@ class FeatureRanking:
 
 
 @dataclass(frozen=True)
+class PhotoRanking:
+    """Sketches ranked against photos by one distance.
+
+    distance: `hamming` for codes, or that of the features.
+    category: a photo of the sketch's category is right.
+    instance: only the photo that the sketch draws is right; None where no query's photo is there.
+    """
+
+    queries: str
+    gallery: str
+    distance: str
+    category: CategoryScores
+    instance: InstanceScores | None
+
+    def as_row(self, sizes: Mapping[str, int]) -> dict[str, Any]:
+        """What results.json holds of it: both parts, distance, their sizes, and all scores."""
+        return {
+            "queries": self.queries,
+            "gallery": self.gallery,
+            "distance": self.distance,
+            "queries_count": sizes[self.queries],
+            "gallery_count": sizes[self.gallery],
+            "category": self.category.as_dict(),
+            "instance": self.instance and self.instance.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
 class Measured:
     """What a model's codes and predictions are worth.
 
@@ -77,6 +116,7 @@ class Measured:
       classifier.
     sizes: sketches that are ranked, by split.
     feature_rankings: of an embedding, by pair of splits and then by distance.
+    photo_rankings: of sketches against photos, likewise, with the codes first.
     """
 
     codes: dict[str, Codes]
@@ -86,6 +126,7 @@ class Measured:
     accuracy_query: float | None
     sizes: dict[str, int]
     feature_rankings: list[FeatureRanking] = field(default_factory=list)
+    photo_rankings: list[PhotoRanking] = field(default_factory=list)
 
     @property
     def scores(self) -> metrics.Scores | None:
@@ -100,6 +141,10 @@ class Measured:
             values = {name: value for name, value in found.items() if name.startswith(NOTED)}
         first = [each for each in self.feature_rankings if _same_splits(each, self.rankings[0])]
         values |= {f"map_by_{each.distance}": each.scores.map for each in first if each.scores}
+        for each in self.photo_rankings:
+            if each.instance and _same_splits(each, self.rankings[0]):
+                found = each.instance.values
+                values |= {f"{name}_by_{each.distance}": found[name] for name in NOTED_RECALLS}
         if self.accuracy is not None:
             values["accuracy_gallery"] = self.accuracy
         return values
@@ -163,6 +208,42 @@ def rank_features(
     ]
 
 
+def rank_photos(
+    encoded: Mapping[str, Encoded],
+    codes: Mapping[str, Codes],
+    pairs: Sequence[tuple[str, str]],
+    distances: Sequence[str],
+    precision_at: Sequence[int],
+) -> list[PhotoRanking]:
+    """The scores of each ranking of sketches against photos, by codes and by their features.
+
+    encoded, codes: by part of the data.
+    pairs: (queries, gallery); those of one side are passed over.
+    distances: of `snr`, `euclidean` and `cosine`.
+    precision_at: values of K, besides 100 and 200.
+    """
+    rankings = []
+    for queries, gallery in pairs:
+        if [codes[part].side for part in (queries, gallery)] != [SKETCH, PHOTO]:
+            continue
+        if not np.isin(codes[queries].labels, codes[gallery].labels).any():
+            continue
+        for distance in (HAMMING, *distances):
+            sides = [_items(encoded[part], codes[part], distance) for part in (queries, gallery)]
+            cuts = sorted({*CUTS, *precision_at})
+            category = category_scores(*sides, distance=distance, cuts=cuts)
+            drawn = sides[0].instances[sides[0].instances >= 0]
+            is_there = bool(np.isin(drawn, sides[1].instances).any())
+            instance = instance_scores(*sides, distance=distance) if is_there else None
+            rankings.append(PhotoRanking(queries, gallery, distance, category, instance))
+    return rankings
+
+
+def _items(encoded: Encoded, codes: Codes, distance: str) -> Items:
+    values = codes.packed if distance == HAMMING else encoded.features
+    return Items(values, codes.labels, codes.instances)
+
+
 def _feature_scores(queries: Encoded, gallery: Encoded, **settings: Any) -> FeatureScores | None:
     if not (len(queries.labels) and np.isin(queries.labels, gallery.labels).any()):
         return None
@@ -171,7 +252,7 @@ def _feature_scores(queries: Encoded, gallery: Encoded, **settings: Any) -> Feat
     )
 
 
-def _same_splits(first: FeatureRanking, second: Ranking) -> bool:
+def _same_splits(first: FeatureRanking | PhotoRanking, second: Ranking) -> bool:
     return (first.queries, first.gallery) == (second.queries, second.gallery)
 
 

@@ -40,10 +40,19 @@ def print_summary(results: dict[str, Any], workdir: Path) -> None:
                 f"recall@1 {ranking['recall_at_1']:.4f}",
                 markup=False,
             )
+    for ranking in results.get("photo_rankings", ()):
+        if own := ranking["instance"]:
+            recalls = "  ".join(f"recall@{k} {own[f'recall_at_{k}']:.4f}" for k in (1, 5, 10))
+            out.print(
+                f"own photo among {ranking['gallery_count']:,} by {ranking['distance']} distance: "
+                f"{recalls} (at random {own['recall_at_1_chance']:.4f})",
+                markup=False,
+            )
     sizes = ["recognition" if results["bits"] is None else f"{results['bits']} bits"]
     sizes.append(f"{results['classes']} classes")
-    if results["train"] is not None:
-        sizes.append(f"{results['train']:,} training sketches")
+    for key, what in (("train", "sketches"), ("train_photos", "photos")):
+        if results.get(key):
+            sizes.append(f"{results[key]:,} training {what}")
     sizes.append(f"{results['queries']:,} queries against {results['gallery']:,}")
     out.print(", ".join(sizes), markup=False)
     out.print(f"report: {workdir / 'report' / 'index.html'}", markup=False)

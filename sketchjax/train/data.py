@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from pathlib import Path
 
-from sketchjax.config import Config, rankings
+from sketchjax.config import Config, kinds, rankings
+from sketchjax.data.class_lists import expanded
+from sketchjax.data.feed.items import counts_of, totals_of
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.picture_pieces import Look
+from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.unseen import found_categories, unseen_categories
+from sketchjax.data.inputs import PHOTO, SKETCH, part_name, side_and_split
 from sketchjax.data.sources.categories import some
 from sketchjax.errors import DataError
 
@@ -24,7 +30,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
 
     Raises DataError or ConfigError when it cannot be converted.
     """
-    data = config.data
+    data, photos = config.data, PHOTO in kinds(config)
     folder = data_folder(config, workdir)
     if (folder / NAME).exists():
         return folder
@@ -34,7 +40,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
             "that `sketchjax convert` made, or data.source the drawings to convert"
         )
     if data.source == "synthetic":
-        sources = draw_synthetic(config, workdir)
+        sources = paint_synthetic(config, workdir) if photos else draw_synthetic(config, workdir)
     else:
         sources = [Path(data.source).expanduser()]
     split_file = Path(data.split_file).expanduser() if data.split_file else None
@@ -48,7 +54,10 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         shards=data.shards,
         seed=config.seed,
         on_bad=data.on_bad,
-        unseen=tuple(data.unseen),
+        unseen=tuple(expanded(data.unseen)),
+        photo_options=PictureOptions(
+            validation=config.photos.validation, look=Look(contours=config.photos.contours)
+        ),
     )
     return folder
 
@@ -82,6 +91,39 @@ def draw_synthetic(config: Config, workdir: Path) -> list[Path]:
     )
 
 
+# What the items of a kind are called in messages, and what to do where a split has none.
+_ITEMS = {"strokes": "sketches", "raster": "raster sketches", "photo": "photos"}
+
+
+def _remedy(kind: str, split: str) -> str:
+    """What to do where a split has no items of a kind."""
+    if kind == "strokes":
+        return f"give data.splits.{split} some, or name them in data.split_file"
+    return (
+        f"name some in splits.csv and convert again, or give data.dir a folder with {_ITEMS[kind]}"
+    )
+
+
+def _both(queries: str, gallery: str) -> str:
+    """What the items of two parts of the data are called together."""
+    sides = {side for side, _ in map(side_and_split, (queries, gallery))}
+    return "items" if len(sides) == 2 else "photos" if PHOTO in sides else "sketches"
+
+
+def paint_synthetic(config: Config, workdir: Path) -> list[Path]:
+    """Write synthetic photos and sketches of them, to be converted like any pictures."""
+    from sketchjax.data.sources.doodles.photos import write_photos
+
+    folder = write_photos(
+        workdir / "pictures",
+        per_category=config.data.synthetic_per_category,
+        seed=config.seed,
+        sketches=config.photos.sketches_each,
+        categories=config.data.categories or None,
+    )
+    return [folder]
+
+
 def check_data(folder: Path, config: Config) -> Manifest:
     """The manifest of a folder that a run can finish with, checked before any training.
 
@@ -89,34 +131,39 @@ def check_data(folder: Path, config: Config) -> Manifest:
     splits and categories that lack sketches.
     """
     manifest = check_shards(folder)
-    data, by_category = config.data, manifest.counts_by_category
+    data, pairs, stored = config.data, rankings(config), kinds(config)
+    by_category = {side: counts_of(manifest, kind) for side, kind in stored.items()}
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
     kept_out = {name for name, out in zip(manifest.categories, unseen, strict=True) if out}
-    pairs = rankings(config)
-    asked = dict.fromkeys(["train", *(split for pair in pairs for split in pair)])
+    asked = dict.fromkeys([*(part_name(side, "train") for side in stored), *chain(*pairs)])
     if config.evaluation.posterior_bits:
         asked["validation"] = None
-    problems = [
-        f"no {split} sketches; give data.splits.{split} some, or name them in data.split_file"
-        for split in asked
-        if not manifest.counts.get(split)
-    ]
+
+    def count(part: str, name: str) -> int:
+        side, split = side_and_split(part)
+        return by_category[side][name].get(split, 0)
+
+    problems = []
+    for side, split in map(side_and_split, asked):
+        if not totals_of(manifest, stored[side]).get(split):
+            problems.append(f"no {split} {_ITEMS[stored[side]]}; {_remedy(stored[side], split)}")
     # The middle 90 % of two sketches is none of them: such a class has no centre.
     few = [
         name
-        for name, counts in by_category.items()
-        if counts.get("train", 0) < 3 and name not in kept_out
+        for name in manifest.categories
+        if count("train", name) < 3 and name not in kept_out
+        if stored.get(SKETCH) == "strokes"
     ]
     if few:
         problems.append(
             f"fewer than 3 training sketches of {some(few)}; leave these categories out"
         )
     problems += [
-        f"no category has both {gallery} and {queries} sketches: nothing to score"
+        f"no category has both {gallery} and {queries} {_both(queries, gallery)}: nothing to score"
         for queries, gallery in pairs
         if not any(
-            n.get(gallery) and n.get(queries)
-            for name, n in by_category.items()
+            count(gallery, name) and count(queries, name)
+            for name in manifest.categories
             if name in kept_out or not kept_out
         )
     ]

@@ -6,7 +6,7 @@ one and resumed with the other. A feed's position is the number of blocks taken 
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -14,11 +14,12 @@ import numpy as np
 
 from sketchjax import parallel
 from sketchjax.data.feed.batch import Batch
-from sketchjax.data.feed.order import BalancedOrder, Order
-from sketchjax.data.feed.streaming import train_feed
+from sketchjax.data.feed.items import Items
+from sketchjax.data.feed.order import Order
+from sketchjax.data.feed.streaming import block_feed
 from sketchjax.ops import resident
-from sketchjax.ops.resident import Resident
-from sketchjax.train.step import Minibatch
+from sketchjax.ops.resident import Resident, ResidentPictures
+from sketchjax.train.step import Batches, Minibatch
 
 
 class Feed(Protocol):
@@ -29,11 +30,14 @@ class Feed(Protocol):
     position: blocks taken so far.
     """
 
-    order: Order
-    held: Any
-    position: int
+    @property
+    def order(self) -> Order: ...
+    @property
+    def held(self) -> Any: ...
+    @property
+    def position(self) -> int: ...
 
-    def load(self, held: Any, item: Any) -> Minibatch:
+    def load(self, held: Any, item: Any) -> Batches:
         """The batch of an item of `take` on one device, inside the compiled step."""
         ...
 
@@ -45,14 +49,26 @@ class Feed(Protocol):
 
 
 class StreamFeed:
-    """Batches that the host reads from the shards, pads and sends."""
+    """Batches that the host reads from the shards, pads or decodes, and sends.
 
-    def __init__(self, folder: Path, order: Order, *, points: int, workers: int, position: int):
+    items: of the training split.
+    instances: i64[n], those of the items where batches are to have them.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        order: Order,
+        *,
+        workers: int,
+        position: int,
+        instances: np.ndarray | None = None,
+    ):
         self.order, self.held, self.position = order, (), position
-        self._blocks = train_feed(
-            folder,
+        self._items, self._instances = items, instances
+        self._blocks = block_feed(
+            items,
             order,
-            points=points,
             first_block=position,
             workers=workers,
             process_index=jax.process_index(),
@@ -66,10 +82,11 @@ class StreamFeed:
     def take(self, blocks: int) -> Minibatch:
         taken = [next(self._blocks) for _ in range(blocks)]
         self.position += blocks
-        return arrange(taken, self.order)
+        return arrange(taken, self.order, instances=self._instances)
 
     def close(self) -> None:
         self._blocks.close()  # pyright: ignore[reportAttributeAccessIssue]
+        self._items.close()
 
 
 class Places(NamedTuple):
@@ -99,23 +116,30 @@ class Picked(NamedTuple):
 class ResidentFeed:
     """Batches that the devices pick from the data they hold: the host sends only numbers."""
 
-    def __init__(self, held: Resident, order: Order, *, points: int, position: int):
+    def __init__(
+        self, held: Resident | ResidentPictures, order: Order, *, points: int, position: int
+    ):
         self.order, self.held, self.position, self._points = order, held, position, points
 
-    def load(self, held: Resident, item: Places | Picked) -> Minibatch:
+    def load(self, held: Any, item: Places | Picked) -> Minibatch:
         if isinstance(item, Picked):
             index = item.index
         else:
             index = resident.permute(item.first + item.place, self.order.size, item.keys)
-        inputs, label = self.pick(held, index)
-        return Minibatch(inputs, label, item.place)
+        return Minibatch(*self.pick(held, index), item.place, self.instance(held, index))
 
     def pick(self, held: Any, index: jax.Array) -> tuple[Any, jax.Array]:
-        """The inputs and labels of the sketches at an index i32[b], inside the compiled step."""
+        """The inputs and labels of the items at an index i32[b], inside the compiled step."""
+        if isinstance(held, ResidentPictures):
+            return resident.take_pictures(held, index)
         return resident.take(held, index, self._points)
 
+    def instance(self, held: Any, index: jax.Array) -> jax.Array | None:
+        """The instances of the items at an index i32[b] where they are held."""
+        return None if held.instance is None else held.instance[index]
+
     def take(self, blocks: int) -> Places | Picked:
-        if isinstance(self.order, BalancedOrder):
+        if type(self.order) is not Order:
             return self._pick(blocks)
         first, keys = zip(
             *(self.order.of_block(self.position + number) for number in range(blocks)), strict=True
@@ -142,6 +166,33 @@ class ResidentFeed:
         pass
 
 
+class JointFeed:
+    """Batches of two sides in step, from a feed of each.
+
+    feeds: by side; their orders have batches of one size.
+    """
+
+    def __init__(self, feeds: Mapping[str, StreamFeed | ResidentFeed]):
+        self._feeds = feeds
+        self.order = next(iter(feeds.values())).order
+        self.held = {side: feed.held for side, feed in feeds.items()}
+
+    @property
+    def position(self) -> int:
+        """Blocks taken so far."""
+        return next(iter(self._feeds.values())).position
+
+    def load(self, held: Any, item: Any) -> dict[str, Minibatch]:
+        return {side: feed.load(held[side], item[side]) for side, feed in self._feeds.items()}
+
+    def take(self, blocks: int) -> dict[str, Any]:
+        return {side: feed.take(blocks) for side, feed in self._feeds.items()}
+
+    def close(self) -> None:
+        for feed in self._feeds.values():
+            feed.close()
+
+
 def own_places(order: Order, devices: int | None = None) -> np.ndarray:
     """Places in the whole batch of what this process's devices get, i32[devices b/devices].
 
@@ -154,12 +205,18 @@ def own_places(order: Order, devices: int | None = None) -> np.ndarray:
     return places.reshape(devices or jax.local_device_count(), -1)
 
 
-def arrange(blocks: list[Batch], order: Order, devices: int | None = None) -> Minibatch:
-    """m blocks of k * b sketches of this process as one Minibatch [devices m k b/devices ...].
+def arrange(
+    blocks: list[Batch],
+    order: Order,
+    devices: int | None = None,
+    instances: np.ndarray | None = None,
+) -> Minibatch:
+    """m blocks of k * b items of this process as one Minibatch [devices m k b/devices ...].
 
     blocks: as they are read.
     order: which they follow.
     devices: how many the batch is divided over; None: all of this process.
+    instances: i64[n], those of all records of the split; None: the result has none.
     """
     place = own_places(order, devices)
     shape = (len(blocks), order.inner_steps, place.size)
@@ -170,4 +227,6 @@ def arrange(blocks: list[Batch], order: Order, devices: int | None = None) -> Mi
 
     inputs, label = jax.tree.map(stacked, *((block.inputs, block.label) for block in blocks))
     arrays = (inputs, label, np.broadcast_to(place.ravel(), shape))
+    if instances is not None:
+        arrays += (stacked(*(instances[block.index].astype(np.int32) for block in blocks)),)
     return Minibatch(*parallel.split(arrays, len(place), axis=2))

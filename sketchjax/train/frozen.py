@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -20,12 +19,12 @@ import numpy as np
 from sketchjax.config import StageRow
 from sketchjax.config.rows import loss_terms
 from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.inputs import SKETCH
 from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Layers, Network
 from sketchjax.models.table import HEAD
-from sketchjax.ops.dropout import dropout
 from sketchjax.parallel import AXIS, average
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.train import stages
@@ -41,15 +40,13 @@ _BLOCK = 4096  # rows that pass through a head at once
 
 
 class Given(nn.Module):
-    """Features as they are, some of them dropped in training. rate: of dropout."""
-
-    rate: float
+    """Features as they are."""
 
     def __call__(
         self, values: jax.Array, train: bool = False, keys: jax.Array | None = None
     ) -> jax.Array:
         """values: f[b e].  Returns f[b e]."""
-        return dropout(values, self.rate, keys)
+        return values
 
 
 @dataclass(frozen=True)
@@ -61,10 +58,10 @@ class HeadNetwork(Network):
 
     reads: int = 1
 
-    def blank(self) -> Any:
+    def blank(self, side: str = SKETCH) -> Any:
         return np.zeros((1, self.reads), np.float32)
 
-    def augmented(self, keys: jax.Array, inputs: Any) -> Any:
+    def augmented(self, keys: jax.Array, flips: jax.Array, inputs: Any, side: str = SKETCH) -> Any:
         return inputs
 
     def views(self, inputs: Any, output: str) -> dict[str, tuple[jax.Array, ...]]:
@@ -82,15 +79,16 @@ def head_network(
     axis_name: the devices' axis, as for `models.network.build`.
     """
     layers = Layers(
-        encoders=((_VIEW, _VIEW, partial(Given, dropout)),),
+        encoders=((_VIEW, _VIEW, Given),),
         head=architecture.head,
         width=architecture.width,
         classes=architecture.classes,
         embedding=architecture.embedding,
         axis_name=axis_name,
+        dropout=dropout,
     )
-    own = msgspec.structs.replace(architecture, encoders={}, fusion_features=0)
-    return HeadNetwork(own, layers, {}, reads)
+    own = msgspec.structs.replace(architecture, encoders={}, fusion_features=0, dropout=dropout)
+    return HeadNetwork(own, layers, reads=reads)
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,7 @@ class Frozen:
 class _Held(NamedTuple):
     features: Any
     label: Any
+    instance: Any = None
 
 
 class _FeatureFeed(ResidentFeed):

@@ -10,7 +10,9 @@ import orjson
 
 from sketchjax.config import Config
 from sketchjax.errors import CheckpointError, ConfigError
+from sketchjax.models.backbone import Backbone
 from sketchjax.models.network import Network
+from sketchjax.models.pretrained import pretrained_variables
 from sketchjax.models.table import CLASSIFIER, HEAD
 from sketchjax.models.weights import Card, load_weights
 
@@ -18,15 +20,33 @@ from sketchjax.models.weights import Card, load_weights
 def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Fresh variables from the seed, with the parts of `train.pretrained` in place of theirs.
 
-    Also returns the names of those parts.
-    Raises ConfigError when those runs have no trained encoders, or those of another network.
+    Before those, encoders whose row has a `pretrained` file or package start from it.
+    Also returns the names of the parts of `train.pretrained`.
+    Raises ConfigError when a file cannot be read or is of another network, and when those runs have
+    no trained encoders, or those of another network.
     """
     trained: dict[str, Any] = {}
     if config.train.pretrained:
         trained = load_pretrained(config.train.pretrained, network)
     variables = jax.jit(network.initialise)(jax.random.key(config.seed))
-    joined = {name: parts | trained.get(name, {}) for name, parts in variables.items()}
+    read = read_encoders(network)
+    joined = {
+        name: parts | read.get(name, {}) | trained.get(name, {})
+        for name, parts in variables.items()
+    }
     return joined, tuple(trained.get("params", ()))
+
+
+def read_encoders(network: Network) -> dict[str, Any]:
+    """The parts of encoders whose row names a file or package of weights, by collection."""
+    found: dict[str, Any] = {}
+    for name, _, make in (*network.layers.encoders, *network.layers.photo_encoders):
+        encoder = make()
+        if isinstance(encoder, Backbone) and encoder.pretrained:
+            own = {collection: parts[name] for collection, parts in network.shapes().items()}
+            for collection, parts in pretrained_variables(encoder, own).items():
+                found.setdefault(collection, {})[name] = jax.tree.map(jnp.asarray, parts)
+    return found
 
 
 def load_pretrained(sources: str, network: Network) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which sketches of the training split take part, and in which orders."""
+"""Which items of a side's training split take part, and in which orders."""
 
 from __future__ import annotations
 
@@ -8,31 +8,36 @@ from pathlib import Path
 
 import numpy as np
 
+from sketchjax.data.feed.items import Items, counts_of, open_items
 from sketchjax.data.feed.order import BalancedOrder, Order
+from sketchjax.data.feed.pairs import Side
 from sketchjax.data.folder.manifest import Manifest
-from sketchjax.data.folder.shards import Shards
+from sketchjax.data.inputs import Form
 
-_READ = 65_536  # records read at once
+_STROKES = Form("strokes", 1)  # of points, as only labels are read
 
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """The training split of a data folder, without the categories kept out of training.
+    """A side's training split of a data folder, without the categories kept out of training.
 
     folder: of the data.
     manifest: of that folder.
     unseen: bool[l], the categories kept out.
+    form: of the side's items.
     """
 
     folder: Path
     manifest: Manifest
     unseen: np.ndarray
+    form: Form = _STROKES
 
     @cached_property
     def size(self) -> int:
-        """Sketches that take part."""
+        """Items that take part."""
+        counts = counts_of(self.manifest, self.form.kind)
         return sum(
-            self.manifest.counts_by_category[name].get("train", 0)
+            counts[name].get("train", 0)
             for name, unseen in zip(self.manifest.categories, self.unseen.tolist(), strict=True)
             if not unseen
         )
@@ -40,29 +45,37 @@ class TrainingSplit:
     @cached_property
     def records(self) -> np.ndarray | None:
         """The records that take part, i64[size]; None: all of the split's."""
-        return np.flatnonzero(~self.unseen[self._labels]) if self.unseen.any() else None
+        return np.flatnonzero(~self.unseen[self._items.labels]) if self.unseen.any() else None
 
     @cached_property
-    def _labels(self) -> np.ndarray:
-        """The label of every record of the split, i32[n]."""
-        with Shards(self.folder, "train") as shards:
-            parts = [
-                shards.read(np.arange(first, min(first + _READ, len(shards)))).labels
-                for first in range(0, len(shards), _READ)
-            ]
-        return np.concatenate(parts)
+    def side(self) -> Side:
+        """The items that take part, for orders of two sides."""
+        labels, instances = self._items.labels, self._items.instances
+        if self.records is None:
+            return Side(labels, instances)
+        return Side(labels[self.records], instances[self.records], self.records)
+
+    def items(self) -> Items:
+        """All items of the split, to be read."""
+        return open_items(self.folder, self.form, "train")
+
+    @cached_property
+    def _items(self) -> Items:
+        items = self.items()
+        items.close()
+        return items
 
     def order(self, batch: int, inner_steps: int, key: tuple[int, ...], *, classes: int) -> Order:
-        """The order of the sketches that take part.
+        """The order of the items that take part.
 
-        batch: b, sketches of a step, over all processes.
+        batch: b, items of a step, over all processes.
         inner_steps: k, steps of a block.
         key: of the shuffle.
         classes: of each batch; 0: a plain shuffle.
         """
         if not classes:
             return Order(self.size, batch, inner_steps, key, self.records)
-        labels = self._labels if self.records is None else self._labels[self.records]
+        labels = self.side.labels
         return BalancedOrder(
             self.size, batch, inner_steps, key, self.records, labels=labels, classes=classes
         )

@@ -10,7 +10,8 @@ import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
-from sketchjax.models.table import CODEBOOK
+from sketchjax.models.table import CODEBOOK, HEAD, of_side
+from sketchjax.train.averaging import averaged
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class Stage:
     @property
     def name(self) -> str:
         return self.row.name
+
+    def output(self, side: str) -> str:
+        """What the losses read of a side."""
+        return of_side(HEAD, side) if self.row.output == HEAD else self.row.output
 
     @property
     def steps(self) -> int:
@@ -73,7 +78,7 @@ def plan(
     for row in stage_rows(config):
         epoch = blocks_per_epoch(row)
         dispatches = -(-row.epochs * epoch // train.outer_steps)
-        named = trained_parts(row.trains, config.model.branches)
+        named = trained_parts(row.trains, config.model.branches, config.model.photo_branches)
         stages.append(
             Stage(
                 row=row,
@@ -108,13 +113,14 @@ def learning_rate(stage: Stage) -> optax.Schedule:
 
 
 def optimizer(
-    stage: Stage, *, weight_decay: float, clip_norm: float
+    stage: Stage, *, weight_decay: float, clip_norm: float, averaging: float = 0.0
 ) -> optax.GradientTransformation:
     """Adam with the stage's schedule.
 
     stage: its schedule, and the rate of its head.
     weight_decay: decoupled, on kernels only; 0: none.
     clip_norm: the largest norm of the whole gradient; 0: no limit.
+    averaging: the share of the mean of the weights that a step keeps; 0: no mean.
     """
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts.append(
@@ -127,6 +133,8 @@ def optimizer(
             lambda path, _: path[0].key in stage.head_parts, params
         )
         parts.append(optax.masked(optax.scale(stage.head_rate), in_head))
+    if averaging:
+        parts.append(averaged(averaging))
     return optax.chain(*parts)
 
 

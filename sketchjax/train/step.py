@@ -6,38 +6,49 @@ fixed. As no sketch appears twice within a block, recomputing the block's codes 
 all codes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
 from sketchjax import parallel
+from sketchjax.data.inputs import SIDES, SKETCH
 from sketchjax.losses.loss import LossInputs
-from sketchjax.losses.objective import joins_devices, moved, objective, recoded
+from sketchjax.losses.objective import figures, joins_devices, moved, objective, recoded
+from sketchjax.losses.sides import merged
 from sketchjax.losses.table import LOSSES
 from sketchjax.models.network import Network
+from sketchjax.models.table import HEAD, of_side
 from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, trained_params
 
 
 class Minibatch(NamedTuple):
-    """The part of a batch on one device.
+    """The part of a side's batch on one device.
 
     inputs: what the encoders read, such as `Strokes`.
     label: i32[b].
-    place: i32[b], each sketch's place in the batch over all devices.
+    place: i32[b], each item's place in the side's batch over all devices.
+    instance: i32[b], the photo that each item is or draws, -1 where unknown; None in a stage that
+      reads one side.
     """
 
     inputs: Any
     label: jax.Array
     place: jax.Array
+    instance: Any = None
 
 
-def as_given(held: Any, item: Minibatch) -> Minibatch:
+# The batch of a stage that reads one side, or of each side, the sketches first.
+Batches = Minibatch | Mapping[str, Minibatch]
+
+
+def as_given(held: Any, item: Batches) -> Batches:
     """An item of the feed that is a batch already."""
     return item
 
@@ -59,8 +70,14 @@ class Training(NamedTuple):
     optimizer: optax.GradientTransformation
     average: Callable
     seed: int
-    load: Callable[[Any, Any], Minibatch] = as_given
+    load: Callable[[Any, Any], Batches] = as_given
     join: Callable = parallel.joined
+
+    def by_side(self, batch: Batches) -> Mapping[str, Minibatch]:
+        """The batch of each side that the stage reads."""
+        if isinstance(batch, Minibatch):
+            return {self.stage.row.inputs[0]: batch}
+        return {side: batch[side] for side in self.stage.row.inputs}
 
 
 def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
@@ -74,65 +91,109 @@ def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Ar
     return jax.vmap(jax.random.fold_in, (None, 0))(key, place)
 
 
-def features_step(training: Training, state: State, batch: Minibatch) -> jax.Array:
-    """The head's features f[b d] of a batch, without augmentation and dropout."""
-    output = training.network.apply(state.variables, batch.inputs)
+def features_step(
+    training: Training, state: State, batch: Minibatch, side: str = SKETCH
+) -> jax.Array:
+    """The head's features f[b d] of a side's batch, without augmentation and dropout."""
+    output = training.network.apply(state.variables, batch.inputs, of_side(HEAD, side))
     assert output.features is not None, "the head has features"
     return output.features
 
 
 def code_step(
     training: Training, held: Any, state: State, block: Any
-) -> tuple[dict[str, jax.Array], State]:
-    """The codes of a block with the parameters fixed, f[k b d] by the name of their loss.
+) -> tuple[dict[str, Any], State]:
+    """The codes of a block with the parameters fixed, by the name of their loss.
 
     held: what the devices hold of the data.
     block: k items of the feed.
-    Also returns the state with what the losses remember of these codes.
+    Returns f[k b d] for each loss, or that of each side; and the state with what the losses
+    remember of these codes.
     """
-    names = [name for name in training.stage.row.losses if LOSSES[name].makes_codes]
-    if not names:
+    losses = training.stage.row.losses
+    if not any(LOSSES[name].makes_codes for name in losses):
         return {}, state
 
-    def look(item: Any) -> tuple[jax.Array, jax.Array]:
-        batch = training.load(held, item)
-        return features_step(training, state, batch), batch.label
+    def look(item: Any) -> dict[str, LossInputs]:
+        return {
+            side: LossInputs(
+                logits=None,
+                labels=batch.label,
+                features=features_step(training, state, batch, side),
+                instances=batch.instance,
+            )
+            for side, batch in training.by_side(training.load(held, item)).items()
+        }
 
-    features, labels = lax.map(look, block)
-    flat = features.reshape(-1, features.shape[-1])
-    codes, memories = recoded(names, flat, labels.ravel(), state.memories, training.average)
-    codes = {name: each.reshape(features.shape) for name, each in codes.items()}
-    return codes, state.replace(memories=memories)
+    found = lax.map(look, block)
+    flat = jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), found)
+    codes, memories = recoded(losses, as_one(flat), state.memories, training.average)
+    sides = training.stage.row.inputs
+    shapes = [found[side].features.shape for side in sides]
+    parted = {name: _parted(each, shapes) for name, each in codes.items()}
+    state = state.replace(memories=memories)
+    if len(sides) == 1:
+        return {name: each for name, (each,) in parted.items()}, state
+    return {name: dict(zip(sides, each, strict=True)) for name, each in parted.items()}, state
+
+
+def as_one(sides: Mapping[str, LossInputs]) -> LossInputs:
+    """What the losses see of the sides: that of the only one, or both as one batch."""
+    ordered = [sides[side] for side in SIDES if side in sides]
+    return merged(*ordered) if len(ordered) == 2 else ordered[0]
+
+
+def _parted(rows: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
+    """The rows f[n d] cut into arrays of these shapes [k b d], one after the other."""
+    ends = np.cumsum([shape[0] * shape[1] for shape in shapes])[:-1]
+    return [each.reshape(shape) for each, shape in zip(jnp.split(rows, ends), shapes, strict=True)]
 
 
 def theta_step(
-    training: Training, state: State, batch: Minibatch, codes: dict[str, jax.Array]
+    training: Training, state: State, batch: Batches, codes: dict[str, Any]
 ) -> tuple[State, dict[str, jax.Array]]:
     """One update of the parameters with the codes fixed.
 
     batch: on this device.
-    codes: f[b d], by the name of their loss.
+    codes: f[b d], or that of each side, by the name of their loss.
     Returns the new state, and metrics f[], means over all devices. A step whose loss or gradient is
     not finite is skipped: it changes nothing but the counts.
     """
     row = training.stage.row
-    keys = sketch_keys(training, state.step, batch.place)
 
     def loss_of(parts: dict):
         variables = state.variables | {"params": state.params | parts}
-        output, batch_stats = training.network.apply_in_training(
-            variables, batch.inputs, row.output, keys
-        )
-        seen = LossInputs(output.logits, batch.label, output.features, output.activations)
+        sides, accuracies = {}, []
+        for side, own in training.by_side(batch).items():
+            keys = sketch_keys(training, state.step, own.place)
+            output, changed = training.network.apply_in_training(
+                variables, own.inputs, training.stage.output(side), keys
+            )
+            sides[side] = LossInputs(
+                output.logits,
+                own.label,
+                output.features,
+                output.activations,
+                instances=own.instance,
+            )
+            # The next side starts from these: what it returns has the statistics of all parts.
+            variables["batch_stats"] = variables["batch_stats"] | changed
+            accuracies.append((output.logits.argmax(-1) == own.label).mean())
         own_codes = codes
         if joins_devices(row.losses):
             # The average of the devices' gradients is then the gradient of the joined batch.
-            seen, own_codes = jax.tree.map(training.join, (seen, codes))
-        seen = seen._replace(progress=state.step / training.stage.steps)
+            sides, own_codes = jax.tree.map(training.join, (sides, codes))
+        if len(sides) == 2:
+            own_codes = {
+                name: jnp.concatenate([each[side] for side in row.inputs])
+                for name, each in own_codes.items()
+            }
+        seen = as_one(sides)._replace(progress=state.step / training.stage.steps)
         loss, terms = objective(row.losses, seen, state.memories, own_codes)
         memories = moved(row.losses, seen, state.memories)
-        accuracy = (output.logits.argmax(-1) == batch.label).mean()
-        return loss, (terms | {"loss": loss, "accuracy": accuracy}, batch_stats, memories)
+        accuracy = sum(accuracies) / len(accuracies)
+        metrics = terms | figures(memories) | {"loss": loss, "accuracy": accuracy}
+        return loss, (metrics, variables["batch_stats"], memories)
 
     parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from sketchjax.config import Config
+from sketchjax.data.inputs import part_name
 from sketchjax.errors import CheckpointError, DataError, NotFiniteError, Stopped
 from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory, blank_memory
@@ -23,6 +24,7 @@ from sketchjax.parallel import average, gather, own_copy
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Passes
 from sketchjax.train import stages
+from sketchjax.train.averaging import mean_weights
 from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.head_start import check_start, head_layer, look, started
 from sketchjax.train.loop import Logged, check_state, run_stage
@@ -84,6 +86,8 @@ class Trainer:
             except Spike as spike:
                 number, current = self._go_back(spike)
                 continue
+            mean = mean_weights(current.params, current.optimizer)
+            current = current.replace(params=mean)
             yield self.plan[number], current
             if (number := number + 1) == len(self.plan):
                 return
@@ -149,7 +153,8 @@ class Trainer:
         self.progress.pretrained = list(pretrained)
         head = self.network.architecture.head
         kind = self.config.train.head_start
-        check_start(kind, variables["params"][head], pretrained, head)
+        if kind != "random":
+            check_start(kind, variables["params"][head], pretrained, head)
         return self._start(self.plan[0], variables, {})
 
     def _next_state(self, stage: Stage, before: State) -> State:
@@ -172,28 +177,34 @@ class Trainer:
         first = next((each for each in self.plan if head in each.parts), None)
         if kind == "random" or stage is not first:
             return variables
-        parts = self._training_parts(variables, FUSION, "start of the head")
+        parts = self._training_parts(variables, "train", FUSION, "start of the head")
         architecture, seed = self.network.architecture, self.config.seed
         sketches = self.passes.manifest.counts["train"]
         seen = look(parts, architecture.classes, sketches, seed)
         return started(variables, head, head_layer(kind, seen, architecture.width, seed))
 
-    def _training_parts(self, variables: dict, output: str, name: str) -> Iterator[Encoded]:
-        """One pass over the training sketches, without those of classes kept out of training."""
+    def _training_parts(
+        self, variables: dict, part: str, output: str, name: str
+    ) -> Iterator[Encoded]:
+        """One pass over a side's training split, without the classes kept out of training."""
         unseen = self.supply.split.unseen
-        for part in self.passes.stream(variables, "train", output, name=name):
-            yield part[~unseen[part.labels]]
+        for some in self.passes.stream(variables, part, output, name=name):
+            yield some[~unseen[some.labels]]
 
     def _setup(self, stage: Stage, variables: dict) -> Setup:
         """What the losses of a stage may look at before the stage begins."""
         manifest, unseen = self.passes.manifest, self.supply.split.unseen
 
         def train() -> Iterator[TrainingPart]:
-            for part in self._training_parts(variables, HEAD, "centres"):
-                yield TrainingPart(part.features, part.labels, part.entropy)
+            for side in stage.row.inputs:
+                part = part_name(side, "train")
+                for some in self._training_parts(variables, part, HEAD, "centres"):
+                    yield TrainingPart(some.features, some.labels, some.entropy)
 
+        classes, splits = self.network.architecture.classes, self.supply.splits
+        labels = [split.side.labels for split in splits.values()] if len(splits) == 2 else []
         return Setup(
-            classes=self.network.architecture.classes,
+            classes=classes,
             width=self.network.architecture.width,
             entropy_low=np.asarray(manifest.entropy_low),
             entropy_high=np.asarray(manifest.entropy_high),
@@ -201,12 +212,18 @@ class Trainer:
             block_share=1 / stage.blocks_per_epoch,
             word_vectors=self.word_vectors,
             train=train,
+            counts=np.stack([np.bincount(own, minlength=classes) for own in labels])
+            if labels
+            else None,
         )
 
     def _optimizer(self, stage: Stage):
         settings = self.config.train
         return stages.optimizer(
-            stage, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
+            stage,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+            averaging=settings.averaging,
         )
 
     def _train(self, stage: Stage, current: State) -> State:
@@ -253,7 +270,7 @@ class Trainer:
                             f"{stage.steps} steps; rerun the same command to resume"
                         )
         except NotFiniteError as error:
-            raise self.supply.with_sketches(error) from error
+            raise self.supply.with_sketches(error, stage.row.inputs[0]) from error
         return own_copy(current)
 
     def _go_back(self, spike: Spike) -> tuple[int, State]:

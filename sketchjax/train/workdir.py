@@ -32,7 +32,8 @@ CONVERSION_FIELDS = frozenset(
     {
         *("seed", "data.dir", "data.source", "data.split_file", "data.categories"),
         *("data.recognized_only", "data.max_per_category", "data.on_bad", "data.shards"),
-        *("data.synthetic_per_category", "data.unseen"),
+        *("data.synthetic_per_category", "data.unseen", "photos.contours"),
+        *("photos.validation", "photos.sketches_each"),
     }
 )
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ml_collections import ConfigDict, config_dict
 
 from sketchjax.config import as_literal, default, flat, split_list, wrong_text
+from sketchjax.models.table import ENCODERS
 
 
 def test_missing_fields_and_sections():
@@ -60,7 +61,7 @@ def test_an_unknown_kind_hides_no_other_problem():
     assert problems_of(config) == [
         "model.encoders.rnn.hidden=0; must be 1 to 65,536",
         "model.encoders.rnn.hiden=8 is no field; did you mean model.encoders.rnn.hidden?",
-        "model.encoders.cnn.kind='vgg'; choose one of alexnet, sketch_a_net, resnet50, bigru",
+        f"model.encoders.cnn.kind='vgg'; choose one of {', '.join(ENCODERS)}",
     ]
 
 

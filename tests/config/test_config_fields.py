@@ -9,6 +9,7 @@ from sketchjax.config import default, validate
 from sketchjax.config.check import known_fields
 from sketchjax.config.fields import FIELDS
 from sketchjax.errors import ConfigError
+from sketchjax.models.table import ENCODERS
 
 BAD = [
     # Of another type
@@ -66,12 +67,17 @@ BAD = [
     ("evaluation.feature_distances", ("snr", "snr"), "names of snr, euclidean, cosine, each once"),
     ("model.embedding", "unit", "raw, unit_length, batch_norm"),
     ("model.embedding", "batch_norm", "with model.head=embedding only, but model.head=hash"),
-    ("model.encoders.cnn.kind", "resnet", "alexnet, sketch_a_net, resnet50, bigru"),
+    (
+        "model.encoders.cnn.kind",
+        "resnet",
+        ", ".join(ENCODERS),
+    ),
     ("model.features", 0, "1 to 65,536"),
     ("data.unseen_count", -1, "0 to 65,536"),
     ("stages.joint.sampler.classes", -1, "0 to 65,536"),
     ("stages.joint.sampler.each", -1, "0 to 65,536"),
     ("model.fusion_features", -1, "0 to 65,536"),
+    ("model.dropout", 1.0, "below 1"),
     ("model.encoders.cnn.width", 0.0, "0.01 to 64"),
     ("model.encoders.cnn.stem_stride", 0, "at least 1"),
     ("model.encoders.cnn.dense_features", -4, "0 to 65,536"),
@@ -103,6 +109,7 @@ BAD = [
     ("train.outer_steps", -2, "1 to 1,000,000"),
     ("train.weight_decay", -1e-4, "at least 0"),
     ("train.clip_norm", -1.0, "at least 0"),
+    ("train.averaging", 1.0, "0.99 to 0.9999"),
     ("train.max_skipped", 0, "at least 1"),
     ("train.rollback_factor", 1.0, "a factor above 1"),
     ("train.checkpoint_seconds", -1.0, "at least 0"),
@@ -171,7 +178,7 @@ BAD = [
             ("query",),
             ("query:gallery:train",),
             ("query:test",),
-            ("photo/query:gallery",),
+            ("video/query:gallery",),
             ("/query:gallery",),
             ({"queries": "query"},),
             ({"queries": "query", "gallery": "gallery", "k": 3},),

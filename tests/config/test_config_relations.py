@@ -388,9 +388,8 @@ def test_settings_have_upper_bounds_too():
     assert problems_of(config) == ["stages.full.losses.common_center.rate=1.5; must be 0 to 1"]
     config.stages.full.losses.cross_entropy = {"margin": 1}
     assert len(problems_of(config)) == 2
-    assert "stages.full.losses.cross_entropy.margin=1 is no setting; there are weight" in (
-        problems_of(config)
-    )
+    wanted = "stages.full.losses.cross_entropy.margin=1 is no setting; there are weight, smoothing"
+    assert wanted in problems_of(config)
 
 
 def test_losses_of_all_rows_are_checked():

@@ -13,6 +13,7 @@ from sketchjax.config import (
     validate,
 )
 from sketchjax.config.rows import encoder_rows, loss_terms, trained_parts
+from sketchjax.models.table import ENCODERS
 
 
 def test_set_stages_replaces_all_stages_in_order():
@@ -32,7 +33,7 @@ def test_set_stages_replaces_all_stages_in_order():
     assert [row.number for row in (b, a, c)] == [0, 1, 2]
     assert b.trains == ("encoders", "head")
     assert (b.output, a.output) == ("head", "cnn")
-    assert b.losses == {"cross_entropy": {"weight": 1.0}}
+    assert b.losses == {"cross_entropy": {"weight": 1.0, "smoothing": 0.0}}
     assert c.losses == {"supervised_hashing": {"weight": 0.1, "margin": 0.0, "alpha": 0.01}}
     assert (a.epochs, a.schedule, a.learning_rate, a.warmup_epochs) == (0.5, "steps", 1e-3, 0.5)
     assert (c.classes, c.each, a.classes) == (16, 0, 0)
@@ -60,7 +61,7 @@ def test_a_row_may_leave_fields_out():
     validate(config)
     joint = next(row for row in stage_rows(config) if row.name == "joint")
     assert (joint.epochs, joint.schedule, joint.output) == (1.0, "cosine", "head")
-    assert joint.losses == {"cross_entropy": {"weight": 1.0}}
+    assert joint.losses == {"cross_entropy": {"weight": 1.0, "smoothing": 0.0}}
     assert (joint.classes, joint.each) == (0, 0)
 
 
@@ -84,7 +85,7 @@ def test_unknown_settings_are_left_to_the_check():
     assert problems_of(config) == [
         "model.encoders.rnn.hiden=3 is no field; did you mean model.encoders.rnn.hidden?",
         "stages.all.epoch=3 is no field; did you mean stages.all.epochs?",
-        "model.encoders.net.kind='moon'; choose one of alexnet, sketch_a_net, resnet50, bigru",
+        f"model.encoders.net.kind='moon'; choose one of {', '.join(ENCODERS)}",
     ]
 
 
@@ -104,7 +105,7 @@ def test_encoders_come_in_the_order_of_the_branches():
 @pytest.mark.parametrize(
     "losses, terms",
     [
-        ({"cross_entropy": 2}, {"cross_entropy": {"weight": 2.0}}),
+        ({"cross_entropy": 2}, {"cross_entropy": {"weight": 2.0, "smoothing": 0.0}}),
         ({"cross_entropy": 0, "center": 0.0}, {}),
         ({"common_center": {}}, {"common_center": {"weight": 1.0, "rate": 0.5}}),
         ({"common_center": {"rate": 1}}, {"common_center": {"weight": 1.0, "rate": 1.0}}),

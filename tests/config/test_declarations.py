@@ -7,8 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sketchjax.config import architecture, default, encoder, set_encoders, set_stages, stage
-from sketchjax.data.inputs import Strokes
+from sketchjax.config import (
+    architecture,
+    default,
+    encoder,
+    set_encoders,
+    set_photo_encoders,
+    set_stages,
+    stage,
+)
+from sketchjax.data.inputs import Pictures, Strokes
 from sketchjax.fields import is_number
 from sketchjax.losses.objective import loss
 from sketchjax.losses.table import LOSSES
@@ -39,8 +47,8 @@ def test_a_row_of_losses_is_complete(name):
     assert row.reads
     assert {*row.reads} <= {"logits", "features", "activations"}
     assert {*row.heads} <= {*HEADS}
-    assert {*row.needs} <= {"word_vectors"}
-    assert row.pairs is None or (len(row.pairs) == 2 and {*row.pairs} <= {"sketch"})
+    assert {*row.needs} <= {"word_vectors", "teacher"}
+    assert row.pairs is None or (len(row.pairs) == 2 and {*row.pairs} <= {"sketch", "photo"})
     for key, field in row.settings.items():
         assert key != "weight"
         assert is_number(field.default) or isinstance(field.default, str)
@@ -53,40 +61,62 @@ def test_short_names_of_losses_are_unique():
     assert len(set(symbols)) == len(symbols)
 
 
+def of_photos(kind: str) -> bool:
+    return ENCODERS[kind].view == "picture_and_contour"
+
+
 def small(kind: str):
     """A config whose network has only this encoder, at sizes that trace in no time."""
     config = default()
     sizes = {"width": 0.05, "hidden": 3, "layers": 1, "dense_features": 4, "stem_stride": 1}
     own = {name: size for name, size in sizes.items() if name in ENCODERS[kind].settings}
-    set_encoders(config, only=encoder(kind, **own))
-    set_stages(config, stage("all", trains=("encoders", "head")))
-    config.drawing.size, config.data.points = 64, 5
+    if of_photos(kind):
+        set_encoders(config)
+        set_photo_encoders(config, only=encoder(kind, **own))
+        trains = ("photo_encoders", "photo_head")
+        set_stages(config, stage("all", trains=trains, inputs=("photo",)))
+    else:
+        set_encoders(config, only=encoder(kind, **own))
+        set_stages(config, stage("all", trains=("encoders", "head")))
+    config.drawing.size, config.photos.size, config.data.points = 64, 64, 5
     return config
 
 
-def strokes() -> Strokes:
-    points = np.random.default_rng(0).integers(0, 256, (2, 5, 3)).astype(np.uint8)
+def inputs(kind: str) -> Strokes | Pictures:
+    random = np.random.default_rng(0)
+    if of_photos(kind):
+        pixels = random.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+        return Pictures(pixels, pixels[..., :1])
+    points = random.integers(0, 256, (2, 5, 3)).astype(np.uint8)
     return Strokes.of(points, np.array([5, 3], np.int32))
+
+
+def made(network):
+    """The view and the maker of the network's only encoder."""
+    ((_, view, make),) = (*network.layers.encoders, *network.layers.photo_encoders)
+    return view, make
 
 
 @ENCODER_ROWS
 def test_a_row_of_encoders_builds(kind):
     network = build(architecture(small(kind), ["cat", "sun", "moon"], 20.0))
     variables = network.shapes()
-    output = jax.eval_shape(network.apply, variables, strokes())
+    side = "photo_" if of_photos(kind) else ""
+    output = jax.eval_shape(
+        lambda v, x: network.apply(v, x, f"{side}head"), variables, inputs(kind)
+    )
     assert output.logits.shape == (2, 3)
     assert output.features is not None
     assert output.features.shape == (2, 64)
-    alone = jax.eval_shape(lambda v, s: network.apply(v, s, "only"), variables, strokes())
+    alone = jax.eval_shape(lambda v, x: network.apply(v, x, "only"), variables, inputs(kind))
     assert alone.logits.shape == (2, 3)
-    assert set(variables["params"]) == {"only", "only_classifier", "hash", "classifier"}
+    assert set(variables["params"]) == {"only", "only_classifier", f"{side}hash", "classifier"}
 
 
 @ENCODER_ROWS
 def test_a_row_of_encoders_has_its_module_s_fields(kind):
     row = ENCODERS[kind]
-    network = build(architecture(small(kind), ["cat"], 20.0))
-    (_, view, make), *_ = network.layers.encoders
+    view, make = made(build(architecture(small(kind), ["cat"], 20.0)))
     assert view == row.view
     assert view in VIEWS
     fields = set(make.func.__dataclass_fields__)
@@ -101,10 +131,10 @@ def test_a_row_of_encoders_has_its_module_s_fields(kind):
 @ENCODER_ROWS
 def test_a_row_of_encoders_knows_its_smallest_picture(kind):
     row = ENCODERS[kind]
-    assert (row.smallest is not None) == (row.view == "picture")
+    assert (row.smallest is not None) == row.view.startswith("picture")
     if row.smallest is None:
         return
-    (_, _, make), *_ = build(architecture(small(kind), ["cat"], 20.0)).layers.encoders
+    _, make = made(build(architecture(small(kind), ["cat"], 20.0)))
     for stride in range(1, 9):
         assert row.smallest({"stem_stride": stride}) == make.func.smallest_size(stride)
 
@@ -114,7 +144,7 @@ def test_encoders_compute_in_the_config_s_type(kind):
     config = small(kind)
     config.model.dtype = "bfloat16"
     network = build(architecture(config, ["cat"], 20.0))
-    (_, _, make), *_ = network.layers.encoders
+    _, make = made(network)
     assert make.keywords["dtype"] == jnp.bfloat16
     shapes = network.shapes()
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {np.dtype("float32")}

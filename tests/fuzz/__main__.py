@@ -1,6 +1,7 @@
 """Hostile bytes for every reader, guided by coverage: the answer must be data or a DataError.
 
-python -m tests.fuzz [--reader all|ndjson|bin|gzip|npy|npz|table|csv|manifest|records|shard]
+python -m tests.fuzz [--reader all|ndjson|svg|picture|picture_record|bin|gzip|npy|npz|table|csv
+                               |manifest|records|shard]
                      [--seconds 60 | --executions N] [--work DIR]
 
 Needs atheris: pip install 'sketchjax[fuzz]'. Each reader runs in its own process, starting from
@@ -36,9 +37,12 @@ _ROUND = 300_000
 # through a file are slower, and less of their code is ours.
 READERS = {
     "ndjson": (0.08, 2_048),
-    "bin": (0.26, 2_048),
-    "npy": (0.26, 2_048),
-    "csv": (0.20, 512),
+    "svg": (0.06, 4_096),
+    "picture": (0.03, 8_192),
+    "picture_record": (0.05, 512),
+    "bin": (0.22, 2_048),
+    "npy": (0.22, 2_048),
+    "csv": (0.14, 512),
     "table": (0.04, 2_048),
     "records": (0.12, 2_048),
     "manifest": (0.04, 8_192),
@@ -48,6 +52,7 @@ READERS = {
 }
 _WORDS = {
     "ndjson": 'drawing word key_id recognized true null NaN 1e999 [[ ]] x y "',
+    "svg": "svg path g d points transform M0 C A1 S Q T Z h v matrix( rotate( scale( viewBox 1e999",
     "table": "drawing,word,key_id,recognized \\x22 [[ ]] True \\x0a",
     "csv": "key_id,split train query gallery \\x0a 18446744073709551615 \\x22",
     "manifest": "categories shards lengths ../ -1 1e308 18446744073709551616",

@@ -18,6 +18,7 @@ import numpy as np
 import orjson
 
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.pictures import PictureRecord, decode_picture
 from sketchjax.data.folder.record import decode, sound, wrong_records
 from sketchjax.data.folder.shards import open_shard
 from sketchjax.data.folder.split_file import split_rows
@@ -26,16 +27,19 @@ from sketchjax.data.folder.verify import contradictions
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.ndjson import read_ndjson
+from sketchjax.data.sources.pictures.image import normal_photo, normal_raster
 from sketchjax.data.sources.records import (
     KINDS,
     MOST_POINTS,
     BadRecord,
     BadRecords,
     Notes,
+    Refused,
     Source,
     wrong_name,
 )
 from sketchjax.data.sources.stroke3 import read_arrays, read_stroke3
+from sketchjax.data.sources.svg import read_svg
 from sketchjax.data.sources.table import read_table
 from sketchjax.errors import DataError
 
@@ -73,6 +77,31 @@ def table(data: bytes) -> None:
 def npz(data: bytes) -> None:
     """sketch-rnn's .npz, whole."""
     _take(lambda source: read_stroke3(io.BytesIO(data), source))
+
+
+def svg(data: bytes) -> None:
+    """An SVG drawing."""
+    _take(lambda source: read_svg(io.BytesIO(data), source))
+
+
+def picture(data: bytes) -> None:
+    """A photo, a raster sketch: what is kept must decode again."""
+    for normal, mode in ((normal_photo, "RGB"), (normal_raster, "L")):
+        why = None
+        try:
+            found = normal(data, 64)
+            assert max(found.width, found.height) <= 64
+            assert decode_picture(found.content, 8, mode).dtype == np.uint8
+        except Refused as refused:
+            why = refused
+        assert why is None or (why.kind in KINDS and 0 < len(str(why)) < 300)
+
+
+def picture_record(data: bytes) -> None:
+    """A record of a picture."""
+    record = PictureRecord.decode(data)
+    assert record.picture
+    assert PictureRecord.decode(record.encode()) == record
 
 
 def split_file(data: bytes) -> None:
@@ -164,6 +193,9 @@ def run(name: str, data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "ndjson": ndjson,
+    "svg": svg,
+    "picture": picture,
+    "picture_record": picture_record,
     "bin": binary,
     "gzip": zipped,
     "npy": npy,

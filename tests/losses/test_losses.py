@@ -47,6 +47,18 @@ def test_values_by_hand():
     assert quantization(jnp.tile(features, (1, 2)), jnp.tile(codes, (1, 2))) == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("smoothing", [0.1, 0.5])
+def test_smoothed_labels_are_a_mixture_with_the_uniform(smoothing):
+    seen = random_inputs(3)
+    labels, classes = np.asarray(seen.labels), seen.logits.shape[1]
+    target = np.full((len(labels), classes), smoothing / classes)
+    target[np.arange(len(labels)), labels] += 1 - smoothing
+    logits = np.asarray(seen.logits, np.float64)
+    log_softmax = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    expected = -(target * log_softmax).sum(1).mean()
+    assert cross_entropy(seen.logits, seen.labels, smoothing) == pytest.approx(expected, rel=1e-5)
+
+
 def test_large_logits_stay_finite():
     logits = jnp.array([[3e4, -3e4], [-3e4, 3e4]])
     assert cross_entropy(logits, jnp.array([1, 1])) == pytest.approx(3e4)

@@ -187,8 +187,9 @@ def test_only_moving_centres_move_after_a_step():
 def test_codes_come_by_the_name_of_their_loss():
     features = jnp.array([[0.5, 0.51], [0.0, 1.0]])
     memories = {"center": {"centers": jnp.zeros((2, 2))}}
-    names = ("cross_entropy", "center", "quantization")
-    codes, after = recoded(names, features, jnp.array([0, 1]), memories, lambda tree: tree)
+    terms = loss_terms(dict.fromkeys(("cross_entropy", "center", "quantization"), 1.0))
+    block = LossInputs(None, jnp.array([0, 1]), features)
+    codes, after = recoded(terms, block, memories, lambda tree: tree)
     assert list(codes) == ["quantization"]
     assert np.asarray(codes["quantization"]).tolist() == [[0.0, 1.0], [0.0, 1.0]]
     assert after == memories

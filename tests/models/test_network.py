@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from functools import cache
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -219,7 +220,7 @@ def test_each_encoder_gets_its_view_and_nothing_else_is_drawn():
 
 
 def test_inputs_of_another_kind_are_refused():
-    with pytest.raises(TypeError, match="the view picture reads Strokes, not ndarray"):
+    with pytest.raises(TypeError, match="the view picture reads Strokes or Pictures, not ndarray"):
         network().views(np.zeros((2, 3, 3)), "cnn")
 
 
@@ -298,3 +299,33 @@ def test_dropout_and_augmentation_have_keys_of_their_own():
     assert len(np.unique(data(spy.keys), axis=0)) == 4
     for other in (keys(), fold(keys(), 0)):
         assert (data(spy.keys) != data(other)).any(1).all()
+
+
+def test_training_drops_features_in_front_of_the_head():
+    """Each half that is kept counts double; evaluation drops none."""
+    layers = replace(network().layers, encoders=(), dropout=0.5)
+    seen = []
+
+    def look(next_call, args, kwargs, context):
+        if context.module.name == "hash" and context.method_name == "__call__":
+            seen.append(np.asarray(args[0]))
+        return next_call(*args, **kwargs)
+
+    features = jnp.ones((64, 40))
+
+    class Given(nn.Module):
+        def __call__(self, values, train=False, keys=None):
+            return values
+
+    layers = replace(layers, encoders=(("given", "given", Given),))
+    views = {"given": (features,)}
+    variables = layers.init(jax.random.key(0), views)
+    own = jax.random.split(jax.random.key(1), 64)
+    with nn.intercept_methods(look):
+        layers.apply(variables, views)
+        layers.apply(variables, views, train=True, keys=own)
+    np.testing.assert_array_equal(seen[0], 1)
+    trained = seen[-1]
+    assert set(np.unique(trained)) == {0.0, 2.0}
+    assert 0.4 < (trained == 0).mean() < 0.6
+    assert len(np.unique(trained, axis=0)) == 64

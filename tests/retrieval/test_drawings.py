@@ -24,6 +24,17 @@ def points_of(drawings) -> list[list]:
     return [found.points_of(index).tolist() for index in range(len(found))]
 
 
+def test_the_name_of_an_svg_file_is_a_drawing(tmp_path):
+    path = tmp_path / "one.svg"
+    path.write_text('<svg><path d="M0 10L255 0"/><path d="M30 7h0"/></svg>')
+    expected = simplify([np.array([[0, 10], [255, 0]]), np.array([[30, 7], [30, 7]])]).tolist()
+    assert points_of(path) == points_of(str(path)) == [expected]
+    assert points_of([path, STROKES]) == [expected, POINTS.tolist()]
+    assert as_sketches(path).categories == [""]
+    with pytest.raises(DataError, match=r"cannot open .*no\.svg"):
+        as_sketches("no.svg")
+
+
 @pytest.mark.parametrize(
     "drawing",
     [

@@ -64,7 +64,7 @@ def sketches() -> Scan:
     batch = Batch(Strokes.of(points, length), label, np.arange(1000, 1000 + COUNT, dtype=np.int32))
     entropy = random.random(COUNT).astype(np.float32)
     key_id = random.integers(0, 2**64, COUNT, np.uint64)
-    return Scan(batch, entropy, key_id, np.ones(COUNT, bool))
+    return Scan(batch, entropy, key_id, np.ones(COUNT, bool), np.arange(COUNT))
 
 
 def scans(filler):

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sketchjax.errors import DataError
-from sketchjax.losses.table import DISTANCES
 from sketchjax.retrieval import ranks
-from sketchjax.retrieval.feature_scores import evaluate_features
-from sketchjax.retrieval.ranks import comparable, rank_counts
+from sketchjax.retrieval.feature_scores import evaluate_features, feature_map
+from sketchjax.retrieval.ranks import DISTANCES, rank_counts
 
 KINDS = pytest.mark.parametrize("kind", DISTANCES)
 
@@ -33,6 +32,8 @@ def far(query, items, kind):
     query, items = np.asarray(query, np.float64), np.asarray(items, np.float64)
     if kind == "snr":
         return np.array([np.var(item - query) / np.var(query) for item in items])
+    if kind == "inner_product":
+        return -items @ query
     if kind == "euclidean":
         return np.array([np.sqrt(((item - query) ** 2).sum()) for item in items])
     return np.array(
@@ -79,6 +80,7 @@ def test_scores_are_those_of_a_sorted_ranking(kind, seed, k):
         *(queries, asked, gallery, found), distance=kind, precision_at=(k,), recall_at=(k,)
     )
     np.testing.assert_allclose(named(scores, k), np.mean(wanted, 0), atol=1e-12)
+    assert feature_map(queries, asked, gallery, found, distance=kind) == scores.map
     assert scores.map_best == pytest.approx(scores.map) == pytest.approx(scores.map_worst)
     assert scores.queries == len(wanted)
     assert scores.queries_without_relevant == len(queries) - len(wanted)
@@ -154,8 +156,7 @@ def test_a_class_of_one_has_no_other_to_find():
 
 def test_groups_count_every_item_once():
     queries, asked, gallery, found = splits(7, whole=True)
-    own = (comparable(queries, "snr"), asked, comparable(gallery, "snr"), found)
-    parts = list(rank_counts(*own))
+    parts = list(rank_counts(queries, asked, gallery, found, distance="snr"))
     for everything, relevant in parts:
         assert (everything >= relevant).all()
         assert (everything.sum(1) == len(gallery)).all()
@@ -165,15 +166,39 @@ def test_groups_count_every_item_once():
     ]
 
 
+def test_equal_products_tie():
+    """Different features at whole products: by the definition, item by item and tie by tie."""
+    queries, asked, gallery, found = splits(4, queries=12, whole=True)
+    wanted = []
+    for query, label in zip(queries, asked, strict=True):
+        products = (gallery @ query).tolist()
+        total = sum(found == label)
+        if not total:
+            continue
+        score = 0.0
+        for value in sorted(set(products), reverse=True):
+            before = [own == label for own, p in zip(found, products, strict=True) if p > value]
+            tied = [own == label for own, p in zip(found, products, strict=True) if p == value]
+            share = (sum(tied) - 1) / (len(tied) - 1) if len(tied) > 1 else 0
+            for place in range(len(tied)):
+                hits = sum(before) + 1 + place * share
+                score += sum(tied) / len(tied) * hits / (len(before) + place + 1)
+        wanted.append(score / total)
+    score = feature_map(queries, asked, gallery, found, distance="inner_product")
+    assert score == pytest.approx(np.mean(wanted))
+
+
 def test_what_cannot_be_ranked_is_refused():
     queries, asked, gallery, found = splits(1)
+    with pytest.raises(DataError, match="nothing to score"):
+        feature_map(queries, asked + 10, gallery, found, distance="cosine")
     with pytest.raises(DataError, match="nothing to score"):
         evaluate_features(queries, asked + 10, gallery, found, distance="snr")
     broken = gallery.copy()
     broken[3, 1] = np.nan
     with pytest.raises(DataError, match="not finite"):
         evaluate_features(queries, asked, broken, found, distance="snr")
-    with pytest.raises(ValueError, match="must be snr, euclidean or cosine"):
+    with pytest.raises(ValueError, match="must be one of snr, euclidean, cosine, inner_product"):
         evaluate_features(queries, asked, gallery, found, distance="manhattan")
     with pytest.raises(ValueError, match="same model"):
         evaluate_features(queries[:, :3], asked, gallery, found, distance="snr")

@@ -10,6 +10,7 @@ import pytest
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.inputs import Form
 from sketchjax.data.sources import doodles
 from sketchjax.models.network import Output
 from sketchjax.retrieval.passes import Passes
@@ -49,7 +50,8 @@ def passes(folder, **settings) -> tuple[Passes, list]:
 
     manifest = Manifest.load(folder)
     network = Length()
-    made = Passes(network, folder, manifest, batch=BATCH, points=POINTS, task=task, **settings)
+    forms = {"sketch": Form("strokes", POINTS)}
+    made = Passes(network, folder, manifest, batch=BATCH, forms=forms, task=task, **settings)
     return made, shown
 
 

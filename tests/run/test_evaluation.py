@@ -31,7 +31,6 @@ from sketchjax.train.data import prepare_data
 from sketchjax.train.supply import Supply
 
 CODES = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
-RNN = {"model.branches": ("rnn",)}
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +40,10 @@ def data(tmp_path_factory):
 
 
 def config_of(data, losses: dict, *, sampler=None, **fields):
-    """The tiny config with a single stage, which trains the whole network from scratch."""
+    """The tiny config with a plain encoder and one stage, which trains everything from scratch."""
     config = tiny_config()
     config.data.dir = str(data)
+    set_encoders(config, pen=encoder("plain"))
     whole = ("encoders", "head")
     set_stages(config, stage("only", trains=whole, losses=losses, sampler=sampler or {}))
     config.update_from_flattened_dict(fields)
@@ -95,8 +95,8 @@ def predictions(data, workdir: Path, split: str) -> tuple[np.ndarray, np.ndarray
 
 def test_a_single_encoder_recognises(data, tmp_path, capsys):
     """The stage of an encoder that the network lacks is left out."""
-    config = config_of(data, {})
-    config.model.branches = ("cnn",)
+    config = tiny_config()
+    config.data.dir, config.model.branches = str(data), ("cnn",)
     set_stages(
         config,
         stage("look", trains=("cnn",), output="cnn"),
@@ -121,7 +121,7 @@ def test_a_single_encoder_recognises(data, tmp_path, capsys):
 
 def test_one_encoder_hashes_with_centres_that_move(data, tmp_path):
     """Stopped and resumed, it ends in the same bits."""
-    config = config_of(data, {"cross_entropy": 1.0, "common_center": 0.1}, **RNN)
+    config = config_of(data, {"cross_entropy": 1.0, "common_center": 0.1})
     experiment.run(config, tmp_path / "one")
     results = read(tmp_path / "one")
     assert results["bits"] == 16
@@ -135,19 +135,19 @@ def test_one_encoder_hashes_with_centres_that_move(data, tmp_path):
 
 def test_a_rectified_layer_recognises(data, tmp_path):
     losses = {"cross_entropy": 1.0, "center": 0.1}
-    fields = {**RNN, "model.head": "features", "model.features": 24}
+    fields = {"model.head": "features", "model.features": 24}
     experiment.run(config_of(data, losses, **fields), tmp_path)
     results = read(tmp_path)
     assert {results[name] for name in CODES} == {None}
     assert 0 <= results["accuracy"] <= 1
     params = load_weights(tmp_path / "weights" / "only.safetensors")[0]["params"]
-    assert set(params) == {"rnn", "rnn_classifier", "features", "classifier"}
+    assert set(params) == {"pen", "pen_classifier", "features", "classifier"}
     assert params["classifier"]["kernel"].shape == (24, 4)
 
 
 def test_balanced_batches_for_a_loss_of_pairs(data, tmp_path):
     """Without cross entropy nothing trains the classifier: there is no accuracy."""
-    config = config_of(data, {"supervised_hashing": 0.1}, sampler={"classes": 2, "each": 4}, **RNN)
+    config = config_of(data, {"supervised_hashing": 0.1}, sampler={"classes": 2, "each": 4})
     experiment.run(config, tmp_path)
     results = read(tmp_path)
     assert results["bits"] == 16
@@ -167,7 +167,7 @@ def test_categories_kept_out_of_training_are_what_is_ranked(data, tmp_path, monk
         return feeds[-1]
 
     monkeypatch.setattr(Supply, "feed", kept)
-    fields = {**RNN, "data.unseen": ("face", "clock")}
+    fields = {"data.unseen": ("face", "clock")}
     config = config_of(data, {"cross_entropy": 1.0, "semantic": 0.1}, **fields)
     experiment.run(config, tmp_path / "one")
     results = read(tmp_path / "one")
@@ -253,7 +253,6 @@ def flat(tree) -> list[bytes]:
 def test_nine_stages_run_one_after_the_other(data, tmp_path):
     """Single steps; stopped after the fourth and resumed."""
     config = config_of(data, {})
-    set_encoders(config, pen=encoder("bigru", hidden=2, layers=1, implementation="fused"))
     names = [f"stage_{number}" for number in (3, 1, 4, 5, 9, 2, 6, 8, 7)]
     rows = [
         stage(name, trains=("pen",) if number % 2 else ("head",), epochs=0.01)
@@ -313,7 +312,7 @@ def test_scores_that_are_defined_are_there_and_others_absent(data, tmp_path, nam
     folder = with_splits(tmp_path, data, CASES[name])
     manifest = Manifest.load(folder)
     assert manifest.counts["train"] == Manifest.load(data).counts["train"]
-    experiment.run(config_of(folder, {"cross_entropy": 1.0}, **RNN), tmp_path / "run")
+    experiment.run(config_of(folder, {"cross_entropy": 1.0}), tmp_path / "run")
     results = read(tmp_path / "run")
     assert results["map_stable"] == pytest.approx(stable_map(tmp_path / "run"), abs=1e-12)
     assert results["precision_at_200"] is not None
@@ -333,7 +332,7 @@ def test_a_single_class_has_every_score_that_needs_no_other(data, tmp_path):
     doodles.write(tmp_path / "in", per_category=40, seed=0, categories=["cat"])
     splits = {"train": 0.7, "gallery": 0.2, "query": 0.1}
     convert([tmp_path / "in"], tmp_path / "out", splits=splits, shards=1, progress=False)
-    config = config_of(tmp_path / "out", {"cross_entropy": 1.0}, **RNN)
+    config = config_of(tmp_path / "out", {"cross_entropy": 1.0})
     config.data.categories = ("cat",)
     experiment.run(config, tmp_path / "run")
     results = read(tmp_path / "run")
@@ -354,7 +353,7 @@ def test_validation_sketches_may_be_the_queries(data, tmp_path):
         counts["query"] = 0
     content["shards"]["query"] = []
     (folder / "manifest.json").write_bytes(orjson.dumps(content))
-    fields = {**RNN, "evaluation.rankings": ("validation:gallery",)}
+    fields = {"evaluation.rankings": ("validation:gallery",)}
     run = tmp_path / "run"
     experiment.run(config_of(folder, {"cross_entropy": 1.0}, **fields), run)
     results = read(run)

@@ -75,7 +75,9 @@ def test_scores_that_do_not_exist_are_null(tmp_path):
         accuracy_query=None,
         sizes=SIZES,
     )
-    read = written(tmp_path, collect_results(default(), split_without(), PROGRESS, measured))
+    read = written(
+        tmp_path, collect_results(default(), {"sketch": split_without()}, PROGRESS, measured)
+    )
     assert read["map_stable"] is None
     assert read["map"] == read["precision_at_200"] == 1.0
     assert (read["accuracy"], read["accuracy_query"]) == (0.75, None)
@@ -89,7 +91,7 @@ def test_scores_that_do_not_exist_are_null(tmp_path):
 
 def test_a_model_that_recognises_has_no_score_of_codes(tmp_path):
     measured = Measured({}, [], None, 0.75, 0.5, SIZES)
-    results = collect_results(default(), split_without("clock"), PROGRESS, measured)
+    results = collect_results(default(), {"sketch": split_without("clock")}, PROGRESS, measured)
     read = written(tmp_path, results)
     for name in ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits"):
         assert read[name] is None
@@ -121,7 +123,9 @@ def test_the_first_ranking_is_the_headline_and_all_are_rows(tmp_path):
     )
     config = default()
     config.evaluation.rankings = ("validation:gallery", "query:gallery", "query:validation")
-    read = written(tmp_path, collect_results(config, split_without(), PROGRESS, measured))
+    read = written(
+        tmp_path, collect_results(config, {"sketch": split_without()}, PROGRESS, measured)
+    )
     first, second, third = read["rankings"]
     assert first["map"] == read["map"] == pytest.approx(found[0].map)
     assert second["map"] == pytest.approx(found[1].map) != first["map"]

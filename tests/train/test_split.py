@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from sketchjax.data.feed import items
 from sketchjax.data.feed.order import BalancedOrder, Order
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import ConfigError, DataError
-from sketchjax.train import split as splits
 from sketchjax.train.split import TrainingSplit
 
 NAMES = ("cat", "clock", "face", "sun")
@@ -35,7 +35,7 @@ def labels_of(folder) -> list[int]:
 
 @pytest.mark.parametrize("unseen", [(), ("clock",), ("cat", "sun")])
 def test_size_and_records_are_those_of_the_other_categories(folder, unseen, monkeypatch):
-    monkeypatch.setattr(splits, "_READ", 7)  # labels are read in parts
+    monkeypatch.setattr(items, "READ", 7)  # labels are read in parts
     split = split_of(folder, *unseen)
     categories = Manifest.load(folder).categories
     wanted = [

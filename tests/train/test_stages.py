@@ -12,6 +12,7 @@ import pytest
 from sketchjax.config import StageRow, default, set_stages, validate
 from sketchjax.config import stage as stage_of
 from sketchjax.train import stages
+from sketchjax.train.averaging import mean_weights
 from sketchjax.train.stages import Stage, learning_rate, optimizer
 
 ROW = StageRow(
@@ -19,7 +20,7 @@ ROW = StageRow(
     number=0,
     trains=("cnn",),
     output="cnn",
-    losses={"cross_entropy": {"weight": 1.0}},
+    losses={"cross_entropy": {"weight": 1.0, "smoothing": 0.0}},
     epochs=5.0,
     learning_rate=0.01,
     schedule="cosine",
@@ -119,7 +120,7 @@ def test_a_plan_holds_what_the_config_says():
     assert found[0].parts == ("cnn", "read cnn")
     # A loss without a weight is not computed.
     assert found[2].row.losses == {
-        "cross_entropy": {"weight": 1.0},
+        "cross_entropy": {"weight": 1.0, "smoothing": 0.0},
         "quantization": {"weight": 0.0001},
     }
 
@@ -279,3 +280,22 @@ def test_the_optimizer_follows_the_schedule(weight_decay):
     after, _ = moved(following, filled(1.0), steps=3)
     # Adam's steps under a steady gradient are the learning rates: 0, 0.0005, 0.001.
     np.testing.assert_allclose(after["dense"]["bias"], 1.0 - 0.0015, rtol=1e-5)
+
+
+def test_the_mean_of_the_weights_is_that_of_all_steps():
+    decay, steps = 0.5, 12
+    with_mean = optimizer(stage(schedule="constant"), weight_decay=0, clip_norm=0, averaging=decay)
+    plain = optimizer(stage(schedule="constant"), weight_decay=0, clip_norm=0)
+    after, state = moved(with_mean, filled(1.0), steps)
+    own = mean_weights(after, state)
+    expected = PARAMETERS["dense"]["bias"]
+    for count in range(steps):
+        share = min(decay, (1 + count) / (10 + count))
+        weights, plain_state = moved(plain, filled(1.0), count + 1)
+        expected = share * expected + (1 - share) * weights["dense"]["bias"]
+    np.testing.assert_allclose(own["dense"]["bias"], expected, rtol=1e-6)
+    # The steps themselves stay as they are.
+    np.testing.assert_array_equal(after["dense"]["bias"], weights["dense"]["bias"])
+    np.testing.assert_array_equal(
+        mean_weights(weights, plain_state)["dense"]["bias"], weights["dense"]["bias"]
+    )

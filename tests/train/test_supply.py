@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sketchjax.config import default, stage_rows
+from sketchjax.data.feed.items import StrokeItems
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
@@ -43,7 +44,7 @@ def both(folder, position, unseen=(), classes=0):
     order = split.order(8, 3, (4,), classes=classes)
     held = supply.read_resident(folder, silent, split.records)
     return (
-        StreamFeed(folder, order, points=POINTS, workers=0, position=position),
+        StreamFeed(StrokeItems(folder, "train", POINTS), order, workers=0, position=position),
         ResidentFeed(held, order, points=POINTS, position=position),
     )
 
@@ -97,7 +98,7 @@ def test_a_resident_split_is_the_split(folder):
 
 def test_reading_in_parts_changes_nothing(folder, monkeypatch):
     whole = supply.read_resident(folder, silent)
-    monkeypatch.setattr(supply, "_READ", 7)
+    monkeypatch.setattr(supply, "READ", 7)
     for a, b in zip(whole, supply.read_resident(folder, silent), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -112,7 +113,7 @@ def test_auto_takes_what_fits_and_says_so(folder, monkeypatch):
         (10 * needed, "stream", "stream"),
     ):
         monkeypatch.setattr(supply, "free_memory", lambda free=free: free)
-        found, line = supply.choose(kind, folder)
+        found, line = supply.choose(kind, Manifest.load(folder))
         assert found == chosen
         assert line.startswith(f"feed: {chosen}, ")
         assert ("do not fit" in line) == (kind != "stream" and chosen == "stream")
@@ -139,7 +140,8 @@ def supply_of(folder, tmp_path, kind="auto", unseen=(), classes=0):
     for name in config.plan:
         config.stages[name].sampler.classes = classes
     plan = stages.plan(config, lambda *_: (), (), lambda row: 5)
-    return Supply(config, folder, split_of(folder, *unseen), tmp_path, Silent()), plan
+    splits = {"sketch": split_of(folder, *unseen)}
+    return Supply(config, folder, splits, tmp_path, Silent()), plan
 
 
 def test_each_stage_and_each_detour_has_its_own_order(folder, tmp_path):

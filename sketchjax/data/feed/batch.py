@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,16 +11,17 @@ from sketchjax.data.inputs import Strokes
 
 
 class Batch(NamedTuple):
-    """b sketches, padded with zeros to t points.
+    """b sketches or photos.
 
-    A sketch longer than t points is cut to its first t, and the last point kept ends a stroke.
+    Sketches as strokes are padded with zeros to t points. One longer than t points is cut to its
+    first t, and the last point kept ends a stroke.
 
-    inputs: the strokes.
+    inputs: of one side.
     label: i32[b], indices into the manifest's categories.
-    index: i32[b], each sketch's record in its split.
+    index: i32[b], each item's record in its split.
     """
 
-    inputs: Strokes
+    inputs: Any
     label: np.ndarray
     index: np.ndarray  # pyright: ignore[reportIncompatibleMethodOverride]
 
@@ -28,16 +29,18 @@ class Batch(NamedTuple):
 class Scan(NamedTuple):
     """One step of a pass in order.
 
-    batch: its sketches.
-    entropy: f32[b], the image entropy of each sketch, in bits.
-    key_id: u64[b].
-    mask: bool[b], False where a sketch only fills up the last batch.
+    batch: its items.
+    entropy: f32[b], the image entropy of each sketch, in bits; 0 for pictures.
+    key_id: u64[b], what identifies each item.
+    mask: bool[b], False where an item only fills up the last batch.
+    instance: i64[b], the photo that each item is or draws; -1 where unknown.
     """
 
     batch: Batch
     entropy: np.ndarray
     key_id: np.ndarray
     mask: np.ndarray
+    instance: np.ndarray
 
 
 def pad(records: Records, points: int) -> Batch:

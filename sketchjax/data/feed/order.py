@@ -71,10 +71,12 @@ class BalancedOrder(Order):
 
     labels: i[n], of the sketches that take part.
     classes: P.
+    only: i[c], the labels that are drawn; None: all.
     """
 
     labels: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), compare=False)
     classes: int = 1
+    only: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,7 +90,8 @@ class BalancedOrder(Order):
     def _own(self) -> list[np.ndarray]:
         """The places of each class that has sketches, by rising label."""
         order = np.argsort(self.labels, kind="stable")
-        return np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
+        own = np.split(order, np.flatnonzero(np.diff(self.labels[order])) + 1)
+        return own if self.only is None else [o for o in own if self.labels[o[0]] in self.only]
 
     def places(self, block: int) -> np.ndarray:
         """Which of the n sketches a block's batches hold, i64[k b]."""

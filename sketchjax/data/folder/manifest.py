@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from msgspec import Meta
 import sketchjax
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.sources import find, read
+from sketchjax.data.sources.pictures import collect, is_pictures
 from sketchjax.data.sources.records import MOST_POINTS, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.files import write_whole
@@ -27,7 +28,10 @@ NAME = "manifest.json"
 VERSION = 1
 LARGEST = 32 << 20  # bytes; 65,536 categories take 10 MB
 MOST_CATEGORIES = 2**16  # what the 16 bits of a record's label can count
-SHARD_PATTERN = re.compile(rf"({'|'.join(SPLITS)})-(\d{{5}})-of-(\d{{5}})\.arrayrecord")
+KINDS = ("photo", "raster")  # of pictures: photos, and sketches that come as pixels
+_OWNER = rf"((?:{'|'.join(KINDS)})-)?({'|'.join(SPLITS)})"
+SHARD_PATTERN = re.compile(rf"{_OWNER}-(\d{{5}})-of-(\d{{5}})\.arrayrecord")
+INDEX_PATTERN = re.compile(rf"{_OWNER}-index\.json")
 _LISTED = 20
 
 Count = Annotated[int, Meta(ge=0, le=2**53)]  # above 2^53 JSON's readers disagree on a number
@@ -35,6 +39,7 @@ Entropy = Annotated[float, Meta(ge=0, le=1)]
 Length = Annotated[int, Meta(ge=1, le=MOST_POINTS)]
 # The name becomes a path, so only a shard's own name is let through.
 ShardName = Annotated[str, Meta(pattern=rf"\A{SHARD_PATTERN.pattern}\Z", max_length=100)]
+IndexName = Annotated[str, Meta(pattern=rf"\A{INDEX_PATTERN.pattern}\Z", max_length=100)]
 Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
@@ -45,6 +50,29 @@ class Shard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     records: Count
     bytes: Count
     sha256: Sha256
+
+
+class IndexFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file that lists the records of a split (`index.Index`): its name, bytes, and sha256."""
+
+    name: IndexName
+    bytes: Count
+    sha256: Sha256
+
+
+class PictureSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The pictures of one kind that a data folder holds.
+
+    counts: pictures by split.
+    counts_by_category: the same for each category.
+    shards: by split, in the order of the records.
+    indexes: by split, its list of records. A split without pictures has neither.
+    """
+
+    counts: dict[str, Count]
+    counts_by_category: dict[str, dict[str, Count]]
+    shards: dict[str, list[Shard]]
+    indexes: dict[str, IndexFile]
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +102,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decisions: by source file, what the reader decided about it, for people. Not written when empty.
     passed_over: by extension, files in the source folders that no reader takes. Not written when
       empty.
+    pictures: by kind ("photo", "raster"), the pictures of the folder, whose categories are the same
+      list. Not written when empty.
+    instances: by split, the list that says which sketch draws which photo. Not written when empty.
     """
 
     categories: Annotated[list[str], Meta(min_length=1, max_length=MOST_CATEGORIES)]
@@ -94,6 +125,17 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = VERSION
     decisions: dict[str, list[str]] = {}
     passed_over: dict[str, Count] = {}
+    pictures: dict[Literal["photo", "raster"], PictureSet] = {}
+    instances: dict[str, IndexFile] = {}
+
+    def files(self) -> Iterator[Shard | IndexFile]:
+        """All files of the folder, except the manifest."""
+        for part in (self.shards, *(pictures.shards for pictures in self.pictures.values())):
+            for shards in part.values():
+                yield from shards
+        for pictures in self.pictures.values():
+            yield from pictures.indexes.values()
+        yield from self.instances.values()
 
     def longer_than(self, points: int, split: str | None = None) -> int:
         """How many sketches have more than `points` points, in one split or in all."""
@@ -116,7 +158,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def save(self, folder: Path) -> None:
         """Write `manifest.json` whole or not at all."""
         content = msgspec.to_builtins(self, str_keys=True)
-        for name in ("decisions", "passed_over"):  # younger than version 1, which stays as it was
+        for name in (
+            "decisions",
+            "passed_over",
+            "pictures",
+            "instances",
+        ):  # younger than version 1, which stays as it was
             if not content[name]:
                 del content[name]
         write_whole(folder / NAME, orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n")
@@ -171,6 +218,14 @@ def _check(manifest: Manifest) -> None:
     by_split = {"counts": manifest.counts, "lengths": manifest.lengths, "shards": manifest.shards}
     for name, counts in manifest.counts_by_category.items():
         by_split[f"counts_by_category[{name[:60]!r}]"] = counts
+    for kind, pictures in manifest.pictures.items():
+        by_split[f"pictures.{kind}.counts"] = pictures.counts
+        by_split[f"pictures.{kind}.shards"] = pictures.shards
+        for name, counts in pictures.counts_by_category.items():
+            by_split[f"pictures.{kind}.counts_by_category[{name[:60]!r}]"] = counts
+        for split, shards in pictures.shards.items():
+            if bool(shards) != (split in pictures.indexes):
+                raise ValueError(f"pictures.{kind}: {split} needs both shards and an index")
     for name, values in by_split.items():
         if values.keys() != set(SPLITS):
             raise ValueError(f"{name} must have the fields {', '.join(SPLITS)}")
@@ -184,15 +239,19 @@ def _check(manifest: Manifest) -> None:
 
 
 def count_categories(sources: Iterable[Path]) -> Counter[str]:
-    """The sketches of each category in data folders, sketch files and folders of these.
+    """The sketches and pictures of each category in data folders and in their sources.
 
     Bad records are passed over.  Raises DataError where a source cannot be read.
     """
     counts, others = Counter[str](), []
     for source in sources:
         if (source / NAME).exists():
-            for name, splits in Manifest.load(source).counts_by_category.items():
+            manifest = Manifest.load(source)
+            sets = [manifest, *manifest.pictures.values()]
+            for name, splits in (pair for one in sets for pair in one.counts_by_category.items()):
                 counts[name] += sum(splits.values())
+        elif is_pictures(source):
+            counts.update(item.category for item in collect(source, SPLITS, {}).items.values())
         else:
             others.append(source)
     for path in find(others) if others else ():

@@ -8,15 +8,17 @@ saves no space on records this short.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 
-from sketchjax.data.folder.manifest import Manifest, Shard, listed
+from sketchjax.data.folder.index import read_index
+from sketchjax.data.folder.manifest import IndexFile, Manifest, Shard, listed
 from sketchjax.data.folder.record import Records, WrongRecordError, decode, sound, wrong_records
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.errors import DataError
@@ -26,45 +28,23 @@ WRITER_OPTIONS = "group_size:1,uncompressed"
 _RANDOM_ACCESS = "readahead_buffer_size:0,max_parallelism:0"
 
 
-class Shards:
-    """The records of one split of a data folder, by random access.
+class ShardFiles:
+    """The records of some shards as bytes, by random access.
 
-    A record's index counts through the split's shards in the manifest's order. A file is opened by
-    its first read, so pickling a `Shards` for another process costs nothing.
-    Raises DataError if the folder has no manifest or a shard does not match it.
+    A record's index counts through the shards in their order. A file is opened by its first read,
+    so pickling one for another process costs nothing.
     """
 
-    def __init__(self, folder: str | Path, split: str):
-        if split not in SPLITS:
-            raise DataError(f"{split!r} is not a split; the splits are {', '.join(SPLITS)}")
-        self.folder, self.split = Path(folder), split
-        self.manifest = Manifest.load(folder)
-        self._shards = self.manifest.shards.get(split, [])
-        for shard in self._shards:
-            _check_size(self.folder, shard)
-        self._edges = np.cumsum([0, *(shard.records for shard in self._shards)])
+    def __init__(self, folder: str | Path, shards: Sequence[Shard]):
+        """Raises DataError where a shard is missing or has not the size that the manifest says."""
+        self.folder, self._shards = Path(folder), shards
+        for shard in shards:
+            check_size(self.folder, shard)
+        self._edges = np.cumsum([0, *(shard.records for shard in shards)])
         self._readers: dict[int, ArrayRecordReader] = {}
 
     def __len__(self) -> int:
         return int(self._edges[-1])
-
-    def read(self, indices: np.ndarray) -> Records:
-        """The records at `indices` i64[n] of the split, in that order, decoded.
-
-        Raises IndexError for an index out of range, and DataError, with the shard and the record's
-        place in it, if a shard cannot be read or a record is damaged.
-        """
-        indices = np.asarray(indices, np.int64)
-        blobs = self.read_bytes(indices)
-        classes = len(self.manifest.categories)
-        try:
-            records = decode(blobs)
-            if not sound(records, classes):
-                raise WrongRecordError(*next(iter(wrong_records(records, classes).items())))
-        except WrongRecordError as error:
-            where = self.place_of(int(indices[error.place]))
-            raise DataError(f"{where}: {error.reason}; {_MEND}") from error
-        return replace(records, index=indices)
 
     def place_of(self, index: int) -> str:
         """Where a record of the split is, for messages: its shard, and its number there."""
@@ -73,7 +53,10 @@ class Shards:
         return f"{self.folder / self._shards[shard].name}, record {within}"
 
     def read_bytes(self, indices: np.ndarray) -> list[bytes]:
-        """The same records as undecoded bytes."""
+        """The records at `indices` i64[n], in that order, undecoded.
+
+        Raises IndexError for an index out of range, and DataError if a shard cannot be read.
+        """
         if len(indices) and (indices.min() < 0 or indices.max() >= len(self)):
             raise IndexError(f"records {indices.min()} to {indices.max()} of {len(self)} asked for")
         files = np.searchsorted(self._edges, indices, side="right") - 1
@@ -91,7 +74,7 @@ class Shards:
             reader.close()
         self._readers.clear()
 
-    def __enter__(self) -> Shards:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:
@@ -113,10 +96,55 @@ class Shards:
         except (OSError, RuntimeError, ValueError, IndexError, DataError) as error:
             self._readers.pop(number, None)  # once it has failed it keeps failing, even to close
             path = self.folder / shard.name
-            raise DataError(f"{path} cannot be read: {error}; {_MEND}") from error
+            raise DataError(f"{path} cannot be read: {error}; {MEND}") from error
 
 
-_MEND = "run `sketchjax verify` on the folder, or delete it and convert the drawings again"
+class Shards(ShardFiles):
+    """The sketches of one split of a data folder, by random access.
+
+    Raises DataError if the folder has no manifest or a shard does not match it.
+    """
+
+    def __init__(self, folder: str | Path, split: str):
+        check_split(split)
+        self.split = split
+        self.manifest = Manifest.load(folder)
+        super().__init__(folder, self.manifest.shards.get(split, []))
+
+    def read(self, indices: np.ndarray) -> Records:
+        """The records at `indices` i64[n] of the split, in that order, decoded.
+
+        Raises IndexError for an index out of range, and DataError, with the shard and the record's
+        place in it, if a shard cannot be read or a record is damaged.
+        """
+        indices = np.asarray(indices, np.int64)
+        blobs = self.read_bytes(indices)
+        classes = len(self.manifest.categories)
+        try:
+            records = decode(blobs)
+            if not sound(records, classes):
+                raise WrongRecordError(*next(iter(wrong_records(records, classes).items())))
+        except WrongRecordError as error:
+            where = self.place_of(int(indices[error.place]))
+            raise DataError(f"{where}: {error.reason}; {MEND}") from error
+        return replace(records, index=indices)
+
+    @property
+    def instances(self) -> np.ndarray:
+        """The number of the photo that each sketch draws, i64[n]; -1 where unknown."""
+        file = self.manifest.instances.get(self.split)
+        if file is None:
+            return np.full(len(self), -1, np.int64)
+        return read_index(self.folder, file, len(self)).instances
+
+
+MEND = "run `sketchjax verify` on the folder, or delete it and convert the drawings again"
+
+
+def check_split(split: str) -> None:
+    """Raise DataError where a split has another name than the four."""
+    if split not in SPLITS:
+        raise DataError(f"{split!r} is not a split; the splits are {', '.join(SPLITS)}")
 
 
 def open_shard(path: Path) -> ArrayRecordReader:
@@ -127,43 +155,44 @@ def open_shard(path: Path) -> ArrayRecordReader:
 def check_shards(
     folder: str | Path, *, progress: Callable[[str], None] = lambda name: None
 ) -> Manifest:
-    """Check that every shard has the manifest's size and sha256; returns the manifest.
+    """Check that every file has the manifest's size and sha256; returns the manifest.
 
     Training does this before its first step: 500 MB take 0.3 s (one core with sha256
     instructions). `verify` also checks the records.
-    progress: called with the name of each shard.
-    Raises DataError with all shards that do not match.
+    progress: called with the name of each file.
+    Raises DataError with all files that do not match.
     """
     folder, manifest = Path(folder), Manifest.load(folder)
-    shards = [shard for split in manifest.shards.values() for shard in split]
+    files = list(manifest.files())
     problems = []
     # hashlib releases the interpreter lock: one shard per core at a time.
     with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
-        for shard, problem in zip(shards, pool.map(lambda shard: _mismatch(folder, shard), shards)):  # noqa: B905
-            progress(shard.name)
+        for file, problem in zip(files, pool.map(lambda file: _mismatch(folder, file), files)):  # noqa: B905
+            progress(file.name)
             problems += problem
     if problems:
-        raise DataError(f"{folder} does not match its manifest; {_MEND}:\n{listed(problems)}")
+        raise DataError(f"{folder} does not match its manifest; {MEND}:\n{listed(problems)}")
     return manifest
 
 
-def _mismatch(folder: Path, shard: Shard) -> list[str]:
+def _mismatch(folder: Path, shard: Shard | IndexFile) -> list[str]:
     try:
-        _check_size(folder, shard)
+        check_size(folder, shard)
         if sha256(folder / shard.name) != shard.sha256:
             return [f"{shard.name}: its sha256 is not the manifest's"]
     except OSError as error:
         return [f"{shard.name} cannot be read: {error.strerror}"]
     except DataError as error:
-        return [str(error).removesuffix(f"; {_MEND}")]
+        return [str(error).removesuffix(f"; {MEND}")]
     return []
 
 
-def _check_size(folder: Path, shard: Shard) -> None:
+def check_size(folder: Path, shard: Shard | IndexFile) -> None:
+    """Raise DataError where a file is missing or has not the size that the manifest says."""
     path = folder / shard.name
     if not path.is_file():
-        raise DataError(f"{path} is missing, but the manifest lists it; {_MEND}")
+        raise DataError(f"{path} is missing, but the manifest lists it; {MEND}")
     if path.stat().st_size != shard.bytes:
         raise DataError(
-            f"{path} has {path.stat().st_size} bytes, the manifest says {shard.bytes}; {_MEND}"
+            f"{path} has {path.stat().st_size} bytes, the manifest says {shard.bytes}; {MEND}"
         )

@@ -60,6 +60,15 @@ class SplitRule(Protocol):
         """The rule as plain data, to record it and to compare two conversions."""
         ...
 
+    @property
+    def names_all(self) -> bool:
+        """Whether the rule names every sketch of a split, so that it may leave categories out."""
+        ...
+
+    def absent(self, key_ids: np.ndarray) -> int:
+        """How many sketches the rule names that are not among key_ids u64[n]."""
+        ...
+
     def assign(
         self, key_ids: np.ndarray, hashes: np.ndarray, labels: np.ndarray, classes: int
     ) -> tuple[np.ndarray, list[Shortage]]:
@@ -74,7 +83,7 @@ class SplitRule(Protocol):
         ...
 
 
-def _bands(hashes: np.ndarray, widths: Sequence[float]) -> np.ndarray:
+def band_of(hashes: np.ndarray, widths: Sequence[float]) -> np.ndarray:
     """The band that each hash u64[n] falls into: i8[n], `LEFT_OUT` past the last one."""
     # The edges are whole numbers of 2^-64, so no hash lies between two bands. 0.8 + 0.05 + 0.1 +
     # 0.05 may miss 1 by a rounding error, which must not leave a sketch out.
@@ -91,8 +100,18 @@ def _bands(hashes: np.ndarray, widths: Sequence[float]) -> np.ndarray:
     return bands
 
 
+class _Unnamed:
+    """A rule that names no sketch."""
+
+    names_all = False
+
+    def absent(self, key_ids: np.ndarray) -> int:
+        del key_ids
+        return 0
+
+
 @dataclass(frozen=True)
-class Fractions:
+class Fractions(_Unnamed):
     """A share of each category for each split, by name. A remainder below 1 is left out."""
 
     fractions: Mapping[str, float]
@@ -116,7 +135,7 @@ class Fractions:
 
     def assign(self, key_ids, hashes, labels, classes):
         widths = [self.fractions.get(name, 0) for name in SPLITS]
-        split = _bands(hashes, widths)
+        split = band_of(hashes, widths)
         shortages = []
         if self.fractions.get("train", 0) > 0:
             found = np.bincount(labels[split == 0], minlength=classes)
@@ -128,7 +147,7 @@ class Fractions:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(_Unnamed):
     """A number of sketches of each category for each split, by name."""
 
     counts: Mapping[str, int]
@@ -166,7 +185,7 @@ class Counts:
 
     def assign(self, key_ids, hashes, labels, classes):
         weights = self._weights()
-        bands = _bands(hashes, [weight / math.fsum(weights) for weight in weights])
+        bands = band_of(hashes, [weight / math.fsum(weights) for weight in weights])
         split = np.full(len(labels), LEFT_OUT, np.int8)
         shortages = []
         for index, name in enumerate(SPLITS):
@@ -193,6 +212,7 @@ class SplitFile:
     splits: np.ndarray
     digest: str
     advice = "Add drawings of them, or do not ask for them."
+    names_all = True
 
     @classmethod
     def read(cls, path: str | Path) -> SplitFile:
@@ -202,6 +222,9 @@ class SplitFile:
     def settings(self) -> dict:
         return {"split_file": {"sha256": self.digest, "sketches": len(self.key_ids)}}
 
+    def absent(self, key_ids):
+        return len(self.key_ids) - int(np.isin(self.key_ids, key_ids).sum())
+
     def assign(self, key_ids, hashes, labels, classes):
         split = np.full(len(key_ids), LEFT_OUT, np.int8)
         if len(self.key_ids):
@@ -209,6 +232,42 @@ class SplitFile:
             known = self.key_ids[place] == key_ids
             split[known] = self.splits[place[known]]
         return split, []
+
+
+@dataclass(frozen=True)
+class NamedFirst:
+    """Splits of some sketches by name, as a picture folder gives them; others by another rule.
+
+    named: the sketches of the picture folders, each with its split; None: in none of them.
+    others: the rule for all other sketches.
+    """
+
+    named: Mapping[int, str | None]
+    others: SplitRule
+    names_all = True
+
+    @property
+    def advice(self) -> str:
+        return self.others.advice
+
+    def settings(self) -> dict:
+        return self.others.settings()
+
+    def absent(self, key_ids):
+        return self.others.absent(key_ids)
+
+    def assign(self, key_ids, hashes, labels, classes):
+        split = np.full(len(key_ids), LEFT_OUT, np.int8)
+        known = np.isin(key_ids, np.fromiter(self.named, np.uint64, len(self.named)))
+        for place in np.flatnonzero(known).tolist():
+            name = self.named[int(key_ids[place])]
+            split[place] = LEFT_OUT if name is None else SPLITS.index(name)
+        rest = np.flatnonzero(~known)
+        split[rest], shortages = self.others.assign(
+            key_ids[rest], hashes[rest], labels[rest], classes
+        )
+        present = {*labels[rest].tolist()}
+        return split, [shortage for shortage in shortages if shortage.label in present]
 
 
 def split_rule(splits: SplitRule | Mapping[str, float] | str | Path | None) -> SplitRule:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sketchjax.data.class_lists import expanded
 from sketchjax.data.folder.hashing import keyed_hash
 from sketchjax.data.sources.categories import canonical, some, unknown_names
 from sketchjax.errors import ConfigError
@@ -16,9 +17,10 @@ _KEY = 0x756E  # no other draw from the seed uses it
 def found_categories(names: Sequence[str], categories: Sequence[str], field: str) -> list[str]:
     """The categories of a data folder that a field of a config names, in any known spelling.
 
+    The name of a list, of `data.class_lists`, is short for its categories.
     Raises ConfigError with the nearest names where it has no such category.
     """
-    found = [name if name in categories else canonical(name) for name in names]
+    found = [name if name in categories else canonical(name) for name in expanded(names)]
     if unknown := unknown_names({*found} - {*categories}, categories):
         raise ConfigError(
             [f"{field}: the data has no category {line}" for line in unknown]

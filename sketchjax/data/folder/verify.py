@@ -16,6 +16,7 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import Records, WrongRecordError, decode, wrong_records
 from sketchjax.data.folder.shards import open_shard
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.folder.verify_pictures import wrong_pictures
 from sketchjax.data.folder.verify_totals import Totals
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
@@ -28,7 +29,8 @@ _LISTED_PER_SHARD = 10
 def verify(folder: str | Path, *, progress: Callable[[str], None] = lambda name: None) -> Manifest:
     """Check every shard's sha256 and every record of a data folder; returns its manifest.
 
-    Each record must pass `record.wrong_records` and follow the order of its shard, and all
+    Each picture must decode and be where its split's index lists it (`verify_pictures`). Each
+    record of strokes must pass `record.wrong_records` and follow the order of its shard, and all
     `key_id`s must differ. The totals over the records (sketches by split, category and length,
     scale of offsets, quantiles of entropy) must be the manifest's, and the manifest must be
     consistent.
@@ -45,6 +47,8 @@ def verify(folder: str | Path, *, progress: Callable[[str], None] = lambda name:
             found = _first(_check_shard(Path(folder), split, number, manifest, totals), shard.name)
             findings += found
             sound &= not found
+    for name, wrong in wrong_pictures(Path(folder), manifest, progress):
+        findings += _first(wrong, name)
     if sound:  # otherwise the missing records would be reported a second time, as wrong totals
         findings += [(line, 1) for line in totals.wrong()]
     if findings:

@@ -1,7 +1,8 @@
 """Sketch files of every known format, found, read as ragged chunks, and written.
 
 Known: QuickDraw's ndjson, simplified and raw, its .bin and Kaggle's .csv of it, each plain or gzip;
-sketch-rnn's .npz. What had to be decided about a file is in the notes of its reading.
+sketch-rnn's .npz; .svg, one drawing a file. What had to be decided about a file is in the notes of
+its reading.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.categories import canonical, category_of_name, look_alike
-from sketchjax.data.sources.finding import EXTENSIONS, Survey, find, survey
+from sketchjax.data.sources.finding import EXTENSIONS, SVG, Survey, find, survey
 from sketchjax.data.sources.ndjson import read_ndjson, write_ndjson
 from sketchjax.data.sources.records import (
     KINDS,
@@ -25,12 +26,14 @@ from sketchjax.data.sources.records import (
 )
 from sketchjax.data.sources.stream import head_of, opened
 from sketchjax.data.sources.stroke3 import read_stroke3, write_stroke3
+from sketchjax.data.sources.svg import read_svg
 from sketchjax.data.sources.table import read_table
 from sketchjax.errors import DataError
 
 __all__ = [
     "EXTENSIONS",
     "KINDS",
+    "SVG",
     "BadRecord",
     "Notes",
     "Reading",
@@ -75,7 +78,7 @@ def read(
     The name and the first bytes say which format it is. Memory does not grow with an ndjson, CSV or
     .bin file; an .npz has one of its three arrays in memory at a time (2 GiB at most).
     category: given to every sketch. Without it, the `word` of a record, else the name of the file
-      (`category_of_name`); both in the spelling of `canonical`.
+      (`category_of_name`), of its folder for SVG; all in the spelling of `canonical`.
     on_bad: called with each record that cannot be used; reading then continues, or ends where the
       next record cannot be found. Without it the first bad record raises DataError.
     Returns the iterator of chunks; its `notes` holds the decisions.
@@ -98,7 +101,7 @@ def _chunks(
     chunk: int,
 ) -> Iterator[Sketches]:
     form = _form_of(path)
-    name = category or category_of_name(path)
+    name = category or category_of_name(path.absolute().parent if form == "svg" else path)
     if wrong := wrong_name(name):
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
     unit = "record" if form in ("bin", "npz") else "line"
@@ -108,7 +111,7 @@ def _chunks(
             yield from read_stroke3(file, source)
         return
     with opened(path) as file:
-        readers = {"bin": read_binary, "csv": read_table, "ndjson": read_ndjson}
+        readers = {"bin": read_binary, "csv": read_table, "ndjson": read_ndjson, "svg": read_svg}
         yield from readers[form](file, source)
 
 
@@ -127,7 +130,7 @@ _STRANGERS = {
     b"\xff\xfe": "is UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
     b"\x1f\x8b": "is compressed twice: run gunzip on it once",
-    b"<": "is HTML or XML: drawings of SVG are not read, and a failed download leaves a page",
+    b"<": "is HTML or XML: a failed download leaves a page, and a drawing is named .svg",
     b"[": "is one JSON array: write one object per line (jq -c '.[]' does)",
     b"{\n": "is JSON over several lines: write one object per line (jq -c . does)",
     b"{\r": "is JSON over several lines: write one object per line (jq -c . does)",
@@ -138,12 +141,14 @@ _STRANGERS = {
 
 
 def _form_of(path: Path) -> str:
-    """The format of a file: ndjson, csv, bin or npz. Raises DataError where it is none of them."""
+    """The format of a file: ndjson, csv, bin, npz or svg. Raises DataError where it is another."""
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if name.endswith(".bin") and not head.startswith(b"version https://git-lfs"):
         return "bin"  # whose first bytes may be any
+    if name.endswith(".svg") and start[:1] == b"<":
+        return "svg"
     if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(_TEXT):
         return "npz"
     for first, what in _STRANGERS.items():
@@ -156,6 +161,6 @@ def _form_of(path: Path) -> str:
     if name.endswith(_TEXT) or start.startswith(b"{"):
         return "ndjson"
     raise DataError(
-        f"{path}: unknown format; known are QuickDraw's .ndjson and .bin, Kaggle's .csv (all plain "
-        "or .gz) and sketch-rnn's .npz"
+        f"{path}: unknown format; known are QuickDraw's .ndjson and .bin, Kaggle's .csv and .svg "
+        "(all plain or .gz) and sketch-rnn's .npz"
     )

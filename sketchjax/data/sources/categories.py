@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from sketchjax.errors import DataError
 
-EXTENSIONS = (".ndjson", ".jsonl", ".json", ".csv", ".bin", ".npz")
+EXTENSIONS = (".ndjson", ".jsonl", ".json", ".csv", ".bin", ".npz", ".svg")
 # As Google's console names what it downloads: the path in the bucket, joined by underscores.
 _PREFIX = re.compile(
     r"^(quickdraw_dataset_)?(full_(simplified|raw|binary|numpy_bitmap)|sketchrnn)_", re.I

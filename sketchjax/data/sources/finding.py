@@ -19,6 +19,7 @@ EXTENSIONS = tuple(
     for packed in ("", ".gz")
     if name + packed != ".npz.gz"
 )
+SVG = (".svg", ".svg.gz")
 _HINTS = {
     ".npy": " (pictures are not read; put one category's rows of points into the arrays train, "
     "valid and test of an .npz)",
@@ -26,7 +27,6 @@ _HINTS = {
     ".tar": " (unpack it)",
     ".tgz": " (unpack it)",
     ".parquet": " (write it as JSON lines, such as by Dataset.to_json)",
-    ".svg": " (drawings of SVG are not read)",
     ".txt": " (rename it to .ndjson if it holds one JSON object per line)",
 }
 _LOOK_AT = 64 << 10  # bytes of a file whose extension does not say that it holds drawings
@@ -72,7 +72,8 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
 
     A real folder and a real file count once, however many links lead there. A .json or .jsonl in a
     folder counts where it holds drawings, and a .csv as well where there is nothing else: next to
-    other sketch files a table is more often an index of them.
+    other sketch files a table is more often an index of them. An .svg counts where its source has
+    no other sketch files: next to them it is more often a figure.
     sources: files and folders.  skip: a folder that is not looked into.
     Raises DataError where a source does not exist, a named file's extension is not a known one, a
     folder cannot be read, a name is not UTF-8, or nothing is found.
@@ -82,9 +83,14 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     sources = [Path(source) for source in sources]
     for source in sources:
         if source.is_dir():
+            before, figures = len(named), []
             for path in _files(source, seen):
+                if path.name.lower().endswith(SVG):
+                    figures.append(path)
+                    continue
                 kind = others if not _holds_drawings(path) else tables if _is_table(path) else named
                 kind.append(path)
+            (named if len(named) == before else others).extend(figures)
         elif not source.exists():
             raise DataError(f"{source} does not exist; name a sketch file or a folder of them")
         elif not source.is_file():

@@ -68,8 +68,8 @@ def test_tables_are_read_where_there_is_nothing_else(tmp_path):
 
 
 def test_a_folder_of_other_files_names_them(tmp_path):
-    made(tmp_path, {"1.svg": "<svg/>", "2.svg": "<svg/>"})
-    with pytest.raises(DataError, match=r"no sketch files.*passed over: 2 \.svg"):
+    made(tmp_path, {"1.png": "", "2.png": ""})
+    with pytest.raises(DataError, match=r"no sketch files.*passed over: 2 \.png"):
         survey([tmp_path])
 
 
@@ -126,10 +126,10 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path):
 
 
 def test_a_named_file_is_taken_whatever_its_content(tmp_path):
-    made(tmp_path, {"metrics.jsonl": '{"loss": 1}\n', "a.svg": ""})
+    made(tmp_path, {"metrics.jsonl": '{"loss": 1}\n', "a.zip": ""})
     assert survey([tmp_path / "metrics.jsonl"]).paths == [tmp_path / "metrics.jsonl"]
-    with pytest.raises(DataError, match=r"a\.svg: unknown format \(drawings of SVG are not read"):
-        survey([tmp_path / "a.svg"])
+    with pytest.raises(DataError, match=r"a\.zip: unknown format \(unpack it"):
+        survey([tmp_path / "a.zip"])
 
 
 def test_links_to_themselves_are_broken_links(tmp_path):
@@ -147,3 +147,16 @@ def test_a_pipe_is_refused_and_never_opened(tmp_path):
         survey([tmp_path / "cat.ndjson"])
     made(tmp_path, {"dog.ndjson": LINE})
     assert survey([tmp_path]).notes() == ["passed over: 1 .ndjson"]
+
+
+def test_svg_counts_where_its_source_has_nothing_else(tmp_path):
+    made(tmp_path / "drawn", {"cat/1.svg": "<svg/>", "cat/2.SVG": "<svg/>"})
+    made(tmp_path / "strokes", {"cat.ndjson": LINE, "plot.svg": "<svg/>"})
+    found = survey([tmp_path / "drawn", tmp_path / "strokes"])
+    assert names(found.paths, tmp_path) == [
+        "drawn/cat/1.svg",
+        "drawn/cat/2.SVG",
+        "strokes/cat.ndjson",
+    ]
+    assert names(found.passed_over, tmp_path) == ["strokes/plot.svg"]
+    assert survey([tmp_path / "strokes" / "plot.svg"]).paths

@@ -1,4 +1,4 @@
-"""Convert sketch files of any known format to a data folder: ArrayRecord shards and a manifest.
+"""Convert sketch files and pictures to a data folder: ArrayRecord shards and a manifest.
 
 There are two passes over a pool of processes. The first reads each file into a compact piece on
 disk (`pieces`). Then the splits are decided over all sketches (`plan`). The second pass gathers the
@@ -7,7 +7,8 @@ shards survive a kill and are used again; `manifest.json` is written last.
 
 Memory: 140 bytes per sketch when the splits are decided (7 GB for the 50 million drawings of
 QuickDraw), and 250 MB per process. Disk: a second copy of all points, 140 bytes per sketch, in
-`OUT/.partial` until the end.
+`OUT/.partial` until the end. Photos and raster sketches go the same way next to the
+strokes (`with_pictures`).
 """
 
 from __future__ import annotations
@@ -34,15 +35,29 @@ from sketchjax.data.folder.conversion.output import (
     remove_stale,
     working_folder,
 )
-from sketchjax.data.folder.conversion.pieces import Filters, Piece, is_whole, piece_name, read_piece
-from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan
+from sketchjax.data.folder.conversion.pieces import (
+    Bundle,
+    Filters,
+    Piece,
+    is_whole,
+    piece_name,
+    read_piece,
+)
+from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan, no_sketches
 from sketchjax.data.folder.conversion.progress import Bar, progress_bars
 from sketchjax.data.folder.conversion.summary import bad_records, decisions, summarize
+from sketchjax.data.folder.conversion.with_pictures import (
+    Pictured,
+    PictureOptions,
+    picture_sources,
+)
 from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.errors import ConfigError, DataError
+
+NO_FILES = formats.Survey([])
 
 
 def convert(
@@ -60,13 +75,15 @@ def convert(
     on_bad: str = "stop",
     workers: int | None = None,
     progress: bool = True,
+    photo_options: PictureOptions | None = None,
 ) -> Manifest:
-    """Convert sketch files and folders of them to the data folder `out`.
+    """Convert sketch files, pictures, and folders of them to the data folder `out`.
 
     The same sources, settings and seed give the same bytes for any number of workers. A folder that
     already holds the same conversion is left as it is.
 
-    sources: sketch files, and folders of them at any depth.
+    sources: sketch files, and folders of them at any depth; picture folders and archives
+      (`sources.pictures`).
     out: the folder to write.
     splits: counts (int) or fractions (float) of each category by split, or a CSV `key_id,split`;
       None is `splits.DEFAULT_FRACTIONS`. `splits` says what holds when files are added.
@@ -81,6 +98,7 @@ def convert(
       sketches; "skip" continues and records them in the manifest.
     workers: processes; None is one per available core, 1 works in this process.
     progress: whether to show progress bars on stderr.
+    photo_options: how pictures are kept and divided; None is the default.
     Raises DataError for bad input and for a folder that holds another conversion, ConfigError for
     invalid settings.
     """
@@ -91,8 +109,14 @@ def convert(
     skip, rule = on_bad == "skip", split_rule(splits)
     chosen = None if categories is None else _canonical(categories)
     filters = Filters(chosen, recognized_only)
+    options = photo_options or PictureOptions()
+    plain, pictured = picture_sources(sources)
+    found, strangers = _find(plain, out, skip) if plain or not pictured else (NO_FILES, [])
+    names = _names([*found.paths, *strangers, *pictured])
+    pictures = Pictured(pictured, names, options, chosen, skip)
+    bundles = [*_bundles(found.paths, names), *pictures.bundles()]
     selection = Selection(
-        rule,
+        pictures.rule(rule),
         seed,
         shards,
         min_per_category,
@@ -100,20 +124,23 @@ def convert(
         chosen or (),
         _canonical(unseen),
         skip,
+        pictured=pictures.categories,
     )
-    found, strangers = _find(sources, out, skip)
-    paths = found.paths
-    names = _names([*paths, *strangers])
-    settings = _settings(selection, filters, on_bad)
-    files = [{"name": names[path], "bytes": path.stat().st_size} for path in sorted(names)]
+    settings = _settings(selection, filters, on_bad) | pictures.settings()
+    files = [bundle.source for bundle in bundles] + pictures.files()
+    files += [{"name": names[path], "bytes": path.stat().st_size} for path in strangers]
+    files.sort(key=lambda file: file["name"])
     done = finished(out, settings, files)
     if done is not None:
         console.print(f"{out} already holds this conversion: nothing to do")
         return done
     processes = workers or len(os.sched_getaffinity(0))
     with working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
-        pieces = _read_all(paths, names, partial, filters, skip, pool, bars)
-        plan = make_plan(pieces, selection)
+        pieces = _read_all(bundles, partial, filters, skip, pool, bars)
+        pictures.read(partial, pool, bars)
+        selection = pictures.plan(pieces, selection)
+        plan = make_plan(pieces, selection) if pieces else no_sketches(shards)
+        plan = pictures.joined(plan)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
         bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
         decided = decisions(pieces, plan)
@@ -128,6 +155,7 @@ def convert(
             decided,
             dict(sorted(passed_over.items())),
         )
+        manifest = pictures.pack(manifest, plan, out, partial, pool, bars)
         remove_stale(out, manifest)
         manifest.save(out)
     alike = [", ".join(map(repr, names)) for names in formats.look_alike(manifest.categories)]
@@ -172,6 +200,21 @@ def _find(
     return formats.survey(known, skip=out), sorted(set(strangers))
 
 
+def _bundles(paths: Sequence[Path], names: Mapping[Path, str]) -> list[Bundle]:
+    """What becomes one piece each, in the order of the paths: SVG files go by their folder."""
+    bundles, folders = [], dict[Path, list[Path]]()
+    for path in paths:
+        if path.name.lower().endswith(formats.SVG):
+            folders.setdefault(path.parent, []).append(path)
+        else:
+            bundles.append(Bundle(names[path], (path,)))
+    for folder, inside in folders.items():
+        name = Path(names[inside[0]]).parent.as_posix()
+        category = formats.category_of_name(folder.absolute())
+        bundles.append(Bundle(name, tuple(inside), category))
+    return bundles
+
+
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """Names for messages and manifest: relative to the folder that holds all of them, so that the
     same drawings elsewhere give the same bytes."""
@@ -202,33 +245,29 @@ def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, 
 
 
 def _read_all(
-    paths: Sequence[Path],
-    names: Mapping[Path, str],
+    bundles: Sequence[Bundle],
     partial: Path,
     filters: Filters,
     skip: bool,
     pool: Pool,
     bars: Progress,
 ) -> list[Piece]:
-    """First pass: one piece per file, in the order of the files."""
+    """First pass: one piece per bundle, in their order."""
     folder = partial / "pieces"
     folder.mkdir(exist_ok=True)
-    bases = [folder / piece_name(path, filters, skip) for path in paths]
+    bases = [folder / piece_name(bundle, filters, skip) for bundle in bundles]
     known = {base.name for base in bases}
     for stale in folder.iterdir():
         if stale.stem not in known:
             stale.unlink()
     missing = [number for number, base in enumerate(bases) if not is_whole(base)]
     # The largest first, so that the workers finish at about the same time.
-    missing.sort(key=lambda number: -paths[number].stat().st_size)
-    bar = Bar(bars, "reading", "files", len(paths), len(paths) - len(missing))
-    tasks = (
-        (read_piece, (paths[number], names[paths[number]], bases[number], filters, skip))
-        for number in missing
-    )
+    missing.sort(key=lambda number: -bundles[number].bytes)
+    bar = Bar(bars, "reading", "files", len(bundles), len(bundles) - len(missing))
+    tasks = ((read_piece, (bundles[number], bases[number], filters, skip)) for number in missing)
     for _ in pool.run(tasks, bar.sketches):
         bar.finished()
-    return [Piece.load(base, names[path]) for base, path in zip(bases, paths, strict=True)]
+    return [Piece.load(base, bundle.name) for base, bundle in zip(bases, bundles, strict=True)]
 
 
 def _pack_all(

@@ -56,7 +56,7 @@ class Drawings:
         """The file of a sketch, and its line or record there."""
         piece = int(self.rows["piece"][row])
         first = int(np.searchsorted(self.rows["piece"], piece))
-        return self.pieces[piece].file, self.pieces[piece].place(row - first)
+        return self.pieces[piece].place(row - first)
 
 
 @dataclass

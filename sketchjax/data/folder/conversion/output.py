@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from sketchjax.data import sources as formats
-from sketchjax.data.folder.manifest import NAME, SHARD_PATTERN, Manifest, differences, listed
+from sketchjax.data.folder.manifest import (
+    INDEX_PATTERN,
+    NAME,
+    SHARD_PATTERN,
+    Manifest,
+    differences,
+    listed,
+)
+from sketchjax.data.sources.pictures import is_pictures
 from sketchjax.errors import DataError
 
 PARTIAL = ".partial"
@@ -23,6 +31,8 @@ def check_out(out: Path) -> None:
         raise DataError(f"{out} is a file; {NAME_OUT}")
     if not out.is_dir() or (out / NAME).exists():
         return
+    if is_pictures(out):
+        raise DataError(f"{out} is a folder of pictures, not a data folder; {NAME_OUT}")
     try:
         found = [path.relative_to(out) for path in formats.find([out])]
     except DataError:  # it holds none
@@ -52,7 +62,7 @@ def finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manife
             f"{out} holds another conversion; name another folder, or delete it first. "
             f"They differ in:\n{listed(lines, 10)}"
         )
-    for shard in (shard for split in manifest.shards.values() for shard in split):
+    for shard in manifest.files():
         path = out / shard.name
         if not path.is_file() or path.stat().st_size != shard.bytes:
             raise DataError(f"{path} is missing or cut short; delete {out} and convert again")
@@ -86,8 +96,9 @@ def working_folder(out: Path) -> Iterator[Path]:
 
 
 def remove_stale(out: Path, manifest: Manifest) -> None:
-    """Delete shards that a stopped conversion with other settings left behind."""
-    current = {shard.name for split in manifest.shards.values() for shard in split}
+    """Delete files that a stopped conversion with other settings left behind."""
+    current = {file.name for file in manifest.files()}
     for path in out.iterdir():
-        if SHARD_PATTERN.fullmatch(path.name) and path.name not in current:
+        ours = SHARD_PATTERN.fullmatch(path.name) or INDEX_PATTERN.fullmatch(path.name)
+        if ours and path.name not in current:
             path.unlink()

@@ -1,5 +1,7 @@
 """The conversion's first pass: each source file is read once and kept as a compact piece on disk.
 
+The SVG files of a folder, which have one sketch each, make one piece together (`Bundle`).
+
 A piece is three files: `NAME.points` (u8[p 3]), `NAME.rows` (one `ENTRY` per sketch) and, written
 last, `NAME.json`, without which it does not count. `is_whole` checks a piece of an earlier attempt.
 """
@@ -12,7 +14,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,39 @@ ENTRY = np.dtype(
 BAD_FILE = "unreadable_file"  # in addition to formats.KINDS: a file of no known format
 LISTED = 1_000  # bad records listed one by one; the others are only counted
 
-_VERSION = 3
+_VERSION = 4
 _CHUNK = 4_096
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What becomes one piece: a file of sketches, or many files of one sketch each.
+
+    name: in messages and in the manifest.
+    paths: the files; there is one unless they are of one sketch each.
+    category: given to all sketches; None: the files say.
+    keys: the `key_id` of each file's sketch; empty: the files or their points say.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    category: str | None = None
+    keys: tuple[int, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of all files."""
+        return sum(path.stat().st_size for path in self.paths)
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What the manifest says of it."""
+        files = {"files": len(self.paths)} if self.category is not None else {}
+        return {"name": self.name, "bytes": self.bytes, **files}
+
+    def name_of(self, path: Path) -> str:
+        """The name of one of the files."""
+        return self.name if self.category is None else f"{self.name}/{path.name}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +93,7 @@ class Found(msgspec.Struct):
     unrecognized: categories of which sketches were left out as not recognised.
     bad, bad_listed, left_out: as in `Manifest`.
     decisions: what the reader decided about the file, for people.
+    files: the names of the files of one sketch each, which the places count; else empty.
     crc32: of the piece's arrays.
     """
 
@@ -70,6 +104,7 @@ class Found(msgspec.Struct):
     bad_listed: list[dict[str, Any]] = []
     left_out: dict[str, int] = msgspec.field(default_factory=Counter)
     decisions: list[str] = []
+    files: list[str] = []
     crc32: int = 0
 
 
@@ -85,10 +120,15 @@ class Piece:
         """One `ENTRY` per sketch, in the order of the file."""
         return np.fromfile(self.base.with_suffix(".rows"), ENTRY)
 
-    def place(self, number: int) -> int:
-        """The line or record of a sketch in the source file."""
+    def place(self, number: int) -> tuple[str, int]:
+        """The source file of a sketch, and its line or record there."""
         at = number * ENTRY.itemsize
-        return int(np.fromfile(self.base.with_suffix(".rows"), ENTRY, 1, offset=at)["place"][0])
+        place = int(np.fromfile(self.base.with_suffix(".rows"), ENTRY, 1, offset=at)["place"][0])
+        return (
+            (f"{self.file}/{self.found.files[place]}", 1)
+            if self.found.files
+            else (self.file, place)
+        )
 
     @classmethod
     def load(cls, base: Path, file: str) -> Piece:
@@ -122,27 +162,26 @@ def open_points(base: Path) -> np.ndarray:
     return np.frombuffer(mapped, np.uint8).reshape(-1, 3)
 
 
-def piece_name(path: Path, filters: Filters, skip: bool) -> str:
-    """A name that changes with the file (size and time) and with all that decides its piece."""
-    state = path.stat()
-    identity = [str(path.absolute()), state.st_size, state.st_mtime_ns, filters, skip]
+def piece_name(bundle: Bundle, filters: Filters, skip: bool) -> str:
+    """A name that changes with the files (size and time) and with all that decides their piece."""
+    states = [(str(path.absolute()), path.stat()) for path in bundle.paths]
+    identity: list[Any] = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
+    identity += [bundle.category, bundle.keys, filters, skip]
     identity += [_VERSION, sketchjax.__version__]
     return hashlib.sha256(orjson.dumps(identity)).hexdigest()[:32]
 
 
 def read_piece(
-    path: Path,
-    name: str,
+    bundle: Bundle,
     base: Path,
     filters: Filters,
     skip: bool,
     *,
     progress: Callable[[int], None],
 ) -> None:
-    """Read a source file into a piece.
+    """Read source files into a piece.
 
-    path: the file.
-    name: its name in messages and in the manifest.
+    bundle: the files.
     base: the path of the piece, without suffix.
     filters: which sketches to keep.
     skip: whether to continue after bad records; otherwise the first one raises DataError.
@@ -150,7 +189,7 @@ def read_piece(
     """
     note = base.with_suffix(".json")
     note.unlink(missing_ok=True)
-    reader = _Reader(path, name, filters, skip)
+    reader = _Reader(bundle, filters, skip)
     with (
         base.with_suffix(".points").open("wb") as points,
         base.with_suffix(".rows").open("wb") as rows,
@@ -177,29 +216,52 @@ def _checksum(base: Path) -> int:
 
 
 class _Reader:
-    """Reads a file and collects what is found in it, besides the sketches."""
+    """Reads a bundle and collects what is found in it, besides the sketches."""
 
-    def __init__(self, path: Path, name: str, filters: Filters, skip: bool):
+    def __init__(self, bundle: Bundle, filters: Filters, skip: bool):
         self.found = Found()
-        self._path, self._name, self._filters, self._skip = path, name, filters, skip
+        self._bundle, self._filters, self._skip = bundle, filters, skip
         self._codes: dict[str, int] = {}
+        if bundle.category is not None:
+            self.found.files = [path.name for path in bundle.paths]
 
     def read(self) -> Iterator[Sketches]:
-        """The file's sketches. Bad records are noted, or raise DataError without `skip`."""
-        reading = formats.read(
-            self._path, on_bad=self._bad_record if self._skip else None, chunk=_CHUNK
-        )
-        try:
-            yield from reading
-        except DataError as error:
-            if not self._skip:
-                raise
-            self._note(None, BAD_FILE, str(error).replace(str(self._path), self._name))
-        self.found.decisions = list(reading.notes)
+        """The sketches. Bad records are noted, or raise DataError without `skip`."""
+        decisions = formats.Notes()
+        for number, path in enumerate(self._bundle.paths):
+            reading = formats.read(
+                path,
+                category=self._bundle.category,
+                on_bad=self._bad_record if self._skip else None,
+                chunk=_CHUNK,
+            )
+            try:
+                for sketches in reading:
+                    yield self._placed(sketches, number)
+            except DataError as error:
+                if not self._skip:
+                    raise
+                name = self._bundle.name_of(path)
+                self._note(name, None, BAD_FILE, str(error).replace(str(path), name))
+            for note in reading.notes:
+                decisions.add(note)
+        self.found.decisions = list(decisions)
         self.found.categories = list(self._codes)
 
+    def _placed(self, sketches: Sketches, number: int) -> Sketches:
+        """The sketches of the bundle's file `number`, with their place and key in the bundle."""
+        bundle = self._bundle
+        if bundle.category is None:
+            return sketches
+        keys = np.full(len(sketches), bundle.keys[number], np.uint64) if bundle.keys else None
+        return replace(
+            sketches,
+            places=np.full(len(sketches), number, np.int64),
+            key_ids=sketches.key_ids if keys is None else keys,
+        )
+
     def _bad_record(self, record: formats.BadRecord) -> None:
-        self._note(record.place, record.kind, record.reason)
+        self._note(self._bundle.name_of(record.path), record.place, record.kind, record.reason)
 
     def keep(self, sketches: Sketches) -> tuple[np.ndarray, np.ndarray]:
         """The entries and points of the sketches that pass the filters."""
@@ -239,14 +301,14 @@ class _Reader:
         ]
         if len(codes) > MOST_CATEGORIES:
             raise DataError(
-                f"{self._path} has sketches of more than {MOST_CATEGORIES:,} categories; "
+                f"{self._bundle.name} has sketches of more than {MOST_CATEGORIES:,} categories; "
                 "is the field 'word' the name of a category?"
             )
         return found
 
-    def _note(self, place: int | None, kind: str, reason: str) -> None:
+    def _note(self, name: str, place: int | None, kind: str, reason: str) -> None:
         self.found.bad[kind] += 1
         if len(self.found.bad_listed) < LISTED:
             self.found.bad_listed.append(
-                {"file": self._name, "place": place, "kind": kind, "reason": reason}
+                {"file": name, "place": place, "kind": kind, "reason": reason}
             )

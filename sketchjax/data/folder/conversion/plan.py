@@ -19,7 +19,7 @@ from sketchjax.data.folder.conversion.identity import (
 from sketchjax.data.folder.conversion.pieces import LISTED, Piece
 from sketchjax.data.folder.hashing import keyed_hash, rank_within
 from sketchjax.data.folder.manifest import MOST_CATEGORIES, listed
-from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, Shortage, SplitFile, SplitRule
+from sketchjax.data.folder.splits import LEFT_OUT, SPLITS, Shortage, SplitRule
 from sketchjax.data.sources.categories import some, unknown_names
 from sketchjax.errors import DataError
 
@@ -35,12 +35,17 @@ ROW = np.dtype(
     ]
 )
 
+ONE_SIDE = "of a category on one side only"
 _CAP_KEY = 1  # not the splits' hash: a cap must not favour the first split's band
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What decides which sketches of the pieces are used; the settings are `convert.convert`'s."""
+    """What decides which sketches of the pieces are used; the settings are `convert.convert`'s.
+
+    pictured: the categories that the sources have pictures of.
+    photos: those that have photos, where only these are wanted.
+    """
 
     rule: SplitRule
     seed: int
@@ -50,6 +55,8 @@ class Selection:
     categories: tuple[str, ...]
     unseen: tuple[str, ...]
     skip: bool
+    pictured: frozenset[str] = frozenset()
+    photos: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,23 @@ class Plan:
                 rows = self.rows[self.edges[first + shard] : self.edges[first + shard + 1]]
                 yield split, f"{split}-{shard:05d}-of-{self.shards:05d}.arrayrecord", rows
 
+    def relabelled(self, categories: list[str]) -> Plan:
+        """The same records with labels among `categories`, which hold all of the plan's."""
+        rows = self.rows.copy()
+        new = np.array([categories.index(name) for name in self.categories], np.uint16)
+        rows["label"] = new[rows["label"]] if len(rows) else rows["label"]
+        return replace(self, categories=categories, rows=rows)
+
     def split_rows(self, split: str) -> np.ndarray:
         """The rows of one split."""
         first = SPLITS.index(split) * self.shards
         return self.rows[self.edges[first] : self.edges[first + self.shards]]
+
+
+def no_sketches(shards: int) -> Plan:
+    """The plan of a folder without sketches as strokes."""
+    edges = np.zeros(len(SPLITS) * shards + 1, np.int64)
+    return Plan([], np.zeros(0, ROW), edges, shards, {}, {})
 
 
 def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
@@ -120,9 +140,11 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     rows, small = _filter_categories(rows, names, selection, left_out)
     hashes = keyed_hash(rows["key_id"], selection.seed)
     split, shortages = selection.rule.assign(rows["key_id"], hashes, rows["label"], len(names))
-    if isinstance(selection.rule, SplitFile):
-        absent = len(selection.rule.key_ids) - int((split != LEFT_OUT).sum())
-        left_out["named in the split file but not found"] += absent
+    left_out["named in the split file but not found"] += selection.rule.absent(rows["key_id"])
+    if selection.photos is not None:
+        wanted = np.array([name in selection.photos for name in names], bool)[rows["label"]]
+        left_out[ONE_SIDE] += len(wanted) - int(wanted.sum())
+        rows, hashes, split = rows[wanted], hashes[wanted], split[wanted]
     short |= _short(shortages, rows, names, selection)
     split[np.array([name in short for name in names], bool)[rows["label"]]] = LEFT_OUT
     short = _unsplit(split, rows, names, selection) | short
@@ -130,7 +152,7 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
         raise DataError(_too_few(short, names, selection.rule.advice))
     left_out["in no split"] += int((split == LEFT_OUT).sum())
     dropped = {**missing, **small, **short}
-    if not (split != LEFT_OUT).any():
+    if not (split != LEFT_OUT).any() and not selection.pictured:
         raise DataError(_nothing_left(pieces, left_out, dropped))
     plan = _order(rows, hashes, split, names, selection.shards, left_out, dropped)
     return replace(
@@ -148,7 +170,9 @@ def _present(rows: np.ndarray, names: list[str]) -> set[str]:
 
 def _check_asked(pieces: Sequence[Piece], names: list[str], selection: Selection) -> None:
     """Raise DataError when a category was named that the sources do not have."""
-    known = {*names, *_unrecognized(pieces)}.union(*(piece.found.others for piece in pieces))
+    known = {*names, *_unrecognized(pieces), *selection.pictured}.union(
+        *(piece.found.others for piece in pieces)
+    )
     if lines := unknown_names({*selection.categories, *selection.unseen} - known, known):
         raise DataError(
             f"the sources have no category of these names:\n{listed(lines, 10)}\n"
@@ -158,7 +182,8 @@ def _check_asked(pieces: Sequence[Piece], names: list[str], selection: Selection
 
 def _missing(pieces: Sequence[Piece], names: list[str], selection: Selection) -> dict[str, str]:
     """Categories without a sketch that were asked for, or that the filters emptied."""
-    missing = dict.fromkeys(selection.categories, "no sketch of it in the sources")
+    asked = [name for name in selection.categories if name not in selection.pictured]
+    missing = dict.fromkeys(asked, "no sketch of it in the sources")
     missing |= dict.fromkeys(
         _unrecognized(pieces), "none of its sketches is known to be recognized"
     )
@@ -189,7 +214,7 @@ def _unsplit(
     A split file may leave out any category, except those that were asked for.
     """
     lost = sorted(_present(rows, names) - _present(rows[split != LEFT_OUT], names))
-    if isinstance(selection.rule, SplitFile):
+    if selection.rule.names_all:
         reason = "the split file names none of its sketches"
         return {name: reason for name in lost if name in selection.categories}
     return dict.fromkeys(lost, "none of its sketches fall into a split")

@@ -17,7 +17,7 @@ def progress_bars(console: Console) -> Iterator[Progress]:
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
-        TextColumn("{task.fields[sketches]:,} sketches"),
+        TextColumn("{task.fields[sketches]:,} {task.fields[what]}"),
         TextColumn("{task.fields[rate]:,.0f}/s"),
         TimeElapsedColumn(),
     )
@@ -26,12 +26,30 @@ def progress_bars(console: Console) -> Iterator[Progress]:
 
 
 class Bar:
-    """One line of progress: whole files or shards out of all, sketches so far, and their rate."""
+    """One line of progress: whole files or shards out of all, sketches so far, and their rate.
 
-    def __init__(self, bars: Progress, title: str, unit: str, total: int, done: int):
+    It is shown where there is anything to do. what: "pictures" in place of "sketches".
+    """
+
+    def __init__(
+        self,
+        bars: Progress,
+        title: str,
+        unit: str,
+        total: int,
+        done: int,
+        what: str = "sketches",
+    ):
         self._bars, self._sketches = bars, 0
         self._id = bars.add_task(
-            title, total=total, completed=done, unit=unit, sketches=0, rate=0.0
+            title,
+            total=total,
+            completed=done,
+            visible=total > 0,
+            unit=unit,
+            what=what,
+            sketches=0,
+            rate=0.0,
         )
 
     def sketches(self, number: int) -> None:

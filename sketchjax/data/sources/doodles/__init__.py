@@ -65,7 +65,7 @@ def draw(category: str, rng: np.random.Generator) -> np.ndarray:
 
     Raises ConfigError when there is no such category.
     """
-    program, order = _program(category)
+    program, order = program_of(category)
     return perform(program(Pen(rng)), rng, order)
 
 
@@ -75,7 +75,7 @@ def draw_or_spoil(category: str, rng: np.random.Generator) -> tuple[np.ndarray, 
     3 in 100 are scribbles and 3 in 100 near-empty, neither of them recognised.
     Raises ConfigError when there is no such category.
     """
-    program, order = _program(category)
+    program, order = program_of(category)
     luck = rng.random()
     drawing = program(Pen(rng))
     if luck < SCRIBBLES:
@@ -107,7 +107,7 @@ def write(
         raise ConfigError(f"per_category={per_category}: must be at least 0.")
     chosen = CATEGORIES if categories is None else tuple(map(canonical, categories))
     for category in chosen:
-        _program(category)
+        program_of(category)
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def sketches(category: str, count: int, seed: int) -> Sketches:
 
     Raises ConfigError when there is no such category.
     """
-    keys = [_key(seed, category, index) for index in range(count)]
+    keys = [number_of(seed, category, index) for index in range(count)]
     drawn = [draw_or_spoil(category, np.random.Generator(np.random.PCG64(key))) for key in keys]
     return Sketches(
         points=np.concatenate([np.zeros((0, 3), np.uint8), *(points for points, _ in drawn)]),
@@ -137,13 +137,14 @@ def sketches(category: str, count: int, seed: int) -> Sketches:
     )
 
 
-def _key(seed: int, category: str, index: int) -> int:
+def number_of(seed: int, category: str, index: int) -> int:
     """128 bits that identify a sketch: they seed its random numbers and give its key_id."""
     name = f"{seed}/{category}/{index}".encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
 
 
-def _program(category: str) -> tuple[Callable[[Pen], Strokes], Order]:
+def program_of(category: str) -> tuple[Callable[[Pen], Strokes], Order]:
+    """A category's program and what it prescribes about order.  Raises ConfigError."""
     if category not in PROGRAMS:
         (line,) = unknown_names([category], CATEGORIES)
         raise ConfigError(f"no synthetic category {line}; choose from {', '.join(CATEGORIES)}")

@@ -1,0 +1,148 @@
+"""One picture as a data folder keeps it: the bytes of a JPEG or PNG that decodes to RGB or grey.
+
+A file stays bit for bit what it is where that is possible. It is encoded again where it is of
+another format, is CMYK, has a palette, alpha or 16 bits, is turned by its EXIF data, or is larger
+than asked for; each such reason is reported.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from sketchjax.data.sources.records import Refused
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp")
+LARGEST = 64 << 20  # bytes of a file
+MOST_PIXELS = 89_478_485  # of a JPEG: Pillow's own limit, which it only warns about
+MOST_WHOLE = 40_000_000  # pixels of a PNG or WebP, which is decoded whole: 160 MB with alpha
+QUALITY = 95  # of what is encoded again as JPEG
+_FORMATS = ("JPEG", "PNG", "WEBP")
+_ORIENTATION = 0x0112  # of EXIF
+_TURNED = range(2, 9)
+_LIGHT, _LEAST_CONTRAST = 128, 16  # of 255: the paper, and lines on it
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """A picture ready to be kept.
+
+    content: a JPEG or PNG file; width, height: in px; changes: why it is not the source's bytes.
+    pixels: the decoded picture, RGB or L.
+    """
+
+    content: bytes
+    width: int
+    height: int
+    changes: list[str]
+    pixels: Image.Image
+
+
+def normal_photo(content: bytes, most_side: int) -> Normal:
+    """A photo of at most `most_side` px.  Raises Refused where the bytes are no usable picture."""
+    image, changes = _decoded(content, "RGB", most_side)
+    # A PNG's pixels stay exact; a photo from WebP is nearly always lossy already.
+    lossless = content.startswith(b"\x89PNG")
+    return _kept(image, content, changes, "PNG" if lossless else "JPEG")
+
+
+def normal_raster(content: bytes, most_side: int) -> Normal:
+    """A raster sketch of at most `most_side` px, grey, dark lines on white.
+
+    Raises Refused where the bytes are no usable picture, the paper is dark, or there is no line.
+    """
+    image, changes = _decoded(content, "L", most_side)
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if high - low < _LEAST_CONTRAST:
+        raise Refused("empty", f"the sketch has no lines: all its pixels are {low} to {high}")
+    border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+    if np.median(border) < _LIGHT:
+        raise Refused("range", "the sketch has light lines on a dark ground; invert it")
+    return _kept(image, content, changes, "PNG")
+
+
+def _decoded(content: bytes, mode: str, most_side: int) -> tuple[Image.Image, list[str]]:
+    """The picture in `mode`, upright and small enough, and what had to be changed for it."""
+    if len(content) > LARGEST:
+        raise Refused("too_large", f"the file has more than {LARGEST:,} bytes")
+    if not content:
+        raise Refused("truncated", "the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd EXIF data, and of sizes checked below
+            image = Image.open(io.BytesIO(content), formats=_FORMATS)
+            is_jpeg = image.format in ("JPEG", "MPO")
+            most = MOST_PIXELS if is_jpeg else MOST_WHOLE
+            if image.width * image.height > most:
+                size = f"{image.width:,} by {image.height:,} pixels"
+                raise Refused("too_large", f"the picture has {size}; at most {most:,} may be read")
+            large = max(image.size) > most_side
+            # A phone's MPO is a JPEG with a second picture behind the first, which is the photo.
+            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+                raise Refused("unreadable", "the picture is animated; save one frame of it")
+            if is_jpeg and large:
+                image.draft(image.mode, (most_side, most_side))
+            image.load()
+            turn = image.getexif().get(_ORIENTATION, 1)
+            plain, changes = _plain(image, mode, turn in _TURNED)
+            return (_limited(plain, most_side, changes) if large else plain), changes
+    except Refused:
+        raise
+    except Image.DecompressionBombError as error:
+        raise Refused("too_large", str(error)[:150]) from None
+    except Image.UnidentifiedImageError:
+        raise Refused("unreadable", "not a JPEG, PNG or WebP picture") from None
+    # Whatever a damaged field leads to: Pillow raises nine kinds of errors for hostile files.
+    except Exception as error:
+        if "truncated" in str(error).lower():
+            raise Refused("truncated", "the file is cut short") from None
+        said = f" ({str(error)[:100]})" if isinstance(error, OSError) and str(error) else ""
+        raise Refused("unreadable", f"the picture is damaged{said}") from None
+
+
+def _plain(image: Image.Image, mode: str, turned: bool) -> tuple[Image.Image, list[str]]:
+    """Upright, 8 bits, without palette and alpha."""
+    changes = []
+    if image.format == "WEBP":
+        changes.append("WebP")
+    found = image.mode
+    if turned:
+        changes.append("turned by EXIF")
+        image = ImageOps.exif_transpose(image)
+    if found.startswith(("I", "F")):
+        changes.append("16-bit")
+        values = np.asarray(image, np.float64) / (1 if found == "F" else 257)
+        image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+    elif "transparency" in image.info or found in ("RGBA", "LA", "PA", "La", "RGBa"):
+        changes.append("alpha on white")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    elif found == "P":
+        changes.append("palette")
+    elif found not in ("RGB", "L", "1"):
+        changes.append(found)
+    elif mode == "L" and found == "RGB":
+        changes.append("colour made grey")
+    return (image if image.mode == mode else image.convert(mode)), changes
+
+
+def _limited(image: Image.Image, most_side: int, changes: list[str]) -> Image.Image:
+    side = max(image.size)
+    changes.append(f"larger than {most_side} px")
+    width, height = (max(1, round(length * most_side / side)) for length in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _kept(image: Image.Image, content: bytes, changes: list[str], form: str) -> Normal:
+    if changes:
+        buffer = io.BytesIO()
+        options = {"quality": QUALITY, "subsampling": 0} if form == "JPEG" else {}
+        image.save(buffer, form, **options)
+        content = buffer.getvalue()
+    return Normal(content, *image.size, changes, image)

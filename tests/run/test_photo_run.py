@@ -1,0 +1,162 @@
+"""A whole run of sketches and photos: scores, codes, report, model, and a stop in between."""
+
+import shutil
+import sys
+from contextlib import nullcontext
+
+import msgspec
+import numpy as np
+import pytest
+from paired_folder import paired_folder
+from PIL import Image
+from tiny_run import CONFIG, lines_of, same_figures, same_weights
+
+from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.pictures import PictureShards
+from sketchjax.errors import DataError, Stopped
+from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.model import load
+from sketchjax.run.elsewhere import default_rankings, evaluate_model
+from sketchjax.run.experiment import run
+from sketchjax.run.rebuild import rebuild
+
+sys.path.insert(0, str(CONFIG.parent))
+from tiny_pairs import get_config
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return paired_folder(tmp_path_factory.mktemp("pairs"))
+
+
+def joint_only(folder):
+    config = get_config(str(folder))
+    config.plan = ("joint",)
+    return config
+
+
+@pytest.fixture(scope="module")
+def finished(folder, tmp_path_factory):
+    """The workdir of a run that was never stopped, and its results."""
+    workdir = tmp_path_factory.mktemp("run") / "whole"
+    return workdir, run(joint_only(folder), workdir)
+
+
+@pytest.fixture(scope="module")
+def codes(finished):
+    return [Codes.load(finished[0] / "codes" / part) for part in ("query", "photo/gallery")]
+
+
+def test_results_count_sketches_and_photos(finished):
+    _, results = finished
+    assert (results["train"], results["train_photos"]) == (84, 42)
+    assert (results["queries"], results["gallery"]) == (24, 12)
+    (ranking,) = results["rankings"]
+    assert (ranking["queries"], ranking["gallery"]) == ("query", "photo/gallery")
+    found = [row["distance"] for row in results["photo_rankings"]]
+    assert found == ["hamming", "snr", "euclidean", "cosine"]
+    assert results["after_stages"]["joint"].keys() >= {
+        *("validation_accuracy", "photo_validation_accuracy"),
+        *("recall_at_1_by_hamming", "recall_at_10_by_cosine"),
+    }
+
+
+def test_the_photo_of_a_sketch_is_ranked_as_a_double_loop_ranks_it(finished, codes):
+    """Recall@5 in expectation over the orders inside ties, and by category MAP's relevance."""
+    _, results = finished
+    queries, gallery = codes
+    assert queries.instances.min() >= 0
+    expected, worst = [], []
+    for code, instance in zip(queries.unpacked(), queries.instances, strict=True):
+        distances = (gallery.unpacked() != code).sum(1)
+        own = distances[gallery.instances == instance][0]
+        nearer, tied = (distances < own).sum(), (distances == own).sum()
+        expected.append(np.clip((5 - nearer) / tied, 0, 1))
+        worst.append(nearer + tied <= 5)
+    scores = results["photo_rankings"][0]["instance"]
+    assert scores["recall_at_5"] == pytest.approx(np.mean(expected))
+    assert scores["recall_at_5_worst"] == pytest.approx(np.mean(worst))
+    assert (scores["queries"], scores["gallery"]) == (24, 12)
+
+
+def test_codes_say_which_side_and_photo_they_are_of(codes):
+    queries, gallery = codes
+    assert (queries.side, gallery.side) == ("sketch", "photo")
+    assert (queries.split, gallery.split) == ("query", "photo/gallery")
+    assert {*queries.instances.tolist()} == {*gallery.instances.tolist()}
+
+
+def test_the_report_shows_sketches_next_to_their_photos(finished):
+    workdir, _ = finished
+    page = (workdir / "report" / "index.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 12
+    assert page.count("data:image/png;base64,") >= 2
+    assert "R@1 in category" in page
+    assert "gallery photos" in page
+    assert "its photo at place" in page
+    again = rebuild(workdir).read_text()
+    assert again.count("data:image/") == page.count("data:image/")
+    assert "R@1 in category" in again
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(finished, folder, tmp_path):
+    whole, wanted = finished
+    asked = iter([False, True])
+    with pytest.raises(Stopped, match="stopped in stage joint after 4 of"):
+        run(joint_only(folder), tmp_path / "run", lambda: next(asked, False))
+    results = run(joint_only(folder), tmp_path / "run")
+    same_figures(results, wanted)
+    same_weights(tmp_path / "run", whole, "joint")
+    steps = [line["step"] for line in lines_of(tmp_path / "run") if "loss" in line]
+    assert steps == sorted(set(steps))
+
+
+def test_a_model_encodes_photos_and_sketches_anywhere(finished, folder, codes, tmp_path):
+    model, (queries, gallery) = load(finished[0]), codes
+    photos = PictureShards(folder, "photo", "gallery").read(np.arange(12), 24).pixels
+    sketches = PictureShards(folder, "raster", "query").read(np.arange(24), 24).pixels
+    found = model.encode_photos(photos)
+    np.testing.assert_array_equal(found.packed, gallery.packed)
+    np.testing.assert_array_equal(model.encode(sketches).packed, queries.packed)
+    Image.fromarray(photos[3]).save(tmp_path / "one.png")
+    (one,) = model.encode_photos(tmp_path / "one.png").packed
+    np.testing.assert_array_equal(one, gallery.packed[3])
+    assert model.photo_features(photos).shape == (12, 16)
+    np.testing.assert_allclose(model.predict_photos(photos).sum(1), 1, rtol=1e-5)
+    distances, _ = found.nearest(model.encode(sketches), 1)
+    assert distances.shape == (24, 1)
+    for wrong in (tmp_path / "none.png", b"nothing", np.zeros((4, 4, 2), np.uint8), 7):
+        with pytest.raises(DataError):
+            model.encode_photos(wrong)
+
+
+def test_a_model_is_scored_on_a_folder_with_pictures(finished, folder, tmp_path):
+    workdir, results = finished
+    model = load(workdir)
+    pairs = default_rankings(model)
+    assert pairs == [("query", "photo/gallery")]
+    found = evaluate_model(
+        model,
+        folder,
+        tmp_path / "out",
+        pairs=pairs,
+        task=lambda name, total: nullcontext(lambda count: None),
+        note=lambda line: None,
+    )
+    assert found["map"] == results["map"]
+    assert found["photo_rankings"] == results["photo_rankings"]
+    with pytest.raises(DataError, match="has nothing in photo/query"):
+        evaluate_model(
+            model, folder, tmp_path / "other", pairs=[("photo/query", "photo/gallery")],
+            task=lambda name, total: nullcontext(lambda count: None), note=print,
+        )  # fmt: skip
+
+
+def test_a_folder_without_photos_is_refused_before_any_work(folder, tmp_path):
+    copy = tmp_path / "data"
+    shutil.copytree(folder, copy)
+    manifest = Manifest.load(copy)
+    pictures = {"raster": manifest.pictures["raster"]}
+    msgspec.structs.replace(manifest, pictures=pictures).save(copy)
+    with pytest.raises(DataError, match="no train photos; name some"):
+        run(joint_only(copy), tmp_path / "run")
