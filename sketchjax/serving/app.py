@@ -280,7 +280,11 @@ async def _http(request: Request, error: Exception) -> Response:
         404: "There is nothing at this address; the page is at /.",
         405: "This address does not take this method.",
     }.get(error.status_code, _sentence(str(error.detail)))
-    return Refused(error.status_code, detail, headers=dict(error.headers or {})).response()
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # starlette names the methods of one route only
+        own = [route for route in request.app.routes if route.matches(request.scope)[0].value]
+        headers["allow"] = ", ".join(sorted({each for route in own for each in route.methods}))
+    return Refused(error.status_code, detail, headers=headers).response()
 
 
 async def _broken(request: Request, error: Exception) -> Response:
