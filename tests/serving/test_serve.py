@@ -16,6 +16,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from tiny_run import finish, free_port
 
 from sketchjax import cli
+from sketchjax.retrieval.codes import Codes
 from sketchjax.serving.app import PAGE
 from sketchjax.serving.client import Client
 
@@ -62,7 +63,9 @@ def test_a_finished_run_is_served_with_no_step_between(whole, environment, how):
         assert f"http://127.0.0.1:{port}/" in until_ready(process)
         client = Client(f"http://127.0.0.1:{port}")
         found = client.search(HOUSE)
-        assert len(found["results"]) == client.index()["count"] == 24
+        gallery = Codes.load(whole / "codes" / "gallery")
+        assert len(found["results"]) == client.index()["count"] == len(gallery)
+        assert client.index()["model"] == gallery.model
         assert found["categories"][0]["name"] in ("cat", "clock", "face", "sun")
         process.send_signal(how)
         assert finish(process, 30) == 0
