@@ -22,6 +22,8 @@ def listen(host: str, port: int) -> socket.socket:
     port: 0 for any that is free.
     Raises ConfigError where nobody can listen.
     """
+    if not 0 <= port <= 65_535:
+        raise ConfigError(f"--port {port}: must be from 0 to 65535")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -29,8 +31,8 @@ def listen(host: str, port: int) -> socket.socket:
         own = socket.socket(family, kind, protocol)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
+        reason = error.strerror or str(error)
         raise ConfigError(
             f"cannot listen at {host}:{port} ({reason}); choose another --port or --host"
         ) from None
