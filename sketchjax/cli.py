@@ -432,6 +432,76 @@ def compare(
 
 
 @app.command()
+def serve(
+    source: Annotated[Path, path("WORKDIR|INDEX", "The workdir of a finished run, or an index.")],
+    host: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Where to listen; 0.0.0.0 is every network."),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", help="0: any that is free.")] = 8000,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="Take at most 20 requests a second from one address."),
+    ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name by which browsers reach this server; may be repeated."
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another page that may call it; may be repeated."),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="FILE",
+            help="Its first line lets whoever sends it add and delete drawings.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="That search; by default one per core.")
+    ] = None,
+) -> None:
+    """Serve search by drawing: a page to draw on, and its HTTP interface.
+
+    It listens on this machine only, unless --host says otherwise.
+    """
+    try:
+        from sketchjax.serving.app import Settings, create_app, read_token
+        from sketchjax.serving.server import address_of, listen, run
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
+    from sketchjax.index.sources import is_workdir
+    from sketchjax.run.compilation import keep_compiled
+
+    if threads is not None and threads < 1:
+        raise ConfigError(f"--threads {threads}: must be at least 1")
+    if token_file is not None and is_workdir(source):
+        raise ConfigError(
+            "--token-file needs an index, where changes are kept: sketchjax index INDEX WORKDIR"
+        )
+    settings = Settings(
+        threads=threads or os.cpu_count() or 1,
+        hosts=tuple(allow_host or ()),
+        origins=tuple(allow_origin or ()),
+        public=public,
+        token=None if token_file is None else read_token(token_file),
+    )
+    keep_compiled()
+    with listen(host, port) as listening:
+        engine, model = _served(source, read_only=token_file is None)
+        address = address_of(listening)
+        run(
+            create_app(engine, model, settings),
+            listening,
+            lambda: print(f"Draw at {address} (Ctrl+C stops the server)", flush=True),
+        )
+
+
+@app.command()
 def report(
     workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:
@@ -735,6 +805,24 @@ def _model_of(index: Path) -> Any:
     from sketchjax.retrieval.model import load
 
     return load(index / MODEL)
+
+
+def _served(source: Path, *, read_only: bool) -> tuple[Any, Any]:
+    """An index and its model; the gallery of a run becomes an index in memory."""
+    from sketchjax.index.sources import find_sources, is_workdir
+    from sketchjax.index.store import open_index
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.serving.gallery import index_in_memory
+
+    if not is_workdir(source):
+        return open_index(source, read_only=read_only), _model_of(source)
+    with TrainingProgress() as progress:
+        model = load(source)
+        note = progress.note
+        (gallery,) = find_sources([source], model, split="gallery", skip_bad=False, note=note)
+        name = source.resolve().name
+        return index_in_memory(name, gallery, model, _tasks(progress)), model
 
 
 def _tasks(progress: Any) -> Any:

@@ -1,0 +1,324 @@
+"""The HTTP interface: routes, what they refuse, and the page.
+
+Every error is application/problem+json with one sentence for people. Files come from a fixed table,
+read once: no request names a file.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import orjson
+from fastapi import Depends, FastAPI, Header, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+import sketchjax
+from sketchjax.errors import ConfigError, DataError
+from sketchjax.index.engine import Description, Engine
+from sketchjax.index.search import Answer
+from sketchjax.report.svg import path_data, view_box
+from sketchjax.retrieval.outputs import Encoder
+from sketchjax.serving.limits import Limits, Rates, Refused, Workers
+from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
+from sketchjax.serving.schema import (
+    Added,
+    AddRequest,
+    Encoded,
+    EncodeRequest,
+    Id,
+    Problem,
+    SearchRequest,
+    Sketch,
+    State,
+    components,
+    reference,
+)
+from sketchjax.serving.service import Service
+
+_FOLDER = Path(__file__).parent / "page"
+_SCRIPT = "text/javascript; charset=utf-8"
+PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    **{
+        f"/{name}.js": (f"{name}.js", _SCRIPT)
+        for name in ("api", "code", "draw", "examples", "files", "filter", "hits", "pad", "sketch")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a server is reached.
+
+    threads: that search; as many as cores.
+    hosts: names that the Host header may have, next to localhost and addresses in digits.
+    origins: of other pages that may call this server (CORS).
+    public: whether the rate of each address is limited.
+    token: what adding and deleting need; None: neither is possible.
+    """
+
+    threads: int = 2
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    public: bool = False
+    token: str | None = None
+
+
+def read_token(path: Path) -> str:
+    """The first line of a file, which lets people change the index.
+
+    Raises ConfigError where there is none of 16 to 200 characters of ASCII.
+    """
+    try:
+        token = path.read_text("ascii").split("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--token-file {path} cannot be read ({error})") from None
+    if not 16 <= len(token) <= 200 or not token.isprintable():
+        raise ConfigError(
+            f"--token-file {path}: its first line must have 16 to 200 characters, such as the "
+            "output of `openssl rand -hex 24`"
+        )
+    return token
+
+
+def create_app(engine: Engine, encoder: Encoder, settings: Settings = Settings()) -> FastAPI:
+    """The application; `app.state.service` is to be warmed before it answers searches.
+
+    engine: the index.
+    encoder: the model that made its codes.
+    settings: see `Settings`.
+    Raises DataError where the index holds codes of another model.
+    """
+    service, workers = Service(engine, encoder), Workers(settings.threads)
+    metrics = Metrics(service, workers)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        workers.close()
+        engine.close()
+
+    app = FastAPI(
+        title="sketchjax",
+        version=sketchjax.__version__,
+        description="Search by drawing.",
+        docs_url=None,  # their scripts come from a CDN
+        redoc_url=None,
+        lifespan=lifespan,
+        responses=_problems(),
+    )
+    app.state.service, app.state.workers = service, workers
+    app.openapi = lambda: _openapi(app)
+    _add_searches(app, service, workers)
+    _add_changes(app, service, workers, settings.token)
+    _add_states(app, service, metrics)
+    _add_page(app)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type"],
+        )
+    app.add_middleware(
+        Limits,
+        hosts=frozenset({"localhost", *(name.lower() for name in settings.hosts)}),
+        rates=Rates() if settings.public else None,
+        seen=metrics.seen,
+    )
+    return app
+
+
+def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
+    async def run(work: Callable[[], Any]) -> Any:
+        if not service.ready.is_set():
+            raise Refused(503, "The server is warming up; try again in a second.", wait=1)
+        return await workers.run(work)
+
+    @app.post("/v1/search", responses=reference(Answer))
+    async def search(request: SearchRequest) -> Response:
+        """The nearest drawings of the index."""
+        return _json(await run(lambda: service.search(request)))
+
+    @app.post("/v1/encode", responses=reference(Encoded))
+    async def encode(request: EncodeRequest) -> Response:
+        """The codes of drawings."""
+        return _json(await run(lambda: service.encode(request)))
+
+    @app.get("/v1/index", responses=reference(Description))
+    async def index() -> Response:
+        """What the index holds."""
+        return _json(service.describe())
+
+    @app.get("/v1/sketches/{id}", responses=reference(Sketch))
+    async def sketch(id: Id, accept: Annotated[str, Header()] = "") -> Response:
+        """One drawing: as JSON, as SVG or as a line of ndjson, by the header Accept."""
+        try:
+            found, points = await workers.run(lambda: service.get(id))
+        except DataError as error:
+            raise Refused(404, _sentence(str(error))) from None
+        if "image/svg+xml" in accept:
+            image = (
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(points)}" fill="none" '
+                'stroke="#1c1f23" stroke-width="3" stroke-linecap="round" stroke-linejoin="round">'
+                f'<path d="{path_data(points)}"/></svg>'
+            )
+            return Response(image, media_type="image/svg+xml")
+        if "application/x-ndjson" in accept:
+            record = {"word": found.category, "key_id": found.key_id, "drawing": found.drawing}
+            return Response(
+                orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE),
+                media_type="application/x-ndjson",
+            )
+        return _json(found)
+
+
+def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | None) -> None:
+    async def authorized(authorization: Annotated[str, Header()] = "") -> None:
+        if token is None:
+            raise Refused(403, "This index cannot be changed: the server has no --token-file.")
+        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+            raise Refused(
+                401, "Changing the index needs its token, as Authorization: Bearer TOKEN.",
+                headers={"www-authenticate": "Bearer"},
+            )  # fmt: skip
+
+    guard = [Depends(authorized)]
+
+    @app.post("/v1/sketches", status_code=201, responses=reference(Added, 201), dependencies=guard)
+    async def add(request: AddRequest) -> Response:
+        """Add drawings to the index; they are on the disk when the answer comes."""
+        return _json(Added(await workers.run(lambda: service.add(request))), 201)
+
+    @app.delete("/v1/sketches/{id}", status_code=204, dependencies=guard)
+    async def delete(id: Id) -> Response:
+        """Delete a drawing from the index."""
+        if not await workers.run(lambda: service.delete(id)):
+            raise Refused(404, f"There is no drawing {id} in the index.")
+        return Response(status_code=204)
+
+
+def _add_states(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    @app.get("/healthz", responses=reference(State))
+    async def alive() -> Response:
+        """Whether the process answers."""
+        return _json(State("alive"))
+
+    @app.get("/readyz", responses=reference(State))
+    async def ready() -> Response:
+        """Whether searches are answered: not before everything is compiled."""
+        if not service.ready.is_set():
+            raise Refused(503, "The server is warming up; try again in a second.", wait=1)
+        return _json(State("ready"))
+
+    @app.get("/metrics", include_in_schema=False)
+    async def figures() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI) -> None:
+    for path, (name, kind) in PAGE.items():
+        response = Response(
+            (_FOLDER / name).read_bytes(), media_type=kind, headers={"cache-control": "no-cache"}
+        )
+
+        def send(response: Response = response) -> Any:
+            async def file() -> Response:
+                return response
+
+            return file
+
+        app.get(path, include_in_schema=False)(send())
+
+
+def _json(answer: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(answer), status, media_type="application/json")
+
+
+def _sentence(text: str) -> str:
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return error.response()
+
+
+async def _bad_data(request: Request, error: Exception) -> Response:
+    return Refused(422, _sentence(str(error))).response()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where, *path = first["loc"]
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    message = first["msg"].removeprefix("Value error, ")
+    place = place.lstrip(".") or f"the {where}"
+    detail = f"{place[:120]}: {message[:1].lower()}{message[1:300]}"
+    return Refused(422, detail.rstrip(".") + ".").response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is nothing at this address; the page is at /.",
+        405: "This address does not take this method.",
+    }.get(error.status_code, _sentence(str(error.detail)))
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # starlette names the methods of one route only
+        own = [route for route in request.app.routes if route.matches(request.scope)[0].value]
+        headers["allow"] = ", ".join(sorted({each for route in own for each in route.methods}))
+    return Refused(error.status_code, detail, headers=headers).response()
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return Refused(500, "Something in the server went wrong; its log says what.").response()
+
+
+_HANDLERS = {
+    Refused: _refused,
+    DataError: _bad_data,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    Exception: _broken,
+}
+
+
+def _problems() -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {"4XX": {"description": "An error of the request.", "content": content},
+            "5XX": {"description": "An error of the server.", "content": content}}  # fmt: skip
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the answers, and without FastAPI's own form of errors."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(components())
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for methods in document["paths"].values():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)
+        app.openapi_schema = document
+    return app.openapi_schema

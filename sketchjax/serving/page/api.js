@@ -1,0 +1,63 @@
+// Calls to the server. Whatever fails is a Problem with one sentence for people.
+
+const PATIENCE = 10_000; // ms until a call counts as unanswered
+const TRIES = 4; // when the server is busy or warming up
+
+export class Problem extends Error {
+  constructor(message, status = 0, wait = 0) {
+    super(message);
+    this.status = status;
+    this.wait = wait; // seconds after which the server asks to be called again
+  }
+}
+
+/** The server's JSON. body: sent as JSON by POST; without one it is GET. */
+export async function call(path, { body, signal } = {}) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await once(path, body, signal);
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 503 || attempt === TRIES) throw error;
+      await pause(Math.min(error.wait || 1, 5) * 1000, signal);
+    }
+  }
+}
+
+async function once(path, body, signal) {
+  const late = AbortSignal.timeout(PATIENCE);
+  const options = { signal: signal ? AbortSignal.any([signal, late]) : late };
+  if (body) {
+    options.method = "POST";
+    options.headers = { "content-type": "application/json" };
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  let answer;
+  try {
+    response = await fetch(path, options);
+    answer = await response.json().catch((error) => {
+      if (error instanceof SyntaxError) return null;
+      throw error;
+    });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    if (late.aborted) throw new Problem(`The server did not answer within ${PATIENCE / 1000} seconds.`);
+    throw new Problem("The server cannot be reached. Is it still running?");
+  }
+  if (response.ok && answer) return answer;
+  throw new Problem(
+    answer?.detail || `The server answered with an error (${response.status}).`,
+    response.status,
+    Number(response.headers.get("retry-after")) || 0,
+  );
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    signal?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    });
+  });
+}

@@ -1,0 +1,391 @@
+// The page: every stroke becomes a search, and only the answer to the newest one is shown.
+
+import { Problem, call } from "./api.js";
+import { EXAMPLES } from "./examples.js";
+import { readDrawings, saveDrawings } from "./files.js";
+import { choose, chosen, isKnown, offer, setUpFilter } from "./filter.js";
+import { setUpHits, showHits, showNoHits, tile, unpick } from "./hits.js";
+import { Pad, SIZE } from "./pad.js";
+import { centred, picture, replay } from "./sketch.js";
+
+const SHOWN = 36;
+const MOST_STROKES = 256; // the server takes no more
+const MOST_POINTS = 10_000;
+const SLOW = 250; // ms after which a search shows that it is running
+const STROKE_TIME = 260; // ms that an example's stroke takes to appear
+const EMPTY = Object.freeze({ drawing: [], like: null, name: "" });
+
+const $ = (id) => document.getElementById(id);
+const numbers = new Intl.NumberFormat("en");
+const listed = new Intl.ListFormat("en");
+const stillness = matchMedia("(prefers-reduced-motion: reduce)");
+
+// States of the sheet, so that undo and redo are steps along a list: {drawing, like, name}, where
+// `like` is the result that was asked for more of, until a stroke is added to it.
+let states = [EMPTY];
+let place = 0;
+let index = null; // what the server says about its index
+let answer = null; // the newest that is shown
+let sequence = 0; // of searches
+let running = null; // the AbortController of the newest search
+let acting = 0; // of examples; a newer one, or a hand, ends the one before
+
+const pad = new Pad($("canvas"), takeOver, addStroke);
+
+// ---- The sheet and its history ----
+
+function takeOver() {
+  acting += 1;
+  pad.show(states[place].drawing); // without the part of a stroke that an example was drawing
+  $("ghost").classList.add("gone");
+}
+
+function addStroke(stroke) {
+  const { drawing } = states[place];
+  const points = drawing.reduce((sum, [xs]) => sum + xs.length, stroke[0].length);
+  if (drawing.length >= MOST_STROKES || points > MOST_POINTS) {
+    pad.show(drawing);
+    trouble(new Problem("The sheet is full: the server takes 256 strokes and 10,000 points. Undo some, or clear it."));
+    return;
+  }
+  put({ drawing: [...drawing, stroke], like: null, name: "" });
+}
+
+function put(state) {
+  states = [...states.slice(0, place + 1), state];
+  go(states.length - 1);
+}
+
+function go(to) {
+  place = Math.min(Math.max(to, 0), states.length - 1);
+  const { drawing, name } = states[place];
+  pad.show(drawing);
+  $("ghost").classList.toggle("gone", drawing.length > 0);
+  $("undo").disabled = place === 0;
+  $("redo").disabled = place === states.length - 1;
+  $("clear").disabled = !drawing.length;
+  $("badge").hidden = !name;
+  $("badge").textContent = name;
+  const strokes = drawing.length === 1 ? "1 stroke" : `${drawing.length} strokes`;
+  $("canvas").setAttribute("aria-label", drawing.length ? `Your drawing, ${strokes}${name && `, ${name}`}` : "Drawing area, empty");
+  search();
+}
+
+function undo() {
+  acting += 1;
+  go(place - 1);
+}
+
+function redo() {
+  acting += 1;
+  go(place + 1);
+}
+
+function clear() {
+  acting += 1;
+  if (states[place].drawing.length) put(EMPTY);
+}
+
+/** Draw an example as a hand would, with a search after every stroke. */
+async function perform(example) {
+  const turn = (acting += 1);
+  const drawing = centred(example.drawing, SIZE * 0.72, SIZE);
+  if (states[place].drawing.length) put(EMPTY);
+  $("ghost").classList.add("gone");
+  for (const [number, stroke] of drawing.entries()) {
+    await appear(stroke, turn);
+    if (turn !== acting) return;
+    put({ drawing: drawing.slice(0, number + 1), like: null, name: "" });
+  }
+}
+
+/** Let a stroke grow on the sheet, unless people prefer stillness. */
+async function appear([xs, ys], turn) {
+  if (stillness.matches) return;
+  const start = performance.now();
+  for (let share = 0; share < 1 && turn === acting; ) {
+    const now = await new Promise(requestAnimationFrame);
+    share = Math.min(Math.max((now - start) / STROKE_TIME, 0.02), 1);
+    const count = Math.max(1, Math.ceil(share * xs.length));
+    pad.show([...states[place].drawing, [xs.slice(0, count), ys.slice(0, count)]]);
+  }
+}
+
+function moreLike(hit) {
+  acting += 1;
+  unpick();
+  put({ drawing: centred(hit.points, SIZE * 0.72, SIZE), like: hit.id, name: `Like this ${hit.category}` });
+  scrollTo({ top: 0, behavior: stillness.matches ? "auto" : "smooth" });
+}
+
+// ---- Searching ----
+
+function query() {
+  const { drawing, like } = states[place];
+  const filter = chosen.size ? { categories: [...chosen] } : {};
+  if (like) return { like, k: SHOWN, ...filter };
+  if (drawing.length) return { drawing, form: "raw", k: SHOWN, ...filter };
+  // No drawing, but categories: show what is in them.
+  if (chosen.size && index) return { code: "00".repeat(index.bits / 8), k: SHOWN, rerank: false, ...filter };
+  return null;
+}
+
+async function search() {
+  running?.abort();
+  const own = (running = new AbortController());
+  const number = (sequence += 1);
+  const body = query();
+  $("notice").hidden = true;
+  $("results").setAttribute("aria-busy", "true");
+  if (!body) {
+    settle();
+    showEmpty();
+    return;
+  }
+  const start = performance.now();
+  const slow = setTimeout(() => {
+    $("progress").hidden = false;
+    $("hits").classList.add("stale");
+  }, SLOW);
+  try {
+    const found = await call("v1/search", { body, signal: own.signal });
+    if (number !== sequence) return;
+    showAnswer(found, performance.now() - start, body);
+  } catch (error) {
+    if (number !== sequence) return;
+    $("hits").classList.add("stale");
+    trouble(error);
+  } finally {
+    clearTimeout(slow);
+    if (number === sequence) settle();
+  }
+}
+
+function settle() {
+  $("results").setAttribute("aria-busy", "false");
+  $("progress").hidden = true;
+}
+
+function trouble(error) {
+  if (!(error instanceof Problem)) console.error(error);
+  $("trouble").textContent = error instanceof Problem ? error.message : "Something in this page went wrong; reload it.";
+  $("notice").hidden = false;
+}
+
+// ---- What is shown ----
+
+function showEmpty() {
+  answer = null;
+  $("title").textContent = "Draw something";
+  $("ties").textContent = "or start from one of these.";
+  $("examples").hidden = false;
+  $("hits").classList.remove("stale");
+  $("timing").hidden = true;
+  $("download").disabled = true;
+  showClasses([]);
+  showNoHits(index?.bits ?? 64);
+}
+
+function showAnswer(found, milliseconds, body) {
+  answer = found;
+  const browsing = Boolean(body.code);
+  $("examples").hidden = true;
+  $("hits").classList.remove("stale");
+  $("download").disabled = !found.results.length;
+  $("title").textContent = titleOf(found, browsing);
+  $("ties").textContent = browsing ? "Draw to search among them." : tiesOf(found);
+  $("timing").hidden = browsing;
+  $("timing").textContent = timing(found.milliseconds, milliseconds);
+  showHits(found, browsing);
+  showClasses(found.categories);
+  announce(found, browsing);
+}
+
+function titleOf(found, browsing) {
+  const count = found.results.length;
+  if (!count) return "Nothing found";
+  if (browsing) return `Drawings of ${listed.format(chosen)}`;
+  const where = chosen.size ? ` of ${listed.format(chosen)}` : ` of ${numbers.format(found.index.count)}`;
+  return `The ${count} nearest${where}`;
+}
+
+function tiesOf({ ties, pool }) {
+  if (!ties) return "The index has no drawing to show.";
+  const order = pool ? ", ordered by their features" : "";
+  if (ties.shown < ties.all) {
+    return `${numbers.format(ties.shown)} of ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
+  }
+  return `all ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
+}
+
+function timing(parts, whole) {
+  const spent = Object.entries(parts).filter(([, time]) => time > 0);
+  const inner = spent.map(([name, time]) => `${name} ${time.toFixed(1)}`).join(" · ");
+  return `${inner} ms on the server, ${Math.round(whole)} ms until here.`;
+}
+
+function showClasses(classes) {
+  if (!classes.length) {
+    const li = document.createElement("li");
+    li.className = "soft";
+    li.textContent = states[place].like ? "This drawing is one of the index." : "Nothing yet.";
+    $("classes").replaceChildren(li);
+    return;
+  }
+  const items = classes.map(({ name, probability }, rank) => {
+    const li = $("classes").children[rank]?.querySelector("button") ? $("classes").children[rank] : classItem();
+    li.dataset.name = name;
+    li.querySelector(".name").textContent = name;
+    li.querySelector(".share").textContent = percent(probability);
+    li.querySelector(".bar i").style.setProperty("--part", probability);
+    li.firstChild.title = isKnown(name) ? `Search only in ${name}` : "";
+    return li;
+  });
+  $("classes").replaceChildren(...items);
+}
+
+function classItem() {
+  const li = document.createElement("li");
+  const button = document.createElement("button");
+  button.type = "button";
+  for (const kind of ["name", "share", "bar"]) {
+    const span = document.createElement("span");
+    span.className = kind;
+    button.append(span);
+  }
+  button.lastChild.append(document.createElement("i"));
+  li.append(button);
+  return li;
+}
+
+function percent(share) {
+  return share > 0 && share < 0.01 ? "<1 %" : `${Math.round(share * 100)} %`;
+}
+
+function announce(found, browsing) {
+  const [first] = found.categories;
+  const guess = first ? `Looks like ${first.name}, ${percent(first.probability)}. ` : "";
+  const ties = browsing || !found.ties ? "" : `, ${tiesOf(found)}`;
+  $("live").textContent = `${guess}${found.results.length} drawings${ties}.`;
+}
+
+// ---- Tools, files, keys ----
+
+setUpHits(moreLike);
+setUpFilter(search);
+$("classes").addEventListener("click", (event) => {
+  const name = event.target.closest("li")?.dataset.name;
+  if (!isKnown(name)) return;
+  choose(chosen.size === 1 && chosen.has(name) ? [] : [name]);
+});
+$("undo").addEventListener("click", undo);
+$("redo").addEventListener("click", redo);
+$("clear").addEventListener("click", clear);
+$("again").addEventListener("click", () => (index ? search() : start()));
+$("download").addEventListener("click", () => saveDrawings(answer.results, "drawings.ndjson"));
+$("open").addEventListener("click", () => $("file").click());
+$("file").addEventListener("change", () => {
+  open($("file").files[0]);
+  $("file").value = "";
+});
+
+async function open(file) {
+  if (!file) return;
+  try {
+    const drawings = await readDrawings(file);
+    $("notice").hidden = true;
+    showExamples(drawings);
+    if (drawings.length === 1) {
+      perform(drawings[0]);
+      return;
+    }
+    acting += 1;
+    if (states[place].drawing.length) put(EMPTY);
+    $("title").textContent = `Drawings of ${file.name}`;
+    $("ties").textContent = "Choose the one to search for.";
+    $("examples").querySelector("button").focus();
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+for (const kind of ["dragenter", "dragover"]) {
+  $("sheet").addEventListener(kind, (event) => {
+    event.preventDefault();
+    $("sheet").classList.add("dropping");
+  });
+}
+$("sheet").addEventListener("dragleave", () => $("sheet").classList.remove("dropping"));
+$("sheet").addEventListener("drop", (event) => {
+  event.preventDefault();
+  $("sheet").classList.remove("dropping");
+  open(event.dataTransfer.files[0]);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    if ($("filter").open) {
+      $("filter").open = false;
+      $("filter").querySelector("summary").focus();
+    }
+    unpick();
+    return;
+  }
+  const typing = event.target.matches?.("input[type=search]");
+  if (typing || event.altKey || !(event.ctrlKey || event.metaKey)) return;
+  const key = event.key.toLowerCase();
+  if (key !== "z" && key !== "y") return;
+  event.preventDefault();
+  if (key === "y" || event.shiftKey) redo();
+  else undo();
+});
+
+// ---- Examples and the beginning ----
+
+function showExamples(examples) {
+  const items = examples.map((example) => {
+    const li = tile(example.name, example.drawing);
+    li.firstChild.addEventListener("click", () => perform(example));
+    li.firstChild.addEventListener("pointerenter", () => !stillness.matches && replay(li.querySelector("svg")));
+    return li;
+  });
+  $("examples").replaceChildren(...items);
+}
+
+/** In the empty sheet, one drawing after the other draws itself faintly. */
+function haunt(examples) {
+  let number = 0;
+  const next = () => {
+    if (!$("ghost").classList.contains("gone")) {
+      $("ghost").querySelector("svg")?.remove();
+      const image = picture(examples[number % examples.length].drawing);
+      $("ghost").prepend(image);
+      number += 1;
+      if (!stillness.matches) replay(image);
+    }
+  };
+  next();
+  if (!stillness.matches) setInterval(next, 4500);
+}
+
+async function start() {
+  $("notice").hidden = true;
+  try {
+    index = await call("v1/index");
+  } catch (error) {
+    trouble(error);
+    return;
+  }
+  const count = Object.keys(index.categories).length;
+  $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
+  offer(index.categories);
+  const known = EXAMPLES.filter(({ name }) => isKnown(name));
+  showExamples(known.length < 4 ? EXAMPLES : known);
+  $("code-title").textContent = `Its ${index.bits} bits`;
+  if (!states[place].drawing.length) showEmpty();
+}
+
+showExamples(EXAMPLES);
+showEmpty();
+haunt(EXAMPLES);
+start();

@@ -1,0 +1,232 @@
+"""The HTTP interface: answers equal those of the index, and every form of a drawing is right."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+from doodle_server import (
+    HOUSE,
+    TOKEN,
+    GridEncoder,
+    doodle_app,
+    doodle_index,
+    no_progress,
+    running,
+)
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from sketchjax.data.simplify import simplify
+from sketchjax.data.sources.doodles import sketches, write
+from sketchjax.errors import ConfigError, DataError
+from sketchjax.index.build import build
+from sketchjax.index.search import Query, answer, drawing_of
+from sketchjax.index.sources import FileSource
+from sketchjax.index.store import open_index
+from sketchjax.serving.app import Settings, create_app, read_token
+from sketchjax.serving.client import Client
+
+AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(doodle_app(), base_url="http://localhost") as client:
+        yield client
+
+
+def expected(query: Query) -> dict:
+    """What the index answers, without times."""
+    found = json.loads(msgspec.json.encode(answer(doodle_index(), query)))
+    return without_times(found)
+
+
+def without_times(found: dict) -> dict:
+    return {key: value for key, value in found.items() if key not in ("milliseconds", "index")}
+
+
+@pytest.mark.parametrize("options", [{}, {"k": 5, "rerank": False}, {"categories": ["sun", "cat"]}])
+def test_a_search_gives_what_the_index_finds(client, options):
+    found = client.post("/v1/search", json={"drawing": HOUSE, **options}).json()
+    points = simplify([np.array(stroke, float).T for stroke in HOUSE])
+    query = Query.of(GridEncoder().outputs(points), **options)
+    assert without_times(found) == expected(query)
+    assert all(found["milliseconds"][part] > 0 for part in ("simplify", "encode", "search"))
+    assert found["index"] == {
+        "name": "doodles",
+        "count": 180,
+        "snapshot": found["index"]["snapshot"],
+    }
+
+
+def test_a_simplified_drawing_is_taken_as_it_is(client):
+    drawn = sketches("cat", 3, seed=9)
+    body = {"drawing": drawing_of(drawn.points_of(2)), "form": "simplified"}
+    found = client.post("/v1/search", json=body).json()
+    assert without_times(found) == expected(Query.of(GridEncoder().outputs(drawn.points_of(2))))
+
+
+def test_times_of_a_raw_drawing_are_ignored(client):
+    timed = [[*stroke, list(range(len(stroke[0])))] for stroke in HOUSE]
+    answers = [client.post("/v1/search", json={"drawing": d}).json() for d in (HOUSE, timed)]
+    assert without_times(answers[0]) == without_times(answers[1])
+
+
+def test_a_search_by_code_and_by_item(client):
+    item = client.get("/v1/sketches/77").json()
+    found = client.post("/v1/search", json={"like": "77", "k": 4, "points": False}).json()
+    assert found["code"] == item["code"]
+    assert found["results"][0]["id"] == "77"
+    assert found["results"][0]["points"] is None
+    assert without_times(found) == expected(Query(like=77, k=4, points=False))
+    by_code = client.post("/v1/search", json={"code": item["code"], "k": 4}).json()
+    code = np.frombuffer(bytes.fromhex(item["code"]), np.uint8)
+    assert without_times(by_code) == expected(Query(code=code, k=4))
+
+
+def test_codes_of_drawings(client):
+    drawn = [drawing_of(sketches("sun", 3, seed=1).points_of(i)) for i in range(3)]
+    body = {"drawings": drawn, "form": "simplified", "features": True}
+    found = client.post("/v1/encode", json=body).json()
+    outputs = GridEncoder().outputs(sketches("sun", 3, seed=1))
+    assert found["codes"] == [code.tobytes().hex() for code in outputs.codes.packed]
+    np.testing.assert_array_equal(found["features"], outputs.features)
+    assert client.post("/v1/encode", json={"drawings": drawn}).json()["features"] is None
+
+
+def test_an_item_in_its_three_forms(client):
+    item = client.get("/v1/sketches/31").json()
+    drawn = sketches("clock", 30, seed=5)
+    assert item["category"] == "clock"
+    assert item["key_id"] == str(drawn.key_ids[1])
+    assert item["drawing"] == drawing_of(drawn.points_of(1))
+    line = client.get("/v1/sketches/31", headers={"accept": "application/x-ndjson"})
+    assert json.loads(line.text) == {
+        "word": "clock", "key_id": item["key_id"], "drawing": item["drawing"]
+    }  # fmt: skip
+    image = client.get("/v1/sketches/31", headers={"accept": "image/svg+xml"})
+    assert image.headers["content-type"] == "image/svg+xml"
+    assert image.text.count("M") == len(item["drawing"])
+    assert client.get("/v1/sketches/180").status_code == 404
+
+
+def test_the_index_describes_itself(client):
+    about = client.get("/v1/index").json()
+    assert (about["count"], about["bits"], about["model"]) == (180, 64, "cd" * 32)
+    assert about["categories"] == dict.fromkeys(
+        ["cat", "clock", "fish", "house", "sun", "umbrella"], 30
+    )
+
+
+def test_added_drawings_are_found_and_deleted_ones_are_not(tmp_path):
+    (path,) = write(tmp_path / "doodles", per_category=20, seed=3, categories=["sun"])
+    source = FileSource(path, path.name, None, print)
+    build(
+        tmp_path / "index", [source], GridEncoder(),
+        save_model=lambda path: path.write_bytes(b"model"), task=no_progress, note=print,
+    )  # fmt: skip
+    engine = open_index(tmp_path / "index", read_only=False)
+    app = create_app(engine, GridEncoder(), Settings(token=TOKEN))
+    app.state.service.warm()
+    body = {"sketches": [{"drawing": HOUSE, "category": "house"}]}
+    with TestClient(app, base_url="http://localhost") as client:
+        added = client.post("/v1/sketches", json=body, headers=AUTHORIZED)
+        assert added.status_code == 201
+        (new,) = added.json()["ids"]
+        first = client.post("/v1/search", json={"drawing": HOUSE}).json()["results"][0]
+        assert (first["id"], first["category"], first["distance"]) == (new, "house", 0)
+        assert client.delete(f"/v1/sketches/{new}", headers=AUTHORIZED).status_code == 204
+        assert client.delete(f"/v1/sketches/{new}", headers=AUTHORIZED).status_code == 404
+        again = client.post("/v1/search", json={"drawing": HOUSE}).json()["results"]
+        assert new not in [result["id"] for result in again]
+        kept = client.post("/v1/sketches", json=body, headers=AUTHORIZED).json()["ids"]
+        wrong = {"sketches": [{"drawing": HOUSE, "category": "a\u0007b"}]}
+        answer_ = client.post("/v1/sketches", json=wrong, headers=AUTHORIZED)
+        assert "Sketch 0: its category has a control character" in answer_.json()["detail"]
+    # The server has closed the index; another process finds what was acknowledged.
+    reopened = open_index(tmp_path / "index")
+    assert reopened.snapshot().describe().count == 21
+    assert reopened.snapshot().get([int(kept[0])]).categories == ["house"]
+    reopened.close()
+
+
+def test_nothing_is_searched_before_the_server_is_warm():
+    app = create_app(doodle_index(), GridEncoder(), Settings())
+    with TestClient(app, base_url="http://localhost") as client:
+        for answer_ in (client.get("/readyz"), client.post("/v1/search", json={"drawing": HOUSE})):
+            assert answer_.status_code == 503
+            assert answer_.headers["retry-after"] == "1"
+        assert client.get("/healthz").json() == {"status": "alive"}
+        assert client.get("/v1/index").status_code == 200
+        app.state.service.warm()
+        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.post("/v1/search", json={"drawing": HOUSE}).status_code == 200
+
+
+def test_an_index_of_another_model_is_refused():
+    other = GridEncoder()
+    other.fingerprint = "ef" * 32
+    with pytest.raises(DataError, match="encode with the model of the index"):
+        create_app(doodle_index(), other, Settings())
+
+
+def test_figures_for_prometheus():
+    with TestClient(doodle_app(), base_url="http://localhost") as client:
+        for _ in range(3):
+            client.post("/v1/search", json={"drawing": HOUSE})
+        client.get("/v1/sketches/5")
+        client.get("/no/such/path")
+        client.get("/v1/index", headers={"host": "evil.example"})
+        figures = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(client.get("/metrics").text)
+            for sample in family.samples
+        }
+    assert figures["sketchjax_requests_total", "/v1/search", "200"] == 3
+    assert figures["sketchjax_requests_total", "/v1/sketches/{id}", "200"] == 1
+    assert figures["sketchjax_requests_total", "other", "404"] == 1
+    assert figures["sketchjax_requests_total", "other", "421"] == 1
+    assert figures["sketchjax_request_seconds_count", "/v1/search"] == 3
+    assert figures[("sketchjax_drawings",)] == 180
+    assert figures[("sketchjax_ready",)] == 1
+
+
+def test_an_error_inside_is_a_problem_without_its_traceback(monkeypatch):
+    app = doodle_app()
+    monkeypatch.setattr(app.state.service, "search", lambda request: 1 / 0)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        answer_ = client.post("/v1/search", json={"drawing": HOUSE})
+    assert answer_.status_code == 500
+    assert answer_.headers["content-type"] == "application/problem+json"
+    assert "ZeroDivision" not in answer_.text
+
+
+def test_the_python_client():
+    with running(doodle_app()) as address:
+        client = Client(address)
+        assert client.index()["count"] == 180
+        found = client.search(HOUSE, k=3)
+        assert len(found["results"]) == 3
+        assert client.search(like=found["results"][0]["id"], k=1)["results"] == [
+            found["results"][0] | {"feature_distance": 0.0, "distance": 0}
+        ]
+        with pytest.raises(ValueError, match="no category 'dog'"):
+            client.search(HOUSE, categories=["dog"])
+
+
+@pytest.mark.parametrize("content", [None, "", "short\n", "\x00" * 30, "größer" * 5])
+def test_token_files_that_hold_no_token(tmp_path, content):
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match="--token-file"):
+        read_token(path)
+
+
+def test_the_token_is_the_first_line(tmp_path):
+    (tmp_path / "token").write_text(f"{TOKEN}\nmore\n")
+    assert read_token(tmp_path / "token") == TOKEN

@@ -1,0 +1,250 @@
+"""Every limit of the server: the request beyond it is refused with its status and a sentence."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+from doodle_server import HOUSE, TOKEN, doodle_app, running
+from starlette.testclient import TestClient
+
+from sketchjax.serving import limits
+from sketchjax.serving.limits import MOST_ADDRESSES, MOST_WAITING, Rates, Refused, Workers
+
+
+@pytest.fixture(scope="module")
+def client():
+    with TestClient(doodle_app(), base_url="http://localhost") as client:
+        yield client
+
+
+def refused(response, status: int) -> str:
+    """The sentence of a refusal, after checking its form."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == status
+    assert problem["detail"].endswith(".")
+    return problem["detail"]
+
+
+def search(client, **body):
+    return client.post("/v1/search", json={"drawing": HOUSE} | body)
+
+
+def test_a_body_of_more_than_256_kib(client):
+    assert "256 KiB" in refused(client.post("/v1/search", content=b" " * (256 * 1024 + 1)), 413)
+    assert client.post("/v1/search", content=b" " * (256 * 1024)).status_code == 422
+
+
+def test_a_body_without_a_length_is_counted_as_it_arrives(client):
+    parts = (b" " * 1024 for _ in range(257))
+    refused(client.post("/v1/search", content=parts), 413)
+
+
+@pytest.mark.parametrize(
+    "drawing, words",
+    [
+        ([[[0, 1], [0, 1]]] * 257, "256"),
+        ([[[0, 1] * 5001, [0, 1] * 5001]], "10000"),
+        ([[[0, 1] * 2600, [0, 1] * 2600]] * 2, "10,400 points"),
+        ([[[0, 1], [0]]], "stroke 0 differ in length"),
+        ([[[0], [1e6]]], "less than 1000000"),
+        ([[[0], [-1e6]]], "greater than -1000000"),
+        ([[[0], ["1"]]], "valid number"),
+        ([[[0], [True]]], "valid number"),
+        ([[[0]]], "at least 2 items"),
+        ([[[], []]], "at least 1 item"),
+        ([], "at least 1 item"),
+        ("house", "valid list"),
+        ([[[0, 255] * 200, [0, 255] * 200]], "scribble"),
+    ],
+)
+def test_drawings_out_of_bounds(client, drawing, words):
+    assert words in refused(search(client, drawing=drawing), 422)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", "1" + "0" * 400])
+def test_coordinates_that_are_not_finite(client, number):
+    body = json.dumps({"drawing": [[[0, 1], [0, "?"]]]}).replace('"?"', number)
+    headers = {"content-type": "application/json"}
+    refused(client.post("/v1/search", content=body, headers=headers), 422)
+
+
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        ({"k": 201}, "200"),
+        ({"k": 0}, "1"),
+        ({"k": "5"}, "integer"),
+        ({"like": "1"}, "give one of drawing, code and like"),
+        ({"drawing": None}, "give one of drawing, code and like"),
+        ({"drawing": None, "like": "-1"}, "pattern"),
+        ({"drawing": None, "like": "12\n"}, "pattern"),
+        ({"drawing": None, "like": "999999"}, "no drawing 999999"),
+        ({"drawing": None, "code": "zz"}, "pattern"),
+        ({"drawing": None, "code": "00"}, "8 bits"),
+        ({"categories": ["dog"]}, "no category 'dog'"),
+        ({"categories": []}, "at least 1 item"),
+        ({"form": "oil"}, "'raw' or 'simplified'"),
+        ({"form": "simplified", "drawing": [[[0.5], [1]]]}, "whole numbers"),
+        ({"form": "simplified", "drawing": [[[0], [256]]]}, "whole numbers"),
+        ({"colour": "red"}, "not permitted"),
+    ],
+)
+def test_searches_out_of_bounds(client, body, words):
+    assert words in refused(search(client, **body), 422)
+
+
+def test_bodies_that_are_not_json(client):
+    for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b"[]"):
+        headers = {"content-type": "application/json"}
+        answer = client.post("/v1/search", content=body, headers=headers)
+        refused(answer, 422 if answer.status_code == 422 else 400)
+
+
+def test_a_host_of_another_name(client):
+    assert "'evil.example'" in refused(
+        client.get("/v1/index", headers={"host": "evil.example"}), 421
+    )
+    for host in ("127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "10.1.2.3"):
+        assert client.get("/v1/index", headers={"host": host}).status_code == 200
+    for host in ("", "localhost.evil.example", "127.0.0.1.evil.example", "[evil]"):
+        refused(client.get("/v1/index", headers={"host": host}), 421)
+
+
+def test_a_host_that_was_allowed():
+    app = doodle_app(hosts=("Draw.Example",))
+    with TestClient(app, base_url="http://draw.example") as client:
+        assert client.get("/healthz").status_code == 200
+
+
+def test_pages_of_other_origins_are_refused_unless_allowed(client):
+    asked = {
+        "origin": "https://other.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "content-type",
+    }
+    answer = client.options("/v1/search", headers=asked)
+    assert "access-control-allow-origin" not in answer.headers
+    with TestClient(
+        doodle_app(origins=("https://other.example",)), base_url="http://localhost"
+    ) as open_client:
+        answer = open_client.options("/v1/search", headers=asked)
+        assert answer.headers["access-control-allow-origin"] == "https://other.example"
+
+
+def test_every_answer_keeps_browsers_to_this_server(client):
+    for path in ("/", "/draw.js", "/v1/index", "/nothing", "/metrics"):
+        headers = client.get(path).headers
+        assert headers["content-security-policy"].startswith("default-src 'self';")
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "server" not in headers
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../app.py", "/%2e%2e/app.py", "/page/index.html", "/index.html%00", "//etc/passwd",
+     "/..%2fapp.py", "/static/../../pyproject.toml"],
+)  # fmt: skip
+def test_no_path_leads_to_another_file(client, path):
+    assert client.get(path).status_code in (404, 405)
+
+
+def test_a_body_that_does_not_arrive(monkeypatch):
+    monkeypatch.setattr(limits, "PATIENCE", 0.3)
+    with running(doodle_app()) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+            connection.sendall(
+                b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{"
+            )
+            start = time.monotonic()
+            answer = connection.recv(4096)
+            assert time.monotonic() - start < 5
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"did not arrive within 0.3 seconds" in answer
+
+
+def test_more_than_32_that_wait_are_turned_away():
+    async def many() -> tuple[int, list[Refused]]:
+        workers, gate = Workers(2), threading.Event()
+        tasks = [asyncio.create_task(workers.run(gate.wait)) for _ in range(2 + MOST_WAITING + 3)]
+        await asyncio.sleep(0.1)
+        gate.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        # All places are free again.
+        await asyncio.sleep(0.1)
+        assert workers.admitted == 0
+        assert await workers.run(lambda: 7) == 7
+        workers.close()
+        return results.count(True), [each for each in results if isinstance(each, Refused)]
+
+    done, turned_away = asyncio.run(many())
+    assert done == 2 + 32
+    assert [each.status for each in turned_away] == [503] * 3
+    assert turned_away[0].headers["retry-after"] == "1"
+
+
+def test_a_busy_server_says_when_to_try_again(client, monkeypatch):
+    monkeypatch.setattr(client.app.state.workers, "admitted", 1000)
+    answer = search(client)
+    refused(answer, 503)
+    assert answer.headers["retry-after"] == "1"
+
+
+def test_a_public_server_takes_20_requests_a_second_of_an_address():
+    with TestClient(doodle_app(public=True), base_url="http://localhost") as client:
+        answers = [client.get("/v1/index") for _ in range(80)]
+        last = next(each for each in reversed(answers) if each.status_code == 429)
+        assert sum(each.status_code == 200 for each in answers) >= 40
+        refused(last, 429)
+        assert last.headers["retry-after"] == "1"
+        assert client.get("/healthz").status_code == 200
+
+
+def test_rates_are_those_of_a_bucket():
+    rates = Rates(rate=20, burst=40)
+    taken = [rates.take("10.0.0.1", 100.0) for _ in range(45)]
+    assert taken == [True] * 40 + [False] * 5
+    assert [rates.take("10.0.0.1", 100.5) for _ in range(12)] == [True] * 10 + [False] * 2
+    assert rates.take("10.0.0.2", 100.0)
+    # One person has a /64 of IPv6.
+    assert [rates.take(f"2001:db8::{i:x}", 100.0) for i in range(41)] == [True] * 40 + [False]
+    assert rates.take("2001:db8:0:1::1", 100.0)
+
+
+def test_the_memory_of_rates_is_bounded():
+    rates = Rates()
+    for number in range(MOST_ADDRESSES + 500):
+        rates.take(f"address {number}", 1.0)
+    assert len(rates._buckets) == MOST_ADDRESSES
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+def test_changes_need_the_token(token):
+    body = {"sketches": [{"drawing": HOUSE, "category": "house"}]}
+    with TestClient(doodle_app(token=token), base_url="http://localhost") as client:
+        for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": TOKEN}):
+            for answer in (
+                client.post("/v1/sketches", json=body, headers=headers),
+                client.delete("/v1/sketches/3", headers=headers),
+            ):
+                refused(answer, 401 if token else 403)
+        assert client.get("/v1/index").json()["count"] == 180
+
+
+def test_more_drawings_than_a_request_may_have(client):
+    assert "64" in refused(client.post("/v1/encode", json={"drawings": [HOUSE] * 65}), 422)
+    with TestClient(doodle_app(token=TOKEN), base_url="http://localhost") as own:
+        dot = {"drawing": [[[0], [0]]], "category": "dot"}
+        headers = {"authorization": f"Bearer {TOKEN}"}
+        body = json.dumps({"sketches": [dot] * 1001})
+        assert "1000" in refused(own.post("/v1/sketches", content=body, headers=headers | {
+            "content-type": "application/json"}), 422)  # fmt: skip
