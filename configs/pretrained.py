@@ -1,7 +1,7 @@
 """The model in the package: real drawings of all 345 QuickDraw categories, small enough to ship.
 
-    export SKETCHJAX_DATA=FOLDER   # has quickdraw/*.ndjson.gz
-    python -m sketchjax.main --config configs/pretrained.py --workdir runs/pretrained
+export SKETCHJAX_DATA=FOLDER   # has quickdraw/*.ndjson.gz
+python -m sketchjax.main --config configs/pretrained.py --workdir runs/pretrained
 """
 
 import os
