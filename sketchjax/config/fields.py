@@ -196,6 +196,8 @@ FIELDS: dict[str, Field] = {
     # Where trained parts come from, separated by commas: workdirs of runs, for their encoders, or
     # model files, for all parts trained in them. Stages that read one encoder are then left out.
     "train.pretrained": place(question="trained parts that the run began with"),
+    # The workdir or file of the model whose embeddings the loss `distillation` imitates.
+    "train.teacher": place(question="the teacher whose embeddings were imitated"),
     # FIRST:END, the steps of the run to trace.
     "profile.steps": Field(
         "",

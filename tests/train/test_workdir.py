@@ -87,6 +87,7 @@ OTHER = {
     "train.keep_checkpoints": 9,
     "train.workers": 2,
     "train.pretrained": "runs/other",
+    "train.teacher": "runs/another",
     "profile.steps": "10:12",
     "evaluation.batch_size": 256,
     "evaluation.rankings": ("validation:gallery",),
