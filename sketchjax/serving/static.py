@@ -1,8 +1,8 @@
 """The page as a folder that any web host serves: the model and a gallery are in the browser.
 
-The folder holds the server's page, the scripts of `local/` in place of its HTTP interface, the gallery
-as `gallery.json` and `gallery.bin`, the model as `encoder.onnx`, and in `ort/` onnxruntime-web, which
-comes from its npm package.
+The folder holds the server's page, the scripts of `local/` in place of its HTTP interface, the
+gallery as `gallery.json` and `gallery.bin`, the model as `encoder.onnx`, and in `ort/`
+onnxruntime-web, which comes from its npm package.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ RUNTIME_URL = "https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-1.30
 # The files of its folder `dist` that run a model on one thread, with their sha256.
 RUNTIME_FILES = {
     "ort.wasm.min.mjs": "219e6a1fc8a9938268d18efca3c91d310bd2f4a59bbd13744df5b2b7fc6cee3b",
-    "ort-wasm-simd-threaded.mjs": "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b",
+    "ort-wasm-simd-threaded.mjs": (
+        "e13f7f94fc51b4ca72b12faeb1ee95f4ace6dfbc8939bc718aabdc0a27c4299b"
+    ),
     "ort-wasm-simd-threaded.wasm": (
         "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2"
     ),
