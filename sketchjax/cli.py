@@ -779,6 +779,28 @@ def search(
         print(html)
 
 
+@app.command()
+def export(
+    source: Annotated[
+        Path, path("WORKDIR|MODEL", "The workdir of a finished run, or a model file.")
+    ],
+    folder: Annotated[Path, path("DIR", "The folder to write, which is not there yet.")],
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Store kernels as float16: half the size, and other codes."),
+    ] = False,
+) -> None:
+    """Write a model for others: safetensors, config.json, a model card, and its ONNX graph."""
+    try:
+        from sketchjax.export.folder import export as run
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"export needs {error.name}: pip install 'sketchjax[export]'") from error
+
+    found = run(source, folder, half=half)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"{folder}: {found.bits} bits, {size / 1e6:.1f} MB, model {found.fingerprint[:12]}")
+
+
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
     debug = "--debug" in sys.argv
