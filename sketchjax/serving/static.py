@@ -11,7 +11,7 @@ import hashlib
 import shutil
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,12 @@ import msgspec
 import numpy as np
 
 from sketchjax.errors import ConfigError, DataError, on_disk
+from sketchjax.export.folder import model_file
 from sketchjax.files import sync_folder
 from sketchjax.index.engine import Description, Items, Numbering
 from sketchjax.index.memory import MemorySnapshot
+from sketchjax.index.search import check_model
+from sketchjax.models.card import fingerprint, read_model_file
 
 RUNTIME = "onnxruntime-web 1.30.0"
 RUNTIME_URL = "https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-1.30.0.tgz"
@@ -50,31 +53,48 @@ script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'none'; objec
 class Graph:
     """A model as an ONNX graph.
 
-    onnx: the file, from `points` u8[b t 3] and `lengths` i32[b] to `codes` u8[b d/8], `features`
-      f32[b f] and `probabilities` f32[b l].
-    points: t.
-    categories: l names.
+    onnx: the file, see `export.onnx_graph`.
+    fingerprint: of the model.
+    points: t, of a drawing.
+    categories: the name of each probability.
     """
 
     onnx: bytes
+    fingerprint: str
     points: int
     categories: Sequence[str]
 
+    @classmethod
+    def of(cls, source: Path) -> Graph:
+        """Of a model file, the workdir of a run, or a folder that `export` wrote.
 
-def write_page(folder: Path, snapshot: MemorySnapshot, graph: Graph, runtime: Path | None) -> int:
+        Raises CheckpointError for what cannot be read, DataError for a model that has no graph.
+        """
+        from sketchjax.export.onnx_graph import encoder_graph
+
+        arrays, card = read_model_file(model_file(source))
+        own = card.architecture
+        return cls(
+            encoder_graph(arrays, card), fingerprint(arrays, own), own.points, own.categories
+        )
+
+
+def write_page(
+    folder: Path, snapshot: MemorySnapshot, graph: Graph, runtime: Mapping[str, bytes]
+) -> int:
     """Write the folder, whole or not at all; returns how many drawings its gallery has.
 
     folder: to write.
     snapshot: of the index that becomes the gallery.
     graph: of the model that made its codes.
-    runtime: the npm package of `RUNTIME`, as a .tgz or a folder.
-    Raises ConfigError where the runtime is not there or not of that version, DataError where the
-    folder exists or the gallery is empty.
+    runtime: see `read_runtime`.
+    Raises DataError where the folder exists, the index is empty, or its codes are of another model.
     """
-    files = {f"ort/{name}": content for name, content in _runtime(runtime).items()}
+    check_model(graph.fingerprint, snapshot.describe().model)
     if folder.exists():
         raise DataError(f"{folder} exists already; name another folder, or delete it first")
-    files |= page_files() | gallery_files(snapshot, graph)
+    files = page_files() | gallery_files(snapshot, graph)
+    files |= {f"ort/{name}": content for name, content in runtime.items()}
     partial = folder.with_name(f".{folder.name}.part")
     with on_disk(f"{folder} cannot be written"):
         shutil.rmtree(partial, ignore_errors=True)
@@ -161,8 +181,12 @@ def _gallery(items: Items, state: Description) -> tuple[dict[str, Any], bytes]:
     return about, bytes(content)
 
 
-def _runtime(path: Path | None) -> dict[str, bytes]:
-    """The files of onnxruntime-web, by name, from its npm package or a folder of it."""
+def read_runtime(path: Path | None) -> dict[str, bytes]:
+    """The files of onnxruntime-web that a browser needs, by name.
+
+    path: of its npm package `RUNTIME`, as a .tgz or unpacked.
+    Raises ConfigError where it is not there, or not of that version: the sha256 of each is checked.
+    """
     how = f"curl -LO {RUNTIME_URL}, then --ort {RUNTIME_URL.rsplit('/', 1)[1]}"
     if path is None:
         raise ConfigError(f"a page without a server needs {RUNTIME}: {how}")

@@ -1,7 +1,6 @@
-"""The page without a server, in a real Chromium: its simplification and its search against Python's,
-its codes against jax's.
-"""
+"""The page without a server, in Chromium: points and answers as Python's, codes as jax's."""
 
+import contextlib
 import dataclasses
 import gzip
 import io
@@ -30,10 +29,10 @@ from sketchjax.serving.static import (
     Graph,
     gallery_files,
     page_files,
-    write_page,
+    read_runtime,
 )
 
-NO_GRAPH = Graph(b"", 96, ["cat"])
+NO_GRAPH = Graph(b"", "ab" * 32, 96, ["cat"])
 
 
 def index_of(n=600, bits=64, features=64, distinct=15, seed=0) -> Memory:
@@ -56,19 +55,38 @@ def index_of(n=600, bits=64, features=64, distinct=15, seed=0) -> Memory:
     return engine
 
 
-def opened(browser, address):
-    """The page at an address, whose own code must not fail."""
-    page = browser.new_context(reduced_motion="reduce").new_page()
-    page.set_default_timeout(60_000)
-    page.goto(address)
-    until(page, "document.getElementById('about').textContent.includes('stays in this browser')")
-    return page
+@contextlib.contextmanager
+def opened(browser, files):
+    """The page of these files."""
+    context = browser.new_context(reduced_motion="reduce", viewport={"width": 1280, "height": 860})
+    with hosted(files) as address, contextlib.closing(context):
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        ready = "document.getElementById('about').textContent.includes('stays in this browser')"
+        until(page, ready)
+        yield page
 
 
-def called(page, path, **body):
-    """What the page's own search answers."""
+@pytest.fixture(scope="module")
+def engine():
+    return index_of()
+
+
+@pytest.fixture(scope="module")
+def page(browser, engine):
+    with opened(browser, page_files() | gallery_files(engine.snapshot(), NO_GRAPH)) as page:
+        yield page
+
+
+def called(page, path, *bodies):
+    """What the page's own search answers to each body."""
     return page.evaluate(
-        "async ([path, body]) => (await import('./api.js')).call(path, { body })", [path, body]
+        """async ([path, bodies]) => {
+          const { call } = await import('./api.js');
+          return Promise.all(bodies.map((body) => call(path, { body })));
+        }""",
+        [path, bodies or [None]],
     )
 
 
@@ -77,26 +95,36 @@ def without_times(found) -> dict:
     return msgspec.json.decode(msgspec.json.encode(found)) | {"milliseconds": None}
 
 
-@pytest.mark.parametrize("bits, features, n", [(64, 64, 600), (16, 16, 300), (104, 130, 900)])
-def test_answers_are_those_of_the_server(browser, bits, features, n):
+def test_answers_are_those_of_the_server(page, engine):
+    _assert_answered_equally(page, engine)
+
+
+@pytest.mark.parametrize("bits, features, n", [(16, 16, 300), (104, 130, 900)])
+def test_answers_of_other_widths(browser, bits, features, n):
     engine = index_of(n, bits, features)
+    files = page_files() | gallery_files(engine.snapshot(), NO_GRAPH)
+    with opened(browser, files) as page:
+        _assert_answered_equally(page, engine)
+
+
+def _assert_answered_equally(page, engine):
     snapshot = engine.snapshot()
-    codes = np.random.default_rng(1).integers(0, 256, (5, bits // 8)).astype(np.uint8)
     ids = snapshot.ids[snapshot.rows_of(snapshot.ids)[1]]
-    with hosted(page_files() | gallery_files(snapshot, NO_GRAPH)) as address:
-        page = opened(browser, address)
-        assert called(page, "v1/index") == msgspec.to_builtins(snapshot.describe())
-        for options in ({}, {"k": 1}, {"k": 200}, {"categories": ["sun", "cat"]},
-                        {"rerank": False}, {"points": False}):  # fmt: skip
-            for id_ in ids[[0, n // 2, -1]].tolist():
-                expected = answer(engine, Query(like=id_, **options))
-                found = called(page, "v1/search", like=str(id_), **options)
-                assert without_times(found) == without_times(expected)
-            for code in [*codes, snapshot.get([ids[3]]).codes[0]]:
-                expected = answer(engine, Query(code, **options))
-                found = called(page, "v1/search", code=code.tobytes().hex(), **options)
-                assert without_times(found) == without_times(expected)
-        page.context.close()
+    bits = snapshot.describe().bits
+    codes = np.random.default_rng(1).integers(0, 256, (5, bits // 8)).astype(np.uint8)
+    every = ({}, {"k": 1}, {"k": 200}, {"categories": ["sun", "cat"]}, {"rerank": False})
+    asked, expected = [], []
+    for options in (*every, {"points": False}):
+        for id_ in ids[[0, len(ids) // 2, -1]].tolist():
+            asked.append({"like": str(id_), **options})
+            expected.append(answer(engine, Query(like=id_, **options)))
+        for code in [*codes, snapshot.get([ids[3]]).codes[0]]:
+            asked.append({"code": code.tobytes().hex(), **options})
+            expected.append(answer(engine, Query(code, **options)))
+    assert called(page, "v1/index") == [msgspec.to_builtins(snapshot.describe())]
+    found = called(page, "v1/search", *asked)
+    for body, one, other in zip(asked, found, expected, strict=True):
+        assert without_times(one) == without_times(other), body
 
 
 def test_a_pool_beyond_the_limit_is_cut_as_on_the_server(browser, monkeypatch):
@@ -104,27 +132,22 @@ def test_a_pool_beyond_the_limit_is_cut_as_on_the_server(browser, monkeypatch):
     engine = index_of(2_000, distinct=3)
     files = page_files() | gallery_files(engine.snapshot(), NO_GRAPH)
     files["search.js"] = files["search.js"].replace(b"MOST = 200_000", b"MOST = 250")
-    with hosted(files) as address:
-        page = opened(browser, address)
-        expected = answer(engine, Query(like=8, k=36))
-        assert expected.pool.compared == 250 < expected.pool.all
-        assert without_times(called(page, "v1/search", like="8")) == without_times(expected)
-        page.context.close()
+    expected = answer(engine, Query(like=8, k=36))
+    assert expected.pool.compared == 250 < expected.pool.all
+    with opened(browser, files) as page:
+        (found,) = called(page, "v1/search", {"like": "8"})
+    assert without_times(found) == without_times(expected)
 
 
-def test_a_drawing_is_that_of_the_index(browser):
-    engine = index_of(100)
+def test_a_drawing_is_that_of_the_index(page, engine):
     items = engine.snapshot().get([11])
-    with hosted(page_files() | gallery_files(engine.snapshot(), NO_GRAPH)) as address:
-        page = opened(browser, address)
-        found = called(page, "v1/sketches/11")
-        with pytest.raises(Exception, match="There is no drawing 5 in the index"):
-            called(page, "v1/sketches/5")  # it is deleted
-        page.context.close()
+    (found,) = called(page, "v1/sketches/11")
     assert (found["key_id"], found["source"]) == (str(items.key_ids[0]), items.sources[0])
     assert found["code"] == items.codes[0].tobytes().hex()
     ends = np.flatnonzero(items.points[:, 2]) + 1
     assert found["drawing"] == [s[:, :2].T.tolist() for s in np.split(items.points, ends)[:-1]]
+    with pytest.raises(Exception, match="There is no drawing 5 in the index"):
+        called(page, "v1/sketches/5")  # it is deleted
 
 
 SIMPLIFY = """async (drawings) => {
@@ -133,7 +156,7 @@ SIMPLIFY = """async (drawings) => {
 }"""
 
 
-def test_real_drawings_are_simplified_as_in_python(browser, real_data):
+def test_real_drawings_are_simplified_as_in_python(page, real_data):
     """All 1,551 raw drawings come out equal in every point."""
     drawings = [
         [stroke[:2] for stroke in json.loads(line)["drawing"]]
@@ -141,10 +164,10 @@ def test_real_drawings_are_simplified_as_in_python(browser, real_data):
         for line in gzip.decompress(path.read_bytes()).splitlines()
     ]
     assert len(drawings) > 1_500
-    _assert_simplified_equally(browser, drawings)
+    _assert_simplified_equally(page, drawings)
 
 
-def test_odd_drawings_are_simplified_as_in_python(browser):
+def test_odd_drawings_are_simplified_as_in_python(page):
     random = np.random.default_rng(2)
     scribbles = [
         [random.normal(0, scale, (2, count)).tolist() for _ in range(strokes)]
@@ -155,33 +178,28 @@ def test_odd_drawings_are_simplified_as_in_python(browser):
     steps = [[[0, 1, 2, 3, 3, 3], [0, 0, 0, 0, 4, 4]]]  # lengths that are whole numbers
     halves = [[[0, 510, 255, 1, 3, 5], [0, 0, 510, 1, 3, 7]]]
     dots = [[[7], [7]]], [[[3, 3, 3], [4, 4, 4]], [[9], [1]]]
-    _assert_simplified_equally(browser, [*scribbles, steps, halves, *dots])
+    _assert_simplified_equally(page, [*scribbles, steps, halves, *dots])
 
 
-def _assert_simplified_equally(browser, drawings):
-    with hosted(page_files() | gallery_files(index_of(10).snapshot(), NO_GRAPH)) as address:
-        page = opened(browser, address)
-        found = page.evaluate(SIMPLIFY, drawings)
-        page.context.close()
+def _assert_simplified_equally(page, drawings):
+    found = page.evaluate(SIMPLIFY, drawings)
     for drawing, points in zip(drawings, found, strict=True):
         expected = simplify([np.array(stroke, float).T for stroke in drawing])
         assert points == expected.ravel().tolist(), drawing
 
 
-def test_a_scribble_is_refused_as_on_the_server(browser):
+def test_a_scribble_is_refused_as_on_the_server(page):
     zigzag = [[list(range(600)), [0, 599] * 300]]
-    with hosted(page_files() | gallery_files(index_of(10).snapshot(), NO_GRAPH)) as address:
-        page = opened(browser, address)
-        with pytest.raises(Exception, match="strokes cross it more than 250 times"):
-            page.evaluate(SIMPLIFY, [zigzag])
-        page.context.close()
+    with pytest.raises(Exception, match="strokes cross it more than 250 times"):
+        page.evaluate(SIMPLIFY, [zigzag])
 
 
 def test_a_missing_file_is_reported_and_tried_again(browser):
     files = page_files() | gallery_files(index_of(50).snapshot(), NO_GRAPH)
     content = files.pop("gallery.bin")
-    with hosted(files) as address:
-        page = browser.new_page()
+    context = browser.new_context()
+    with hosted(files) as address, contextlib.closing(context):
+        page = context.new_page()
         page.goto(address)
         page.wait_for_selector("#notice:not([hidden])")
         assert "gallery.bin cannot be loaded (404)" in page.locator("#trouble").text_content()
@@ -189,7 +207,6 @@ def test_a_missing_file_is_reported_and_tried_again(browser):
         page.locator("#again").click()
         until(page, "document.getElementById('about').textContent.startsWith('42 drawings')")
         assert page.locator("#notice").is_hidden()
-        page.context.close()
 
 
 def archive_of(path: Path, files: dict[str, bytes]) -> Path:
@@ -208,18 +225,19 @@ def test_a_runtime_of_another_version_is_refused(tmp_path):
     (folder / "package" / "dist").mkdir(parents=True)
     for name, content in other.items():
         (folder / "package" / "dist" / name).write_bytes(content)
-    snapshot = index_of(10).snapshot()
     for path in (folder, archive_of(tmp_path / "other.tgz", other)):
         with pytest.raises(ConfigError, match=r"ort.wasm.min.mjs is not that of onnxruntime-web"):
-            write_page(tmp_path / "page", snapshot, NO_GRAPH, path)
+            read_runtime(path)
+
+
+def test_a_runtime_that_cannot_be_read_says_how_to_get_it(tmp_path):
     some = archive_of(tmp_path / "some.tgz", {"ort.wasm.min.mjs": b""})
     (tmp_path / "text.tgz").write_bytes(b"text")
     for path in (tmp_path, tmp_path / "nothing", some, tmp_path / "text.tgz"):
-        with pytest.raises(ConfigError, match=r"cannot be read .*curl -LO https://registry"):
-            write_page(tmp_path / "page", snapshot, NO_GRAPH, path)
+        with pytest.raises(ConfigError, match=r"(?s)cannot be read .*curl -LO https://registry"):
+            read_runtime(path)
     with pytest.raises(ConfigError, match=r"needs onnxruntime-web .*curl -LO"):
-        write_page(tmp_path / "page", snapshot, NO_GRAPH, None)
-    assert not (tmp_path / "page").exists()
+        read_runtime(None)
 
 
 def test_an_empty_index_is_refused():
