@@ -800,7 +800,10 @@ def export(
     source: Annotated[
         Path, path("WORKDIR|MODEL", "The workdir of a finished run, or a model file.")
     ],
-    folder: Annotated[Path, path("DIR", "The folder to write, which is not there yet.")],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(parser=home_path, metavar="[DIR]", help="The folder of the model to write."),
+    ] = None,
     half: Annotated[
         bool,
         typer.Option(
@@ -819,11 +822,52 @@ def export(
             "--license", metavar="NAME", help="Of the weights, for the model card: apache-2.0."
         ),
     ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="DIR",
+            help="Write the page of `serve` as a folder for any web host: it searches a gallery "
+            "in the browser, without a server.",
+        ),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="INDEX|WORKDIR",
+            help="What the page searches; by default the gallery of the run.",
+        ),
+    ] = None,
+    ort: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="TGZ|DIR",
+            help="The npm package onnxruntime-web, which runs the model in the page.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a model for others: safetensors, config.json, a model card, and its ONNX graph."""
+    """Write a model for others: safetensors, config.json, a model card, and its ONNX graph.
+
+    With --page also, or only, a page that searches by drawing without a server.
+    """
     from sketchjax.export.folder import export as run
 
+    if folder is None and page is None:
+        raise ConfigError("name the folder of the model to write, or --page DIR")
+    if page is None and (gallery or ort):
+        raise ConfigError(f"--{'gallery' if gallery else 'ort'} needs --page DIR")
+    if page is not None and half:
+        raise ConfigError(
+            "--half gives other codes than the gallery has: export a folder with --half, index the "
+            "drawings with it, and give both to --page"
+        )
     try:
+        if page is not None:
+            _export_page(source, page, gallery or source, ort)
+        if folder is None:
+            return
         found = run(source, folder, half=half, batches=jax_batch or (), licence=licence)
     except ModuleNotFoundError as error:
         raise ConfigError(f"export needs {error.name}: pip install 'sketchjax[export]'") from error
@@ -900,6 +944,23 @@ def _served(source: Path, runtime: Runtime, *, read_only: bool) -> tuple[Any, An
         (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
         return index_in_memory(name, gallery, encoder, _tasks(progress)), encoder
+
+
+def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> None:
+    """Write the page without a server."""
+    from contextlib import closing
+
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.serving.static import Graph, read_runtime, write_page
+
+    runtime = read_runtime(ort)
+    graph = Graph.of(source)
+    keep_compiled()
+    engine, _ = _served(gallery, Runtime.AUTO, read_only=True)
+    with closing(engine):
+        count = write_page(page, engine.snapshot(), graph, runtime)
+    size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
+    print(f"{page}: {count:,} drawings, {size / 1e6:.1f} MB; python -m http.server -d {page}")
 
 
 def _tasks(progress: Any) -> Any:
