@@ -87,9 +87,9 @@ class Memory:
         last = int(items.ids[-1]) if len(items) else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
-        self._snapshot = self._take(description)
         if deleted is not None and len(deleted):
             self._mark(deleted)
+        self._snapshot = self._take(description)
 
     def snapshot(self) -> MemorySnapshot:
         """The index as it is now."""
@@ -127,6 +127,7 @@ class Memory:
                 if self._storage is not None:
                     self._storage.delete(wanted)
                 self._mark(wanted)
+                self._snapshot = self._take(self._snapshot.description)
         return len(wanted)
 
     def close(self) -> None:
@@ -140,7 +141,6 @@ class Memory:
         labels[np.searchsorted(self._ids.values, ids)] = _DELETED
         self._labels = _Column(labels)
         self._deleted += len(ids)
-        self._snapshot = self._take(self._snapshot.description)
 
     def _take(self, description: Description) -> MemorySnapshot:
         return MemorySnapshot(

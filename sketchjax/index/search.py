@@ -87,6 +87,7 @@ class Result(msgspec.Struct, frozen=True):
     id: of the item.
     key_id: the drawing's own.
     category: its name.
+    code: of the item, hexadecimal.
     distance: Hamming distance to the query.
     feature_distance: Euclidean distance of the features; None where they were not compared.
     source: the file it came from, with `place`, the line or record there.
@@ -96,6 +97,7 @@ class Result(msgspec.Struct, frozen=True):
     id: str
     key_id: str
     category: str
+    code: str
     distance: int
     feature_distance: float | None
     source: str
@@ -233,6 +235,7 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
             id=str(items.ids[i]),
             key_id=str(items.key_ids[i]),
             category=items.categories[i],
+            code=items.codes[i].tobytes().hex(),
             distance=int(found.distances[i]),
             feature_distance=None
             if found.squares is None
