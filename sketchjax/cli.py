@@ -64,6 +64,14 @@ RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
 ]
+EngineUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="URL",
+        help="A database of ClickHouse, in place of a folder: clickhouse://HOST:8123/DATABASE.",
+    ),
+]
 Copies = Annotated[int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")]
 Categories = Annotated[
     list[str] | None,
@@ -464,6 +472,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="That search; by default one per core.")
     ] = None,
+    engine: EngineUrl = None,
 ) -> None:
     """Serve search by drawing: a page to draw on, and its HTTP interface.
 
@@ -479,7 +488,7 @@ def serve(
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
-    if token_file is not None and is_workdir(source):
+    if token_file is not None and engine is None and is_workdir(source):
         raise ConfigError(
             "--token-file needs an index, where changes are kept: sketchjax index INDEX WORKDIR"
         )
@@ -492,10 +501,10 @@ def serve(
     )
     keep_compiled()
     with listen(host, port) as listening:
-        engine, model = _served(source, read_only=token_file is None)
+        index, model = _served(source, engine, read_only=token_file is None)
         address = address_of(listening)
         run(
-            create_app(engine, model, settings),
+            create_app(index, model, settings),
             listening,
             lambda: print(f"Draw at {address} (Ctrl+C stops the server)", flush=True),
         )
@@ -570,7 +579,9 @@ Split = Annotated[str, typer.Option(metavar="SPLIT", help="Which split of data f
 SkipBad = Annotated[
     OnBad, typer.Option(help="Bad drawings: stop before any work, or leave them out.")
 ]
-IndexFolder = Annotated[Path, path("INDEX", "A folder that `sketchjax index` wrote.")]
+IndexFolder = Annotated[
+    Path, path("INDEX", "A folder that `sketchjax index` wrote; with --engine, the index's name.")
+]
 
 
 @app.command()
@@ -610,7 +621,7 @@ def encode(
 
 @indexes.command()
 def build(
-    index: Annotated[Path, path("INDEX", "The folder to write.")],
+    index: Annotated[Path, path("INDEX", "The folder to write; with --engine, a name.")],
     sources: Drawings,
     model: Annotated[
         Path | None,
@@ -622,9 +633,10 @@ def build(
     ] = None,
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    engine: EngineUrl = None,
 ) -> None:
     """Make an index of drawings; the word build may be left out. After a stop, run it again."""
-    from sketchjax.index.build import build as run
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
     from sketchjax.retrieval.model import load
     from sketchjax.run.compilation import keep_compiled
@@ -642,28 +654,35 @@ def build(
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
-        run(index, found, encoder, save_model=encoder.save, task=_tasks(progress), note=note)
-    describe(index)
+        place_of(index, engine).build(
+            found, encoder, save_model=encoder.save, task=_tasks(progress), note=note
+        )
+    describe(index, engine)
 
 
 @indexes.command()
 def add(
-    index: IndexFolder, sources: Drawings, split: Split = "gallery", on_bad: SkipBad = OnBad.STOP
+    index: IndexFolder,
+    sources: Drawings,
+    split: Split = "gallery",
+    on_bad: SkipBad = OnBad.STOP,
+    engine: EngineUrl = None,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
-    from sketchjax.index.build import add as run
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources
     from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
 
     keep_compiled()
-    encoder = _model_of(index)
+    place = place_of(index, engine)
+    encoder = _model_of(place)
     with TrainingProgress() as progress:
         note = progress.note
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
-        count = run(index, found, encoder, task=_tasks(progress), note=note)
+        count = place.add(found, encoder, task=_tasks(progress), note=note)
     print(f"{index}: {count:,} drawings added")
 
 
@@ -671,27 +690,28 @@ def add(
 def delete(
     index: IndexFolder,
     ids: Annotated[list[int], typer.Argument(metavar="ID...", help="As `search` shows them.")],
+    engine: EngineUrl = None,
 ) -> None:
     """Delete drawings from an index."""
     from contextlib import closing
 
-    from sketchjax.index.store import open_index
+    from sketchjax.index.places import place_of
 
-    with closing(open_index(index, read_only=False)) as engine:
-        count = engine.delete(ids)
+    with closing(place_of(index, engine).open(read_only=False)) as opened:
+        count = opened.delete(ids)
         missing = len(set(ids)) - count
     print(f"{index}: {count:,} drawings deleted" + (f", {missing:,} not there" if missing else ""))
 
 
 @indexes.command()
-def describe(index: IndexFolder) -> None:
+def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Print what an index holds."""
     from contextlib import closing
 
-    from sketchjax.index.store import open_index
+    from sketchjax.index.places import place_of
 
-    with closing(open_index(index)) as engine:
-        state = engine.snapshot().describe()
+    with closing(place_of(index, engine).open()) as opened:
+        state = opened.snapshot().describe()
     print(
         f"{index}: {state.count:,} drawings of {len(state.categories):,} categories, "
         f"{state.bits} bits and {state.features} features, model {state.model[:12]}"
@@ -701,12 +721,13 @@ def describe(index: IndexFolder) -> None:
 
 
 @indexes.command("verify")
-def verify_index(index: IndexFolder) -> None:
+def verify_index(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Check everything in an index against what was written."""
-    from sketchjax.index.store import verify as run
+    from sketchjax.index.places import place_of
 
-    state = run(index)
-    model = _model_of(index)
+    place = place_of(index, engine)
+    state = place.verify()
+    model = _model_of(place)
     if model.fingerprint != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
     print(f"{index} is sound: {state.count:,} drawings")
@@ -741,6 +762,7 @@ def search(
     pictures: Annotated[
         bool | None, typer.Option(help="Draw in the terminal; by default where it can.")
     ] = None,
+    engine: EngineUrl = None,
 ) -> None:
     """Find the nearest drawings of an index."""
     from contextlib import closing
@@ -749,17 +771,18 @@ def search(
     from rich.console import Console
 
     from sketchjax.index.asking import ask
+    from sketchjax.index.places import place_of
     from sketchjax.index.show import can_draw, print_answer, write_page
-    from sketchjax.index.store import open_index
 
     if bool(drawing) == (like is not None):
         raise DataError(
             "name a drawing to search for, - for stdin, or --like ID of one in the index"
         )
-    with closing(open_index(index)) as engine:
+    place = place_of(index, engine)
+    with closing(place.open()) as opened:
         asked = ask(
-            engine,
-            lambda: _model_of(index),
+            opened,
+            lambda: _model_of(place),
             sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
             like=like,
             k=k,
@@ -799,24 +822,25 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _model_of(index: Path) -> Any:
-    """The model of an index."""
-    from sketchjax.index.store import MODEL
+def _model_of(place: Any) -> Any:
+    """The model of an index, by its `Place`."""
     from sketchjax.retrieval.model import load
 
-    return load(index / MODEL)
+    with place.model() as path:
+        return load(path)
 
 
-def _served(source: Path, *, read_only: bool) -> tuple[Any, Any]:
+def _served(source: Path, engine: str | None, *, read_only: bool) -> tuple[Any, Any]:
     """An index and its model; the gallery of a run becomes an index in memory."""
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
-    from sketchjax.index.store import open_index
     from sketchjax.retrieval.model import load
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.serving.gallery import index_in_memory
 
-    if not is_workdir(source):
-        return open_index(source, read_only=read_only), _model_of(source)
+    if engine is not None or not is_workdir(source):
+        place = place_of(source, engine)
+        return place.open(read_only=read_only), _model_of(place)
     with TrainingProgress() as progress:
         model = load(source)
         note = progress.note

@@ -6,7 +6,8 @@ drawing that is added or deleted meanwhile is in all of its answer or in none of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.sketch import Sketches
+from sketchjax.errors import DataError
 from sketchjax.retrieval.outputs import Outputs
 
 MOST_CATEGORIES = (1 << 16) - 1  # a label is a u16, and the last one marks what is deleted
@@ -270,3 +272,34 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of files and locks."""
         ...
+
+
+class Widths(Protocol):
+    """Whatever says how many bits and features an item of an index has."""
+
+    @property
+    def bits(self) -> int: ...
+
+    @property
+    def features(self) -> int: ...
+
+
+def check_widths(of: Widths, codes: np.ndarray, features: np.ndarray | None) -> None:
+    """Raise DataError where codes u8[n d/8] or features u8[n f] are not those of the index."""
+    if codes.shape[1] * 8 != of.bits:
+        raise DataError(
+            f"codes of {codes.shape[1] * 8} bits do not compare with the {of.bits} bits "
+            "of the index; encode with the model of the index"
+        )
+    if features is not None and features.shape[1] != of.features:
+        raise DataError(
+            f"{features.shape[1]} features do not compare with the {of.features} of the "
+            "index; encode with the model of the index"
+        )
+
+
+def no_category(name: str, names: Iterable[str]) -> DataError:
+    """The error for a category that an index does not have. names: those that it has."""
+    near = difflib.get_close_matches(name, [*names], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return DataError(f"the index has no category {name!r}{hint}")

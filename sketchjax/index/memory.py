@@ -7,7 +7,6 @@ wait for nobody.
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,15 @@ import numpy as np
 from msgspec.structs import replace
 
 from sketchjax.errors import DataError
-from sketchjax.index.engine import MOST_CATEGORIES, Description, Found, Items, Numbering
+from sketchjax.index.engine import (
+    MOST_CATEGORIES,
+    Description,
+    Found,
+    Items,
+    Numbering,
+    check_widths,
+    no_category,
+)
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
 
@@ -98,7 +105,7 @@ class Memory:
     def add(self, items: Items) -> np.ndarray:
         """Add items, durable when this returns; see `Engine`."""
         description = self._snapshot.description
-        _check_widths(description, items.codes, items.features)
+        check_widths(description, items.codes, items.features)
         with self._writing:
             self._check_writable()
             ids = np.arange(self._next_id, self._next_id + len(items))
@@ -191,7 +198,7 @@ class MemorySnapshot:
         categories: Sequence[str] | None,
     ) -> Found:
         """The k nearest items to a query; see `engine.Snapshot`."""
-        _check_widths(self.description, code[None], None if features is None else features[None])
+        check_widths(self.description, code[None], None if features is None else features[None])
         allowed = self._allowed(categories)
         if features is None:
             least = most = k
@@ -261,9 +268,7 @@ class MemorySnapshot:
     def _label_of(self, name: str) -> int:
         label = self.categories.find(name)
         if label is None:
-            near = difflib.get_close_matches(name, self.categories.names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise DataError(f"the index has no category {name!r}{hint}")
+            raise no_category(name, self.categories.names)
         return label
 
 
@@ -313,18 +318,4 @@ class _DetailsInMemory:
             [self._names.names[number] for number in self._sources.values[rows]],
             self._places.values[rows].tolist(),
             [points[start:end] for start, end in zip(starts, ends[rows], strict=True)],
-        )
-
-
-def _check_widths(description: Description, codes: np.ndarray, features: np.ndarray | None) -> None:
-    """Raise DataError where codes u8[n d/8] or features u8[n f] are not those of the index."""
-    if codes.shape[1] * 8 != description.bits:
-        raise DataError(
-            f"codes of {codes.shape[1] * 8} bits do not compare with the {description.bits} bits "
-            "of the index; encode with the model of the index"
-        )
-    if features is not None and features.shape[1] != description.features:
-        raise DataError(
-            f"{features.shape[1]} features do not compare with the {description.features} of the "
-            "index; encode with the model of the index"
         )

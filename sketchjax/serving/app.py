@@ -6,6 +6,7 @@ read once: no request names a file.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -23,7 +24,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import sketchjax
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, UnavailableError
 from sketchjax.index.engine import Description, Engine
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
@@ -162,7 +163,7 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
     @app.get("/v1/index", responses=reference(Description))
     async def index() -> Response:
         """What the index holds."""
-        return _json(service.describe())
+        return _json(await workers.run(service.describe))
 
     @app.get("/v1/sketches/{id}", responses=reference(Sketch))
     async def sketch(id: Id, accept: Annotated[str, Header()] = "") -> Response:
@@ -220,14 +221,15 @@ def _add_states(app: FastAPI, service: Service, metrics: Metrics) -> None:
 
     @app.get("/readyz", responses=reference(State))
     async def ready() -> Response:
-        """Whether searches are answered: not before everything is compiled."""
+        """Whether searches are answered."""
         if not service.ready.is_set():
             raise Refused(503, "The server is warming up; try again in a second.", wait=1)
+        await asyncio.to_thread(service.describe)  # raises where the engine is away
         return _json(State("ready"))
 
     @app.get("/metrics", include_in_schema=False)
     async def figures() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(await asyncio.to_thread(metrics.text), media_type=CONTENT_TYPE)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -263,6 +265,10 @@ async def _bad_data(request: Request, error: Exception) -> Response:
     return Refused(422, _sentence(str(error))).response()
 
 
+async def _away(request: Request, error: Exception) -> Response:
+    return Refused(503, _sentence(str(error)), wait=5).response()
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
@@ -294,6 +300,7 @@ async def _broken(request: Request, error: Exception) -> Response:
 _HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
+    UnavailableError: _away,
     RequestValidationError: _invalid,
     HTTPException: _http,
     Exception: _broken,
