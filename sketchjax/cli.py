@@ -704,6 +704,18 @@ def delete(
 
 
 @indexes.command()
+def compact(index: IndexFolder, engine: EngineUrl = None) -> None:
+    """Remove deleted drawings from the file of an index, and join what was added in pieces."""
+    from contextlib import closing
+
+    from sketchjax.index.places import place_of
+
+    with closing(place_of(index, engine).open(read_only=False)) as opened:
+        count = opened.compact()
+    print(f"{index}: {count:,} deleted drawings removed")
+
+
+@indexes.command()
 def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Print what an index holds."""
     from contextlib import closing

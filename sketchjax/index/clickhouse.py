@@ -208,6 +208,13 @@ class ClickHouse:
             self._commit(Change(version, "delete", first))
         return len(there)
 
+    def compact(self) -> int:
+        """Refused: ClickHouse joins what was added by itself, and keeps what was deleted."""
+        raise DataError(
+            f"{self.address} needs no compaction: ClickHouse joins its parts by itself; rows of "
+            "deleted drawings remain until the index is built again"
+        )
+
     def finish(self) -> None:
         """Say that building has finished."""
         version, first = self._take_version(0)

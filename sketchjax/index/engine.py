@@ -269,6 +269,13 @@ class Engine(Protocol):
         """
         ...
 
+    def compact(self) -> int:
+        """Remove what is deleted from memory and disk; returns how many items that were.
+
+        Raises DataError where the index is read-only.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and locks."""
         ...

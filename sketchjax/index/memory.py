@@ -8,7 +8,10 @@ wait for nobody.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -16,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, SketchjaxError
 from sketchjax.index.engine import (
     MOST_CATEGORIES,
     Description,
@@ -30,6 +33,9 @@ from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
 
 _DELETED = MOST_CATEGORIES  # the label of what is deleted
+# What an index may have before it is compacted by itself: deleted items, if they are a quarter of
+# all, and blocks beside large ones, each of which costs opening it some microseconds.
+_DELETIONS, _BLOCKS, _BLOCK = 1_000, 1_000, 1 << 15
 
 
 class Storage(Protocol):
@@ -41,6 +47,14 @@ class Storage(Protocol):
 
     def delete(self, ids: np.ndarray) -> None:
         """Delete items that are there, by their ids i64[m]."""
+        ...
+
+    def compact(self) -> None:
+        """Remove deleted items, and join what was added piece by piece."""
+        ...
+
+    def blocks(self) -> int:
+        """How many pieces there are."""
         ...
 
     def close(self) -> None:
@@ -57,6 +71,10 @@ class Details(Protocol):
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
         """Key ids, sources, places and points u8[t 3] of items, by rows i64[m] or ids i64[m]."""
+        ...
+
+    def kept(self, keep: np.ndarray) -> Details:
+        """Those of some of the items, bool[n]."""
         ...
 
 
@@ -85,7 +103,8 @@ class Memory:
     ):
         self._categories = Numbering()
         self._storage, self._read_only = storage, read_only
-        self._writing = threading.Lock()
+        self._writing, self._compacting = threading.Lock(), None
+        self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
         self._codes = _Column(units(items.codes))
         self._features = _Column(items.features)
         self._labels = _Column(self._categories.number(items.categories, np.uint16))
@@ -122,6 +141,7 @@ class Memory:
             self._details.append(items)
             self._next_id += len(items)
             self._snapshot = self._take(self._snapshot.description)
+            self._compact_later()
         return ids
 
     def delete(self, ids: Sequence[int]) -> int:
@@ -135,12 +155,52 @@ class Memory:
                     self._storage.delete(wanted)
                 self._mark(wanted)
                 self._snapshot = self._take(self._snapshot.description)
+                self._compact_later()
         return len(wanted)
+
+    def compact(self) -> int:
+        """Remove deleted items from memory and file; see `Engine`. Searches do not wait."""
+        with self._writing:
+            self._check_writable()
+            return self._compact()
 
     def close(self) -> None:
         """Let go of files and locks."""
+        if self._compacting is not None:
+            self._compacting.join()
         if self._storage is not None:
             self._storage.close()
+
+    def _compact(self) -> int:
+        keep = self._labels.values != _DELETED
+        removed = self._deleted
+        if self._storage is not None:
+            self._storage.compact()
+        if removed:
+            for name in ("_codes", "_features", "_labels", "_ids"):
+                setattr(self, name, _Column(getattr(self, name).values[keep]))
+            self._details, self._deleted = self._details.kept(keep), 0
+        self._snapshot = self._take(self._snapshot.description)
+        return removed
+
+    def _compact_later(self) -> None:
+        """Compact on a thread where it is worth it, and nobody reads what would be removed."""
+        count = self._ids.count
+        scattered = self._storage is not None and self._storage.blocks() > _BLOCKS + count // _BLOCK
+        if not scattered and self._deleted <= max(_DELETIONS, count // 4):
+            return
+        if self._compacting is not None and self._compacting.is_alive():
+            return
+
+        def work() -> None:
+            with self._writing:
+                # An older snapshot may still ask the file for the points of deleted items.
+                if isinstance(self._details, _DetailsInMemory) or len(self._snapshots) <= 1:
+                    with suppress(SketchjaxError):  # the next change says what is wrong
+                        self._compact()
+
+        self._compacting = threading.Thread(target=work, name="compact")
+        self._compacting.start()
 
     def _mark(self, ids: np.ndarray) -> None:
         """Give items that are there, by their ids i64[m], the label of deleted ones."""
@@ -150,7 +210,7 @@ class Memory:
         self._deleted += len(ids)
 
     def _take(self, description: Description) -> MemorySnapshot:
-        return MemorySnapshot(
+        snapshot = MemorySnapshot(
             replace(
                 description,
                 count=self._ids.count - self._deleted,
@@ -162,6 +222,8 @@ class Memory:
             self._categories,
             self._details,
         )
+        self._snapshots.add(snapshot)
+        return snapshot
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -307,6 +369,16 @@ class _DetailsInMemory:
         self._key_ids.append(items.key_ids)
         self._places.append(items.places)
         self._sources.append(self._names.number(items.sources, np.uint32))
+
+    def kept(self, keep: np.ndarray) -> _DetailsInMemory:
+        lengths = np.diff(self._ends.values, prepend=0)
+        kept = copy(self)
+        kept._key_ids = _Column(self._key_ids.values[keep])
+        kept._places = _Column(self._places.values[keep])
+        kept._sources = _Column(self._sources.values[keep])
+        kept._points = _Column(self._points.values[np.repeat(keep, lengths)])
+        kept._ends = _Column(np.cumsum(lengths[keep]))
+        return kept
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
         del ids

