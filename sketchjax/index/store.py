@@ -192,7 +192,7 @@ class Store:
     def compact(self) -> None:
         """Remove deleted items from the file and join small blocks, all or nothing.
 
-        What is read for that is checked. The file shrinks, or has room for what comes next.
+        What is read for that is checked. The room in the file is used by what is added later.
         """
         query = """select first, last, first in (select distinct blocks.first from deleted join
             blocks on id between blocks.first and blocks.last) from blocks order by first"""

@@ -19,6 +19,7 @@ import orjson
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
@@ -29,7 +30,8 @@ from sketchjax.index.engine import Description, Engine
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
-from sketchjax.serving.limits import Limits, Rates, Refused, Workers
+from sketchjax.serving.forms import FORMS, as_json
+from sketchjax.serving.limits import Limits, Rates, Refused, Workers, replayed
 from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
 from sketchjax.serving.schema import (
     Added,
@@ -48,6 +50,7 @@ from sketchjax.serving.service import Service
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPT = "text/javascript; charset=utf-8"
+_TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -150,10 +153,18 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
             raise Refused(503, "The server is warming up; try again in a second.", wait=1)
         return await workers.run(work)
 
-    @app.post("/v1/search", responses=reference(Answer))
     async def search(request: SearchRequest) -> Response:
         """The nearest drawings of the index."""
         return _json(await run(lambda: service.search(request)))
+
+    app.router.add_api_route(
+        "/v1/search",
+        search,
+        methods=["POST"],
+        responses=reference(Answer),
+        openapi_extra={"requestBody": {"content": dict.fromkeys(FORMS, _TEXT)}},
+        route_class_override=_any_form(run),
+    )
 
     @app.post("/v1/encode", responses=reference(Encoded))
     async def encode(request: EncodeRequest) -> Response:
@@ -186,6 +197,29 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
                 media_type="application/x-ndjson",
             )
         return _json(found)
+
+
+def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
+    """A route whose requests may have any form of `forms`. run: runs work on a thread."""
+
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Any]:
+            handle = super().get_route_handler()
+
+            async def converted(request: Request) -> Response:
+                kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+                if kind not in FORMS:
+                    return await handle(request)
+                content, options = await request.body(), request.query_params.multi_items()
+                body = await run(lambda: as_json(kind, content, options))
+                headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
+                headers.append((b"content-type", b"application/json"))
+                replay = replayed(body, request.receive)
+                return await handle(Request(request.scope | {"headers": headers}, replay))
+
+            return converted
+
+    return Route
 
 
 def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | None) -> None:
