@@ -572,7 +572,7 @@ Drawings = Annotated[
         parser=home_path,
         metavar="SOURCE...",
         help="Sketch files of any form, folders of them, data folders, workdirs of finished runs, "
-        "and folders that `sketchjax encode` wrote.",
+        "folders that `sketchjax encode` wrote; folders of photos, for a model that reads photos.",
     ),
 ]
 Split = Annotated[str, typer.Option(metavar="SPLIT", help="Which split of data folders and runs.")]
@@ -801,6 +801,11 @@ def search(
             categories=_names(categories),
             rerank=rerank,
         )
+        if html is not None:
+            answers, drawings = [answer for _, answer in asked], [points for points, _ in asked]
+            with on_disk(f"{html} cannot be written"):
+                write_page(html, answers, drawings, opened.snapshot().thumbnail)
+            print(html)
     console = Console()
     draw = can_draw(console) if pictures is None else pictures
     for points, answer in asked:
@@ -808,10 +813,6 @@ def search(
             print(msgspec.json.encode(answer).decode())
         elif html is None:
             print_answer(console, answer, points, pictures=draw)
-    if html is not None:
-        with on_disk(f"{html} cannot be written"):
-            write_page(html, [answer for _, answer in asked], [points for points, _ in asked])
-        print(html)
 
 
 def main() -> None:

@@ -275,9 +275,9 @@ def _check_same(folder: Path, files: list[Progress], encoder: Encoder) -> None:
 
 
 def _progress_of(source: Source) -> Progress:
-    path = source.path.resolve()
-    state = os.stat(path)
-    return Progress(f"{path}:{source.name}", state.st_size, state.st_mtime_ns)
+    states = [os.stat(path) for path in source.paths]
+    size, modified = sum(s.st_size for s in states), max(s.st_mtime_ns for s in states)
+    return Progress(f"{source.path.resolve()}:{source.name}", size, modified)
 
 
 def _identities(files: Sequence[Progress]) -> list[tuple[str, int, int]]:

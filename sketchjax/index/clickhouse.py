@@ -9,6 +9,7 @@ writer was killed nobody ever will. A snapshot is the greatest version with the 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, UnavailableError
-from sketchjax.index.engine import Description, Found, Items, check_widths, no_category
+from sketchjax.index.engine import Description, Found, Items, check_widths, no_category, no_photo
 from sketchjax.index.server import Address, Server
 from sketchjax.index.store import FORMAT, Meta, Progress
 from sketchjax.retrieval.popcount import words
@@ -83,6 +84,10 @@ def tables(bits: int) -> dict[str, str]:
         "deleted": (
             "(\n  id Int64,\n  category LowCardinality(String),\n  version UInt64\n"
             ") engine = MergeTree order by id"
+        ),
+        "photos": (
+            "(\n  id Int64,\n  version UInt64,\n  thumbnail String\n) "
+            "engine = MergeTree order by id"
         ),
         "sketches": (
             "(\n  id Int64,\n  version UInt64,\n  key_id UInt64,\n"
@@ -172,6 +177,13 @@ class ClickHouse:
         items = items.with_ids(np.arange(first, first + len(items)))
         if len(items):
             self._server.insert("sketches", _columns(items, version))
+            if photos := [row for row, content in enumerate(items.thumbnails) if content]:
+                columns = {
+                    "id": ("Int64", items.ids[photos].tolist()),
+                    "version": ("UInt64", [version] * len(photos)),
+                    "thumbnail": ("String", [items.thumbnails[row] for row in photos]),
+                }
+                self._server.insert("photos", columns)
             ids = f"id >= {first} and id < {first + len(items)}"
             count = self._server.value(f"select count() from sketches where {ids}")
             if count != len(items):
@@ -262,7 +274,7 @@ class ClickHouse:
             version <= {snapshot.version} order by version limit 1 by version"""
         for first, added, digest in self._server.rows(query):
             ids = range(first, first + added)
-            if _digest(snapshot.fetch(ids, f"id >= {first} and id < {ids.stop}")) != digest:
+            if _digest(snapshot.whole(ids)) != digest:
                 raise DataError(
                     f"{self.address}: the drawings {first} to {ids.stop - 1} are not what was "
                     "written; restore the database from a copy, or build the index again"
@@ -415,6 +427,23 @@ class ClickHouseSnapshot:
             where id in ({listed or "null"}) and {self._items} order by id"""
         return {int(number): name for number, name in self.server.rows(query)}
 
+    def thumbnail(self, id_: int) -> bytes:
+        """The JPEG file of a photo; see `engine.Snapshot`."""
+        deleted = f"select id from deleted where {self._seen}"
+        where = f"id = {int(id_)} and {self._seen} and id global not in ({deleted})"
+        columns = self.server.columns(f"select thumbnail from photos where {where}", text=False)
+        if not columns or not columns[0]:
+            raise no_photo(id_)
+        return columns[0][0]
+
+    def whole(self, ids: range) -> Items:
+        """All items of consecutive ids, with their thumbnails, deleted or not."""
+        where = f"id >= {ids.start} and id < {ids.stop}"
+        columns = self.server.columns(f"select id, thumbnail from photos where {where}", text=False)
+        found = dict(zip(*columns, strict=True)) if columns else {}
+        thumbnails = [found.get(id_, b"") for id_ in ids] if found else ()
+        return dataclasses.replace(self.fetch(ids, where), thumbnails=thumbnails)
+
     def fetch(self, ids: Sequence[int], where: str) -> Items:
         """Items by their ids, all of which the condition gives.
 
@@ -566,4 +595,6 @@ def _digest(items: Items) -> str:
     for array in arrays:
         found.update(np.ascontiguousarray(array).data)
     found.update(msgspec.json.encode([[*items.categories], [*items.sources]]))
+    if any(items.thumbnails):
+        found.update(msgspec.json.encode([*items.thumbnails]))
     return found.hexdigest()

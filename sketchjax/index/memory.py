@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from sketchjax.index.engine import (
     Numbering,
     check_widths,
     no_category,
+    no_photo,
 )
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
@@ -73,6 +74,10 @@ class Details(Protocol):
         """Key ids, sources, places and points u8[t 3] of items, by rows i64[m] or ids i64[m]."""
         ...
 
+    def thumbnail(self, id_: int) -> bytes | None:
+        """The JPEG file of a photo, None where the item is none."""
+        ...
+
     def kept(self, keep: np.ndarray) -> Details:
         """Those of some of the items, bool[n]."""
         ...
@@ -85,6 +90,7 @@ class Memory:
     items: that it holds at first; those with the ids that they have.
     storage: what keeps it; None: only this process has it.
     details: of the items; by default in memory as well.
+    thumbnails: of photos, by id, where only the other details are in memory.
     deleted: ids of those that are deleted, i64[m].
     next_id: the least id that nothing ever had; by default after the last item.
     read_only: whether adding and deleting are refused.
@@ -97,6 +103,7 @@ class Memory:
         *,
         storage: Storage | None = None,
         details: Details | None = None,
+        thumbnails: Callable[[int], bytes | None] | None = None,
         deleted: np.ndarray | None = None,
         next_id: int | None = None,
         read_only: bool = False,
@@ -109,7 +116,7 @@ class Memory:
         self._features = _Column(items.features)
         self._labels = _Column(self._categories.number(items.categories, np.uint16))
         self._ids = _Column(items.ids)
-        self._details = details or _DetailsInMemory(items)
+        self._details = details or _DetailsInMemory(items, thumbnails)
         last = int(items.ids[-1]) if len(items) else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
@@ -300,6 +307,14 @@ class MemorySnapshot:
             ids=wanted,
         )
 
+    def thumbnail(self, id_: int) -> bytes:
+        """The JPEG file of a photo; see `engine.Snapshot`."""
+        there = self.rows_of(np.array([id_]))[1][0]
+        content = self.details.thumbnail(id_) if there else None
+        if content is None:
+            raise no_photo(id_)
+        return content
+
     def describe(self) -> Description:
         """What the snapshot holds; see `engine.Snapshot`."""
         return self._described
@@ -357,13 +372,24 @@ class _Column:
 
 
 class _DetailsInMemory:
-    def __init__(self, items: Items):
+    def __init__(self, items: Items, thumbnails: Callable[[int], bytes | None] | None):
+        self._stored, self._thumbnails = thumbnails, dict[int, bytes]()
+        self._keep_thumbnails(items)
         self._key_ids, self._places = _Column(items.key_ids), _Column(items.places)
         self._names = Numbering()
         self._sources = _Column(self._names.number(items.sources, np.uint32))
         self._points, self._ends = _Column(items.points), _Column(items.offsets[1:])
 
+    def _keep_thumbnails(self, items: Items) -> None:
+        if self._stored is None and items.thumbnails:
+            own = zip(items.ids.tolist(), items.thumbnails, strict=True)
+            self._thumbnails |= {id_: content for id_, content in own if content}
+
+    def thumbnail(self, id_: int) -> bytes | None:
+        return self._thumbnails.get(id_) if self._stored is None else self._stored(id_)
+
     def append(self, items: Items) -> None:
+        self._keep_thumbnails(items)
         self._ends.append(items.offsets[1:] + self._points.count)
         self._points.append(items.points)
         self._key_ids.append(items.key_ids)

@@ -65,6 +65,8 @@ create view drawings as
   where id not in (from deleted);
 """
 
+_PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob not null)"
+
 
 class Meta(msgspec.Struct, frozen=True):
     """What a database says about itself.
@@ -169,6 +171,7 @@ class Store:
                     f"array_value({', '.join(code)}), points from given"
                 )
                 connection.unregister("given")
+                self._keep_thumbnails(connection, items)
                 self._keep_block(connection, items, rows["label"], rows["source"])
             if progress is not None:
                 self._keep_progress(connection, progress)
@@ -200,6 +203,8 @@ class Store:
             for first, last in _joined(connection.execute(query).fetchall()):
                 self._join(connection, first, last)
             connection.execute("delete from sketches where id in (from deleted)")
+            if self._has_photos(connection):
+                connection.execute("delete from photos where id in (from deleted)")
             connection.execute("delete from deleted")
             self._keep_meta(connection)
         self._checkpoint()
@@ -253,6 +258,20 @@ class Store:
             lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 3
             points = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 3)
         return points, np.concatenate([[0], np.cumsum(lengths)])
+
+    def thumbnails(self, ids: np.ndarray) -> list[bytes]:
+        """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
+        with self._database(), self._connection.cursor() as cursor:
+            if not self._has_photos(cursor) or not len(ids):
+                return []
+            query = "select id, thumbnail from photos where id between ? and ?"
+            found = dict(cursor.execute(query, [int(ids[0]), int(ids[-1])]).fetchall())
+        return [found.get(id_, b"") for id_ in ids.tolist()] if found else []
+
+    def thumbnail(self, id_: int) -> bytes | None:
+        """The JPEG file of a photo, None where the item is none."""
+        found = self.thumbnails(np.array([id_]))
+        return found[0] or None if found else None
 
     def point_bytes(self) -> int:
         """Bytes of the points of all items."""
@@ -325,7 +344,9 @@ class Store:
         where = f"id between {first} and {last}"
         items = self._load(where, f"first between {first} and {last}")
         points, offsets = self.points(where)
-        items = dataclasses.replace(items, points=points, offsets=offsets)
+        items = dataclasses.replace(
+            items, points=points, offsets=offsets, thumbnails=self.thumbnails(items.ids)
+        )
         self._check_details(items, f"first between {first} and {last}")
         labels, sources = items.categories.numbers, items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
         deleted = self._fetch(f"select id from deleted where {where}")["id"]
@@ -333,6 +354,17 @@ class Store:
         connection.execute(f"delete from blocks where first between {first} and {last}")
         if len(rows):
             self._keep_block(connection, items[rows], labels[rows], sources[rows])
+
+    def _has_photos(self, connection: DuckDBPyConnection) -> bool:
+        query = "select 1 from duckdb_tables() where table_name = 'photos'"
+        return bool(connection.execute(query).fetchall())
+
+    def _keep_thumbnails(self, connection: DuckDBPyConnection, items: Items) -> None:
+        if any(items.thumbnails):
+            connection.execute(_PHOTOS)
+            own = zip(items.ids.tolist(), items.thumbnails, strict=True)
+            rows = [[id_, content] for id_, content in own if content]
+            connection.executemany("insert into photos values (?, ?)", rows)
 
     def _keep_block(
         self,
@@ -486,6 +518,7 @@ def open_index(folder: Path, *, read_only: bool = True) -> Memory:
             items,
             storage=store,
             details=None if in_memory else store,
+            thumbnails=store.thumbnail,
             deleted=deleted,
             next_id=store.next_id,
             read_only=read_only,
@@ -529,7 +562,7 @@ def verify(folder: Path) -> Description:
     try:
         items, deleted = store.load()
         items = with_points(store, items)
-        store.verify(items)
+        store.verify(dataclasses.replace(items, thumbnails=store.thumbnails(items.ids)))
         return Memory(store.describe(), items, deleted=deleted).snapshot().describe()
     finally:
         store.close()
@@ -619,6 +652,7 @@ def _part(items: Items, low: int, high: int) -> Items:
         points=items.points[start : items.offsets[high]],
         offsets=items.offsets[low : high + 1] - start,
         ids=items.ids[rows],
+        thumbnails=items.thumbnails[rows],
     )
 
 
@@ -629,7 +663,11 @@ def _searched(items: Items, labels: np.ndarray) -> str:
 
 def _details(items: Items, sources: np.ndarray) -> str:
     """The sha256 of the rest."""
-    return _digest(items.key_ids, sources, items.places, items.offsets, items.points)
+    arrays = [items.key_ids, sources, items.places, items.offsets, items.points]
+    if any(items.thumbnails):
+        arrays.append(np.array([len(content) for content in items.thumbnails]))
+        arrays.append(np.frombuffer(b"".join(items.thumbnails), np.uint8))
+    return _digest(*arrays)
 
 
 def _digest(*arrays: np.ndarray) -> str:

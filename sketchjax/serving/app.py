@@ -50,6 +50,8 @@ from sketchjax.serving.service import Service
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPT = "text/javascript; charset=utf-8"
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_JPEG = {200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}}
 _TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -176,13 +178,26 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
         """What the index holds."""
         return _json(await workers.run(service.describe))
 
+    async def there(work: Callable[[], Any]) -> Any:
+        try:
+            return await workers.run(work)
+        except DataError as error:
+            raise Refused(404, _sentence(str(error))) from None
+
+    @app.get("/v1/sketches/{id}/thumbnail", responses=_JPEG, response_class=Response)
+    async def thumbnail(id: Id) -> Response:
+        """The picture of a photo, of at most 128 px."""
+        content = await there(lambda: service.thumbnail(id))
+        # An id is never used again, so a browser may keep its picture.
+        headers = {"cache-control": "private, max-age=86400"}
+        return Response(content, media_type="image/jpeg", headers=headers)
+
     @app.get("/v1/sketches/{id}", responses=reference(Sketch))
     async def sketch(id: Id, accept: Annotated[str, Header()] = "") -> Response:
         """One drawing: as JSON, as SVG or as a line of ndjson, by the header Accept."""
-        try:
-            found, points = await workers.run(lambda: service.get(id))
-        except DataError as error:
-            raise Refused(404, _sentence(str(error))) from None
+        found, points = await there(lambda: service.get(id))
+        if not len(points) and accept.startswith(("image/svg+xml", "application/x-ndjson")):
+            raise Refused(406, f"This is a photo: its picture is at /v1/sketches/{id}/thumbnail.")
         if "image/svg+xml" in accept:
             image = (
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(points)}" fill="none" '

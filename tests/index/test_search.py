@@ -88,8 +88,8 @@ def test_the_json_has_the_names_of_the_interface():
         "code", "categories", "results", "ties", "pool", "milliseconds", "index"
     ]  # fmt: skip
     assert [*found["results"][0]] == [
-        "id", "key_id", "category", "code", "distance", "feature_distance", "source", "place",
-        "points",
+        "id", "kind", "key_id", "category", "code", "distance", "feature_distance", "source",
+        "place", "points", "thumbnail",
     ]  # fmt: skip
     assert found["index"] == {"name": "test", "count": 300, "snapshot": 1}
 
