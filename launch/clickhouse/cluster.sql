@@ -42,6 +42,13 @@ create table if not exists drawings.deleted (
 ) engine = ReplicatedMergeTree('/clickhouse/tables/drawings/deleted', '{shard}-{replica}') order by id
 settings fsync_after_insert = 1, fsync_part_directory = 1;
 
+create table if not exists drawings.photos (
+  id Int64,
+  version UInt64,
+  thumbnail String
+) engine = ReplicatedMergeTree('/clickhouse/tables/drawings/photos', '{shard}-{replica}') order by id
+settings fsync_after_insert = 1, fsync_part_directory = 1;
+
 create table if not exists drawings.sketches_local (
   id Int64,
   version UInt64,

@@ -31,6 +31,13 @@ create table if not exists deleted (
 ) engine = MergeTree order by id
 settings fsync_after_insert = 1, fsync_part_directory = 1;
 
+create table if not exists photos (
+  id Int64,
+  version UInt64,
+  thumbnail String
+) engine = MergeTree order by id
+settings fsync_after_insert = 1, fsync_part_directory = 1;
+
 create table if not exists sketches (
   id Int64,
   version UInt64,

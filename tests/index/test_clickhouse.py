@@ -5,6 +5,7 @@ SKETCHJAX_CLICKHOUSE is the URL of a server's empty database, such as
 clickhouse://localhost:8123/test, the same is asked of that one.
 """
 
+import dataclasses
 import os
 import re
 import sys
@@ -286,6 +287,18 @@ def test_what_differs_from_what_was_written_is_found(address):
         pytest.raises(DataError, match="the drawings 30 to 59 are not what was written"),
     ):
         engine.verify()
+
+
+def test_photos_keep_their_thumbnails(address):
+    items = items_of(30)
+    items = dataclasses.replace(items, thumbnails=[b"", b"\xff\xd8 \x00\xfe", *[b""] * 28])
+    with closing(open_database(database_of(address, items), "index", read_only=False)) as engine:
+        assert engine.snapshot().thumbnail(1) == b"\xff\xd8 \x00\xfe"
+        assert engine.verify().count == 30
+        engine.delete([1])
+        for gone in (0, 1):
+            with pytest.raises(DataError, match=f"no photo {gone} in the index"):
+                engine.snapshot().thumbnail(gone)
 
 
 # Building, by the same code as for a folder.
