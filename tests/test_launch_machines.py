@@ -74,8 +74,8 @@ def asked(folder: Path, program: str) -> list[str]:
 @pytest.mark.parametrize("code", (0, *sorted({64, 65, 66, 70, 74})))
 def test_what_a_restart_cannot_change_ends_the_job(slurm, tmp_path, code):
     assert slurm(str(code)).wait(20) == code
-    call = "--kill-on-bad-exit=1 python -m sketchjax.main --config a file.py --workdir=w"
-    assert asked(tmp_path, "srun") == [call]
+    call = "python -m sketchjax.main --config a file.py --workdir=w"
+    assert asked(tmp_path, "srun") == [f"--kill-on-bad-exit=0 --wait=120 {call}"]
     assert asked(tmp_path, "scontrol") == []
 
 

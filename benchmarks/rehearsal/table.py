@@ -20,7 +20,8 @@ Row = dict[str, Any]
 def line(row: Row) -> str:
     """One step for the terminal."""
     text = (
-        f"{row['step']:<9} {row['seconds']:8.1f} s  {row['items'] / row['seconds']:10,.0f} items/s "
+        f"{row['step']:<9} {row['seconds']:8.1f} s {row['cpu_seconds']:8.1f} CPU s  "
+        f"{row['items'] / row['seconds']:10,.0f} items/s "
         f"{row['peak_bytes'] / 1e9:6.2f} GB memory  {row['peak_disk_bytes'] / 1e9:6.2f} GB disk"
     )
     return text + (f"  ({note})" if (note := _note(row)) else "")
@@ -46,9 +47,9 @@ def bars(sizes: list[dict]) -> Iterator[str]:
             if one["step"] == "train":
                 continue  # as many steps at any size
             more = other["items"] / one["items"]
-            seconds = other["seconds"] / one["seconds"]
+            seconds = other["cpu_seconds"] / one["cpu_seconds"]
             memory = other["peak_bytes"] / one["peak_bytes"]
-            text = f"{one['step']}: {more:.1f} x the items, {seconds:.1f} x the seconds"
+            text = f"{one['step']}: {more:.1f} x the items, {seconds:.1f} x the CPU seconds"
             text += f", {memory:.1f} x the memory; {_fit(one, other)}"
             yield _bar(max(seconds, memory) <= SLACK * more, text)
 
@@ -56,8 +57,8 @@ def bars(sizes: list[dict]) -> Iterator[str]:
 def _fit(one: Row, other: Row) -> str:
     """The straight lines through two sizes."""
     items = other["items"] - one["items"]
-    slopes = [(other[name] - one[name]) / items for name in ("seconds", "peak_bytes")]
-    return f"{1e6 * slopes[0]:.1f} µs and {slopes[1]:.0f} bytes for each further item"
+    slopes = [(other[name] - one[name]) / items for name in ("cpu_seconds", "peak_bytes")]
+    return f"{1e6 * slopes[0]:.1f} CPU µs and {slopes[1]:.0f} bytes for each further item"
 
 
 def _bar(held: bool, text: str) -> str:
@@ -93,11 +94,11 @@ def markdown(sizes: list[dict]) -> str:
         f"{size['drawings']:,} drawings ({size['written']:,} written as {size['form']}, "
         f"{size['source_bytes'] / 1e9:.2f} GB):",
         "",
-        "| step | items | seconds | items/s | peak memory, GB | disk while it ran, GB | |",
-        "|---|---|---|---|---|---|---|",
+        "| step | items | seconds | CPU seconds | items/s | peak memory, GB | most disk, GB | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['step']} | {row['items']:,} | {row['seconds']:.1f} | "
+        f"| {row['step']} | {row['items']:,} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} | "
         f"{row['items'] / row['seconds']:,.0f} | {row['peak_bytes'] / 1e9:.2f} | "
         f"{row['peak_disk_bytes'] / 1e9:.2f} | {_note(row)} |"
         for row in size["rows"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import threading
 import time
@@ -15,12 +16,14 @@ _DISK_EVERY = 20  # samples of memory between two of the disk
 class Cost(NamedTuple):
     """Of a step.
 
+    cpu_seconds: of all processes together; a busy machine changes them less than `seconds`.
     peak_bytes: the most that the step and its processes had of their own at one time. Pages of
       mapped files are the system's: it takes them back when it needs them.
     disk_bytes: what the step left in the folder; peak_disk_bytes: the most that it took there.
     """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     disk_bytes: int
     peak_disk_bytes: int
@@ -33,7 +36,7 @@ def watched(command: list[str], folder: Path) -> Cost:
     folder: where the command writes.
     """
     before = disk_bytes(folder)
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), _cpu_seconds()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         memory, disk = [0], [before]
         ended = threading.Event()
@@ -54,11 +57,18 @@ def watched(command: list[str], folder: Path) -> Cost:
         finally:
             ended.set()
             watcher.join()
-    seconds = time.perf_counter() - begun
+    seconds, cpu_seconds = time.perf_counter() - begun, _cpu_seconds() - used
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     after = disk_bytes(folder)
-    return Cost(seconds, memory[0], after - before, max(disk[0], after) - before, output)
+    most = max(disk[0], after)
+    return Cost(seconds, cpu_seconds, memory[0], after - before, most - before, output)
+
+
+def _cpu_seconds() -> float:
+    """Of all children that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def memory_of_tree(process: int) -> int:
