@@ -19,8 +19,11 @@ import typer
 import typer.core
 
 import sketchjax
+from sketchjax import packaged
 from sketchjax.errors import ConfigError, DataError, SketchjaxError, on_disk
 from sketchjax.fields import home_path
+
+_DOODLES = 60  # of a category, where there is nothing else to search
 
 app = typer.Typer(
     name="sketchjax",
@@ -457,7 +460,15 @@ def compare(
 
 @app.command()
 def serve(
-    source: Annotated[Path, path("WORKDIR|INDEX", "The workdir of a finished run, or an index.")],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=home_path,
+            metavar="[WORKDIR|INDEX]",
+            help="The workdir of a finished run, or an index; by default synthetic doodles, and "
+            "the model that comes with sketchjax.",
+        ),
+    ] = None,
     host: Annotated[
         str,
         typer.Option(metavar="NAME", help="Where to listen; 0.0.0.0 is every network."),
@@ -504,9 +515,11 @@ def serve(
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
-    if token_file is not None and engine is None and is_workdir(source):
+    if engine is not None and source is None:
+        raise ConfigError("--engine needs the name of an index")
+    if token_file is not None and engine is None and (source is None or is_workdir(source)):
         raise ConfigError(
-            "--token-file needs an index, where changes are kept: sketchjax index INDEX WORKDIR"
+            "--token-file needs an index, where changes are kept: sketchjax index INDEX SOURCE..."
         )
     settings = Settings(
         threads=threads or os.cpu_count() or 1,
@@ -641,7 +654,8 @@ def build(
         typer.Option(
             parser=home_path,
             metavar="MODEL",
-            help="A model file, or the workdir of a run; by default the run among the sources.",
+            help="A model file, or the workdir of a run; by default the run among the sources, "
+            "or else the model that comes with sketchjax.",
         ),
     ] = None,
     split: Split = "gallery",
@@ -656,11 +670,13 @@ def build(
 
     if model is None:
         runs = [source for source in sources if is_workdir(source)]
-        if len(runs) != 1:
+        if len(runs) > 1:
             raise ConfigError("name the model that encodes the drawings: --model MODEL")
-        model = runs[0]
+        model = runs[0] if runs else packaged.MODEL
     with TrainingProgress() as progress:
         note = progress.note
+        if model == packaged.MODEL:
+            note("model: the one that comes with sketchjax, of QuickDraw's 345 categories")
         encoder = _encoder(model, runtime, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
@@ -963,9 +979,13 @@ def _encoder_of(
 
 
 def _served(
-    source: Path, engine: str | None, runtime: Runtime, *, read_only: bool
+    source: Path | None, engine: str | None, runtime: Runtime, *, read_only: bool
 ) -> tuple[Any, Any]:
-    """An index and what encodes for it; the gallery of a run becomes an index in memory."""
+    """An index and what encodes for it; the gallery of a run becomes an index in memory.
+
+    source: of the index or the run; None: synthetic doodles, and the model in the package.
+    """
+    from sketchjax.index.doodles import DoodleSource
     from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
     from sketchjax.run.progress import TrainingProgress
@@ -973,6 +993,10 @@ def _served(
 
     with TrainingProgress() as progress:
         note = progress.note
+        if source is None:
+            encoder = _encoder(packaged.MODEL, runtime, threads=1, note=note)
+            doodles = DoodleSource(_DOODLES)
+            return index_in_memory(doodles.name, doodles, encoder, _tasks(progress)), encoder
         if engine is not None or not is_workdir(source):
             place = place_of(source, engine)
             opened = place.open(read_only=read_only)

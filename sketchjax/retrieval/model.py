@@ -24,6 +24,7 @@ from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
 from sketchjax.ops.hamming import pack_codes
+from sketchjax.packaged import MODEL
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
@@ -249,14 +250,14 @@ def _shares(logits: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.softmax(logits, axis=-1))
 
 
-def load(path: str | Path) -> Model:
+def load(path: str | Path | None = None) -> Model:
     """The model of a finished run's workdir, of an exported folder or of a model file.
 
-    path: of the folder or the file.
+    path: of the folder or the file; None: the model that comes with sketchjax.
     Raises CheckpointError when there is none, the file is damaged, or it is not a model of this
     version of sketchjax.
     """
-    path = model_file(home_path(path))
+    path = MODEL if path is None else model_file(home_path(path))
     variables, card = load_weights(path)
     network = networks.build(card.architecture)
     wanted, there = _shapes(network.shapes()), _shapes(variables)

@@ -119,13 +119,18 @@ def write(
     return paths
 
 
-def sketches(category: str, count: int, seed: int) -> Sketches:
-    """The first `count` sketches of a category, 6 in 100 spoilt, each seeded by itself.
+def sketches(category: str, count: int, seed: int, *, spoilt: bool = True) -> Sketches:
+    """The first `count` sketches of a category, each seeded by itself.
 
+    spoilt: whether 6 in 100 are, as a game would collect them.
     Raises ConfigError when there is no such category.
     """
     keys = [number_of(seed, category, index) for index in range(count)]
-    drawn = [draw_or_spoil(category, np.random.Generator(np.random.PCG64(key))) for key in keys]
+    hands = [np.random.Generator(np.random.PCG64(key)) for key in keys]
+    if spoilt:
+        drawn = [draw_or_spoil(category, hand) for hand in hands]
+    else:
+        drawn = [(draw(category, hand), True) for hand in hands]
     return Sketches(
         points=np.concatenate([np.zeros((0, 3), np.uint8), *(points for points, _ in drawn)]),
         offsets=np.cumsum([0, *(len(points) for points, _ in drawn)]),
