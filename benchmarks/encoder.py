@@ -4,8 +4,8 @@
 
 Each runs in a process of its own, as `sketchjax serve WORKDIR` does: it loads the model, encodes
 the gallery, and answers requests one after another, from strokes to JSON. The figures are
-milliseconds of a request (median, 99th percentile, and of the processor), seconds until the first answer, and MiB of
-resident memory at the end. Both must give the same codes.
+milliseconds of a request (median, 99th percentile, and of the processor), seconds until the first
+answer, and MiB of resident memory at the end. Both must give the same codes.
 """
 
 from __future__ import annotations
