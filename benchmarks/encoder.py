@@ -66,7 +66,7 @@ def measure(workdir: Path, runtime: str, requests: int) -> dict[str, Any]:
     service = Service(index_in_memory("gallery", gallery, encoder, _unwatched), encoder)
     service.warm()
     ready = time.perf_counter() - begin
-    items = service.engine.snapshot().get(np.arange(min(requests, service.describe().count)))
+    items = service.engine.snapshot().get(range(min(requests, service.describe().count)))
     drawings = [drawing_of(items.points_of(row)) for row in range(len(items.codes))]
     busy, seconds, codes = time.process_time(), [], []
     for number in range(requests):
