@@ -4,8 +4,8 @@
 
 Each runs in a process of its own, as `sketchjax serve WORKDIR` does: it loads the model, encodes
 the gallery, and answers requests one after another, from strokes to JSON. The figures are
-milliseconds of a request (median, 99th percentile, and of the processor), seconds until the first answer, and MiB of
-resident memory at the end. Both must give the same codes.
+milliseconds of a request (median, 99th percentile, and of the processor), seconds until the first
+answer, and MiB of resident memory at the end. Both must give the same codes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def measure(workdir: Path, runtime: str, requests: int) -> dict[str, Any]:
     service = Service(index_in_memory("gallery", gallery, encoder, _unwatched), encoder)
     service.warm()
     ready = time.perf_counter() - begin
-    items = service.engine.snapshot().get(np.arange(min(requests, service.describe().count)))
+    items = service.engine.snapshot().get(range(min(requests, service.describe().count)))
     drawings = [drawing_of(items.points_of(row)) for row in range(len(items.codes))]
     busy, seconds, codes = time.process_time(), [], []
     for number in range(requests):

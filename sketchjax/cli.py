@@ -636,7 +636,7 @@ def encode(
     if not sources:
         raise DataError(f"only one path is given, {out}; name the drawings first, then the folder")
     with TrainingProgress() as progress:
-        encoder = _encoder(model, runtime, note=progress.note)
+        encoder = _encoder(model, runtime, photos=True, note=progress.note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
         )
@@ -677,7 +677,7 @@ def build(
         note = progress.note
         if model == packaged.MODEL:
             note("model: the one that comes with sketchjax, of QuickDraw's 345 categories")
-        encoder = _encoder(model, runtime, note=note)
+        encoder = _encoder(model, runtime, photos=True, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -704,7 +704,7 @@ def add(
     place = place_of(index, engine)
     with TrainingProgress() as progress:
         note = progress.note
-        encoder = _encoder_of(place, runtime, note=note)
+        encoder = _encoder_of(place, runtime, photos=True, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -945,18 +945,26 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _encoder(model: Path, runtime: Runtime, *, threads: int | None = None, note: Any = None) -> Any:
+def _encoder(
+    model: Path,
+    runtime: Runtime,
+    *,
+    threads: int | None = None,
+    photos: bool = False,
+    note: Any = None,
+) -> Any:
     """What encodes with a model; jax is imported only where it runs it.
 
     model: a model file, the workdir of a run, or an exported folder.
     threads: of onnxruntime; None: all cores.
+    photos: whether there may be photos to encode.
     note: gets a line on what runs the model.
     """
     from sketchjax.export.choice import reason_for_jax
 
     reason = "asked for"
     if runtime is not Runtime.JAX:
-        reason = reason_for_jax(model, wanted=runtime is Runtime.ONNX)
+        reason = reason_for_jax(model, wanted=runtime is Runtime.ONNX, photos=photos)
     if note is not None:
         note("encoder: " + ("onnxruntime" if reason is None else f"jax ({reason})"))
     if reason is None:
@@ -970,12 +978,10 @@ def _encoder(model: Path, runtime: Runtime, *, threads: int | None = None, note:
     return load(model)
 
 
-def _encoder_of(
-    place: Any, runtime: Runtime, *, threads: int | None = None, note: Any = None
-) -> Any:
-    """What encodes queries of an index, by its `Place`."""
+def _encoder_of(place: Any, runtime: Runtime, **options: Any) -> Any:
+    """What encodes queries of an index, by its `Place`; see `_encoder`."""
     with place.model() as path:
-        return _encoder(path, runtime, threads=threads, note=note)
+        return _encoder(path, runtime, **options)
 
 
 def _served(
@@ -1001,7 +1007,7 @@ def _served(
             place = place_of(source, engine)
             opened = place.open(read_only=read_only)
             return opened, _encoder_of(place, runtime, threads=1, note=note)
-        encoder = _encoder(source, runtime, threads=1, note=note)
+        encoder = _encoder(source, runtime, threads=1, photos=True, note=note)
         (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
         return index_in_memory(name, gallery, encoder, _tasks(progress)), encoder

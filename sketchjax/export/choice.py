@@ -8,36 +8,46 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sketchjax.errors import ConfigError, DataError
-from sketchjax.export.folder import is_exported
+from sketchjax.export.description import is_exported, read_folder
+from sketchjax.models.architecture import Architecture
 from sketchjax.models.card import model_file, read_model_file
 
 
-def reason_for_jax(path: Path, *, wanted: bool = False) -> str | None:
+def reason_for_jax(path: Path, *, wanted: bool = False, photos: bool = False) -> str | None:
     """Why jax has to run a model, in words; None where onnxruntime does.
 
     path: a model file, the workdir of a run, or a folder of `sketchjax export`.
     wanted: whether onnxruntime was asked for, and not only the default.
+    photos: whether the photos of a model that has some are encoded too.
     Raises ConfigError or DataError instead of giving a reason where it was asked for;
     CheckpointError for what cannot be read.
     """
-    needed = ("onnxruntime",) if is_exported(path) else ("onnxruntime", "onnx")
-    if missing := [name for name in needed if find_spec(name) is None]:
-        if wanted:
-            raise ConfigError(f"--encoder onnx needs {missing[0]}: pip install 'sketchjax[export]'")
-        return f"{missing[0]} is not installed"
-    if not wanted and _has_accelerator():
-        return "it may have an accelerator"
-    if is_exported(path):
-        return None
-    from sketchjax.export.onnx_graph import check_exportable
-
     try:
-        check_exportable(read_model_file(model_file(path))[1])
-    except DataError as error:
+        own = _runnable(path)
+    except (ConfigError, DataError) as error:
         if wanted:
             raise
         return str(error)
-    return None
+    if wanted:
+        return None
+    if photos and own.photo_encoders:
+        return "the model reads photos too, and its graph only sketches"
+    return "there may be an accelerator" if _has_accelerator() else None
+
+
+def _runnable(path: Path) -> Architecture:
+    """The architecture of a model; raises what keeps onnxruntime from running it."""
+    exported = is_exported(path)
+    for name in ("onnxruntime",) if exported else ("onnxruntime", "onnx"):
+        if find_spec(name) is None:
+            raise ConfigError(f"{name} is not installed: pip install 'sketchjax[export]'")
+    if exported:
+        return read_folder(path)[1].architecture
+    from sketchjax.export.onnx_graph import check_exportable
+
+    card = read_model_file(model_file(path))[1]
+    check_exportable(card)
+    return card.architecture
 
 
 def _has_accelerator() -> bool:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from sketchjax.errors import CheckpointError
+from sketchjax.files import sha256
 from sketchjax.models.architecture import Architecture, Drawing
 from sketchjax.models.card import Card, fingerprint
 from sketchjax.models.table import HEADS
 
 FORMAT = "sketchjax folder 1"
+GRAPH, CONFIG = "encoder.onnx", "config.json"
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,3 +68,30 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
             architecture=own,
             versions=card.versions,
         )
+
+
+def is_exported(path: Path) -> bool:
+    """Whether a path is a folder that `export` wrote."""
+    return (path / GRAPH).exists()
+
+
+def read_folder(folder: Path) -> tuple[bytes, Description]:
+    """The graph of a folder that `export` wrote, and what config.json says.
+
+    Raises CheckpointError when a file is missing, damaged or of another version.
+    """
+    try:
+        content = (folder / CONFIG).read_bytes()
+        graph = (folder / GRAPH).read_bytes()
+        found = msgspec.json.decode(content, type=Description)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CheckpointError(
+            f"{folder} is not a folder that sketchjax export wrote ({error})"
+        ) from error
+    if found.format != FORMAT:
+        raise CheckpointError(
+            f"{folder} has the format {found.format!r}, not {FORMAT!r}; export again"
+        )
+    if sha256(folder / GRAPH) != found.files.get(GRAPH):
+        raise CheckpointError(f"{folder / GRAPH} is not what config.json describes; export again")
+    return graph, found

@@ -46,7 +46,7 @@ def strokes_of(graph: Graph, points: Value, length: Value) -> Strokes:
     return Strokes(places, ends, steps < limits, steps + np.int64(1) < limits, length)
 
 
-def picture(graph: Graph, strokes: Strokes, drawing: Drawing) -> Value:
+def picture(graph: Graph, strokes: Strokes, drawing: Drawing) -> tuple[Value]:
     """Anti-aliased pictures f32[b 1 s s], as `ops.draw.rasterize` makes them."""
     size, width = drawing.size, drawing.stroke_width
     low = graph.op("ReduceMin", graph.where(strokes.valid, strokes.places, 1e9), [1], keepdims=1)
@@ -54,7 +54,7 @@ def picture(graph: Graph, strokes: Strokes, drawing: Drawing) -> Value:
     places = to_pixels(strokes.places, low, high, size, width)
     nearest = _smallest_squared_distance(graph, strokes, places, size)
     distance = graph.op("Sqrt", graph.op("Max", nearest, 1e-12))
-    return graph.op("Clip", (width / 2 + 0.5) - distance, 0.0, 1.0)
+    return (graph.op("Clip", (width / 2 + 0.5) - distance, 0.0, 1.0),)
 
 
 def _smallest_squared_distance(graph: Graph, strokes: Strokes, places: Value, size: int) -> Value:
@@ -89,14 +89,15 @@ def _smallest_squared_distance(graph: Graph, strokes: Strokes, places: Value, si
     return graph.op("ReduceMin", beyond * beyond + aside * aside, [1], keepdims=1)
 
 
-def sequence(graph: Graph, strokes: Strokes, drawing: Drawing) -> Value:
-    """Offsets f32[t b 4] with pen-down and pen-up, as `ops.draw.sequence` makes them."""
+def sequence(graph: Graph, strokes: Strokes, drawing: Drawing) -> tuple[Value, Value]:
+    """Offsets f32[t b 4] as `ops.draw.sequence` makes them, time first, and lengths i32[b]."""
     first = graph.op("Slice", strokes.places, [0], [1], [1])
     before = graph.concat([first, graph.op("Slice", strokes.places, [0], [-1], [1])], 1)
     moves = (strokes.places - before) / drawing.offset_scale
     up = graph.cast(strokes.ends, "float32")
     steps = graph.concat([moves, 1.0 - up, up], 2)
-    return graph.transpose(graph.where(strokes.valid, steps, 0.0), 1, 0, 2)
+    steps = graph.where(strokes.valid, steps, 0.0)
+    return graph.transpose(steps, 1, 0, 2), strokes.length
 
 
 _LAST = 2**31 - 1  # the end of an axis of any size

@@ -11,15 +11,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from sketchjax.errors import CheckpointError, ConfigError, DataError, on_disk
-from sketchjax.export import description
+from sketchjax.errors import ConfigError, DataError, on_disk
 from sketchjax.export.card import model_card, read_figures
-from sketchjax.export.description import Description
+from sketchjax.export.description import CONFIG, GRAPH, Description
 from sketchjax.files import sha256, sync_folder, write_whole
 from sketchjax.models.card import FILE, FORMAT, model_file, read_model_file
 from sketchjax.tensors import save_tensors
 
-GRAPH, CONFIG, README = "encoder.onnx", "config.json", "README.md"
+README = "README.md"
 
 
 def export(
@@ -101,30 +100,3 @@ def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not np.isfinite(found[name]).all():
             raise DataError(f"{name} has numbers beyond 65,504, which float16 cannot hold")
     return found
-
-
-def is_exported(path: Path) -> bool:
-    """Whether a path is a folder that `export` wrote."""
-    return (path / GRAPH).exists()
-
-
-def read_folder(folder: Path) -> tuple[bytes, Description]:
-    """The graph of a folder that `export` wrote, and what config.json says.
-
-    Raises CheckpointError when a file is missing, damaged or of another version.
-    """
-    try:
-        content = (folder / CONFIG).read_bytes()
-        graph = (folder / GRAPH).read_bytes()
-        found = msgspec.json.decode(content, type=Description)
-    except (OSError, msgspec.DecodeError) as error:
-        raise CheckpointError(
-            f"{folder} is not a folder that sketchjax export wrote ({error})"
-        ) from error
-    if found.format != description.FORMAT:
-        raise CheckpointError(
-            f"{folder} has the format {found.format!r}, not {description.FORMAT!r}; export again"
-        )
-    if sha256(folder / GRAPH) != found.files.get(GRAPH):
-        raise CheckpointError(f"{folder / GRAPH} is not what config.json describes; export again")
-    return graph, found

@@ -110,7 +110,7 @@ class Graph:
         return self.op("Cast", value, to=TYPES[kind])
 
     def reshape(self, value: Value, shape: list[int]) -> Value:
-        """The same values in another shape; 0 keeps an axis, -1 is what is left."""
+        """The same values in another shape; 0 keeps an axis, -1 is what remains."""
         return self.op("Reshape", value, shape)
 
     def transpose(self, value: Value, *axes: int) -> Value:

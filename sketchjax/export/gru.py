@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from sketchjax.export.graph import Value
@@ -11,11 +14,12 @@ from sketchjax.export.layers import Module
 _GATES = "zrn"
 
 
-def bigru(module: Module, sequence: Value, length: Value) -> Value:
+def bigru(module: Module, sequence: Value, length: Value, settings: Mapping[str, Any]) -> Value:
     """Final states f[b 2h] of the last layer: forward at the last point, backward at the first.
 
     sequence: f[t b 4]; length: i32[b], at least 1.
     """
+    del settings
     graph, number = module.graph, 1
     while True:
         outputs, final = _layer(module / f"layer{number}", sequence, length)

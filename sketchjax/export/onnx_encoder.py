@@ -10,7 +10,7 @@ import onnxruntime
 
 from sketchjax.data.feed.batch import pad_points
 from sketchjax.errors import CheckpointError
-from sketchjax.export.folder import is_exported, read_folder
+from sketchjax.export.description import is_exported, read_folder
 from sketchjax.files import write_whole
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.card import fingerprint, model_file, read_model_file

@@ -12,7 +12,7 @@ A longer drawing is cut to its first t points, and the last point kept ends a st
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -24,7 +24,14 @@ from sketchjax.models.architecture import SKETCHES, Architecture
 from sketchjax.models.card import Card
 from sketchjax.models.table import CLASSIFIER, ENCODERS, FUSION, HEAD, HEADS
 
-INPUTS, OUTPUTS = ("points", "lengths"), ("codes", "features", "probabilities")
+# How each kind of encoder that reads strokes is written: called with its module, what its view
+# makes, and its settings.
+GRAPHS: dict[str, Callable[..., Value]] = {**towers.ENCODERS, "bigru": gru.bigru}
+# What a row of `models.views.VIEWS` makes of strokes.
+VIEWS: dict[str, Callable[..., tuple[Value, ...]]] = {
+    "picture": drawing.picture,
+    "sequence": drawing.sequence,
+}
 
 
 def check_exportable(card: Card) -> None:
@@ -40,7 +47,7 @@ def check_exportable(card: Card) -> None:
         reason = f"its head {own.head} makes no codes"
     elif own.dtype != "float32":
         reason = f"it computes in {own.dtype}, and the graph in float32: their codes would differ"
-    elif missing := sorted(_kinds(own) - {*towers.ENCODERS, "bigru"}):
+    elif missing := sorted({each["kind"] for each in own.encoders.values()} - GRAPHS.keys()):
         reason = f"there is no graph of the encoder {missing[0]}"
     else:
         return
@@ -79,26 +86,17 @@ def packed(features: Value, bits: int, threshold: float) -> Value:
     return graph.cast(graph.op("ReduceSum", groups, [2], keepdims=0), "uint8")
 
 
-def _kinds(own: Architecture) -> set[str]:
-    return {encoder["kind"] for encoder in own.encoders.values()}
-
-
 def _encoded(network: Module, own: Architecture, points: Value, lengths: Value) -> Value:
     """What all encoders of sketches give, side by side."""
     graph = network.graph
     strokes = drawing.strokes_of(graph, points, lengths)
-    views: dict[str, Value] = {}
+    views: dict[str, tuple[Value, ...]] = {}
     every = []
     for name, settings in own.encoders.items():
-        kind = settings["kind"]
-        view = ENCODERS[kind].view
+        view = ENCODERS[settings["kind"]].view
         if view not in views:
-            make = {"picture": drawing.picture, "sequence": drawing.sequence}[view]
-            views[view] = make(graph, strokes, own.drawing)
-        if kind == "bigru":
-            every.append(gru.bigru(network / name, views[view], strokes.length))
-        else:
-            every.append(towers.ENCODERS[kind](network / name, views[view], settings))
+            views[view] = VIEWS[view](graph, strokes, own.drawing)
+        every.append(GRAPHS[settings["kind"]](network / name, *views[view], settings))
     return graph.concat(every, 1)
 
 

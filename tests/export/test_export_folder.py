@@ -23,7 +23,8 @@ from random_models import (
 import sketchjax
 from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.export.choice import reason_for_jax
-from sketchjax.export.folder import export, halved, read_folder
+from sketchjax.export.description import read_folder
+from sketchjax.export.folder import export, halved
 from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.files import sha256
 

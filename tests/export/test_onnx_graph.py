@@ -5,8 +5,12 @@ import pytest
 from random_models import GRU, POINTS, TOWER, all_drawings, architecture_of, save_random
 
 import sketchjax
+from sketchjax.errors import DataError
 from sketchjax.export.onnx_encoder import OnnxEncoder
+from sketchjax.export.onnx_graph import GRAPHS, VIEWS, check_exportable
 from sketchjax.models.architecture import Drawing
+from sketchjax.models.card import Card
+from sketchjax.models.table import ENCODERS
 
 ALEXNET = {"cnn": {"kind": "alexnet", **TOWER}, "rnn": GRU}
 BACKBONE = {"dropout": 0.0, "pretrained": "", "frozen_norm": False}
@@ -115,3 +119,13 @@ def test_real_drawings_have_the_codes_of_jax(first, real_data):
     (chunk,) = sketchjax.read(real_data / "quickdraw" / "airplane.ndjson.gz", chunk=10_000)
     assert (chunk.lengths > POINTS).any()
     same_outputs(*first, chunk)
+
+
+def test_graphs_are_of_encoders_that_read_strokes():
+    assert {ENCODERS[kind].view for kind in GRAPHS} == VIEWS.keys()
+
+
+def test_an_encoder_without_a_graph_is_named(monkeypatch):
+    monkeypatch.delitem(GRAPHS, "alexnet")
+    with pytest.raises(DataError, match="there is no graph of the encoder alexnet"):
+        check_exportable(Card(architecture_of(ALEXNET), output="head"))

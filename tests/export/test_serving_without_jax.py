@@ -10,7 +10,7 @@ from random_models import CATEGORIES, GRU, TOWER, architecture_of, save_random
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles import write
 
-TRAINER = ("jax", "jaxlib", "flax", "optax", "orbax", "grain", "tensorboardX", "matplotlib")
+TRAINER = ("jax", "jaxlib", "flax", "optax", "orbax", "grain")
 
 PROGRAM = """
 import sys
