@@ -51,7 +51,9 @@ from sketchjax.serving.service import Service
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPT = "text/javascript; charset=utf-8"
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_JPEG = {200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}}
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}
+}
 _TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -230,7 +232,7 @@ def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
                 headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
                 headers.append((b"content-type", b"application/json"))
                 replay = replayed(body, request.receive)
-                return await handle(Request(request.scope | {"headers": headers}, replay))
+                return await handle(Request({**request.scope, "headers": headers}, replay))
 
             return converted
 
