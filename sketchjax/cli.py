@@ -60,6 +60,22 @@ class Form(StrEnum):
     SKETCHRNN = "sketchrnn"
 
 
+class Runtime(StrEnum):
+    """What runs a model."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    JAX = "jax"
+
+
+RunsModel = Annotated[
+    Runtime,
+    typer.Option(
+        "--encoder",
+        help="What runs the model: onnxruntime or jax; by default onnxruntime on a CPU where it "
+        "is installed and has a graph of the model.",
+    ),
+]
 RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
@@ -472,6 +488,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="That search; by default one per core.")
     ] = None,
+    encoder: RunsModel = Runtime.AUTO,
     engine: EngineUrl = None,
 ) -> None:
     """Serve search by drawing: a page to draw on, and its HTTP interface.
@@ -484,7 +501,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
     from sketchjax.index.sources import is_workdir
-    from sketchjax.run.compilation import keep_compiled
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
@@ -499,9 +515,8 @@ def serve(
         public=public,
         token=None if token_file is None else read_token(token_file),
     )
-    keep_compiled()
     with listen(host, port) as listening:
-        index, model = _served(source, engine, read_only=token_file is None)
+        index, model = _served(source, engine, encoder, read_only=token_file is None)
         address = address_of(listening)
         run(
             create_app(index, model, settings),
@@ -597,20 +612,18 @@ def encode(
     ],
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
 ) -> None:
     """Encode drawings into files that others read: codes.npy, features.npy and items.parquet."""
     from sketchjax.index.encoded import write_encoded
     from sketchjax.index.sources import encode_sources, find_sources
-    from sketchjax.retrieval.model import load
-    from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
 
     *sources, out = paths
     if not sources:
         raise DataError(f"only one path is given, {out}; name the drawings first, then the folder")
-    keep_compiled()
-    encoder = load(model)
     with TrainingProgress() as progress:
+        encoder = _encoder(model, runtime, note=progress.note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
         )
@@ -633,13 +646,12 @@ def build(
     ] = None,
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
     engine: EngineUrl = None,
 ) -> None:
     """Make an index of drawings; the word build may be left out. After a stop, run it again."""
     from sketchjax.index.places import place_of
-    from sketchjax.index.sources import find_sources, is_workdir
-    from sketchjax.retrieval.model import load
-    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.index.sources import find_sources, have_photos, is_workdir
     from sketchjax.run.progress import TrainingProgress
 
     if model is None:
@@ -647,10 +659,9 @@ def build(
         if len(runs) != 1:
             raise ConfigError("name the model that encodes the drawings: --model MODEL")
         model = runs[0]
-    keep_compiled()
-    encoder = load(model)
     with TrainingProgress() as progress:
         note = progress.note
+        encoder = _encoder(model, runtime, note=note, photos=have_photos(sources))
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -666,19 +677,18 @@ def add(
     sources: Drawings,
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
     engine: EngineUrl = None,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
     from sketchjax.index.places import place_of
-    from sketchjax.index.sources import find_sources
-    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.index.sources import find_sources, have_photos
     from sketchjax.run.progress import TrainingProgress
 
-    keep_compiled()
     place = place_of(index, engine)
-    encoder = _model_of(place)
     with TrainingProgress() as progress:
         note = progress.note
+        encoder = _encoder_of(place, runtime, note=note, photos=have_photos(sources))
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -736,11 +746,13 @@ def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
 def verify_index(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Check everything in an index against what was written."""
     from sketchjax.index.places import place_of
+    from sketchjax.models.card import fingerprint, model_file, read_model_file
 
     place = place_of(index, engine)
     state = place.verify()
-    model = _model_of(place)
-    if model.fingerprint != state.model:
+    with place.model() as path:
+        arrays, card = read_model_file(model_file(path))
+    if fingerprint(arrays, card.architecture) != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
     print(f"{index} is sound: {state.count:,} drawings")
 
@@ -774,6 +786,7 @@ def search(
     pictures: Annotated[
         bool | None, typer.Option(help="Draw in the terminal; by default where it can.")
     ] = None,
+    runtime: RunsModel = Runtime.AUTO,
     engine: EngineUrl = None,
 ) -> None:
     """Find the nearest drawings of an index."""
@@ -794,7 +807,7 @@ def search(
     with closing(place.open()) as opened:
         asked = ask(
             opened,
-            lambda: _model_of(place),
+            lambda: _encoder_of(place, runtime),
             sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
             like=like,
             k=k,
@@ -813,6 +826,87 @@ def search(
             print(msgspec.json.encode(answer).decode())
         elif html is None:
             print_answer(console, answer, points, pictures=draw)
+
+
+@app.command()
+def export(
+    source: Annotated[
+        Path, path("WORKDIR|MODEL", "The workdir of a finished run, or a model file.")
+    ],
+    folder: Annotated[
+        Path | None,
+        typer.Argument(parser=home_path, metavar="[DIR]", help="The folder of the model to write."),
+    ] = None,
+    half: Annotated[
+        bool,
+        typer.Option(
+            "--half", help="Store kernels as float16: half the size, and a few other bits."
+        ),
+    ] = False,
+    jax_batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N", help="Also a program of jax.export for N drawings; may be repeated."
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license", metavar="NAME", help="Of the weights, for the model card: apache-2.0."
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="DIR",
+            help="Write the page of `serve` as a folder for any web host: it searches a gallery "
+            "in the browser, without a server.",
+        ),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="INDEX|WORKDIR",
+            help="What the page searches; by default the gallery of the run.",
+        ),
+    ] = None,
+    ort: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="TGZ|DIR",
+            help="The npm package onnxruntime-web, which runs the model in the page.",
+        ),
+    ] = None,
+) -> None:
+    """Write a model for others: safetensors, config.json, a model card, and its ONNX graph.
+
+    With --page also, or only, a page that searches by drawing without a server.
+    """
+    from sketchjax.export.folder import export as run
+
+    if folder is None and page is None:
+        raise ConfigError("name the folder of the model to write, or --page DIR")
+    if page is None and (gallery or ort):
+        raise ConfigError(f"--{'gallery' if gallery else 'ort'} needs --page DIR")
+    if page is not None and half:
+        raise ConfigError(
+            "--half gives other codes than the gallery has: export a folder with --half, index the "
+            "drawings with it, and give both to --page"
+        )
+    try:
+        if page is not None:
+            _export_page(source, page, gallery or source, ort)
+        if folder is None:
+            return
+        found = run(source, folder, half=half, batches=jax_batch or (), licence=licence)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"export needs {error.name}: pip install 'sketchjax[export]'") from error
+    for file in sorted(folder.iterdir()):
+        print(f"{file.stat().st_size:>12,}  {file}")
+    print(f"{folder}: {found.bits} bits, {found.weights}, model {found.fingerprint[:12]}")
 
 
 def main() -> None:
@@ -835,31 +929,88 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _model_of(place: Any) -> Any:
-    """The model of an index, by its `Place`."""
+def _encoder(
+    model: Path,
+    runtime: Runtime,
+    *,
+    threads: int | None = None,
+    note: Any = None,
+    photos: bool = False,
+) -> Any:
+    """What encodes with a model; jax is imported only where it runs it.
+
+    model: a model file, the workdir of a run, or an exported folder.
+    threads: of onnxruntime; None: all cores.
+    note: gets a line on what runs the model.
+    photos: whether photos are encoded, too, of which a graph has nothing.
+    """
+    from sketchjax.export.choice import reason_for_jax
+
+    reason = "asked for"
+    if runtime is not Runtime.JAX:
+        reason = "photos" if photos else reason_for_jax(model, wanted=runtime is Runtime.ONNX)
+    if note is not None:
+        note("encoder: " + ("onnxruntime" if reason is None else f"jax ({reason})"))
+    if reason is None:
+        from sketchjax.export.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder.load(model, threads=threads or os.cpu_count() or 1)
     from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
 
+    keep_compiled()
+    return load(model)
+
+
+def _encoder_of(
+    place: Any,
+    runtime: Runtime,
+    *,
+    threads: int | None = None,
+    note: Any = None,
+    photos: bool = False,
+) -> Any:
+    """What encodes queries of an index, by its `Place`."""
     with place.model() as path:
-        return load(path)
+        return _encoder(path, runtime, threads=threads, note=note, photos=photos)
 
 
-def _served(source: Path, engine: str | None, *, read_only: bool) -> tuple[Any, Any]:
-    """An index and its model; the gallery of a run becomes an index in memory."""
+def _served(
+    source: Path, engine: str | None, runtime: Runtime, *, read_only: bool
+) -> tuple[Any, Any]:
+    """An index and what encodes for it; the gallery of a run becomes an index in memory."""
     from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
-    from sketchjax.retrieval.model import load
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.serving.gallery import index_in_memory
 
-    if engine is not None or not is_workdir(source):
-        place = place_of(source, engine)
-        return place.open(read_only=read_only), _model_of(place)
     with TrainingProgress() as progress:
-        model = load(source)
         note = progress.note
-        (gallery,) = find_sources([source], model, split="gallery", skip_bad=False, note=note)
+        if engine is not None or not is_workdir(source):
+            place = place_of(source, engine)
+            index = place.open(read_only=read_only)
+            return index, _encoder_of(place, runtime, threads=1, note=note)
+        encoder = _encoder(source, runtime, threads=1, note=note)
+        (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
-        return index_in_memory(name, gallery, model, _tasks(progress)), model
+        return index_in_memory(name, gallery, encoder, _tasks(progress)), encoder
+
+
+def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> None:
+    """Write the page without a server."""
+    from contextlib import closing
+
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.serving.static import Graph, read_runtime, write_page
+
+    runtime = read_runtime(ort)
+    graph = Graph.of(source)
+    keep_compiled()
+    engine, _ = _served(gallery, None, Runtime.AUTO, read_only=True)
+    with closing(engine):
+        count = write_page(page, engine.snapshot(), graph, runtime)
+    size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
+    print(f"{page}: {count:,} drawings, {size / 1e6:.1f} MB; python -m http.server -d {page}")
 
 
 def _tasks(progress: Any) -> Any:

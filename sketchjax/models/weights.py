@@ -1,4 +1,4 @@
-"""A model as one safetensors file: its variables, and in the metadata all that encoding needs."""
+"""The variables of a network as a model file: safetensors with all that encoding needs."""
 
 from __future__ import annotations
 
@@ -6,34 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import msgspec
 import numpy as np
 from flax import traverse_util
 
-from sketchjax.errors import CheckpointError
+from sketchjax.models import card as cards
 from sketchjax.models.architecture import Architecture
-from sketchjax.tensors import digest, load_tensors, save_tensors
+from sketchjax.models.card import FORMAT, Card, read_model_file, widened
+from sketchjax.tensors import save_tensors
 
-FORMAT = "sketchjax model 1"
-
-
-class Card(msgspec.Struct, frozen=True):
-    """What a model file says about its variables.
-
-    architecture: of the network.
-    stage: the stage of training that ended with them.
-    output: what that stage read, `head` or an encoder's name.
-    trained: all parts trained so far, by top-level name; the others are as initialised.
-    data: sha256 of the manifest of the training data.
-    versions: of the packages that made it.
-    """
-
-    architecture: Architecture
-    stage: str = ""
-    output: str = ""
-    trained: tuple[str, ...] = ()
-    data: str = ""
-    versions: dict[str, str] = {}
+__all__ = ["FORMAT", "Card", "fingerprint", "load_weights", "save_weights"]
 
 
 def save_weights(path: Path, variables: Any, card: Card) -> None:
@@ -48,17 +29,11 @@ def save_weights(path: Path, variables: Any, card: Card) -> None:
 def load_weights(path: Path) -> tuple[Any, Card]:
     """The variables and the card of a model file.
 
-    Raises CheckpointError when the file is missing, damaged or not a model of sketchjax.
+    Raises CheckpointError when the file is missing, damaged, not a model of sketchjax or needs a
+    newer version of it.
     """
-    arrays, card = load_tensors(
-        path,
-        Card,
-        format=FORMAT,
-        noun="model file",
-        error=CheckpointError,
-        remedy="copy it again, or give a file that a run or Model.save wrote",
-    )
-    return traverse_util.unflatten_dict(arrays, sep="/"), card
+    arrays, card = read_model_file(path)
+    return traverse_util.unflatten_dict(widened(arrays), sep="/"), card
 
 
 def fingerprint(variables: Any, architecture: Architecture) -> str:
@@ -67,7 +42,7 @@ def fingerprint(variables: Any, architecture: Architecture) -> str:
     variables: of the network, by collection.
     architecture: of the network.
     """
-    return digest(architecture, _flat(variables))
+    return cards.fingerprint(_flat(variables), architecture)
 
 
 def _flat(variables: Any) -> dict[str, np.ndarray]:

@@ -3,10 +3,7 @@
 import contextlib
 import itertools
 import json
-import os
 import re
-import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -14,33 +11,16 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+from chromium import DOOR, HOUSE, at, draw, shown, strokes_on, until  # noqa: E402
 from doodle_server import doodle_app, running  # noqa: E402
 
 from sketchjax.data.sources.doodles import write  # noqa: E402
-
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-if not CHROMIUM:
-    pytest.skip("no Chromium is installed: apt-get install chromium", allow_module_level=True)
-
-HOUSE = [
-    [(0.2, 0.5), (0.2, 0.9), (0.8, 0.9), (0.8, 0.5), (0.2, 0.5)],
-    [(0.2, 0.5), (0.5, 0.1), (0.8, 0.5)],
-]
-DOOR = [(0.45, 0.9), (0.45, 0.7), (0.55, 0.7), (0.55, 0.9)]
 
 
 @pytest.fixture(scope="module")
 def address():
     with running(doodle_app()) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -58,42 +38,6 @@ def page(request, browser, address):
     yield page
     context.close()
     assert errors == []
-
-
-def until(page, expression: str) -> None:
-    """Wait until JavaScript is true; the CSP refuses what `wait_for_function` does."""
-    end = time.monotonic() + 60
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, expression
-        page.wait_for_timeout(20)
-
-
-def at(page, point):
-    box = page.locator("#canvas").bounding_box()
-    return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
-
-
-def draw(page, *strokes):
-    """Draw with the mouse."""
-    for stroke in strokes:
-        page.mouse.move(*at(page, stroke[0]))
-        page.mouse.down()
-        for point in stroke[1:]:
-            page.mouse.move(*at(page, point), steps=5)
-        page.mouse.up()
-
-
-def strokes_on(page) -> int:
-    """The number of strokes that a screen reader hears of."""
-    label = page.locator("#canvas").get_attribute("aria-label")
-    found = re.search(r"(\d+) stroke", label)
-    return int(found[1]) if found else 0
-
-
-def shown(page) -> list[str]:
-    """The ids of the hits, once there is an answer to everything that was asked."""
-    page.wait_for_selector("#results[aria-busy=false] #hits:not([hidden]):not(.stale) li")
-    return page.locator("#hits li").evaluate_all("all => all.map((li) => li.dataset.id)")
 
 
 def search(page, **body) -> dict:

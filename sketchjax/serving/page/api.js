@@ -1,4 +1,5 @@
-// Calls to the server. Whatever fails is a Problem with one sentence for people.
+// Calls to what searches: the server that the page came from, or, in a page without a server, the
+// browser itself. Whatever fails is a Problem with one sentence for people.
 
 const PATIENCE = 10_000; // ms until a call counts as unanswered
 const TRIES = 4; // when the server is busy or warming up
@@ -11,8 +12,16 @@ export class Problem extends Error {
   }
 }
 
-/** The server's JSON. body: sent as JSON by POST; without one it is GET. */
-export async function call(path, { body, signal } = {}) {
+/** Whether the browser itself searches: `sketchjax export --page` says so in the page. */
+export const isLocal = document.querySelector("meta[name=gallery]") !== null;
+const local = isLocal ? import("./local.js") : null;
+
+/** The answer, a JSON value. body: sent as JSON by POST; without one it is GET. */
+export async function call(path, options) {
+  return local ? (await local).call(path, options) : callServer(path, options);
+}
+
+async function callServer(path, { body, signal } = {}) {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await once(path, body, signal);

@@ -1,6 +1,6 @@
 // The page: every stroke becomes a search, and only the answer to the newest one is shown.
 
-import { Problem, call } from "./api.js";
+import { Problem, call, isLocal } from "./api.js";
 import { EXAMPLES } from "./examples.js";
 import { readDrawings, saveDrawings } from "./files.js";
 import { choose, chosen, isKnown, offer, setUpFilter } from "./filter.js";
@@ -9,7 +9,7 @@ import { Pad, SIZE } from "./pad.js";
 import { centred, picture, replay } from "./sketch.js";
 
 const SHOWN = 36;
-const MOST_STROKES = 256; // the server takes no more
+const MOST_STROKES = 256; // a search takes no more
 const MOST_POINTS = 10_000;
 const SLOW = 250; // ms after which a search shows that it is running
 const STROKE_TIME = 260; // ms that an example's stroke takes to appear
@@ -45,7 +45,7 @@ function addStroke(stroke) {
   const points = drawing.reduce((sum, [xs]) => sum + xs.length, stroke[0].length);
   if (drawing.length >= MOST_STROKES || points > MOST_POINTS) {
     pad.show(drawing);
-    trouble(new Problem("The sheet is full: the server takes 256 strokes and 10,000 points. Undo some, or clear it."));
+    trouble(new Problem("The sheet is full: a drawing has at most 256 strokes and 10,000 points. Undo some, or clear it."));
     return;
   }
   put({ drawing: [...drawing, stroke], like: null, name: "" });
@@ -221,7 +221,7 @@ function tiesOf({ ties, pool }) {
 function timing(parts, whole) {
   const spent = Object.entries(parts).filter(([, time]) => time > 0);
   const inner = spent.map(([name, time]) => `${name} ${time.toFixed(1)}`).join(" · ");
-  return `${inner} ms on the server, ${Math.round(whole)} ms until here.`;
+  return `${inner} ms ${isLocal ? "in this browser" : "on the server"}, ${Math.round(whole)} ms until here.`;
 }
 
 function showClasses(classes) {
@@ -378,6 +378,7 @@ async function start() {
   }
   const count = Object.keys(index.categories).length;
   $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
+  if (isLocal) $("about").append(" What you draw stays in this browser.");
   offer(index.categories);
   const known = EXAMPLES.filter(({ name }) => isKnown(name));
   showExamples(known.length < 4 ? EXAMPLES : known);
