@@ -16,6 +16,7 @@ import argparse
 import http.client
 import json
 import multiprocessing
+import re
 import subprocess
 import sys
 import tempfile
@@ -119,8 +120,8 @@ def served(index: Path) -> Iterator[tuple[int, float, int]]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        line = process.stdout.readline()
-        yield int(line.split(":")[2].split("/")[0]), time.perf_counter() - start, process.pid
+        found = next(filter(None, (re.search(r"Draw at .*:(\d+)/", own) for own in process.stdout)))
+        yield int(found[1]), time.perf_counter() - start, process.pid
     finally:
         process.terminate()
         process.wait()
