@@ -31,6 +31,7 @@ TESTS = Path(__file__).parent
 # Marked `slow`: benchmarks, and whole runs beyond those of tests/run/test_experiment.py.
 SLOW = (
     "benchmarks",
+    "index/test_clickhouse.py",
     "multi",
     "paper/study/test_study_whole.py",
     "run/test_evaluation.py",

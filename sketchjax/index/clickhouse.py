@@ -339,7 +339,7 @@ class ClickHouse:
         }
         columns = {name: (kind, [getattr(change, name)]) for name, kind in kinds.items()}
         self._server.insert("changes", columns)
-        with suppress(UnavailableError, DataError):  # what is left of it does no harm
+        with suppress(UnavailableError, DataError):  # a table that remains does no harm
             self._server.command(f"drop table taken_{change.version}")
 
 

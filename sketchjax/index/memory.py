@@ -35,7 +35,7 @@ from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
 
 _DELETED = MOST_CATEGORIES  # the label of what is deleted
 # What an index may have before it is compacted by itself: deleted items, if they are a quarter of
-# all, and blocks beside large ones, each of which costs opening it some microseconds.
+# all, and blocks next to the large ones, each of which costs opening it some microseconds.
 _DELETIONS, _BLOCKS, _BLOCK = 1_000, 1_000, 1 << 15
 
 

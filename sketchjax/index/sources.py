@@ -193,6 +193,15 @@ def find_sources(
     return sources
 
 
+def have_photos(paths: Sequence[Path]) -> bool:
+    """Whether a path of `find_sources` is a folder of photos."""
+    return any(find_photos(path) for path in paths if not _is_prepared(path))
+
+
+def _is_prepared(path: Path) -> bool:
+    return (path / manifests.NAME).is_file() or (path / CODES).is_file() or is_workdir(path)
+
+
 def encode_sources(
     sources: Sequence[Source], encoder: Encoder, task: Task
 ) -> Iterator[tuple[str, Sketches, Outputs]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import orjson
+import pytest
 
 from benchmarks import instances, pool
 
@@ -13,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "index"))
 
 from drawings_and_codes import items_of, memory_of
 from projecting import Projecting
+
+from sketchjax.data.sources.doodles import write
 
 
 def test_pools_are_timed_next_to_faiss(tmp_path):
@@ -44,3 +47,23 @@ def test_all_shares_are_measured():
     shares = [value for name, value in found.items() if name.startswith("recall_")]
     assert len(shares) == 7
     assert set(shares) == {1.0}  # k is everything there is
+
+
+def test_a_server_is_measured(tmp_path):
+    """Every request is answered, by one client and by two."""
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    from test_search_docs import finished_run
+
+    from benchmarks import serving
+
+    write(tmp_path / "doodles", per_category=4, seed=0, categories=["cat", "clock", "sun"])
+    finished_run(tmp_path / "run", tmp_path / "doodles")
+    serving.main(
+        [str(tmp_path / "run"), "--drawings", "3000", "--clients", "2", "--seconds", "1",
+         "--json", str(tmp_path / "serving.json")]
+    )  # fmt: skip
+    found = orjson.loads((tmp_path / "serving.json").read_bytes())
+    for name in ("one_client", "clients"):
+        assert found[f"{name}_per_second"] >= 1
+        assert 0 < found[f"{name}_ms_p50"] <= found[f"{name}_ms_p99"]
+    assert found["memory_mb"] > 50

@@ -97,6 +97,7 @@ def test_indexes_hold_what_was_given(printed):
     assert "60 drawings added" in of(printed, "index add")
     assert "180 drawings of 3 categories" in of(printed, "index describe")
     assert "2 drawings deleted" in of(printed, "index delete")
+    assert "2 deleted drawings removed" in of(printed, "index compact")
     assert "is sound: 178 drawings" in of(printed, "index verify")
     assert "encoded: 120 drawings" in of(printed, "encode")
 

@@ -58,12 +58,12 @@ function put(state) {
 
 function go(to) {
   place = Math.min(Math.max(to, 0), states.length - 1);
-  const { drawing, name } = states[place];
+  const { drawing, like, name } = states[place];
   pad.show(drawing);
-  $("ghost").classList.toggle("gone", drawing.length > 0);
+  $("ghost").classList.toggle("gone", drawing.length > 0 || like !== null);
   $("undo").disabled = place === 0;
   $("redo").disabled = place === states.length - 1;
-  $("clear").disabled = !drawing.length;
+  $("clear").disabled = isEmpty();
   $("badge").hidden = !name;
   $("badge").textContent = name;
   const strokes = drawing.length === 1 ? "1 stroke" : `${drawing.length} strokes`;
@@ -81,16 +81,22 @@ function redo() {
   go(place + 1);
 }
 
+/** Whether there is neither a drawing nor a photo that more is wanted of. */
+function isEmpty() {
+  const { drawing, like } = states[place];
+  return !drawing.length && !like;
+}
+
 function clear() {
   acting += 1;
-  if (states[place].drawing.length) put(EMPTY);
+  if (!isEmpty()) put(EMPTY);
 }
 
 /** Draw an example as a hand would, with a search after every stroke. */
 async function perform(example) {
   const turn = (acting += 1);
   const drawing = centred(example.drawing, SIZE * 0.72, SIZE);
-  if (states[place].drawing.length) put(EMPTY);
+  if (!isEmpty()) put(EMPTY);
   $("ghost").classList.add("gone");
   for (const [number, stroke] of drawing.entries()) {
     await appear(stroke, turn);
@@ -114,7 +120,7 @@ async function appear([xs, ys], turn) {
 function moreLike(hit) {
   acting += 1;
   unpick();
-  put({ drawing: centred(hit.points, SIZE * 0.72, SIZE), like: hit.id, name: `Like this ${hit.category}` });
+  put({ drawing: centred(hit.points ?? [], SIZE * 0.72, SIZE), like: hit.id, name: `Like this ${hit.category}` });
   scrollTo({ top: 0, behavior: stillness.matches ? "auto" : "smooth" });
 }
 
@@ -228,7 +234,7 @@ function showClasses(classes) {
   if (!classes.length) {
     const li = document.createElement("li");
     li.className = "soft";
-    li.textContent = states[place].like ? "This drawing is one of the index." : "Nothing yet.";
+    li.textContent = states[place].like ? "It is one of the index." : "Nothing yet.";
     $("classes").replaceChildren(li);
     return;
   }
@@ -300,7 +306,7 @@ async function open(file) {
       return;
     }
     acting += 1;
-    if (states[place].drawing.length) put(EMPTY);
+    if (!isEmpty()) put(EMPTY);
     $("title").textContent = `Drawings of ${file.name}`;
     $("ties").textContent = "Choose the one to search for.";
     $("examples").querySelector("button").focus();
@@ -344,7 +350,7 @@ document.addEventListener("keydown", (event) => {
 
 function showExamples(examples) {
   const items = examples.map((example) => {
-    const li = tile(example.name, example.drawing);
+    const li = tile(example.name, picture(example.drawing));
     li.firstChild.addEventListener("click", () => perform(example));
     li.firstChild.addEventListener("pointerenter", () => !stillness.matches && replay(li.querySelector("svg")));
     return li;

@@ -99,7 +99,8 @@ function strokesOfLine(line) {
 
 /** Let a person save results as simplified ndjson. */
 export function saveDrawings(results, name) {
-  const lines = results.map((hit) =>
+  const drawings = results.filter((hit) => hit.points); // a photo has none
+  const lines = drawings.map((hit) =>
     JSON.stringify({ word: hit.category, key_id: hit.key_id, drawing: hit.points }),
   );
   const address = URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "application/x-ndjson" }));

@@ -44,22 +44,22 @@ export function showNoHits(bits) {
 }
 
 function hitItem(hit) {
-  const li = tile(hit.category, hit.points ?? []);
-  if (hit.kind === "photo") {
-    const photo = document.createElement("img");
-    photo.src = hit.thumbnail;
-    photo.alt = "";
-    photo.loading = "lazy";
-    li.querySelector("svg").replaceWith(photo);
-  }
+  const li = tile(hit.category, hit.kind === "photo" ? photo(hit) : picture(hit.points));
   li.dataset.id = hit.id;
   const caption = li.querySelector(".caption");
   caption.append(document.createElement("b"));
   return li;
 }
 
-/** A drawing with its name under it, as a button in a list item. */
-export function tile(name, drawing) {
+function photo(hit) {
+  const image = document.createElement("img");
+  image.src = hit.thumbnail;
+  image.alt = ""; // the button has the name
+  return image;
+}
+
+/** A picture with its name under it, as a button in a list item. */
+export function tile(name, image) {
   const li = document.createElement("li");
   const button = document.createElement("button");
   button.type = "button";
@@ -69,7 +69,7 @@ export function tile(name, drawing) {
   const word = document.createElement("span");
   word.textContent = name;
   caption.append(word);
-  button.append(picture(drawing), caption);
+  button.append(image, caption);
   li.append(button);
   return li;
 }
