@@ -81,13 +81,15 @@ def page(browser, engine):
 
 def called(page, path, *bodies):
     """What the page's own search answers to each body."""
-    return page.evaluate(
+    found = page.evaluate(
         """async ([path, bodies]) => {
           const { call } = await import('./api.js');
-          return Promise.all(bodies.map((body) => call(path, { body })));
+          const answers = await Promise.all(bodies.map((body) => call(path, { body })));
+          return JSON.stringify(answers);
         }""",
         [path, bodies or [None]],
     )
+    return json.loads(found)
 
 
 def without_times(found) -> dict:
@@ -152,7 +154,7 @@ def test_a_drawing_is_that_of_the_index(page, engine):
 
 SIMPLIFY = """async (drawings) => {
   const { simplify } = await import('./simplify.js');
-  return drawings.map((drawing) => Array.from(simplify(drawing)));
+  return JSON.stringify(JSON.parse(drawings).map((drawing) => Array.from(simplify(drawing))));
 }"""
 
 
@@ -182,7 +184,7 @@ def test_odd_drawings_are_simplified_as_in_python(page):
 
 
 def _assert_simplified_equally(page, drawings):
-    found = page.evaluate(SIMPLIFY, drawings)
+    found = json.loads(page.evaluate(SIMPLIFY, json.dumps(drawings)))
     for drawing, points in zip(drawings, found, strict=True):
         expected = simplify([np.array(stroke, float).T for stroke in drawing])
         assert points == expected.ravel().tolist(), drawing
@@ -191,7 +193,7 @@ def _assert_simplified_equally(page, drawings):
 def test_a_scribble_is_refused_as_on_the_server(page):
     zigzag = [[list(range(600)), [0, 599] * 300]]
     with pytest.raises(Exception, match="strokes cross it more than 250 times"):
-        page.evaluate(SIMPLIFY, [zigzag])
+        page.evaluate(SIMPLIFY, json.dumps([zigzag]))
 
 
 def test_a_missing_file_is_reported_and_tried_again(browser):
