@@ -4,9 +4,12 @@
     export SKETCHJAX_DATA=FOLDER   # has sketch-photo/photo, .../sketch, pairs.csv and splits.csv
     python -m sketchjax.main --config configs/sketch_photo.py --workdir runs/sketch-photo
     python -m sketchjax.main --config configs/sketch_photo.py:shoes --workdir runs/shoes
+    python -m sketchjax.main --config configs/sketch_photo.py:distilled --workdir runs/distilled \
+        --config.train.teacher=runs/sketch-photo
 
-The argument is the folder of the set within sketch-photo; docs/sketch-photo.md says how to train on
-other pairs. Both encoders are EfficientNet-Lite0 with ImageNet's weights, read from an installed
+The argument is the folder of the set within sketch-photo, or `distilled` for two ShuffleNetV2 x0.5
+that learn the embeddings of the first run; docs/sketch-photo.md says how to train on other pairs.
+Both encoders are EfficientNet-Lite0 with ImageNet's weights, read from an installed
 package; sketches and photos meet in 64 batch-normalised features, whose signs are 64-bit codes.
 Batches are pairs of a sketch and its photo, mirrored together.
 
@@ -23,8 +26,11 @@ EPOCHS = {".": 12, "shoes": 24}
 def get_config(where: str = "."):
     """Class loss, and triplets of a sketch, its photo and the other photos of the batch.
 
-    where: `.` for Sketchy's 125 categories, or the folder of another set, such as `shoes`.
+    where: `.` for Sketchy's 125 categories, or the folder of another set, such as `shoes`;
+      `distilled` for small students on the first.
     """
+    if where == "distilled":
+        return _distilled()
     config = default()
     config.name = f"sketch to photo, {'Sketchy' if where == '.' else where}"
     data = os.environ.get("SKETCHJAX_DATA", "")
@@ -64,4 +70,17 @@ def get_config(where: str = "."):
             warmup_epochs=1,
         ),
     )
+    return config
+
+
+def _distilled():
+    """Two small encoders that learn the embeddings of a run of this config."""
+    config = get_config()
+    config.name = "sketch to photo, distilled"
+    small = {"times": "0.5"}
+    set_encoders(config, lines=encoder("shufflenet_v2", **small))
+    set_photo_encoders(config, colours=encoder("shufflenet_v2", **small))
+    joint = config.stages.joint
+    joint.losses.distillation = {"weight": 1.0, "target": "same"}
+    joint.epochs, joint.learning_rate = 24, 2e-3
     return config

@@ -60,6 +60,22 @@ class Form(StrEnum):
     SKETCHRNN = "sketchrnn"
 
 
+class Runtime(StrEnum):
+    """What runs a model."""
+
+    AUTO = "auto"
+    ONNX = "onnx"
+    JAX = "jax"
+
+
+RunsModel = Annotated[
+    Runtime,
+    typer.Option(
+        "--encoder",
+        help="What runs the model: onnxruntime or jax; by default onnxruntime on a CPU where it "
+        "is installed and has a graph of the model.",
+    ),
+]
 RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
@@ -464,6 +480,7 @@ def serve(
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="That search; by default one per core.")
     ] = None,
+    encoder: RunsModel = Runtime.AUTO,
 ) -> None:
     """Serve search by drawing: a page to draw on, and its HTTP interface.
 
@@ -475,7 +492,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
     from sketchjax.index.sources import is_workdir
-    from sketchjax.run.compilation import keep_compiled
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
@@ -490,9 +506,8 @@ def serve(
         public=public,
         token=None if token_file is None else read_token(token_file),
     )
-    keep_compiled()
     with listen(host, port) as listening:
-        engine, model = _served(source, read_only=token_file is None)
+        engine, model = _served(source, encoder, read_only=token_file is None)
         address = address_of(listening)
         run(
             create_app(engine, model, settings),
@@ -586,20 +601,18 @@ def encode(
     ],
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
 ) -> None:
     """Encode drawings into files that others read: codes.npy, features.npy and items.parquet."""
     from sketchjax.index.encoded import write_encoded
     from sketchjax.index.sources import encode_sources, find_sources
-    from sketchjax.retrieval.model import load
-    from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
 
     *sources, out = paths
     if not sources:
         raise DataError(f"only one path is given, {out}; name the drawings first, then the folder")
-    keep_compiled()
-    encoder = load(model)
     with TrainingProgress() as progress:
+        encoder = _encoder(model, runtime, note=progress.note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
         )
@@ -622,12 +635,11 @@ def build(
     ] = None,
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
 ) -> None:
     """Make an index of drawings; the word build may be left out. After a stop, run it again."""
     from sketchjax.index.build import build as run
     from sketchjax.index.sources import find_sources, is_workdir
-    from sketchjax.retrieval.model import load
-    from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
 
     if model is None:
@@ -635,10 +647,9 @@ def build(
         if len(runs) != 1:
             raise ConfigError("name the model that encodes the drawings: --model MODEL")
         model = runs[0]
-    keep_compiled()
-    encoder = load(model)
     with TrainingProgress() as progress:
         note = progress.note
+        encoder = _encoder(model, runtime, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -648,18 +659,20 @@ def build(
 
 @indexes.command()
 def add(
-    index: IndexFolder, sources: Drawings, split: Split = "gallery", on_bad: SkipBad = OnBad.STOP
+    index: IndexFolder,
+    sources: Drawings,
+    split: Split = "gallery",
+    on_bad: SkipBad = OnBad.STOP,
+    runtime: RunsModel = Runtime.AUTO,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
     from sketchjax.index.build import add as run
     from sketchjax.index.sources import find_sources
-    from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
 
-    keep_compiled()
-    encoder = _model_of(index)
     with TrainingProgress() as progress:
         note = progress.note
+        encoder = _encoder_of(index, runtime, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -703,11 +716,13 @@ def describe(index: IndexFolder) -> None:
 @indexes.command("verify")
 def verify_index(index: IndexFolder) -> None:
     """Check everything in an index against what was written."""
+    from sketchjax.index.store import MODEL
     from sketchjax.index.store import verify as run
+    from sketchjax.models.card import fingerprint, model_file, read_model_file
 
     state = run(index)
-    model = _model_of(index)
-    if model.fingerprint != state.model:
+    arrays, card = read_model_file(model_file(index / MODEL))
+    if fingerprint(arrays, card.architecture) != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
     print(f"{index} is sound: {state.count:,} drawings")
 
@@ -741,6 +756,7 @@ def search(
     pictures: Annotated[
         bool | None, typer.Option(help="Draw in the terminal; by default where it can.")
     ] = None,
+    runtime: RunsModel = Runtime.AUTO,
 ) -> None:
     """Find the nearest drawings of an index."""
     from contextlib import closing
@@ -759,7 +775,7 @@ def search(
     with closing(open_index(index)) as engine:
         asked = ask(
             engine,
-            lambda: _model_of(index),
+            lambda: _encoder_of(index, runtime),
             sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
             like=like,
             k=k,
@@ -790,8 +806,22 @@ def export(
     ] = None,
     half: Annotated[
         bool,
-        typer.Option("--half", help="Store kernels as float16: half the size, and other codes."),
+        typer.Option(
+            "--half", help="Store kernels as float16: half the size, and a few other bits."
+        ),
     ] = False,
+    jax_batch: Annotated[
+        list[int] | None,
+        typer.Option(
+            metavar="N", help="Also a program of jax.export for N drawings; may be repeated."
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license", metavar="NAME", help="Of the weights, for the model card: apache-2.0."
+        ),
+    ] = None,
     page: Annotated[
         Path | None,
         typer.Option(
@@ -822,10 +852,7 @@ def export(
 
     With --page also, or only, a page that searches by drawing without a server.
     """
-    try:
-        from sketchjax.export.folder import export as run
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"export needs {error.name}: pip install 'sketchjax[export]'") from error
+    from sketchjax.export.folder import export as run
 
     if folder is None and page is None:
         raise ConfigError("name the folder of the model to write, or --page DIR")
@@ -836,12 +863,17 @@ def export(
             "--half gives other codes than the gallery has: export a folder with --half, index the "
             "drawings with it, and give both to --page"
         )
-    if page is not None:
-        _export_page(source, page, gallery or source, ort)
-    if folder is not None:
-        found = run(source, folder, half=half)
-        size = sum(file.stat().st_size for file in folder.iterdir())
-        print(f"{folder}: {found.bits} bits, {size / 1e6:.1f} MB, model {found.fingerprint[:12]}")
+    try:
+        if page is not None:
+            _export_page(source, page, gallery or source, ort)
+        if folder is None:
+            return
+        found = run(source, folder, half=half, batches=jax_batch or (), licence=licence)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"export needs {error.name}: pip install 'sketchjax[export]'") from error
+    for file in sorted(folder.iterdir()):
+        print(f"{file.stat().st_size:>12,}  {file}")
+    print(f"{folder}: {found.bits} bits, {found.weights}, model {found.fingerprint[:12]}")
 
 
 def main() -> None:
@@ -864,30 +896,54 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _model_of(index: Path) -> Any:
-    """The model of an index."""
-    from sketchjax.index.store import MODEL
+def _encoder(model: Path, runtime: Runtime, *, threads: int | None = None, note: Any = None) -> Any:
+    """What encodes with a model; jax is imported only where it runs it.
+
+    model: a model file, the workdir of a run, or an exported folder.
+    threads: of onnxruntime; None: all cores.
+    note: gets a line on what runs the model.
+    """
+    from sketchjax.export.choice import reason_for_jax
+
+    reason = "asked for"
+    if runtime is not Runtime.JAX:
+        reason = reason_for_jax(model, wanted=runtime is Runtime.ONNX)
+    if note is not None:
+        note("encoder: " + ("onnxruntime" if reason is None else f"jax ({reason})"))
+    if reason is None:
+        from sketchjax.export.onnx_encoder import OnnxEncoder
+
+        return OnnxEncoder.load(model, threads=threads or os.cpu_count() or 1)
     from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
 
-    return load(index / MODEL)
+    keep_compiled()
+    return load(model)
 
 
-def _served(source: Path, *, read_only: bool) -> tuple[Any, Any]:
-    """An index and its model; the gallery of a run becomes an index in memory."""
+def _encoder_of(index: Path, runtime: Runtime, *, threads: int | None = None, note: Any = None):
+    """What encodes queries of an index."""
+    from sketchjax.index.store import MODEL
+
+    return _encoder(index / MODEL, runtime, threads=threads, note=note)
+
+
+def _served(source: Path, runtime: Runtime, *, read_only: bool) -> tuple[Any, Any]:
+    """An index and what encodes for it; the gallery of a run becomes an index in memory."""
     from sketchjax.index.sources import find_sources, is_workdir
     from sketchjax.index.store import open_index
-    from sketchjax.retrieval.model import load
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.serving.gallery import index_in_memory
 
-    if not is_workdir(source):
-        return open_index(source, read_only=read_only), _model_of(source)
     with TrainingProgress() as progress:
-        model = load(source)
         note = progress.note
-        (gallery,) = find_sources([source], model, split="gallery", skip_bad=False, note=note)
+        if not is_workdir(source):
+            engine = open_index(source, read_only=read_only)
+            return engine, _encoder_of(source, runtime, threads=1, note=note)
+        encoder = _encoder(source, runtime, threads=1, note=note)
+        (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
-        return index_in_memory(name, gallery, model, _tasks(progress)), model
+        return index_in_memory(name, gallery, encoder, _tasks(progress)), encoder
 
 
 def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> None:
@@ -900,7 +956,7 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     runtime = read_runtime(ort)
     graph = Graph.of(source)
     keep_compiled()
-    engine, _ = _served(gallery, read_only=True)
+    engine, _ = _served(gallery, Runtime.AUTO, read_only=True)
     with closing(engine):
         count = write_page(page, engine.snapshot(), graph, runtime)
     size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())

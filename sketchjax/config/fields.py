@@ -91,6 +91,7 @@ FIELDS: dict[str, Field] = {
     "photos.contours": choice(*CONTOURS),
     "photos.validation": share(0.1),
     "photos.sketches_each": whole(3, 1, 1000),  # sketches of each synthetic photo
+    "photos.painted_size": whole(160, 32, 4096),  # side of a synthetic photo, in pixels
     "photos.size": whole(128, 1, 4096, question="side of the photos, in pixels"),
     # Random changes to the points of training sketches; see ops.augment. Raster sketches have only
     # flip, scale, anisotropy and shift (ops.augment_pictures). With flip, a sketch and the photo
@@ -111,6 +112,9 @@ FIELDS: dict[str, Field] = {
     "photo_augmentation.shift": _photo_amount(0.04),  # as a fraction of the side
     "photo_augmentation.contrast": _photo_amount(0.2),  # relative change of contrast
     "photo_augmentation.brightness": _photo_amount(0.1),  # change of all values, 1: black to white
+    "photo_augmentation.hue": _photo_amount(0.0),  # turn of all colours, 1: half a turn either way
+    "photo_augmentation.saturation": _photo_amount(0.0),  # relative change of saturation
+    "photo_augmentation.negative": _photo_amount(0.0),  # probability of a negative
     "model.bits": Field(
         64, lambda v: 0 < v <= 4096 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually"
     ),
@@ -192,6 +196,8 @@ FIELDS: dict[str, Field] = {
     # Where trained parts come from, separated by commas: workdirs of runs, for their encoders, or
     # model files, for all parts trained in them. Stages that read one encoder are then left out.
     "train.pretrained": place(question="trained parts that the run began with"),
+    # The workdir or file of the model whose embeddings the loss `distillation` imitates.
+    "train.teacher": place(question="the teacher whose embeddings were imitated"),
     # FIRST:END, the steps of the run to trace.
     "profile.steps": Field(
         "",

@@ -280,6 +280,7 @@ def _of_plan(fields: Fields) -> list[str]:
     for name in running:
         problems += _of_parts(fields, name) + _of_objective(fields, name)
     problems += _of_purpose(fields, running) + _of_start(fields, running)
+    problems += _of_teacher(fields, running)
     problems += _of_posterior_bits(fields, running)
     wrong = [
         name
@@ -376,8 +377,11 @@ def _of_objective(fields: Fields, stage: str) -> list[str]:
             problems.append(
                 f"{path}.{name} compares sketches with photos; give stages.{stage}.inputs={SIDES!r}"
             )
-        elif "teacher" in declared.needs:
-            problems.append(f"{path}.{name} needs a teacher, which no run has yet; leave it out")
+        elif "teacher" in declared.needs and not fields.get("train.teacher"):
+            problems.append(
+                f"{path}.{name} needs a teacher; give train.teacher the workdir or model file of a "
+                "finished run"
+            )
         elif output == HEAD and head is not None and head not in (declared.heads or HEADS):
             problems.append(
                 f"{path}.{name} does not go with model.head={head}; set its weight to 0, or "
@@ -407,6 +411,21 @@ def _of_start(fields: Fields, running: list[str]) -> list[str]:
     if any({*SIDE_OF_HEAD} & {*trained_parts(parts, branches)} for parts in trains):
         return []
     return [f"train.head_start={kind}, but no stage trains the {HEAD}; choose random"]
+
+
+def _of_teacher(fields: Fields, running: list[str]) -> list[str]:
+    """A teacher that nobody imitates would be forgotten in silence."""
+    taught = any(
+        "teacher" in LOSSES[name].needs
+        for stage in running
+        for name in _weighted(fields.get(f"stages.{stage}.losses", {}))
+    )
+    if not fields.get("train.teacher") or taught:
+        return []
+    return [
+        f"train.teacher={fields['train.teacher']} is given, but no stage has a loss that imitates "
+        "it; add one, such as distillation, or give ''"
+    ]
 
 
 def _of_purpose(fields: Fields, running: list[str]) -> list[str]:

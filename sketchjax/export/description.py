@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
+import numpy as np
 
 from sketchjax.models.architecture import Architecture, Drawing
-from sketchjax.models.card import Card
+from sketchjax.models.card import Card, fingerprint
 from sketchjax.models.table import HEADS
 
 FORMAT = "sketchjax folder 1"
@@ -44,11 +47,12 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str] = {}
 
     @classmethod
-    def of(cls, card: Card, fingerprint: str, weights: str) -> Description:
-        """Of a model that makes codes, by its card."""
+    def of(cls, card: Card, arrays: Mapping[str, np.ndarray]) -> Description:
+        """Of a model that makes codes, by its file."""
         own = card.architecture
+        is_half = any(array.dtype == np.float16 for array in arrays.values())
         return cls(
-            fingerprint=fingerprint,
+            fingerprint=fingerprint(arrays, own),
             categories=own.categories,
             points=own.points,
             bits=own.width,
@@ -56,7 +60,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
             threshold=HEADS[own.head].threshold or 0.0,
             drawing=own.drawing,
             offset_scale=own.drawing.offset_scale,
-            weights=weights,
+            weights="float16" if is_half else "float32",
             architecture=own,
             versions=card.versions,
         )

@@ -43,7 +43,7 @@ def strokes_of(graph: Graph, points: Value, length: Value) -> Strokes:
     steps = graph.op("Range", np.int64(0), graph.op("Squeeze", longest, [0]), np.int64(1))
     steps = graph.reshape(steps, [1, -1, 1])
     limits = graph.reshape(graph.cast(length, "int64"), [-1, 1, 1])
-    return Strokes(places, ends, steps < limits, (steps + [1]) < limits, length)
+    return Strokes(places, ends, steps < limits, steps + np.int64(1) < limits, length)
 
 
 def picture(graph: Graph, strokes: Strokes, drawing: Drawing) -> Value:

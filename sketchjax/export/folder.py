@@ -4,68 +4,88 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from sketchjax.errors import CheckpointError, DataError, on_disk
-from sketchjax.export.card import model_card
-from sketchjax.export.description import FORMAT, Description
+from sketchjax.errors import CheckpointError, ConfigError, DataError, on_disk
+from sketchjax.export import description
+from sketchjax.export.card import model_card, read_figures
+from sketchjax.export.description import Description
 from sketchjax.files import sha256, sync_folder, write_whole
-from sketchjax.models import card as cards
-from sketchjax.models.card import read_model_file
+from sketchjax.models.card import FILE, FORMAT, model_file, read_model_file
 from sketchjax.tensors import save_tensors
 
-WEIGHTS, GRAPH, CONFIG, README = "model.safetensors", "encoder.onnx", "config.json", "README.md"
+GRAPH, CONFIG, README = "encoder.onnx", "config.json", "README.md"
 
 
-def export(source: Path, folder: Path, *, half: bool = False) -> Description:
+def export(
+    source: Path,
+    folder: Path,
+    *,
+    half: bool = False,
+    batches: Sequence[int] = (),
+    licence: str | None = None,
+) -> Description:
     """Write the folder of a model, whole or not at all.
 
     source: a model file, the workdir of a finished run, or another such folder.
     folder: that is not there yet.
     half: store kernels as float16. The codes are then those of the rounded kernels, in jax as in
-      ONNX, and differ from those of the source.
-    Raises DataError where the folder is there or the model has no graph; CheckpointError for a
-    source that cannot be read.
+      ONNX, and a few of them differ from those of the source.
+    batches: sizes for each of which a program of `jax.export` is written.
+    licence: of the weights, for the model card.
+    Raises DataError where the folder is there or the model has no graph; ConfigError for a batch
+    below 1; CheckpointError for a source that cannot be read.
     """
     from sketchjax.export.onnx_graph import check_exportable, encoder_graph
 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is there already; name another folder, or delete it")
+    if wrong := [batch for batch in batches if batch < 1]:
+        raise ConfigError(f"--jax-batch {wrong[0]}: must be at least 1")
     arrays, card = read_model_file(model_file(source))
     check_exportable(card)
-    if half:
-        arrays = halved(arrays)
-    is_half = any(array.dtype == np.float16 for array in arrays.values())
-    found = Description.of(
-        card, cards.fingerprint(arrays, card.architecture), "float16" if is_half else "float32"
-    )
-    partial = folder.with_name(f".{folder.name}.part")
-    with on_disk(f"{folder} cannot be written"):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        try:
-            save_tensors(partial / WEIGHTS, arrays, card, format=cards.FORMAT)
-            metadata = {"sketchjax": msgspec.json.encode(found).decode()}
-            write_whole(partial / GRAPH, encoder_graph(arrays, card, metadata))
-            write_whole(partial / README, model_card(found, source).encode())
-            files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
-            found = msgspec.structs.replace(found, files=files)
-            text = msgspec.json.format(msgspec.json.encode(found), indent=2)
-            write_whole(partial / CONFIG, text + b"\n")
-            os.replace(partial, folder)
-            sync_folder(folder.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    arrays = halved(arrays) if half else arrays
+    found = Description.of(card, arrays)
+    written_card = model_card(folder.resolve().name, found, read_figures(source), licence)
+    metadata = {"sketchjax": msgspec.json.encode(found).decode()}
+    graph = encoder_graph(arrays, card, metadata)
+    with on_disk(f"{folder} cannot be written"), _whole(folder) as partial:
+        save_tensors(partial / FILE, arrays, card, format=FORMAT)
+        write_whole(partial / GRAPH, graph)
+        write_whole(partial / README, written_card.encode())
+        for batch in batches:
+            write_whole(partial / f"encoder-{batch}.jax", _program(partial, batch))
+        files = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+        found = msgspec.structs.replace(found, files=files)
+        text = msgspec.json.format(msgspec.json.encode(found), indent=2)
+        write_whole(partial / CONFIG, text + b"\n")
     return found
 
 
-def model_file(source: Path) -> Path:
-    """The model file of a folder, or the file itself."""
-    return source / WEIGHTS if source.is_dir() else source
+@contextmanager
+def _whole(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which gets its name when all is written."""
+    partial = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+        os.replace(partial, folder)
+        sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _program(folder: Path, batch: int) -> bytes:
+    from sketchjax.export.stablehlo import program
+    from sketchjax.retrieval.model import load
+
+    return program(load(folder), batch)
 
 
 def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -83,6 +103,11 @@ def halved(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
+def is_exported(path: Path) -> bool:
+    """Whether a path is a folder that `export` wrote."""
+    return (path / GRAPH).exists()
+
+
 def read_folder(folder: Path) -> tuple[bytes, Description]:
     """The graph of a folder that `export` wrote, and what config.json says.
 
@@ -96,8 +121,10 @@ def read_folder(folder: Path) -> tuple[bytes, Description]:
         raise CheckpointError(
             f"{folder} is not a folder that sketchjax export wrote ({error})"
         ) from error
-    if found.format != FORMAT:
-        raise CheckpointError(f"{folder} has the format {found.format!r}, not {FORMAT!r}")
+    if found.format != description.FORMAT:
+        raise CheckpointError(
+            f"{folder} has the format {found.format!r}, not {description.FORMAT!r}; export again"
+        )
     if sha256(folder / GRAPH) != found.files.get(GRAPH):
         raise CheckpointError(f"{folder / GRAPH} is not what config.json describes; export again")
     return graph, found

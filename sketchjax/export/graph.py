@@ -5,6 +5,7 @@ Arithmetic on values adds nodes, so that what a network computes reads as it doe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,13 +87,22 @@ class Graph:
     def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> list[Value]:
         """The first results of an operator that has several."""
         names = [f"{kind.lower()}_{len(self.nodes)}_{number}" for number in range(count)]
-        given = [self._value(each).name if each is not None else "" for each in inputs]
+        given = [self.constant(each).name if each is not None else "" for each in inputs]
         self.nodes.append(helper.make_node(kind, given, names, **attributes))
         return [Value(self, name) for name in names]
 
+    def constant(self, operand: Operand) -> Value:
+        """A number, a list of whole numbers or an array as a value."""
+        if isinstance(operand, Value):
+            return operand
+        kind = {list: np.int64, float: np.float32}.get(type(operand))
+        array = np.asarray(operand, kind)
+        content = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        return self._stored(f"constant_{array.dtype}_{array.shape}_{content}", array)
+
     def weight(self, name: str, array: np.ndarray) -> Value:
         """An array as float32; what is stored as float16 is widened when the graph is loaded."""
-        stored = self._constant(name, array)
+        stored = self._stored(name, array)
         return self.cast(stored, "float32") if array.dtype == np.float16 else stored
 
     def cast(self, value: Value, kind: str) -> Value:
@@ -143,17 +153,7 @@ class Graph:
             raise ValueError(f"the graph is not sound: {error}") from error
         return content
 
-    def _value(self, operand: Operand) -> Value:
-        if isinstance(operand, Value):
-            return operand
-        kind = {list: np.int64, float: np.float32}.get(type(operand))
-        array = np.asarray(operand, kind)
-        name = f"constant_{array.dtype}_{array.shape}_{array.tobytes().hex()}"
-        if array.size > 4:
-            name = f"constant_{len(self.constants)}"
-        return self._constant(name, array)
-
-    def _constant(self, name: str, array: np.ndarray) -> Value:
+    def _stored(self, name: str, array: np.ndarray) -> Value:
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
         return Value(self, name)

@@ -10,50 +10,75 @@ import onnxruntime
 
 from sketchjax.data.feed.batch import pad_points
 from sketchjax.errors import CheckpointError
-from sketchjax.export.folder import GRAPH, read_folder
-from sketchjax.export.onnx_graph import encoder_graph
+from sketchjax.export.folder import is_exported, read_folder
 from sketchjax.files import write_whole
-from sketchjax.models.card import fingerprint, read_model_file
+from sketchjax.models.architecture import Architecture
+from sketchjax.models.card import fingerprint, model_file, read_model_file
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
 
-_PIXELS = 2**22  # times points, drawn at once: 16 MB for each step of the drawing
+_CANVAS = 2**22  # pixels times points drawn at once: 16 MB for each step of the drawing
 _BATCH = 64  # drawings encoded at once, at most
 
 
 class OnnxEncoder:
-    """A graph of `onnx_graph.encoder_graph` in a session of onnxruntime, on the CPU.
+    """A model in a session of onnxruntime, on the CPU; `OnnxEncoder.load` makes one.
 
-    path: of a model file, or of a folder that `export` wrote.
-    threads: for one operator; in a server, whose requests have threads of their own, 1.
-    Raises CheckpointError for what cannot be read, DataError for a model that has no graph.
+    graph: of `onnx_graph.encoder_graph`.
+    architecture: of the model.
+    fingerprint: of the model.
+    weights: its file.
+    threads: for one operator. A server has threads for its requests, and one is best.
     """
 
-    def __init__(self, path: Path, threads: int = 1):
-        if path.is_dir():
-            self._weights = path / "model.safetensors"
-            graph, found = read_folder(path)
-            self.fingerprint, own = found.fingerprint, found.architecture
-        else:
-            self._weights = path
-            arrays, card = read_model_file(path)
-            graph, own = encoder_graph(arrays, card), card.architecture
-            self.fingerprint = fingerprint(arrays, own)
-        self.bits, self.categories = own.width, own.categories
-        self._points = own.points
-        drawn = _PIXELS // (own.points * own.drawing.size**2)
+    def __init__(
+        self,
+        graph: bytes,
+        architecture: Architecture,
+        fingerprint: str,
+        weights: Path,
+        threads: int = 1,
+    ):
+        self.bits: int | None = architecture.width
+        self.categories = architecture.categories
+        self.fingerprint = fingerprint
+        self._weights = weights
+        self._points = architecture.points
+        drawn = _CANVAS // (architecture.points * architecture.drawing.size**2)
         self._batch = min(max(drawn, 1), _BATCH)
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = threads
-        # The arena would keep what the largest batch needed.
-        options.enable_cpu_mem_arena = False
+        options.intra_op_num_threads = threads
+        # Spinning threads would take the cores of those that search.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"]
+        )
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int = 1) -> OnnxEncoder:
+        """The encoder of a model.
+
+        path: a folder of `sketchjax export`; or a model file or the workdir of a run, whose graph
+          is written in memory.
+        Raises CheckpointError for what cannot be read, DataError for a model that has no graph.
+        """
+        weights = model_file(path)
+        if is_exported(path):
+            graph, found = read_folder(path)
+            return cls(graph, found.architecture, found.fingerprint, weights, threads)
+        from sketchjax.export.onnx_graph import encoder_graph
+
+        arrays, card = read_model_file(weights)
         try:
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # onnxruntime has a class for each kind, and no common one
-            raise CheckpointError(f"onnxruntime cannot read {path / GRAPH} ({error})") from error
+            graph = encoder_graph(arrays, card)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{weights} does not hold the arrays that its architecture has in this version of "
+                f"sketchjax: {error.args[0]}; use the version that wrote it"
+            ) from error
+        own = card.architecture
+        return cls(graph, own, fingerprint(arrays, own), weights, threads)
 
     def outputs(self, drawings: Any) -> Outputs:
         """Codes, features and probabilities of drawings, which are as for `Model.encode`.
@@ -61,26 +86,19 @@ class OnnxEncoder:
         Raises DataError for a drawing of no such form.
         """
         sketches = as_sketches(drawings)
-        points, lengths = pad_points(sketches.points, sketches.offsets, self._points)
-        parts = []
-        for first in range(0, len(points), self._batch):
-            now = slice(first, first + self._batch)
-            parts.append(self._session.run(None, {"points": points[now], "lengths": lengths[now]}))
-        packed, features, probabilities = (
-            np.concatenate(part) for part in zip(*parts, strict=True)
-        )
-        labels = {name: label for label, name in enumerate(self.categories)}
-        codes = Codes(
-            packed,
-            np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
-            sketches.key_ids.astype(np.uint64),
-            np.arange(len(sketches), dtype=np.int64),
-            categories=tuple(self.categories),
-            model=self.fingerprint,
-        )
-        return Outputs(codes, features, probabilities)
+        padded = pad_points(sketches.points, sketches.offsets, self._points)
+        parts = [
+            self._run(*(array[first : first + self._batch] for array in padded))
+            for first in range(0, len(sketches), self._batch)
+        ]
+        packed, features, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
+        codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
+        return Outputs(codes, features, shares)
 
     def save(self, path: Path) -> Path:
-        """Write the model file that this encoder is made from, whole or not at all."""
+        """Write the file of the model, whole or not at all."""
         write_whole(path, self._weights.read_bytes())
         return path
+
+    def _run(self, points: np.ndarray, lengths: np.ndarray) -> Any:
+        return self._session.run(None, {"points": points, "lengths": lengths})

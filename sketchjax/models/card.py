@@ -16,6 +16,7 @@ from sketchjax.models.architecture import Architecture
 from sketchjax.tensors import digest, load_tensors
 
 FORMAT = "sketchjax model 1"
+FILE = "model.safetensors"
 
 
 class Card(msgspec.Struct, frozen=True):
@@ -35,6 +36,21 @@ class Card(msgspec.Struct, frozen=True):
     trained: tuple[str, ...] = ()
     data: str = ""
     versions: dict[str, str] = {}
+
+
+def model_file(path: Path) -> Path:
+    """The model file of a finished run's workdir or of an exported folder; a file is returned.
+
+    Raises CheckpointError where a folder has none.
+    """
+    if not path.is_dir():
+        return path
+    if not (path / FILE).exists():
+        raise CheckpointError(
+            f"{path} has no {FILE}: a run writes it when it finishes; the models of finished "
+            "stages are in its folder weights"
+        )
+    return path / FILE
 
 
 def read_model_file(path: Path) -> tuple[dict[str, np.ndarray], Card]:

@@ -271,19 +271,22 @@ class Network:
         keys: b PRNG keys, one per item. A sketch and its photo have the same, and random numbers of
           their own in all but the mirroring.
         """
-        fold, side = jax.vmap(jax.random.fold_in, (0, None)), self.layers.side_of(output)
-        flips = fold(keys, 0)
-        own, masks = (2 * SIDES.index(side) + number for number in range(2))
-        inputs = self.augmented(fold(keys, own) if own else flips, flips, inputs, side)
+        masks = 2 * SIDES.index(self.layers.side_of(output)) + 1
         result, changed = self.layers.apply(
             variables,
-            self.views(inputs, output),
+            self.views(self.seen_in_training(inputs, output, keys), output),
             output,
             train=True,
-            keys=fold(keys, masks),
+            keys=_fold(keys, masks),
             mutable=["batch_stats"],
         )
         return cast(Output, result), changed.get("batch_stats", {})
+
+    def seen_in_training(self, inputs: Any, output: str, keys: jax.Array) -> Any:
+        """The augmented inputs that `apply_in_training` looks at, given the same arguments."""
+        side, flips = self.layers.side_of(output), _fold(keys, 0)
+        own = 2 * SIDES.index(side)
+        return self.augmented(_fold(keys, own) if own else flips, flips, inputs, side)
 
     def views(self, inputs: Any, output: str) -> dict[str, tuple[jax.Array, ...]]:
         """What the encoders of an output look at, each view made once.
@@ -296,6 +299,9 @@ class Network:
                 known = " or ".join(kind.__name__ for kind in VIEWS[view].reads)
                 raise TypeError(f"the view {view} reads {known}, not {type(inputs).__name__}")
         return {view: VIEWS[view].make(inputs, self.architecture.drawing) for view in wanted}
+
+
+_fold = jax.vmap(jax.random.fold_in, (0, None))
 
 
 def build(

@@ -5,6 +5,7 @@ No jax here: a server that searches codes starts without it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.inputs import side_and_split
+from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError
 from sketchjax.fields import home_path
 from sketchjax.retrieval.index import search
@@ -71,6 +73,27 @@ class Codes:
                     f"{name} is {array.dtype}{list(array.shape)}; it must be {np.dtype(dtype)} "
                     f"with {rank} axes, the first of {len(self.packed)}"
                 )
+
+    @classmethod
+    def of(
+        cls, packed: np.ndarray, sketches: Sketches, categories: Sequence[str], model: str
+    ) -> Codes:
+        """The codes of drawings, in their order.
+
+        packed: u8[n d/8].
+        sketches: the n drawings; one whose category is none of `categories` has the label -1.
+        categories: of the model.
+        model: its fingerprint.
+        """
+        labels = {name: label for label, name in enumerate(categories)}
+        return cls(
+            packed,
+            np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
+            sketches.key_ids.astype(np.uint64),
+            np.arange(len(sketches), dtype=np.int64),
+            categories=tuple(categories),
+            model=model,
+        )
 
     def __len__(self) -> int:
         return len(self.packed)

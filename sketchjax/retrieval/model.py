@@ -19,6 +19,7 @@ from sketchjax.errors import CheckpointError, DataError
 from sketchjax.fields import home_path
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
+from sketchjax.models.card import model_file
 from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
@@ -28,7 +29,6 @@ from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
 from sketchjax.retrieval.pictures import as_pictures
 
-FILE = "model.safetensors"
 _BATCH = 256  # items encoded at once
 
 
@@ -113,16 +113,9 @@ class Model:
         if self._form(SKETCH).kind != "strokes":
             raise DataError("this model reads pictures of sketches, and an index holds strokes")
         sketches = as_sketches(drawings)
-        labels = {name: label for label, name in enumerate(self.categories)}
         features, logits = self._all(SKETCH, sketches)
-        codes = Codes(
-            pack_codes(features > threshold),
-            np.array([labels.get(name, -1) for name in sketches.categories], np.int32),
-            sketches.key_ids.astype(np.uint64),
-            np.arange(len(sketches), dtype=np.int64),
-            categories=tuple(self.categories),
-            model=self.fingerprint,
-        )
+        packed = pack_codes(features > threshold)
+        codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
         return Outputs(codes, features, _shares(logits))
 
     def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
@@ -249,20 +242,8 @@ def load(path: str | Path) -> Model:
     Raises CheckpointError when there is none, the file is damaged, or it is not a model of this
     version of sketchjax.
     """
-    path = home_path(path)
-    if path.is_dir():
-        if not (path / FILE).exists():
-            raise CheckpointError(
-                f"{path} has no {FILE}: a run writes it when it finishes; the models of finished "
-                "stages are in its folder weights"
-            )
-        path = path / FILE
+    path = model_file(home_path(path))
     variables, card = load_weights(path)
-    if unknown := card.architecture.unknown():
-        raise CheckpointError(
-            f"{path} needs what this version of sketchjax does not have: {'; '.join(unknown)}; "
-            "use the version that wrote it, or a newer one"
-        )
     network = networks.build(card.architecture)
     wanted, there = _shapes(network.shapes()), _shapes(variables)
     if wanted != there:

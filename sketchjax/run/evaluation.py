@@ -19,13 +19,14 @@ from sketchjax.config import Config, kinds, questions, rankings
 from sketchjax.data.feed.items import totals_of
 from sketchjax.data.inputs import part_name
 from sketchjax.losses.table import LOSSES
+from sketchjax.models.card import FILE
 from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, save_weights
 from sketchjax.report.choices import config_stages, open_choices
 from sketchjax.report.examples import entropy_example, example_retrievals
 from sketchjax.report.material import Reference
 from sketchjax.report.page import write_report
-from sketchjax.retrieval.model import FILE, Model
+from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.log import RunLog
 from sketchjax.run.posterior import Settings, Source

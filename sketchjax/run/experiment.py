@@ -32,6 +32,7 @@ from sketchjax.train.checkpoint import Checkpoints, Progress
 from sketchjax.train.data import await_data, check_categories, check_data, prepare_data
 from sketchjax.train.split import TrainingSplit
 from sketchjax.train.supply import Supply
+from sketchjax.train.teacher import load_teacher
 from sketchjax.train.trainer import Trainer
 from sketchjax.train.workdir import alone, check_config, keep_config
 
@@ -112,6 +113,7 @@ def assemble(
         augmentation=config.augmentation.to_dict(),
         photo_augmentation=config.photo_augmentation.to_dict(),
     )
+    teacher = load_teacher(config, network)
     splits = {
         side: TrainingSplit(folder, manifest, unseen, form)
         for side, form in network.architecture.forms.items()
@@ -147,9 +149,12 @@ def assemble(
         checkpoints=checkpoints,
         reporter=log,
         should_stop=should_stop,
-        progress=Progress(data=sha256(folder / NAME)),
+        progress=Progress(
+            data=sha256(folder / NAME), teacher=teacher.fingerprint if teacher else ""
+        ),
         started=started,
         word_vectors=word_vectors(config, manifest, plan, log),
+        teacher=teacher,
     )
     return Run(config, workdir, passes, trainer, log)
 

@@ -19,10 +19,11 @@ from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.inputs import SKETCH
 from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.files import sha256
+from sketchjax.models.card import FILE
 from sketchjax.models.table import HEAD, HEADS
 from sketchjax.ops.codebook import codebook
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.model import FILE, Model, load
+from sketchjax.retrieval.model import Model, load
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.elsewhere import check_out, classifies, leave_evaluation, results_of
 from sketchjax.run.posterior import (

@@ -35,6 +35,7 @@ class Progress:
     stage: name of the stage that the state belongs to.
     feed: position of its feed, in blocks.
     data: sha256 of the data folder's manifest.
+    teacher: the fingerprint of `train.teacher`; empty without one.
     seconds_total: of all work that led here, over all calls of the run.
     seconds: of training, by stage.
     sketches: that were trained with, by stage.
@@ -56,6 +57,7 @@ class Progress:
     losses: list[float] = field(default_factory=list)
     detours: dict[str, int] = field(default_factory=dict)
     pretrained: list[str] = field(default_factory=list)
+    teacher: str = ""
 
 
 class Checkpoints:

@@ -119,6 +119,7 @@ def paint_synthetic(config: Config, workdir: Path) -> list[Path]:
         per_category=config.data.synthetic_per_category,
         seed=config.seed,
         sketches=config.photos.sketches_each,
+        size=config.photos.painted_size,
         categories=config.data.categories or None,
     )
     return [folder]

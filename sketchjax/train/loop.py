@@ -19,7 +19,7 @@ from sketchjax.parallel import (
 )
 from sketchjax.train.feed import Feed
 from sketchjax.train.state import State
-from sketchjax.train.step import Training, dispatch
+from sketchjax.train.step import Held, Training, dispatch
 
 
 class Logged(NamedTuple):
@@ -112,6 +112,7 @@ def run_stage(
     max_skipped: int = 1,
     should_stop: Callable[[], bool] = lambda: False,
     watch: Watch | None = None,
+    frozen: Any = None,
     devices: Sequence[Any] | None = None,
 ) -> Generator[Logged]:
     """Dispatch until the stage's steps are done; yields after each dispatch.
@@ -123,6 +124,7 @@ def run_stage(
     max_skipped: this many skipped steps in a row end the stage.
     should_stop: asked once after each dispatch.
     watch: observes the dispatches.
+    frozen: the variables of the stage's teacher, sent to the devices once.
     devices: None: all of this process.
 
     The next blocks are taken while the devices work. A dispatch starts as soon as the previous one
@@ -135,7 +137,8 @@ def run_stage(
         return
     steps = outer_steps * stage.inner_steps
     ready = _take(feed, outer_steps)
-    run = compile_dispatch(training, feed.held, state, ready[1], devices)
+    held = feed.held if training.teacher is None else Held(feed.held, frozen)
+    run = compile_dispatch(training, held, state, ready[1], devices)
     running: _Running | None = None
 
     def start(state: State, first: int) -> _Running:

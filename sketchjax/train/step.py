@@ -63,6 +63,7 @@ class Training(NamedTuple):
     seed: of the run.
     load: (what the devices hold, an item of the feed) -> the batch, as `Feed.load`.
     join: from each device's part f[b ...] to the array of all devices.
+    teacher: the network that the stage's losses imitate; None where they imitate none.
     """
 
     network: Network
@@ -72,12 +73,24 @@ class Training(NamedTuple):
     seed: int
     load: Callable[[Any, Any], Batches] = as_given
     join: Callable = parallel.joined
+    teacher: Network | None = None
 
     def by_side(self, batch: Batches) -> Mapping[str, Minibatch]:
         """The batch of each side that the stage reads."""
         if isinstance(batch, Minibatch):
             return {self.stage.row.inputs[0]: batch}
         return {side: batch[side] for side in self.stage.row.inputs}
+
+
+class Held(NamedTuple):
+    """What the devices hold during a stage with a teacher.
+
+    data: of the feed.
+    teacher: the variables of the teacher.
+    """
+
+    data: Any
+    teacher: Any
 
 
 def sketch_keys(training: Training, step: jax.Array, place: jax.Array) -> jax.Array:
@@ -150,12 +163,17 @@ def _parted(rows: jax.Array, shapes: list[tuple[int, ...]]) -> list[jax.Array]:
 
 
 def theta_step(
-    training: Training, state: State, batch: Batches, codes: dict[str, Any]
+    training: Training,
+    state: State,
+    batch: Batches,
+    codes: dict[str, Any],
+    frozen: Any = None,
 ) -> tuple[State, dict[str, jax.Array]]:
     """One update of the parameters with the codes fixed.
 
     batch: on this device.
     codes: f[b d], or that of each side, by the name of their loss.
+    frozen: the variables of the teacher, in a stage that has one.
     Returns the new state, and metrics f[], means over all devices. A step whose loss or gradient is
     not finite is skipped: it changes nothing but the counts.
     """
@@ -175,6 +193,7 @@ def theta_step(
                 output.features,
                 output.activations,
                 instances=own.instance,
+                teacher=_taught(training, frozen, own.inputs, side, keys),
             )
             # The next side starts from these: what it returns has the statistics of all parts.
             variables["batch_stats"] = variables["batch_stats"] | changed
@@ -214,15 +233,28 @@ def theta_step(
     return after.replace(step=state.step + 1, skipped=skipped), metrics
 
 
+def _taught(
+    training: Training, frozen: Any, inputs: Any, side: str, keys: jax.Array
+) -> jax.Array | None:
+    """The teacher's embeddings f[b e] of the augmented inputs that the student sees."""
+    if training.teacher is None:
+        return None
+    seen = training.network.seen_in_training(inputs, training.stage.output(side), keys)
+    output = training.teacher.apply(frozen, seen, of_side(HEAD, side))
+    assert output.activations is not None, "the head has activations"
+    return output.activations
+
+
 def outer_iteration(
     training: Training, held: Any, state: State, block: Any
 ) -> tuple[State, dict[str, jax.Array]]:
     """A block of k items [k ...]: its codes once, then k steps with them; metrics f[k]."""
-    codes, state = code_step(training, held, state, block)
+    data, frozen = held if isinstance(held, Held) else (held, None)
+    codes, state = code_step(training, data, state, block)
 
     def step(state: State, now):
         item, codes = now
-        return theta_step(training, state, training.load(held, item), codes)
+        return theta_step(training, state, training.load(data, item), codes, frozen)
 
     return lax.scan(step, state, (block, codes))
 
@@ -232,6 +264,7 @@ def dispatch(
 ) -> tuple[State, dict[str, jax.Array]]:
     """m outer iterations over blocks of items [m k ...]; metrics f[m k].
 
-    held: what the devices hold of the data, from which `training.load` makes an item's batch.
+    held: what the devices hold of the data, from which `training.load` makes an item's batch, or
+      `Held` in a stage with a teacher.
     """
     return lax.scan(partial(outer_iteration, training, held), state, blocks)

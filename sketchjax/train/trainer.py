@@ -36,6 +36,7 @@ from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, start
 from sketchjax.train.step import Training
 from sketchjax.train.supply import Supply
+from sketchjax.train.teacher import Teacher, needs_teacher
 
 
 @dataclass
@@ -54,6 +55,7 @@ class Trainer:
     progress: where the run is, with the sha256 of its data.
     started: `time.monotonic()` when this call of the run began.
     word_vectors: f[l e], if a loss needs them.
+    teacher: of the stages whose losses imitate one.
     earlier_seconds: of earlier calls of the run.
     """
 
@@ -69,6 +71,7 @@ class Trainer:
     progress: Progress
     started: float
     word_vectors: np.ndarray | None = None
+    teacher: Teacher | None = None
     earlier_seconds: float = 0.0
 
     def stages(self) -> Iterator[tuple[Stage, State]]:
@@ -123,6 +126,11 @@ class Trainer:
             raise DataError(
                 f"{self.passes.folder} is not the data this run began with (its manifest.json has "
                 "changed); use another --workdir"
+            )
+        if progress.teacher != self.progress.teacher:
+            raise CheckpointError(
+                f"train.teacher={self.config.train.teacher} is not the model that this run began "
+                "with; give that one, or use another --workdir"
             )
         self.progress, self.earlier_seconds = progress, progress.seconds_total
         names = [stage.name for stage in self.plan]
@@ -237,8 +245,15 @@ class Trainer:
             position=self.progress.feed if int(current.step) else 0,
             detour=self.progress.detours.get(stage.name, 0),
         )
+        teacher = self.teacher if needs_teacher(stage.row.losses) else None
         training = Training(
-            self.network, stage, self._optimizer(stage), average, self.config.seed, feed.load
+            self.network,
+            stage,
+            self._optimizer(stage),
+            average,
+            self.config.seed,
+            feed.load,
+            teacher=teacher and teacher.network,
         )
         self.reporter.begin(stage, done=int(current.step))
         profile = Profile(
@@ -252,6 +267,7 @@ class Trainer:
             max_skipped=settings.max_skipped,
             should_stop=self.should_stop,
             watch=profile,
+            frozen=teacher and teacher.variables,
         )
         saved = time.monotonic()
         try:

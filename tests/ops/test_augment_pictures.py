@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from sketchjax.data.inputs import Pictures
 from sketchjax.ops.augment import augment
-from sketchjax.ops.augment_pictures import augment_pictures, resampling
+from sketchjax.ops.augment_pictures import augment_pictures, recolouring, resampling
 from sketchjax.ops.draw import strokes_of
 
 COUNT, SIDE = 24, 9
@@ -97,3 +98,45 @@ def test_a_picture_depends_on_its_own_key_only(pictures):
         flip=0.5, amounts=everything,
     )  # fmt: skip
     np.testing.assert_allclose(part.pixels, whole.pixels[5:9], atol=1e-3)
+
+
+@pytest.mark.parametrize("turn, saturation", [(0.0, 1.0), (1.0, 1.0), (-2.5, 0.4), (0.3, 1.7)])
+def test_colours_turn_about_grey_and_keep_their_lightness(turn, saturation):
+    colours = np.random.default_rng(4).uniform(0, 255, (20, 3))
+    found = colours @ np.asarray(recolouring(jnp.float32(turn), jnp.float32(saturation)))
+    grey = colours.mean(1, keepdims=True)
+    turned = Rotation.from_rotvec(turn * np.ones(3) / np.sqrt(3)).apply(colours - grey)
+    np.testing.assert_allclose(found, grey + saturation * turned, atol=1e-3)
+
+
+def test_hue_and_saturation_change_photos_and_no_grey(pictures):
+    amounts = {"hue": 1.0, "saturation": 0.5}
+    grey = Pictures(np.repeat(pictures.contour, 3, axis=-1))
+    same = augment_pictures(keys(0), keys(1), grey, flip=0.0, amounts=amounts)
+    np.testing.assert_allclose(same.pixels, grey.pixels, atol=1e-3)
+    one_channel = Pictures(pictures.contour)
+    same = augment_pictures(keys(0), keys(1), one_channel, flip=0.0, amounts=amounts)
+    np.testing.assert_array_equal(same.pixels, one_channel.pixels)
+    soft = Pictures(pictures.pixels // 8 + 112)  # so that no value is cut
+    changed = np.asarray(augment_pictures(keys(0), keys(1), soft, flip=0.0, amounts=amounts).pixels)
+    np.testing.assert_allclose(changed.mean(-1), soft.pixels.mean(-1), atol=1e-2)
+    angles = []
+    for before, after in zip(soft.pixels.astype(float), changed, strict=True):
+        (a, b), (c, d) = (
+            (p[..., 0] - p[..., 1], (p[..., 0] + p[..., 1] - 2 * p[..., 2]) / np.sqrt(3))
+            for p in (before, after)
+        )
+        turn = np.sum((c + 1j * d) * (a - 1j * b))
+        angles.append(np.angle(turn))
+    assert np.ptp(angles) > 4  # of 2 pi: turns either way
+    assert np.std(angles) > 1
+
+
+def test_some_photos_become_negatives(pictures):
+    found = augment_pictures(keys(0), keys(1), pictures, flip=0.0, amounts={"negative": 0.5})
+    chosen = 0
+    for before, after in zip(pictures.pixels, np.asarray(found.pixels), strict=True):
+        inverted = np.allclose(after, 255.0 - before)
+        assert inverted or np.allclose(after, before)
+        chosen += inverted
+    assert 3 < chosen < COUNT - 3

@@ -11,9 +11,10 @@ from paired_folder import paired_folder
 from PIL import Image
 from tiny_run import CONFIG, lines_of, same_figures, same_weights
 
+from sketchjax.config import stage
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.pictures import PictureShards
-from sketchjax.errors import DataError, Stopped
+from sketchjax.errors import CheckpointError, ConfigError, DataError, Stopped
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.model import load
 from sketchjax.run.elsewhere import default_rankings, evaluate_model
@@ -21,7 +22,7 @@ from sketchjax.run.experiment import run
 from sketchjax.run.rebuild import rebuild
 
 sys.path.insert(0, str(CONFIG.parent))
-from tiny_pairs import get_config
+from tiny_pairs import EVERYTHING, SIDES, get_config
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +161,60 @@ def test_a_folder_without_photos_is_refused_before_any_work(folder, tmp_path):
     msgspec.structs.replace(manifest, pictures=pictures).save(copy)
     with pytest.raises(DataError, match="no train photos; name some"):
         run(joint_only(copy), tmp_path / "run")
+
+
+def taught(folder, teacher, **losses):
+    """A run whose student has half the dense features of its teacher for photos."""
+    config = joint_only(folder)
+    config.train.teacher = str(teacher)
+    for encoder in config.model.encoders.values():
+        encoder.dropout = 0.0
+    config.model.encoders.colours.dense_features = 8
+    config.augmentation = dict.fromkeys(config.augmentation, 0.0)
+    _, config.stages.joint = stage(
+        "joint",
+        trains=EVERYTHING,
+        inputs=SIDES,
+        losses=losses or {"distillation": 1.0},
+        epochs=16,
+        learning_rate=1e-2,
+    )
+    return config
+
+
+def test_a_student_comes_near_its_teacher(finished, folder, tmp_path):
+    config = taught(folder, finished[0])
+    asked = iter([False, False, True])
+    with pytest.raises(Stopped):
+        run(config, tmp_path / "run", lambda: next(asked, False))
+    other = tmp_path / "other.safetensors"
+    changed = load(finished[0])
+    changed.variables["params"]["classifier"]["bias"] += 1
+    changed.save(other)
+    config.train.teacher = str(other)
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="not the model that this run began with"):
+        run(config, tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    run(taught(folder, finished[0]), tmp_path / "run")
+    losses = [line["distillation"] for line in lines_of(tmp_path / "run") if "loss" in line]
+    assert losses[0] == pytest.approx(2, abs=1)  # two variables of variance 1, unrelated
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_a_teacher_that_cannot_teach_is_refused(finished, folder, tmp_path):
+    workdir, _ = finished
+    narrow = taught(folder, workdir)
+    narrow.model.bits = 8
+    with pytest.raises(ConfigError, match=r"embeddings of 16 features, and model[.]bits=8"):
+        run(narrow, tmp_path / "run")
+    small = taught(folder, workdir)
+    small.photos.size = 22
+    with pytest.raises(ConfigError, match="reads photos of 24 pixels, and this network of 22"):
+        run(small, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"train[.]teacher: .* model[.]safetensors"):
+        run(taught(folder, tmp_path), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"needs a teacher; give train[.]teacher"):
+        run(taught(folder, ""), tmp_path / "run")
+    with pytest.raises(ConfigError, match="no stage has a loss that imitates it"):
+        run(taught(folder, workdir, cross_entropy=1.0), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""A step of both sides moves the batch statistics of both."""
+"""A step of both sides: the batch statistics of both, and a teacher that sees what it sees."""
 
 from dataclasses import replace
 
@@ -6,12 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from small_network import CLASSES, small_stage
 
 from sketchjax.models.network import Output
 from sketchjax.models.table import HEAD
 from sketchjax.train.state import start
-from sketchjax.train.step import Minibatch, Training, theta_step
+from sketchjax.train.step import Minibatch, Training, sketch_keys, theta_step
 
 PARTS = ("drawn", "seen", "both")
 
@@ -58,3 +59,43 @@ def test_each_side_keeps_the_statistics_of_the_other():
         "both": {"sketch": sketches.sum(), "photo": photos.sum()},
     }
     assert jax.tree.map(float, after.batch_stats) == jax.tree.map(float, expected)
+
+
+class Student:
+    """Whose embedding is its input's sum times a weight; training adds the keys' sizes to it."""
+
+    @staticmethod
+    def seen_in_training(inputs, output, keys):
+        return inputs + 100.0 * jax.vmap(jax.random.uniform)(keys)[:, None]
+
+    @classmethod
+    def apply_in_training(cls, variables, inputs, output, keys):
+        seen = cls.seen_in_training(inputs, output, keys)
+        embedding = seen * variables["params"]["drawn"]["kernel"]
+        return Output(jnp.zeros((len(inputs), CLASSES)), activations=embedding), {}
+
+
+class Doubling:
+    """A teacher whose embedding is a multiple of what it sees."""
+
+    @staticmethod
+    def apply(variables, inputs, output):
+        assert output == HEAD
+        return Output(jnp.zeros((len(inputs), CLASSES)), activations=variables * inputs)
+
+
+def test_teacher_and_student_see_the_same_augmented_inputs():
+    """The loss is then the difference of the multiples, squared, times that of what both saw."""
+    row = replace(small_stage("joint").row, losses={"distillation": {"weight": 1.0}})
+    stage = replace(small_stage("joint"), row=row, parts=("drawn",), head_parts=())
+    optimizer = optax.sgd(0.0)
+    variables = {"params": {"drawn": {"kernel": jnp.float32(5.0)}}, "batch_stats": {}}
+    training = Training(Student(), stage, optimizer, lambda values: values, 7, teacher=Doubling())
+    state = start(optimizer, stage, variables, {})
+    inputs = np.arange(8, dtype=np.float32).reshape(4, 2)
+    places = np.arange(4, dtype=np.int32)
+    batch = Minibatch(inputs, np.zeros(4, np.int32), places)
+    _, metrics = theta_step(training, state, batch, {}, jnp.float32(2.0))
+    seen = Student.seen_in_training(inputs, HEAD, sketch_keys(training, state.step, places))
+    assert np.std(np.asarray(seen) - inputs) > 1
+    assert metrics["distillation"] == pytest.approx(np.mean((3.0 * np.asarray(seen)) ** 2))
