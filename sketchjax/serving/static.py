@@ -91,8 +91,7 @@ def write_page(
     Raises DataError where the folder exists, the index is empty, or its codes are of another model.
     """
     check_model(graph.fingerprint, snapshot.describe().model)
-    if folder.exists():
-        raise DataError(f"{folder} exists already; name another folder, or delete it first")
+    check_absent(folder)
     files = page_files() | gallery_files(snapshot, graph)
     files |= {f"ort/{name}": content for name, content in runtime.items()}
     partial = folder.with_name(f".{folder.name}.part")
@@ -109,6 +108,12 @@ def write_page(
             raise
         sync_folder(folder.parent)
     return snapshot.describe().count
+
+
+def check_absent(folder: Path) -> None:
+    """Raise DataError where the folder to write is there already."""
+    if folder.exists():
+        raise DataError(f"{folder} exists already; name another folder, or delete it first")
 
 
 def page_files() -> dict[str, bytes]:
