@@ -80,6 +80,14 @@ RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
 ]
+EngineUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="URL",
+        help="A database of ClickHouse, in place of a folder: clickhouse://HOST:8123/DATABASE.",
+    ),
+]
 Copies = Annotated[int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")]
 Categories = Annotated[
     list[str] | None,
@@ -481,6 +489,7 @@ def serve(
         int | None, typer.Option(metavar="N", help="That search; by default one per core.")
     ] = None,
     encoder: RunsModel = Runtime.AUTO,
+    engine: EngineUrl = None,
 ) -> None:
     """Serve search by drawing: a page to draw on, and its HTTP interface.
 
@@ -495,7 +504,7 @@ def serve(
 
     if threads is not None and threads < 1:
         raise ConfigError(f"--threads {threads}: must be at least 1")
-    if token_file is not None and is_workdir(source):
+    if token_file is not None and engine is None and is_workdir(source):
         raise ConfigError(
             "--token-file needs an index, where changes are kept: sketchjax index INDEX WORKDIR"
         )
@@ -507,10 +516,10 @@ def serve(
         token=None if token_file is None else read_token(token_file),
     )
     with listen(host, port) as listening:
-        engine, model = _served(source, encoder, read_only=token_file is None)
+        index, model = _served(source, engine, encoder, read_only=token_file is None)
         address = address_of(listening)
         run(
-            create_app(engine, model, settings),
+            create_app(index, model, settings),
             listening,
             lambda: print(f"Draw at {address} (Ctrl+C stops the server)", flush=True),
         )
@@ -578,14 +587,16 @@ Drawings = Annotated[
         parser=home_path,
         metavar="SOURCE...",
         help="Sketch files of any form, folders of them, data folders, workdirs of finished runs, "
-        "and folders that `sketchjax encode` wrote.",
+        "folders that `sketchjax encode` wrote; folders of photos, for a model that reads photos.",
     ),
 ]
 Split = Annotated[str, typer.Option(metavar="SPLIT", help="Which split of data folders and runs.")]
 SkipBad = Annotated[
     OnBad, typer.Option(help="Bad drawings: stop before any work, or leave them out.")
 ]
-IndexFolder = Annotated[Path, path("INDEX", "A folder that `sketchjax index` wrote.")]
+IndexFolder = Annotated[
+    Path, path("INDEX", "A folder that `sketchjax index` wrote; with --engine, the index's name.")
+]
 
 
 @app.command()
@@ -623,7 +634,7 @@ def encode(
 
 @indexes.command()
 def build(
-    index: Annotated[Path, path("INDEX", "The folder to write.")],
+    index: Annotated[Path, path("INDEX", "The folder to write; with --engine, a name.")],
     sources: Drawings,
     model: Annotated[
         Path | None,
@@ -636,9 +647,10 @@ def build(
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
     runtime: RunsModel = Runtime.AUTO,
+    engine: EngineUrl = None,
 ) -> None:
     """Make an index of drawings; the word build may be left out. After a stop, run it again."""
-    from sketchjax.index.build import build as run
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
     from sketchjax.run.progress import TrainingProgress
 
@@ -653,8 +665,10 @@ def build(
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
-        run(index, found, encoder, save_model=encoder.save, task=_tasks(progress), note=note)
-    describe(index)
+        place_of(index, engine).build(
+            found, encoder, save_model=encoder.save, task=_tasks(progress), note=note
+        )
+    describe(index, engine)
 
 
 @indexes.command()
@@ -664,19 +678,21 @@ def add(
     split: Split = "gallery",
     on_bad: SkipBad = OnBad.STOP,
     runtime: RunsModel = Runtime.AUTO,
+    engine: EngineUrl = None,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
-    from sketchjax.index.build import add as run
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources
     from sketchjax.run.progress import TrainingProgress
 
+    place = place_of(index, engine)
     with TrainingProgress() as progress:
         note = progress.note
-        encoder = _encoder_of(index, runtime, note=note)
+        encoder = _encoder_of(place, runtime, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
-        count = run(index, found, encoder, task=_tasks(progress), note=note)
+        count = place.add(found, encoder, task=_tasks(progress), note=note)
     print(f"{index}: {count:,} drawings added")
 
 
@@ -684,27 +700,40 @@ def add(
 def delete(
     index: IndexFolder,
     ids: Annotated[list[int], typer.Argument(metavar="ID...", help="As `search` shows them.")],
+    engine: EngineUrl = None,
 ) -> None:
     """Delete drawings from an index."""
     from contextlib import closing
 
-    from sketchjax.index.store import open_index
+    from sketchjax.index.places import place_of
 
-    with closing(open_index(index, read_only=False)) as engine:
-        count = engine.delete(ids)
+    with closing(place_of(index, engine).open(read_only=False)) as opened:
+        count = opened.delete(ids)
         missing = len(set(ids)) - count
     print(f"{index}: {count:,} drawings deleted" + (f", {missing:,} not there" if missing else ""))
 
 
 @indexes.command()
-def describe(index: IndexFolder) -> None:
+def compact(index: IndexFolder, engine: EngineUrl = None) -> None:
+    """Remove deleted drawings from the file of an index, and join what was added in pieces."""
+    from contextlib import closing
+
+    from sketchjax.index.places import place_of
+
+    with closing(place_of(index, engine).open(read_only=False)) as opened:
+        count = opened.compact()
+    print(f"{index}: {count:,} deleted drawings removed")
+
+
+@indexes.command()
+def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Print what an index holds."""
     from contextlib import closing
 
-    from sketchjax.index.store import open_index
+    from sketchjax.index.places import place_of
 
-    with closing(open_index(index)) as engine:
-        state = engine.snapshot().describe()
+    with closing(place_of(index, engine).open()) as opened:
+        state = opened.snapshot().describe()
     print(
         f"{index}: {state.count:,} drawings of {len(state.categories):,} categories, "
         f"{state.bits} bits and {state.features} features, model {state.model[:12]}"
@@ -714,14 +743,15 @@ def describe(index: IndexFolder) -> None:
 
 
 @indexes.command("verify")
-def verify_index(index: IndexFolder) -> None:
+def verify_index(index: IndexFolder, engine: EngineUrl = None) -> None:
     """Check everything in an index against what was written."""
-    from sketchjax.index.store import MODEL
-    from sketchjax.index.store import verify as run
+    from sketchjax.index.places import place_of
     from sketchjax.models.card import fingerprint, model_file, read_model_file
 
-    state = run(index)
-    arrays, card = read_model_file(model_file(index / MODEL))
+    place = place_of(index, engine)
+    state = place.verify()
+    with place.model() as path:
+        arrays, card = read_model_file(model_file(path))
     if fingerprint(arrays, card.architecture) != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
     print(f"{index} is sound: {state.count:,} drawings")
@@ -757,6 +787,7 @@ def search(
         bool | None, typer.Option(help="Draw in the terminal; by default where it can.")
     ] = None,
     runtime: RunsModel = Runtime.AUTO,
+    engine: EngineUrl = None,
 ) -> None:
     """Find the nearest drawings of an index."""
     from contextlib import closing
@@ -765,23 +796,29 @@ def search(
     from rich.console import Console
 
     from sketchjax.index.asking import ask
+    from sketchjax.index.places import place_of
     from sketchjax.index.show import can_draw, print_answer, write_page
-    from sketchjax.index.store import open_index
 
     if bool(drawing) == (like is not None):
         raise DataError(
             "name a drawing to search for, - for stdin, or --like ID of one in the index"
         )
-    with closing(open_index(index)) as engine:
+    place = place_of(index, engine)
+    with closing(place.open()) as opened:
         asked = ask(
-            engine,
-            lambda: _encoder_of(index, runtime),
+            opened,
+            lambda: _encoder_of(place, runtime),
             sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
             like=like,
             k=k,
             categories=_names(categories),
             rerank=rerank,
         )
+        if html is not None:
+            answers, drawings = [answer for _, answer in asked], [points for points, _ in asked]
+            with on_disk(f"{html} cannot be written"):
+                write_page(html, answers, drawings, opened.snapshot().thumbnail)
+            print(html)
     console = Console()
     draw = can_draw(console) if pictures is None else pictures
     for points, answer in asked:
@@ -789,10 +826,6 @@ def search(
             print(msgspec.json.encode(answer).decode())
         elif html is None:
             print_answer(console, answer, points, pictures=draw)
-    if html is not None:
-        with on_disk(f"{html} cannot be written"):
-            write_page(html, [answer for _, answer in asked], [points for points, _ in asked])
-        print(html)
 
 
 @app.command()
@@ -923,25 +956,29 @@ def _encoder(model: Path, runtime: Runtime, *, threads: int | None = None, note:
     return load(model)
 
 
-def _encoder_of(index: Path, runtime: Runtime, *, threads: int | None = None, note: Any = None):
-    """What encodes queries of an index."""
-    from sketchjax.index.store import MODEL
+def _encoder_of(
+    place: Any, runtime: Runtime, *, threads: int | None = None, note: Any = None
+) -> Any:
+    """What encodes queries of an index, by its `Place`."""
+    with place.model() as path:
+        return _encoder(path, runtime, threads=threads, note=note)
 
-    return _encoder(index / MODEL, runtime, threads=threads, note=note)
 
-
-def _served(source: Path, runtime: Runtime, *, read_only: bool) -> tuple[Any, Any]:
+def _served(
+    source: Path, engine: str | None, runtime: Runtime, *, read_only: bool
+) -> tuple[Any, Any]:
     """An index and what encodes for it; the gallery of a run becomes an index in memory."""
+    from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources, is_workdir
-    from sketchjax.index.store import open_index
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.serving.gallery import index_in_memory
 
     with TrainingProgress() as progress:
         note = progress.note
-        if not is_workdir(source):
-            engine = open_index(source, read_only=read_only)
-            return engine, _encoder_of(source, runtime, threads=1, note=note)
+        if engine is not None or not is_workdir(source):
+            place = place_of(source, engine)
+            opened = place.open(read_only=read_only)
+            return opened, _encoder_of(place, runtime, threads=1, note=note)
         encoder = _encoder(source, runtime, threads=1, note=note)
         (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
@@ -959,7 +996,7 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     runtime = read_runtime(ort)
     graph = Graph.of(source)
     keep_compiled()
-    engine, _ = _served(gallery, Runtime.AUTO, read_only=True)
+    engine, _ = _served(gallery, None, Runtime.AUTO, read_only=True)
     with closing(engine):
         count = write_page(page, engine.snapshot(), graph, runtime)
     size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())

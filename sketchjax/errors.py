@@ -39,6 +39,12 @@ class CheckpointError(SketchjaxError):
     exit_code = 66
 
 
+class UnavailableError(SketchjaxError):
+    """A server that does not answer; try again when it does."""
+
+    exit_code = 69
+
+
 class NotFiniteError(SketchjaxError):
     """A loss, parameter or feature became NaN or infinite.
 

@@ -20,6 +20,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from sketchjax.cluster import Peers, find_peers
 from sketchjax.config import as_literal, validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
 from sketchjax.fields import home_path
@@ -30,11 +31,12 @@ from sketchjax.paper.study.config import is_study, validate_study, wrong_study_t
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "The experiment's config file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder for checkpoints, results and report.")
+# Under SLURM and Kubernetes the next three are found in the environment.
 _COORDINATOR = flags.DEFINE_string(
     "coordinator", None, "HOST:PORT of process 0, where several processes train together."
 )
-_PROCESSES = flags.DEFINE_integer("processes", 1, "How many train together.", lower_bound=1)
-_PROCESS = flags.DEFINE_integer("process", 0, "Which of them this one is.", lower_bound=0)
+_PROCESSES = flags.DEFINE_integer("processes", None, "How many train together.", lower_bound=1)
+_PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is.", lower_bound=0)
 _DEBUG = "--debug"
 _FIELD = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
 _kept_open: list[socket.socket] = []  # a socket closes when nothing holds it
@@ -56,7 +58,7 @@ def _parse(arguments: list[str]) -> list[str]:
         rest = _read_flags(right)
         if is_study(_CONFIG.value):
             validate_study(_CONFIG.value)
-            if _PROCESSES.value > 1:
+            if _peers():
                 raise ConfigError("a study runs in one process; leave out --processes")
         else:
             validate(_CONFIG.value)
@@ -80,12 +82,7 @@ def _read_flags(arguments: list[str]) -> list[str]:
     for flag in (_CONFIG, _WORKDIR):
         if not flag.present or flag.value == "":
             raise ConfigError(f"--{flag.name} is missing; give --config FILE --workdir DIR")
-    if _PROCESSES.value > 1 and not _COORDINATOR.value:
-        raise ConfigError("--processes needs --coordinator HOST:PORT, the address of process 0")
-    if _PROCESS.value >= _PROCESSES.value:
-        raise ConfigError(
-            f"--process={_PROCESS.value} of --processes={_PROCESSES.value}; count from 0"
-        )
+    _peers()
     file = Path(_config_file())
     if not file.is_file():
         raise ConfigError(f"--config: there is no file {file}")
@@ -126,6 +123,11 @@ def _is_switch(path: str) -> bool:
     return wrong_study_text(path, "true") is None and wrong_study_text(path, "?") is not None
 
 
+def _peers() -> Peers | None:
+    """The processes that train together; None for one by itself."""
+    return find_peers(os.environ, _COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+
+
 def _config_file() -> str:
     return config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]
 
@@ -161,11 +163,12 @@ def _run(_: list[str]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # closed by the shell, as in `>&-`
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
-    if _PROCESSES.value > 1:
+    peers = _peers()
+    if peers:
         from sketchjax import parallel
 
         # Before our handlers of signals: jax sets its own, which stops this process only.
-        parallel.join(str(_COORDINATOR.value), _PROCESSES.value, _PROCESS.value)
+        parallel.join(peers.coordinator, peers.count, peers.own)
     should_stop = stop_on_signals()
     from sketchjax.paper.reference import reference
     from sketchjax.paper.study.run import run_study
@@ -181,7 +184,7 @@ def _run(_: list[str]) -> None:
             results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
     except SketchjaxError as error:
         _fail(error)
-    if _PROCESS.value == 0:
+    if not (peers and peers.own):
         print_summary(results, workdir())
 
 

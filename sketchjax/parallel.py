@@ -106,11 +106,15 @@ def join(coordinator: str, processes: int, process: int) -> None:
     coordinator: HOST:PORT where process 0 listens.
     processes: how many there are.
     process: the number of this one, from 0.
+
+    Each trains on all devices that it sees, or on those of JAX_LOCAL_DEVICE_IDS.
     """
     jax.distributed.initialize(
         coordinator,
         num_processes=processes,
         process_id=process,
+        # Under SLURM it would leave each process one device, even with all of the above given.
+        cluster_detection_method="deactivate",
         heartbeat_timeout_seconds=_SILENCE_SECONDS,
     )
 

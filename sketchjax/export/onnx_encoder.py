@@ -18,8 +18,9 @@ from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
 
-_CANVAS = 2**22  # pixels times points drawn at once: 16 MB for each step of the drawing
-_BATCH = 64  # drawings encoded at once, at most
+# Pixels times points that a thread draws at once: 4 MB for each step of the drawing. More keeps
+# memory that one drawing does not need, and is not faster.
+_CANVAS = 2**20
 
 
 class OnnxEncoder:
@@ -45,8 +46,8 @@ class OnnxEncoder:
         self.fingerprint = fingerprint
         self._weights = weights
         self._points = architecture.points
-        drawn = _CANVAS // (architecture.points * architecture.drawing.size**2)
-        self._batch = min(max(drawn, 1), _BATCH)
+        canvas = architecture.points * architecture.drawing.size**2
+        self._batch = max(threads * _CANVAS // canvas, 1)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         # Spinning threads would take the cores of those that search.

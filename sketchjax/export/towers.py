@@ -167,13 +167,12 @@ def _blocks(module: Module, first: str) -> Iterator[tuple[str, int]]:
 
     first: what follows the name of a block in its first layer.
     """
-    found = [
-        (stage, block)
-        for stage, block in product(range(1, 6), range(50))
-        if f"stage{stage}_block{block}{first}" in module
-    ]
-    for stage, block in found:
-        yield f"stage{stage}_block{block}", 2 if block == 0 and stage > found[0][0] else 1
+    before = None
+    for stage, block in product(range(1, 6), range(50)):
+        if f"stage{stage}_block{block}{first}" in module:
+            is_first = before not in (None, stage)
+            yield f"stage{stage}_block{block}", 2 if is_first else 1
+            before = stage
 
 
 def _half_padded(own: Module, images: Value, stride: int = 1) -> Value:
@@ -185,9 +184,8 @@ def _half_padded(own: Module, images: Value, stride: int = 1) -> Value:
 
 
 def _groups(own: Module) -> int:
-    """Of a depthwise convolution as many as channels, else 1."""
-    ways, features = own.array("kernel").shape[2:]
-    return features if ways == 1 else 1
+    """Of a depthwise convolution, which is called so, as many as channels; else 1."""
+    return own.array("kernel").shape[-1] if own.path.endswith("depthwise") else 1
 
 
 def _as_imagenet(ink: Value) -> Value:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from msgspec.structs import replace
@@ -14,8 +16,10 @@ from msgspec.structs import replace
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
+from sketchjax.index.clickhouse import ClickHouse, Content, find_database
 from sketchjax.index.engine import Items, Scale
 from sketchjax.index.search import check_model
+from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
 from sketchjax.index.store import DATABASE, FORMAT, MODEL, Meta, Progress, Store, open_store
 from sketchjax.retrieval.outputs import Encoder, Outputs
@@ -41,11 +45,7 @@ def build(
     Raises DataError where there is another index or something else, a source cannot be read, or the
     model makes no codes; InUseError where another process builds it; and DiskError.
     """
-    if encoder.bits is None:
-        raise DataError(
-            "this model makes no codes, so it cannot make an index; use a model whose last stage "
-            "trained a head with codes"
-        )
+    _check_makes_codes(encoder)
     files = [_progress_of(source) for source in sources]
     if folder.exists():
         _check_same(folder, files, encoder)
@@ -55,8 +55,6 @@ def build(
     with on_disk(f"{folder} cannot be written"):
         store, files = _resume(partial, files, encoder, note)
         counted = files or _counted(sources, task)
-        if not sum(file.count for file in counted):
-            raise DataError("there is no drawing to index")
         _index(partial, store, sources, counted, encoder, task)
         (partial / MODEL).mkdir(exist_ok=True)
         save_model(partial / MODEL / "model.safetensors")
@@ -77,20 +75,92 @@ def add(
     Raises as `build` and `store.open_index` do.
     """
     with closing(open_store(folder, read_only=False)) as store:
-        check_model(encoder.fingerprint, store.meta.model)
-        known = {(file.path, file.bytes, file.modified): file for file in store.progress()}
-        wanted, counted = [], []
-        for source in sources:
-            file = _progress_of(source)
-            file = known.get((file.path, file.bytes, file.modified), file)
-            if file.count and file.done == file.count:
-                note(f"{source.name} is in the index already: passed over")
-                continue
-            wanted.append(source)
-            counted.append(file if file.count else replace(file, count=source.count()))
-        before = store.next_id
-        _append(store, wanted, counted, encoder, task)
-        return store.next_id - before
+        return add_to(store, sources, encoder, task=task, note=note)
+
+
+def add_to(
+    store: Growing, sources: Sequence[Source], encoder: Encoder, *, task: Task, note: Note
+) -> int:
+    """The same for an index that is open."""
+    check_model(encoder.fingerprint, store.meta.model)
+    known = {(file.path, file.bytes, file.modified): file for file in store.progress()}
+    wanted, counted = [], []
+    for source in sources:
+        file = _progress_of(source)
+        file = known.get((file.path, file.bytes, file.modified), file)
+        if file.count and file.done == file.count:
+            note(f"{source.name} is in the index already: passed over")
+            continue
+        wanted.append(source)
+        counted.append(file if file.count else replace(file, count=source.count()))
+    _append(store, wanted, counted, encoder, task)
+    return sum(file.count - file.done for file in counted)
+
+
+def build_in(
+    address: Address,
+    name: str,
+    sources: Sequence[Source],
+    encoder: Encoder,
+    *,
+    save_model: Callable[[Path], object],
+    task: Task,
+    note: Note,
+) -> None:
+    """`build`, in a database of ClickHouse. Nobody can search it before it is complete.
+
+    address: of the database, which is empty, or has the tables of launch/clickhouse/cluster.sql.
+    name: of the index.
+    Raises as `build` does, and UnavailableError.
+    """
+    _check_makes_codes(encoder)
+    files = [_progress_of(source) for source in sources]
+    engine = find_database(address, name)
+    if engine is None:
+        counted = _counted(sources, task)
+        meta = _meta_of(_first_outputs(sources, counted, encoder))
+        engine = ClickHouse(address, name, read_only=False, content=Content(name, meta, counted))
+    with closing(engine):
+        counted = engine.progress()
+        if engine.meta.model != encoder.fingerprint or _identities(counted) != _identities(files):
+            raise DataError(
+                f"{address} holds an index of other drawings or of another model; add to it with "
+                f"`sketchjax index add`, name another database, or drop that one first"
+            )
+        if engine.finished():
+            note(f"{address} already holds these drawings: nothing to do")
+            return
+        if done := sum(file.done for file in counted):
+            note(f"resuming after {done:,} drawings")
+        by_path = {file.path: file for file in counted}
+        _append(engine, sources, [by_path[file.path] for file in files], encoder, task)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.safetensors"
+            save_model(path)
+            engine.save_model(path)
+        engine.finish()
+
+
+class Growing(Protocol):
+    """An index to which drawings are added with the progress of their files."""
+
+    @property
+    def meta(self) -> Meta: ...
+
+    @property
+    def next_id(self) -> int: ...
+
+    def progress(self) -> list[Progress]: ...
+
+    def add(self, items: Items, progress: Progress | None = None) -> object: ...
+
+
+def _check_makes_codes(encoder: Encoder) -> None:
+    if encoder.bits is None:
+        raise DataError(
+            "this model makes no codes, so it cannot make an index; use a model whose last stage "
+            "trained a head with codes"
+        )
 
 
 def _resume(
@@ -126,29 +196,35 @@ def _index(
 ) -> None:
     """Encode what is not in the unfinished index yet, and say that it has finished."""
     if store is None:
-        source = next(s for s, file in zip(sources, files, strict=True) if file.count)
-        _, outputs = next(source.parts(encoder, 0))
-        store = _create(partial, files, outputs)
+        meta = _meta_of(_first_outputs(sources, files, encoder))
+        partial.mkdir(parents=True)
+        store = Store(partial, read_only=False, meta=meta, files=files)
     with closing(store):
         _append(store, sources, files, encoder, task)
         store.finish()
 
 
-def _create(partial: Path, files: Sequence[Progress], outputs: Outputs) -> Store:
-    """An empty index for a model of which these are some outputs."""
-    partial.mkdir(parents=True)
-    meta = Meta(
+def _first_outputs(
+    sources: Sequence[Source], files: Sequence[Progress], encoder: Encoder
+) -> Outputs:
+    """What the model makes of the first drawings."""
+    source = next(s for s, file in zip(sources, files, strict=True) if file.count)
+    return next(source.parts(encoder, 0))[1]
+
+
+def _meta_of(outputs: Outputs) -> Meta:
+    """Of an empty index for a model of which these are some outputs."""
+    return Meta(
         format=FORMAT,
         model=outputs.codes.model,
         bits=outputs.codes.bits,
         features=outputs.features.shape[1],
         scale=Scale.of(outputs.features),
     )
-    return Store(partial, read_only=False, meta=meta, files=files)
 
 
 def _append(
-    store: Store,
+    store: Growing,
     sources: Sequence[Source],
     files: Sequence[Progress],
     encoder: Encoder,
@@ -167,7 +243,7 @@ def _append(
                 advance(len(sketches))
 
 
-def _items(store: Store, source: Source, sketches: Sketches, outputs: Outputs) -> Items:
+def _items(store: Growing, source: Source, sketches: Sketches, outputs: Outputs) -> Items:
     items = Items.of(sketches, outputs, store.meta.scale, source.name)
     return items.with_ids(np.arange(store.next_id, store.next_id + len(sketches)))
 
@@ -179,6 +255,8 @@ def _counted(sources: Sequence[Source], task: Task) -> list[Progress]:
         for source in sources:
             counted.append(replace(_progress_of(source), count=source.count()))
             advance(1)
+    if not sum(file.count for file in counted):
+        raise DataError("there is no drawing to index")
     return counted
 
 
@@ -197,9 +275,9 @@ def _check_same(folder: Path, files: list[Progress], encoder: Encoder) -> None:
 
 
 def _progress_of(source: Source) -> Progress:
-    path = source.path.resolve()
-    state = os.stat(path)
-    return Progress(f"{path}:{source.name}", state.st_size, state.st_mtime_ns)
+    states = [os.stat(path) for path in source.paths]
+    size, modified = sum(s.st_size for s in states), max(s.st_mtime_ns for s in states)
+    return Progress(f"{source.path.resolve()}:{source.name}", size, modified)
 
 
 def _identities(files: Sequence[Progress]) -> list[tuple[str, int, int]]:

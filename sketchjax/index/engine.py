@@ -6,7 +6,8 @@ drawing that is added or deleted meanwhile is in all of its answer or in none of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.sketch import Sketches
+from sketchjax.errors import DataError
 from sketchjax.retrieval.outputs import Outputs
 
 MOST_CATEGORIES = (1 << 16) - 1  # a label is a u16, and the last one marks what is deleted
@@ -87,9 +89,21 @@ class Numbering:
         return number
 
 
+@dataclass(frozen=True, slots=True)
+class Photos(Sketches):
+    """n photos among drawings: they have no points.
+
+    thumbnails: JPEG files of at most 128 px, a list of n.
+    names: of their files, a list of n.
+    """
+
+    thumbnails: Sequence[bytes]
+    names: Sequence[str]
+
+
 @dataclass(frozen=True, eq=False)
 class Items:
-    """n indexed drawings.
+    """n indexed drawings or photos. A photo is what has no points.
 
     codes: u8[n d/8], bit j of a code is bit j % 8 of its byte j // 8.
     features: u8[n f], by the index's `Scale`.
@@ -100,6 +114,8 @@ class Items:
     points: u8[p 3], as in `Sketches`; item i owns points[offsets[i]:offsets[i + 1]].
     offsets: i64[n + 1].
     ids: i64[n], rising; empty before the index has given them out.
+    thumbnails: a JPEG file for each photo, empty for each drawing; empty where there is no photo,
+      or where they are not needed.
     """
 
     codes: np.ndarray
@@ -111,6 +127,7 @@ class Items:
     points: np.ndarray
     offsets: np.ndarray
     ids: np.ndarray
+    thumbnails: Sequence[bytes] = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -136,6 +153,7 @@ class Items:
             points=self.points[starts + np.arange(len(starts))],
             offsets=np.concatenate([[0], ends]),
             ids=self.ids[rows] if len(self.ids) else self.ids,
+            thumbnails=[self.thumbnails[int(row)] for row in rows] if self.thumbnails else (),
         )
 
     def with_ids(self, ids: np.ndarray) -> Items:
@@ -151,16 +169,21 @@ class Items:
         scale: of the index's features.
         source: the name of the file that they came from.
         """
+        sources, thumbnails = [source] * len(sketches), ()
+        if isinstance(sketches, Photos):
+            sources = [f"{source}/{name}" for name in sketches.names]
+            thumbnails = sketches.thumbnails
         return cls(
             codes=outputs.codes.packed,
             features=scale.bytes_of(outputs.features),
             categories=sketches.categories,
             key_ids=sketches.key_ids,
-            sources=[source] * len(sketches),
+            sources=sources,
             places=sketches.places,
             points=sketches.points,
             offsets=sketches.offsets,
             ids=np.zeros(0, np.int64),
+            thumbnails=thumbnails,
         )
 
 
@@ -241,6 +264,10 @@ class Snapshot(Protocol):
         """The items with these ids, in this order.  Raises DataError where there is none."""
         ...
 
+    def thumbnail(self, id_: int) -> bytes:
+        """The JPEG file of a photo.  Raises DataError where there is no photo of this id."""
+        ...
+
     def describe(self) -> Description:
         """What the snapshot holds."""
         ...
@@ -267,6 +294,49 @@ class Engine(Protocol):
         """
         ...
 
+    def compact(self) -> int:
+        """Remove what is deleted from memory and disk; returns how many items that were.
+
+        Raises DataError where the index is read-only.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and locks."""
         ...
+
+
+class Widths(Protocol):
+    """Whatever says how many bits and features an item of an index has."""
+
+    @property
+    def bits(self) -> int: ...
+
+    @property
+    def features(self) -> int: ...
+
+
+def check_widths(of: Widths, codes: np.ndarray, features: np.ndarray | None) -> None:
+    """Raise DataError where codes u8[n d/8] or features u8[n f] are not those of the index."""
+    if codes.shape[1] * 8 != of.bits:
+        raise DataError(
+            f"codes of {codes.shape[1] * 8} bits do not compare with the {of.bits} bits "
+            "of the index; encode with the model of the index"
+        )
+    if features is not None and features.shape[1] != of.features:
+        raise DataError(
+            f"{features.shape[1]} features do not compare with the {of.features} of the "
+            "index; encode with the model of the index"
+        )
+
+
+def no_category(name: str, names: Iterable[str]) -> DataError:
+    """The error for a category that an index does not have. names: those that it has."""
+    near = difflib.get_close_matches(name, [*names], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return DataError(f"the index has no category {name!r}{hint}")
+
+
+def no_photo(id_: int) -> DataError:
+    """The error for an id that is no photo's."""
+    return DataError(f"there is no photo {id_} in the index")

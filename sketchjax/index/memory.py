@@ -7,9 +7,11 @@ wait for nobody.
 
 from __future__ import annotations
 
-import difflib
 import threading
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -17,12 +19,24 @@ from typing import Protocol
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.errors import DataError
-from sketchjax.index.engine import MOST_CATEGORIES, Description, Found, Items, Numbering
+from sketchjax.errors import DataError, SketchjaxError
+from sketchjax.index.engine import (
+    MOST_CATEGORIES,
+    Description,
+    Found,
+    Items,
+    Numbering,
+    check_widths,
+    no_category,
+    no_photo,
+)
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
 
 _DELETED = MOST_CATEGORIES  # the label of what is deleted
+# What an index may have before it is compacted by itself: deleted items, if they are a quarter of
+# all, and blocks beside large ones, each of which costs opening it some microseconds.
+_DELETIONS, _BLOCKS, _BLOCK = 1_000, 1_000, 1 << 15
 
 
 class Storage(Protocol):
@@ -34,6 +48,14 @@ class Storage(Protocol):
 
     def delete(self, ids: np.ndarray) -> None:
         """Delete items that are there, by their ids i64[m]."""
+        ...
+
+    def compact(self) -> None:
+        """Remove deleted items, and join what was added piece by piece."""
+        ...
+
+    def blocks(self) -> int:
+        """How many pieces there are."""
         ...
 
     def close(self) -> None:
@@ -52,6 +74,14 @@ class Details(Protocol):
         """Key ids, sources, places and points u8[t 3] of items, by rows i64[m] or ids i64[m]."""
         ...
 
+    def thumbnail(self, id_: int) -> bytes | None:
+        """The JPEG file of a photo, None where the item is none."""
+        ...
+
+    def kept(self, keep: np.ndarray) -> Details:
+        """Those of some of the items, bool[n]."""
+        ...
+
 
 class Memory:
     """An `Engine` of arrays in memory.
@@ -60,6 +90,7 @@ class Memory:
     items: that it holds at first; those with the ids that they have.
     storage: what keeps it; None: only this process has it.
     details: of the items; by default in memory as well.
+    thumbnails: of photos, by id, where only the other details are in memory.
     deleted: ids of those that are deleted, i64[m].
     next_id: the least id that nothing ever had; by default after the last item.
     read_only: whether adding and deleting are refused.
@@ -72,24 +103,26 @@ class Memory:
         *,
         storage: Storage | None = None,
         details: Details | None = None,
+        thumbnails: Callable[[int], bytes | None] | None = None,
         deleted: np.ndarray | None = None,
         next_id: int | None = None,
         read_only: bool = False,
     ):
         self._categories = Numbering()
         self._storage, self._read_only = storage, read_only
-        self._writing = threading.Lock()
+        self._writing, self._compacting = threading.Lock(), None
+        self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
         self._codes = _Column(units(items.codes))
         self._features = _Column(items.features)
         self._labels = _Column(self._categories.number(items.categories, np.uint16))
         self._ids = _Column(items.ids)
-        self._details = details or _DetailsInMemory(items)
+        self._details = details or _DetailsInMemory(items, thumbnails)
         last = int(items.ids[-1]) if len(items) else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
-        self._snapshot = self._take(description)
         if deleted is not None and len(deleted):
             self._mark(deleted)
+        self._snapshot = self._take(description)
 
     def snapshot(self) -> MemorySnapshot:
         """The index as it is now."""
@@ -98,7 +131,7 @@ class Memory:
     def add(self, items: Items) -> np.ndarray:
         """Add items, durable when this returns; see `Engine`."""
         description = self._snapshot.description
-        _check_widths(description, items.codes, items.features)
+        check_widths(description, items.codes, items.features)
         with self._writing:
             self._check_writable()
             ids = np.arange(self._next_id, self._next_id + len(items))
@@ -115,6 +148,7 @@ class Memory:
             self._details.append(items)
             self._next_id += len(items)
             self._snapshot = self._take(self._snapshot.description)
+            self._compact_later()
         return ids
 
     def delete(self, ids: Sequence[int]) -> int:
@@ -127,12 +161,53 @@ class Memory:
                 if self._storage is not None:
                     self._storage.delete(wanted)
                 self._mark(wanted)
+                self._snapshot = self._take(self._snapshot.description)
+                self._compact_later()
         return len(wanted)
+
+    def compact(self) -> int:
+        """Remove deleted items from memory and file; see `Engine`. Searches do not wait."""
+        with self._writing:
+            self._check_writable()
+            return self._compact()
 
     def close(self) -> None:
         """Let go of files and locks."""
+        if self._compacting is not None:
+            self._compacting.join()
         if self._storage is not None:
             self._storage.close()
+
+    def _compact(self) -> int:
+        keep = self._labels.values != _DELETED
+        removed = self._deleted
+        if self._storage is not None:
+            self._storage.compact()
+        if removed:
+            for name in ("_codes", "_features", "_labels", "_ids"):
+                setattr(self, name, _Column(getattr(self, name).values[keep]))
+            self._details, self._deleted = self._details.kept(keep), 0
+        self._snapshot = self._take(self._snapshot.description)
+        return removed
+
+    def _compact_later(self) -> None:
+        """Compact on a thread where it is worth it, and nobody reads what would be removed."""
+        count = self._ids.count
+        scattered = self._storage is not None and self._storage.blocks() > _BLOCKS + count // _BLOCK
+        if not scattered and self._deleted <= max(_DELETIONS, count // 4):
+            return
+        if self._compacting is not None and self._compacting.is_alive():
+            return
+
+        def work() -> None:
+            with self._writing:
+                # An older snapshot may still ask the file for the points of deleted items.
+                if isinstance(self._details, _DetailsInMemory) or len(self._snapshots) <= 1:
+                    with suppress(SketchjaxError):  # the next change says what is wrong
+                        self._compact()
+
+        self._compacting = threading.Thread(target=work, name="compact")
+        self._compacting.start()
 
     def _mark(self, ids: np.ndarray) -> None:
         """Give items that are there, by their ids i64[m], the label of deleted ones."""
@@ -140,10 +215,9 @@ class Memory:
         labels[np.searchsorted(self._ids.values, ids)] = _DELETED
         self._labels = _Column(labels)
         self._deleted += len(ids)
-        self._snapshot = self._take(self._snapshot.description)
 
     def _take(self, description: Description) -> MemorySnapshot:
-        return MemorySnapshot(
+        snapshot = MemorySnapshot(
             replace(
                 description,
                 count=self._ids.count - self._deleted,
@@ -155,6 +229,8 @@ class Memory:
             self._categories,
             self._details,
         )
+        self._snapshots.add(snapshot)
+        return snapshot
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -191,7 +267,7 @@ class MemorySnapshot:
         categories: Sequence[str] | None,
     ) -> Found:
         """The k nearest items to a query; see `engine.Snapshot`."""
-        _check_widths(self.description, code[None], None if features is None else features[None])
+        check_widths(self.description, code[None], None if features is None else features[None])
         allowed = self._allowed(categories)
         if features is None:
             least = most = k
@@ -231,6 +307,14 @@ class MemorySnapshot:
             ids=wanted,
         )
 
+    def thumbnail(self, id_: int) -> bytes:
+        """The JPEG file of a photo; see `engine.Snapshot`."""
+        there = self.rows_of(np.array([id_]))[1][0]
+        content = self.details.thumbnail(id_) if there else None
+        if content is None:
+            raise no_photo(id_)
+        return content
+
     def describe(self) -> Description:
         """What the snapshot holds; see `engine.Snapshot`."""
         return self._described
@@ -261,9 +345,7 @@ class MemorySnapshot:
     def _label_of(self, name: str) -> int:
         label = self.categories.find(name)
         if label is None:
-            near = difflib.get_close_matches(name, self.categories.names, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise DataError(f"the index has no category {name!r}{hint}")
+            raise no_category(name, self.categories.names)
         return label
 
 
@@ -290,18 +372,39 @@ class _Column:
 
 
 class _DetailsInMemory:
-    def __init__(self, items: Items):
+    def __init__(self, items: Items, thumbnails: Callable[[int], bytes | None] | None):
+        self._stored, self._thumbnails = thumbnails, dict[int, bytes]()
+        self._keep_thumbnails(items)
         self._key_ids, self._places = _Column(items.key_ids), _Column(items.places)
         self._names = Numbering()
         self._sources = _Column(self._names.number(items.sources, np.uint32))
         self._points, self._ends = _Column(items.points), _Column(items.offsets[1:])
 
+    def _keep_thumbnails(self, items: Items) -> None:
+        if self._stored is None and items.thumbnails:
+            own = zip(items.ids.tolist(), items.thumbnails, strict=True)
+            self._thumbnails |= {id_: content for id_, content in own if content}
+
+    def thumbnail(self, id_: int) -> bytes | None:
+        return self._thumbnails.get(id_) if self._stored is None else self._stored(id_)
+
     def append(self, items: Items) -> None:
+        self._keep_thumbnails(items)
         self._ends.append(items.offsets[1:] + self._points.count)
         self._points.append(items.points)
         self._key_ids.append(items.key_ids)
         self._places.append(items.places)
         self._sources.append(self._names.number(items.sources, np.uint32))
+
+    def kept(self, keep: np.ndarray) -> _DetailsInMemory:
+        lengths = np.diff(self._ends.values, prepend=0)
+        kept = copy(self)
+        kept._key_ids = _Column(self._key_ids.values[keep])
+        kept._places = _Column(self._places.values[keep])
+        kept._sources = _Column(self._sources.values[keep])
+        kept._points = _Column(self._points.values[np.repeat(keep, lengths)])
+        kept._ends = _Column(np.cumsum(lengths[keep]))
+        return kept
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
         del ids
@@ -313,18 +416,4 @@ class _DetailsInMemory:
             [self._names.names[number] for number in self._sources.values[rows]],
             self._places.values[rows].tolist(),
             [points[start:end] for start, end in zip(starts, ends[rows], strict=True)],
-        )
-
-
-def _check_widths(description: Description, codes: np.ndarray, features: np.ndarray | None) -> None:
-    """Raise DataError where codes u8[n d/8] or features u8[n f] are not those of the index."""
-    if codes.shape[1] * 8 != description.bits:
-        raise DataError(
-            f"codes of {codes.shape[1] * 8} bits do not compare with the {description.bits} bits "
-            "of the index; encode with the model of the index"
-        )
-    if features is not None and features.shape[1] != description.features:
-        raise DataError(
-            f"{features.shape[1]} features do not compare with the {description.features} of the "
-            "index; encode with the model of the index"
         )

@@ -85,22 +85,28 @@ class Result(msgspec.Struct, frozen=True):
     """One item of an answer. Ids are text, as JSON's readers disagree on numbers above 2^53.
 
     id: of the item.
+    kind: drawing or photo.
     key_id: the drawing's own.
     category: its name.
+    code: of the item, hexadecimal.
     distance: Hamming distance to the query.
     feature_distance: Euclidean distance of the features; None where they were not compared.
     source: the file it came from, with `place`, the line or record there.
-    points: its strokes as [[xs, ys], ...], None where they were not asked for.
+    points: its strokes as [[xs, ys], ...], None where they were not asked for, and of a photo.
+    thumbnail: the address of a photo's picture on a server, None of a drawing.
     """
 
     id: str
+    kind: str
     key_id: str
     category: str
+    code: str
     distance: int
     feature_distance: float | None
     source: str
     place: int
     points: list[list[list[int]]] | None
+    thumbnail: str | None
 
 
 class Ties(msgspec.Struct, frozen=True):
@@ -228,21 +234,27 @@ def _wanted(snapshot: Snapshot, query: Query, scale: Scale) -> tuple[np.ndarray,
 
 
 def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Result]:
-    return [
-        Result(
-            id=str(items.ids[i]),
-            key_id=str(items.key_ids[i]),
-            category=items.categories[i],
-            distance=int(found.distances[i]),
-            feature_distance=None
-            if found.squares is None
-            else round(scale.step * math.sqrt(found.squares[i]), 6),
-            source=items.sources[i],
-            place=int(items.places[i]),
-            points=drawing_of(items.points_of(i)) if points else None,
-        )
-        for i in range(len(items))
-    ]
+    return [_result(found, items, i, scale, points) for i in range(len(items))]
+
+
+def _result(found: Found, items: Items, i: int, scale: Scale, points: bool) -> Result:
+    id_, own = str(items.ids[i]), items.points_of(i)
+    is_photo = not len(own)
+    return Result(
+        id=id_,
+        kind="photo" if is_photo else "drawing",
+        key_id=str(items.key_ids[i]),
+        category=items.categories[i],
+        code=items.codes[i].tobytes().hex(),
+        distance=int(found.distances[i]),
+        feature_distance=None
+        if found.squares is None
+        else round(scale.step * math.sqrt(found.squares[i]), 6),
+        source=items.sources[i],
+        place=int(items.places[i]),
+        points=drawing_of(own) if points and not is_photo else None,
+        thumbnail=f"v1/sketches/{id_}/thumbnail" if is_photo else None,
+    )
 
 
 def drawing_of(points: np.ndarray) -> list[list[list[int]]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,19 +57,32 @@ def print_answer(console: Console, answer: Answer, drawing: np.ndarray, *, pictu
     console.print(table)
 
 
-def write_page(path: Path, answers: Sequence[Answer], drawings: Sequence[np.ndarray]) -> None:
+def write_page(
+    path: Path,
+    answers: Sequence[Answer],
+    drawings: Sequence[np.ndarray],
+    thumbnail: Callable[[int], bytes] = lambda id_: b"",
+) -> None:
     """Write answers as one HTML page with all its pictures, readable without a network.
 
     path: of the file.
     answers: of the index.
     drawings: u8[t 3], the query of each; empty where there was only a code or an id.
+    thumbnail: gives the JPEG file of a photo by its id.
     """
     found = [
         {
             "summary": summary(answer),
             "drawing": _picture(drawing),
             "results": [
-                {"picture": _picture(points_of(result)), "origin": origin(result), "own": result}
+                {
+                    "picture": _picture(points_of(result)),
+                    "photo": _data_address(thumbnail(int(result.id)))
+                    if result.kind == "photo"
+                    else "",
+                    "origin": origin(result),
+                    "own": result,
+                }
                 for result in answer.results
             ],
         }
@@ -112,3 +126,8 @@ def points_of(result: Result) -> np.ndarray:
 
 def _picture(points: np.ndarray) -> dict[str, str]:
     return {"path": path_data(points), "box": view_box(points)}
+
+
+def _data_address(content: bytes) -> str:
+    """A JPEG file as an address that has all of it."""
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"

@@ -1,4 +1,4 @@
-"""What an index is made from: sketch files, data folders, finished runs, and encoded folders.
+"""What an index is made from: sketch files, data folders, runs, encoded folders, and photos.
 
 A source gives its drawings in parts, always the same ones, so that interrupted work resumes where a
 part ended.
@@ -22,6 +22,7 @@ from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import BadRecord, read, survey
 from sketchjax.errors import DataError
 from sketchjax.index.encoded import CODES, EncodedFolder
+from sketchjax.index.photos import PhotoSource, find_photos
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
 PART = 4096  # drawings of a part: a kill costs at most this many
@@ -34,13 +35,17 @@ class Source(Protocol):
     """Drawings of one place.
 
     name: of it, for people.
-    path: that identifies it; size and time of change of the file say whether it is still the same.
+    path: that identifies it.
+    paths: files whose sizes and times of change say whether it is still the same.
     """
 
     name: str
 
     @property
     def path(self) -> Path: ...
+
+    @property
+    def paths(self) -> Sequence[Path]: ...
 
     def count(self) -> int:
         """How many drawings there are; may read all of them."""
@@ -51,7 +56,18 @@ class Source(Protocol):
         ...
 
 
-class FileSource:
+class _OneFile:
+    """A source that a file identifies."""
+
+    path: Path
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The file."""
+        return [self.path]
+
+
+class FileSource(_OneFile):
     """A sketch file in any form that `data.sources` reads.
 
     on_bad: called with each bad record; None: the first one raises DataError.
@@ -82,7 +98,7 @@ class FileSource:
             done += len(sketches)
 
 
-class FolderSource:
+class FolderSource(_OneFile):
     """A split of a data folder."""
 
     def __init__(self, folder: Path, split: str):
@@ -115,7 +131,7 @@ class FolderSource:
                 yield sketches, encoder.outputs(sketches)
 
 
-class EncodedSource:
+class EncodedSource(_OneFile):
     """What `sketchjax encode` wrote: nothing is encoded again."""
 
     def __init__(self, folder: Path, model: str):
@@ -143,8 +159,8 @@ def find_sources(
 ) -> list[Source]:
     """The sources that paths of a command line name.
 
-    paths: sketch files, folders of them, data folders, workdirs of finished runs, and folders that
-      `sketchjax encode` wrote.
+    paths: sketch files, folders of them, data folders, workdirs of finished runs, folders that
+      `sketchjax encode` wrote, and folders of photos.
     encoder: of the index.
     split: of data folders and runs.
     skip_bad: whether bad records are left out; by default the first one raises DataError.
@@ -160,6 +176,9 @@ def find_sources(
             sources.append(EncodedSource(path, encoder.fingerprint))
         elif is_workdir(path):
             sources.append(FolderSource(data_folder_of(path), split))
+        elif getattr(encoder, "reads_photos", False) and (photos := find_photos(path)):
+            skipped = _Skipped(path.name, note) if skip_bad else None
+            sources.append(PhotoSource(path, photos, skipped))
         else:
             files.append(path)
     if files:

@@ -4,10 +4,11 @@
     INDEX/version         the number of the last change
     INDEX/model/          a copy of the model
 
-Everything is only appended: a deleted drawing is listed in `deleted`, so that whoever still reads
-an older snapshot finds its points. Features are blobs, one for each block of drawings that was
-added together, as 22 MB of them are read in milliseconds like that. A block's sha256 covers all
-that a search compares, and is checked on opening; DuckDB's own checksums cover the file.
+Changes only append: a deleted drawing is listed in `deleted`, so that whoever still reads an older
+snapshot finds its points. `compact` removes what is listed and joins small blocks. Features are
+blobs, one for each block of drawings that was added together, as 22 MB of them are read in
+milliseconds like that. A block's sha256 covers all that a search compares, and is checked on
+opening; DuckDB's own checksums cover the file.
 `version` is written after each change: a database that lost the end of its journal, which DuckDB
 takes for a change that was never finished, is behind it and refused.
 """
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 DATABASE, VERSION, MODEL, LOCK = "index.duckdb", "version", "model", ".lock"
 FORMAT = 1
+BLOCK = 1 << 16  # drawings, about, of a block that is not joined with others
 _SHARE_OF_MEMORY = 0.25  # of what is free: points that need more are read from the file
 _REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
 _SCHEMA = """
@@ -62,6 +64,8 @@ create view drawings as
   from sketches join categories using (label) join sources using (source)
   where id not in (from deleted);
 """
+
+_PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob not null)"
 
 
 class Meta(msgspec.Struct, frozen=True):
@@ -167,9 +171,8 @@ class Store:
                     f"array_value({', '.join(code)}), points from given"
                 )
                 connection.unregister("given")
-                block = [int(items.ids[0]), int(items.ids[-1]), items.features.tobytes()]
-                block += [_searched(items, rows["label"]), _details(items, rows["source"])]
-                connection.execute("insert into blocks values (?, ?, ?, ?, ?)", block)
+                self._keep_thumbnails(connection, items)
+                self._keep_block(connection, items, rows["label"], rows["source"])
             if progress is not None:
                 self._keep_progress(connection, progress)
             self._keep_meta(connection, next_id=self.meta.next_id + len(items))
@@ -187,8 +190,29 @@ class Store:
         """Say that building has finished."""
         with self._change() as connection:
             self._keep_meta(connection, complete=True)
-        with self._database(writing=True):
-            self._connection.execute("checkpoint")
+        self._checkpoint()
+
+    def compact(self) -> None:
+        """Remove deleted items from the file and join small blocks, all or nothing.
+
+        What is read for that is checked. The room in the file is used by what is added later.
+        """
+        query = """select first, last, first in (select distinct blocks.first from deleted join
+            blocks on id between blocks.first and blocks.last) from blocks order by first"""
+        with self._change() as connection:
+            for first, last in _joined(connection.execute(query).fetchall()):
+                self._join(connection, first, last)
+            connection.execute("delete from sketches where id in (from deleted)")
+            if self._has_photos(connection):
+                connection.execute("delete from photos where id in (from deleted)")
+            connection.execute("delete from deleted")
+            self._keep_meta(connection)
+        self._checkpoint()
+
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        with self._database(), self._connection.cursor() as cursor:
+            return cursor.execute("select count(*) from blocks").fetchall()[0][0]
 
     def close(self) -> None:
         """Let go of the file and the lock."""
@@ -224,33 +248,30 @@ class Store:
         Raises DataError where they are not what was written.
         """
         with self._database():
-            rows = self._fetch("select id, key_id, label, source, place from sketches")
-            code = self._fetch("select unnest(code) as word from sketches")["word"]
             deleted = self._fetch("select id from deleted")["id"]
-            blocks = self._connection.execute("from blocks order by first").fetchall()
-            features = b"".join(block[2] for block in blocks)
-            codes = code.reshape(len(rows["id"]), -1).view(np.uint8)
-            items = Items(
-                codes=np.ascontiguousarray(codes[:, : self.meta.bits // 8]),
-                features=np.frombuffer(features, np.uint8).reshape(-1, self.meta.features),
-                categories=Names(rows["label"], self._categories.names),
-                key_ids=rows["key_id"],
-                sources=Names(rows["source"], self._sources.names),
-                places=rows["place"],
-                points=np.zeros((0, 3), np.uint8),
-                offsets=np.zeros(len(rows["id"]) + 1, np.int64),
-                ids=rows["id"],
-            )
-            self._check(items, blocks)
-        return items, deleted
+            return self._load(), deleted
 
-    def points(self) -> tuple[np.ndarray, np.ndarray]:
+    def points(self, where: str = "true") -> tuple[np.ndarray, np.ndarray]:
         """The points u8[p 3] of all items, and where each begins, i64[n + 1]."""
         with self._database():
-            blobs = self._fetch("select points from sketches")["points"]
+            blobs = self._fetch(f"select points from sketches where {where}")["points"]
             lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 3
             points = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 3)
         return points, np.concatenate([[0], np.cumsum(lengths)])
+
+    def thumbnails(self, ids: np.ndarray) -> list[bytes]:
+        """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
+        with self._database(), self._connection.cursor() as cursor:
+            if not self._has_photos(cursor) or not len(ids):
+                return []
+            query = "select id, thumbnail from photos where id between ? and ?"
+            found = dict(cursor.execute(query, [int(ids[0]), int(ids[-1])]).fetchall())
+        return [found.get(id_, b"") for id_ in ids.tolist()] if found else []
+
+    def thumbnail(self, id_: int) -> bytes | None:
+        """The JPEG file of a photo, None where the item is none."""
+        found = self.thumbnails(np.array([id_]))
+        return found[0] or None if found else None
 
     def point_bytes(self) -> int:
         """Bytes of the points of all items."""
@@ -265,17 +286,17 @@ class Store:
         Raises DataError where one differs.
         """
         with self._database():
-            sources = items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
-            query = "select first, last, details from blocks order by first"
-            for first, last, wanted in self._connection.execute(query).fetchall():
-                low, high = np.searchsorted(items.ids, [first, last + 1])
-                if _details(_part(items, low, high), sources[low:high]) != wanted:
-                    raise ValueError(f"the drawings {first} to {last} are not what was written")
+            self._check_details(items)
 
     # What a search does not need, read when it is asked for (`memory.Details`).
 
     def append(self, items: Items) -> None:
         """Nothing to do: `add` has kept them."""
+
+    def kept(self, keep: np.ndarray) -> Store:
+        """Nothing to do: `compact` has removed the others."""
+        del keep
+        return self
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
         """Key ids, sources, places and points u8[t 3] of items, by their ids i64[m]."""
@@ -291,6 +312,74 @@ class Store:
             )
         names = [self._sources.names[number] for number in sources]
         return key_ids, names, places, [np.frombuffer(p, np.uint8).reshape(-1, 3) for p in points]
+
+    def _load(self, where: str = "true", blocks: str = "true") -> Items:
+        """Items but for their points, checked.
+
+        where: condition for drawings.
+        blocks: condition for their blocks.
+        """
+        rows = self._fetch(f"select id, key_id, label, source, place from sketches where {where}")
+        code = self._fetch(f"select unnest(code) as word from sketches where {where}")["word"]
+        query = f"from blocks where {blocks} order by first"
+        listed = self._connection.execute(query).fetchall()
+        features = b"".join(block[2] for block in listed)
+        codes = code.reshape(len(rows["id"]), -1).view(np.uint8)
+        items = Items(
+            codes=np.ascontiguousarray(codes[:, : self.meta.bits // 8]),
+            features=np.frombuffer(features, np.uint8).reshape(-1, self.meta.features),
+            categories=Names(rows["label"], self._categories.names),
+            key_ids=rows["key_id"],
+            sources=Names(rows["source"], self._sources.names),
+            places=rows["place"],
+            points=np.zeros((0, 3), np.uint8),
+            offsets=np.zeros(len(rows["id"]) + 1, np.int64),
+            ids=rows["id"],
+        )
+        self._check(items, listed)
+        return items
+
+    def _join(self, connection: DuckDBPyConnection, first: int, last: int) -> None:
+        """Make one block of those from one id to another, without what is deleted."""
+        where = f"id between {first} and {last}"
+        items = self._load(where, f"first between {first} and {last}")
+        points, offsets = self.points(where)
+        items = dataclasses.replace(
+            items, points=points, offsets=offsets, thumbnails=self.thumbnails(items.ids)
+        )
+        self._check_details(items, f"first between {first} and {last}")
+        labels, sources = items.categories.numbers, items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
+        deleted = self._fetch(f"select id from deleted where {where}")["id"]
+        rows = np.flatnonzero(~np.isin(items.ids, deleted))
+        connection.execute(f"delete from blocks where first between {first} and {last}")
+        if len(rows):
+            self._keep_block(connection, items[rows], labels[rows], sources[rows])
+
+    def _has_photos(self, connection: DuckDBPyConnection) -> bool:
+        query = "select 1 from duckdb_tables() where table_name = 'photos'"
+        return bool(connection.execute(query).fetchall())
+
+    def _keep_thumbnails(self, connection: DuckDBPyConnection, items: Items) -> None:
+        if any(items.thumbnails):
+            connection.execute(_PHOTOS)
+            own = zip(items.ids.tolist(), items.thumbnails, strict=True)
+            rows = [[id_, content] for id_, content in own if content]
+            connection.executemany("insert into photos values (?, ?)", rows)
+
+    def _keep_block(
+        self,
+        connection: DuckDBPyConnection,
+        items: Items,
+        labels: np.ndarray,
+        sources: np.ndarray,
+    ) -> None:
+        block = [int(items.ids[0]), int(items.ids[-1]), items.features.tobytes()]
+        block += [_searched(items, labels), _details(items, sources)]
+        connection.execute("insert into blocks values (?, ?, ?, ?, ?)", block)
+
+    def _checkpoint(self) -> None:
+        with self._database(writing=True):
+            self._connection.execute("checkpoint")
 
     def _create(self, meta: Meta, files: Sequence[Progress]) -> None:
         self._connection.begin()
@@ -332,6 +421,15 @@ class Store:
             end = high
         if not end == len(items) == len(items.features):
             raise ValueError("drawings have no features")
+
+    def _check_details(self, items: Items, blocks: str = "true") -> None:
+        """Raise ValueError where the details of items are not what was written."""
+        sources = items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
+        query = f"select first, last, details from blocks where {blocks} order by first"
+        for first, last, wanted in self._connection.execute(query).fetchall():
+            low, high = np.searchsorted(items.ids, [first, last + 1])
+            if _details(_part(items, low, high), sources[low:high]) != wanted:
+                raise ValueError(f"the drawings {first} to {last} are not what was written")
 
     def _keep_names(self, connection: DuckDBPyConnection) -> None:
         tables = ("categories", self._categories), ("sources", self._sources)
@@ -420,6 +518,7 @@ def open_index(folder: Path, *, read_only: bool = True) -> Memory:
             items,
             storage=store,
             details=None if in_memory else store,
+            thumbnails=store.thumbnail,
             deleted=deleted,
             next_id=store.next_id,
             read_only=read_only,
@@ -463,7 +562,7 @@ def verify(folder: Path) -> Description:
     try:
         items, deleted = store.load()
         items = with_points(store, items)
-        store.verify(items)
+        store.verify(dataclasses.replace(items, thumbnails=store.thumbnails(items.ids)))
         return Memory(store.describe(), items, deleted=deleted).snapshot().describe()
     finally:
         store.close()
@@ -512,6 +611,22 @@ def _hold(folder: Path, *, shared: bool) -> int:
     return descriptor
 
 
+def _joined(blocks: Sequence[tuple[int, int, bool]]) -> Iterator[tuple[int, int]]:
+    """The first and last id of each row of blocks that become one.
+
+    blocks: first and last id of each, and whether some of it is deleted; rising.
+    """
+    start, count, changed = 0, 0, False
+    for number, (first, last, has_deleted) in enumerate(blocks):
+        if number > start and count + last - first + 1 > BLOCK:
+            if changed or number - start > 1:
+                yield blocks[start][0], blocks[number - 1][1]
+            start, count, changed = number, 0, False
+        count, changed = count + last - first + 1, changed or has_deleted
+    if changed or len(blocks) - start > 1:
+        yield blocks[start][0], blocks[-1][1]
+
+
 def _text(meta: Meta) -> str:
     return msgspec.json.encode(meta).decode()
 
@@ -537,6 +652,7 @@ def _part(items: Items, low: int, high: int) -> Items:
         points=items.points[start : items.offsets[high]],
         offsets=items.offsets[low : high + 1] - start,
         ids=items.ids[rows],
+        thumbnails=items.thumbnails[rows],
     )
 
 
@@ -547,7 +663,11 @@ def _searched(items: Items, labels: np.ndarray) -> str:
 
 def _details(items: Items, sources: np.ndarray) -> str:
     """The sha256 of the rest."""
-    return _digest(items.key_ids, sources, items.places, items.offsets, items.points)
+    arrays = [items.key_ids, sources, items.places, items.offsets, items.points]
+    if any(items.thumbnails):
+        arrays.append(np.array([len(content) for content in items.thumbnails]))
+        arrays.append(np.frombuffer(b"".join(items.thumbnails), np.uint8))
+    return _digest(*arrays)
 
 
 def _digest(*arrays: np.ndarray) -> str:

@@ -69,6 +69,11 @@ class Model:
         return None if self._threshold is None else self.architecture.width
 
     @property
+    def reads_photos(self) -> bool:
+        """Whether it encodes photos, too."""
+        return PHOTO in self.architecture.forms
+
+    @property
     def _threshold(self) -> float | None:
         """A feature above it is a 1; None without codes, as while the encoders are trained."""
         return HEADS[self.architecture.head].threshold if self.output == HEAD else None
@@ -117,6 +122,12 @@ class Model:
         packed = pack_codes(features > threshold)
         codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
         return Outputs(codes, features, _shares(logits))
+
+    def photo_outputs(self, photos: Any, contours: Any = None) -> Outputs:
+        """Codes, features and probabilities of photos, in one pass; as for `encode_photos`."""
+        threshold = self._code_threshold()
+        features, logits = self._all(PHOTO, self._given(PHOTO, photos, contours))
+        return Outputs(self._unnamed(pack_codes(features > threshold)), features, _shares(logits))
 
     def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
         """The codes of photos, which compare with those of drawings.
@@ -187,12 +198,15 @@ class Model:
     def _codes_of_pictures(self, side: str, given: Any, contours: Any = None) -> Codes:
         threshold = self._code_threshold()
         features, _ = self._all(side, self._given(side, given, contours))
-        count = len(features)
+        return self._unnamed(pack_codes(features > threshold))
+
+    def _unnamed(self, packed: np.ndarray) -> Codes:
+        """Codes u8[n d/8] of items of which nothing else is known."""
         return Codes(
-            pack_codes(features > threshold),
-            np.full(count, -1, np.int32),
-            np.zeros(count, np.uint64),
-            np.arange(count, dtype=np.int64),
+            packed,
+            np.full(len(packed), -1, np.int32),
+            np.zeros(len(packed), np.uint64),
+            np.arange(len(packed), dtype=np.int64),
             categories=tuple(self.categories),
             model=self.fingerprint,
         )

@@ -6,6 +6,7 @@ read once: no request names a file.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,17 +19,19 @@ import orjson
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import sketchjax
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, UnavailableError
 from sketchjax.index.engine import Description, Engine
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
-from sketchjax.serving.limits import Limits, Rates, Refused, Workers
+from sketchjax.serving.forms import FORMS, as_json
+from sketchjax.serving.limits import Limits, Rates, Refused, Workers, replayed
 from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
 from sketchjax.serving.schema import (
     Added,
@@ -47,6 +50,11 @@ from sketchjax.serving.service import Service
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPT = "text/javascript; charset=utf-8"
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}
+}
+_TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -149,10 +157,18 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
             raise Refused(503, "The server is warming up; try again in a second.", wait=1)
         return await workers.run(work)
 
-    @app.post("/v1/search", responses=reference(Answer))
     async def search(request: SearchRequest) -> Response:
         """The nearest drawings of the index."""
         return _json(await run(lambda: service.search(request)))
+
+    app.router.add_api_route(
+        "/v1/search",
+        search,
+        methods=["POST"],
+        responses=reference(Answer),
+        openapi_extra={"requestBody": {"content": dict.fromkeys(FORMS, _TEXT)}},
+        route_class_override=_any_form(run),
+    )
 
     @app.post("/v1/encode", responses=reference(Encoded))
     async def encode(request: EncodeRequest) -> Response:
@@ -162,15 +178,28 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
     @app.get("/v1/index", responses=reference(Description))
     async def index() -> Response:
         """What the index holds."""
-        return _json(service.describe())
+        return _json(await workers.run(service.describe))
+
+    async def there(work: Callable[[], Any]) -> Any:
+        try:
+            return await workers.run(work)
+        except DataError as error:
+            raise Refused(404, _sentence(str(error))) from None
+
+    @app.get("/v1/sketches/{id}/thumbnail", responses=_JPEG, response_class=Response)
+    async def thumbnail(id: Id) -> Response:
+        """The picture of a photo, of at most 128 px."""
+        content = await there(lambda: service.thumbnail(id))
+        # An id is never used again, so a browser may keep its picture.
+        headers = {"cache-control": "private, max-age=86400"}
+        return Response(content, media_type="image/jpeg", headers=headers)
 
     @app.get("/v1/sketches/{id}", responses=reference(Sketch))
     async def sketch(id: Id, accept: Annotated[str, Header()] = "") -> Response:
         """One drawing: as JSON, as SVG or as a line of ndjson, by the header Accept."""
-        try:
-            found, points = await workers.run(lambda: service.get(id))
-        except DataError as error:
-            raise Refused(404, _sentence(str(error))) from None
+        found, points = await there(lambda: service.get(id))
+        if not len(points) and accept.startswith(("image/svg+xml", "application/x-ndjson")):
+            raise Refused(406, f"This is a photo: its picture is at /v1/sketches/{id}/thumbnail.")
         if "image/svg+xml" in accept:
             image = (
                 f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(points)}" fill="none" '
@@ -185,6 +214,29 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
                 media_type="application/x-ndjson",
             )
         return _json(found)
+
+
+def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
+    """A route whose requests may have any form of `forms`. run: runs work on a thread."""
+
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Any]:
+            handle = super().get_route_handler()
+
+            async def converted(request: Request) -> Response:
+                kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+                if kind not in FORMS:
+                    return await handle(request)
+                content, options = await request.body(), request.query_params.multi_items()
+                body = await run(lambda: as_json(kind, content, options))
+                headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
+                headers.append((b"content-type", b"application/json"))
+                replay = replayed(body, request.receive)
+                return await handle(Request({**request.scope, "headers": headers}, replay))
+
+            return converted
+
+    return Route
 
 
 def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | None) -> None:
@@ -220,14 +272,15 @@ def _add_states(app: FastAPI, service: Service, metrics: Metrics) -> None:
 
     @app.get("/readyz", responses=reference(State))
     async def ready() -> Response:
-        """Whether searches are answered: not before everything is compiled."""
+        """Whether searches are answered."""
         if not service.ready.is_set():
             raise Refused(503, "The server is warming up; try again in a second.", wait=1)
+        await asyncio.to_thread(service.describe)  # raises where the engine is away
         return _json(State("ready"))
 
     @app.get("/metrics", include_in_schema=False)
     async def figures() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return Response(await asyncio.to_thread(metrics.text), media_type=CONTENT_TYPE)
 
 
 def _add_page(app: FastAPI) -> None:
@@ -263,6 +316,10 @@ async def _bad_data(request: Request, error: Exception) -> Response:
     return Refused(422, _sentence(str(error))).response()
 
 
+async def _away(request: Request, error: Exception) -> Response:
+    return Refused(503, _sentence(str(error)), wait=5).response()
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
@@ -294,6 +351,7 @@ async def _broken(request: Request, error: Exception) -> Response:
 _HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
+    UnavailableError: _away,
     RequestValidationError: _invalid,
     HTTPException: _http,
     Exception: _broken,

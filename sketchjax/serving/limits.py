@@ -178,7 +178,7 @@ class Limits:
         except _Gone:
             status = 499  # nobody is left to answer; nginx's number for it
         else:
-            await self._app(scope, _replay(body, receive), send_safely)
+            await self._app(scope, replayed(body, receive), send_safely)
         finally:
             self._seen(scope, status, time.perf_counter() - start)
 
@@ -240,7 +240,7 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
         ) from None  # fmt: skip
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
     """A `receive` that gives the body that was read, then what comes after it."""
     message: dict[str, Any] | None = {"type": "http.request", "body": body, "more_body": False}
 

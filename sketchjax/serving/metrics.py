@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -12,6 +14,7 @@ from prometheus_client import (
 )
 from starlette.types import Scope
 
+from sketchjax.errors import UnavailableError
 from sketchjax.serving.limits import Workers
 from sketchjax.serving.service import Service
 
@@ -31,8 +34,8 @@ class Metrics:
         )
         for name, meaning, value in (
             ("ready", "Whether the server is warm", lambda: float(service.ready.is_set())),
-            ("drawings", "Drawings of the index", lambda: service.describe().count),
-            ("snapshot", "Number of the index's snapshot", lambda: service.describe().snapshot),
+            ("drawings", "Drawings of the index", lambda: _of_index(service, "count")),
+            ("snapshot", "Number of its snapshot", lambda: _of_index(service, "snapshot")),
             ("admitted", "Requests that have or await a thread", lambda: workers.admitted),
         ):
             Gauge(f"sketchjax_{name}", meaning, registry=own).set_function(value)
@@ -46,3 +49,11 @@ class Metrics:
     def text(self) -> bytes:
         """All figures in Prometheus's text form."""
         return generate_latest(self._registry)
+
+
+def _of_index(service: Service, name: str) -> float:
+    """A number that describes the index; not a number where its engine is away."""
+    try:
+        return getattr(service.describe(), name)
+    except UnavailableError:
+        return math.nan

@@ -133,9 +133,13 @@ class Added(msgspec.Struct, frozen=True):
 
 
 class Sketch(msgspec.Struct, frozen=True):
-    """One item of the index; its drawing is strokes as [[xs, ys], ...], 0 to 255."""
+    """One item of the index. Its drawing is strokes as [[xs, ys], ...], 0 to 255; a photo has none.
+
+    kind: drawing or photo.
+    """
 
     id: str
+    kind: str
     key_id: str
     category: str
     code: str

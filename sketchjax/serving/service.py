@@ -157,6 +157,7 @@ class Service:
         points = items.points_of(0)
         sketch = Sketch(
             id=id_,
+            kind="drawing" if len(points) else "photo",
             key_id=str(items.key_ids[0]),
             category=items.categories[0],
             code=items.codes[0].tobytes().hex(),
@@ -165,6 +166,10 @@ class Service:
             drawing=drawing_of(points),
         )
         return sketch, points
+
+    def thumbnail(self, id_: str) -> bytes:
+        """The JPEG file of a photo.  Raises DataError where there is none."""
+        return self.engine.snapshot().thumbnail(int(id_))
 
     def delete(self, id_: str) -> bool:
         """Delete an item, durably; returns whether there was one."""

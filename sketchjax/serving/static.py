@@ -20,12 +20,11 @@ import msgspec
 import numpy as np
 
 from sketchjax.errors import ConfigError, DataError, on_disk
-from sketchjax.export.folder import model_file
 from sketchjax.files import sync_folder
 from sketchjax.index.engine import Description, Items, Numbering
 from sketchjax.index.memory import MemorySnapshot
 from sketchjax.index.search import check_model
-from sketchjax.models.card import fingerprint, read_model_file
+from sketchjax.models.card import fingerprint, model_file, read_model_file
 
 RUNTIME = "onnxruntime-web 1.30.0"
 RUNTIME_URL = "https://registry.npmjs.org/onnxruntime-web/-/onnxruntime-web-1.30.0.tgz"

@@ -53,3 +53,14 @@ def test_scaling_sees_other_losses():
     run = {"losses": [1.0, 2.0], "seconds": 1.0, "sketches": 4, "platform": "cpu"}
     found = scaling.compare([1, 2], [run, run | {"losses": [1.0, 2.2]}])
     assert found["2_greatest_difference"] == pytest.approx(0.1)
+
+
+def test_weak_scaling_is_a_ratio_of_speeds():
+    runs = [
+        {"seconds": 1.0, "sketches": 4, "platform": "cpu"},
+        {"seconds": 2.5, "sketches": 8, "platform": "cpu"},
+        {"missing": "2 devices here"},
+    ]
+    found = scaling.weak([1, 2, 4], runs)
+    assert (found["1_efficiency"], found["2_efficiency"]) == (1, pytest.approx(0.8))
+    assert found["4 devices"] == "not measured: 2 devices here"

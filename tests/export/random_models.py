@@ -45,20 +45,24 @@ def save_random(path: Path, own: Architecture, seed: int = 0, **card) -> Path:
         if kind == "codebook":
             numbers = np.sign(numbers)
         elif len(leaf.shape) > 1:
+            if len(leaf.shape) == 2:  # what all drawings share would hide in what they differ
+                numbers -= numbers.mean(0)
             numbers *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
         elif kind == "temperature":
-            numbers = 3.0  # no category is certain
+            numbers = 2.0  # no category is certain
+        elif kind == "thresholds":
+            numbers = random.uniform(-0.8, 0.8, leaf.shape)
         elif kind in ("var", "scale"):
             numbers = random.uniform(0.7, 1.5, leaf.shape)
         else:
-            numbers *= 0.2
+            numbers *= 0.1
         arrays[name] = np.asarray(numbers, np.float32)
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     save_weights(path, variables, Card(own, "full", **({"output": "head"} | card)))
     return path
 
 
-def all_drawings(per_category: int = 20) -> Sketches:
+def all_drawings(per_category: int = 9) -> Sketches:
     """Doodles, most of them longer than POINTS, and the shortest drawings there are."""
     short = [
         np.array([[0, 0, 1]], np.uint8),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from random_models import GRU, TOWER, all_drawings, architecture_of, save_random
+from random_models import GRU, POINTS, TOWER, all_drawings, architecture_of, save_random
 
 import sketchjax
 from sketchjax.export.onnx_encoder import OnnxEncoder
@@ -48,6 +48,20 @@ MODELS = {
 }
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """AlexNet and a GRU, in jax and in onnxruntime."""
+    path = tmp_path_factory.mktemp("first") / "model.safetensors"
+    save_random(path, architecture_of(ALEXNET))
+    return sketchjax.load(path), OnnxEncoder.load(path)
+
+
+@pytest.fixture(scope="module")
+def encoder(first):
+    """The first model in onnxruntime."""
+    return first[1]
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def both(request, tmp_path_factory):
     """A model in jax and in onnxruntime."""
@@ -59,11 +73,45 @@ def both(request, tmp_path_factory):
 
 def test_outputs_are_those_of_jax(both):
     model, encoder = both
-    drawings = all_drawings()
+    same_outputs(model, encoder, all_drawings())
+
+
+def same_outputs(model, encoder, drawings):
+    """Compare all outputs: codes exactly, numbers up to the rounding of a deep network."""
     wanted, found = model.outputs(drawings), encoder.outputs(drawings)
-    assert len(np.unique(wanted.codes.packed, axis=0)) > 8
-    np.testing.assert_array_equal(found.codes.packed, wanted.codes.packed)
+    assert len(np.unique(wanted.codes.packed, axis=0)) > 4
     assert found.codes == wanted.codes
-    np.testing.assert_allclose(found.features, wanted.features, atol=2e-5)
-    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=2e-5)
+    largest = max(1, np.abs(wanted.features).max())
+    np.testing.assert_allclose(found.features, wanted.features, atol=1e-4 * largest)
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-4)
     assert found.features.dtype == found.probabilities.dtype == np.float32
+
+
+def test_a_batch_gives_what_single_drawings_give(encoder):
+    drawings = all_drawings(2)
+    together = encoder.outputs(drawings)
+    for row in range(len(drawings)):
+        own = encoder.outputs(drawings.points_of(row))
+        np.testing.assert_array_equal(own.codes.packed[0], together.codes.packed[row])
+        np.testing.assert_allclose(own.features[0], together.features[row], atol=1e-6)
+
+
+def test_what_lies_in_the_padding_changes_nothing(encoder):
+    points = np.zeros((2, POINTS, 3), np.uint8)
+    points[:, :3] = [[0, 10, 0], [255, 90, 0], [30, 200, 1]]
+    points[1, 3:] = 77
+    codes, features, shares = encoder._run(points, np.full(2, 3, np.int32))
+    for array in (codes, features, shares):
+        np.testing.assert_array_equal(array[0], array[1])
+
+
+def test_bits_are_packed_from_the_low_one(encoder):
+    found = encoder.outputs(all_drawings(2))
+    wanted = np.packbits(found.features > 0.5, axis=1, bitorder="little")
+    np.testing.assert_array_equal(found.codes.packed, wanted)
+
+
+def test_real_drawings_have_the_codes_of_jax(first, real_data):
+    (chunk,) = sketchjax.read(real_data / "quickdraw" / "airplane.ndjson.gz", chunk=10_000)
+    assert (chunk.lengths > POINTS).any()
+    same_outputs(*first, chunk)

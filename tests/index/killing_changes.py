@@ -25,12 +25,16 @@ ADDED, DELETED = 7, 2  # drawings of a change
 
 
 def change(folder: Path, say: Callable[[str], None], random: np.random.Generator) -> None:
-    """Add and delete until killed."""
+    """Add, delete and compact until killed."""
     engine = open_index(folder, read_only=False)
     alive = alive_in(engine)
     say("ready")
     while True:
-        if random.random() < 0.7 or len(alive) < 10:
+        verb = random.random()
+        if verb < 0.15:
+            engine.compact()
+            say("compacted")
+        elif verb < 0.7 or len(alive) < 10:
             ids = engine.add(items_of(ADDED, seed=int(random.integers(1 << 30)))).tolist()
             alive += ids
             say(" ".join(map(str, ["added", *ids])))
@@ -84,7 +88,7 @@ def main() -> int:
             said = [line.split() for line in file if line.endswith("\n")]
         os.waitpid(child, 0)
         for verb, *ids in said:
-            alive = alive | {*map(int, ids)} if verb == "added" else alive - {*map(int, ids)}
+            alive = alive - {*map(int, ids)} if verb == "deleted" else alive | {*map(int, ids)}
         child, lines = start(lambda say: look(folder, say))
         with os.fdopen(lines) as file:
             found = {*map(int, file.read().split())}

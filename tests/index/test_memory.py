@@ -75,6 +75,26 @@ def test_a_snapshot_does_not_change():
     assert numbers == sorted({*numbers})
 
 
+def test_compaction_changes_no_answer():
+    items = items_of(400)
+    engine = memory_of(items)
+    engine.delete(range(0, 400, 3))
+    before, expected = engine.snapshot(), nearest(engine.snapshot(), items, 400)
+    kept = engine.snapshot().get(expected)
+    assert engine.compact() == 134
+    for snapshot in (before, engine.snapshot()):
+        assert nearest(snapshot, items, 400) == expected
+        same(snapshot.get(expected), kept)
+    assert len(engine.snapshot().ids) == 266
+    assert engine.snapshot().describe().categories == before.describe().categories
+    more = items_of(30, seed=1)
+    ids = engine.add(more).tolist()
+    assert ids == list(range(400, 430))
+    same(engine.snapshot().get([*ids, *expected])[range(30)], more.with_ids(np.arange(400, 430)))
+    assert engine.delete([3, 4, 405]) == 2
+    assert engine.compact() == 2
+
+
 def test_searches_during_changes_see_whole_batches():
     """Each added batch has one code, and so does its delete: a search sees all of it or nothing."""
     empty = Memory(description_of(), items_of(0))

@@ -73,6 +73,7 @@ def test_results_say_where_drawings_came_from():
     found = answer(memory_of(items), Query(like=17)).results[0]
     assert (found.source, found.place) == (items.sources[17], items.places[17])
     assert (found.category, found.key_id) == (items.categories[17], str(items.key_ids[17]))
+    assert found.code == items.codes[17].tobytes().hex()
     xs, ys, ends = items.points_of(17).T.tolist()
     assert [x for stroke in found.points for x in stroke[0]] == xs
     assert [y for stroke in found.points for y in stroke[1]] == ys
@@ -87,7 +88,8 @@ def test_the_json_has_the_names_of_the_interface():
         "code", "categories", "results", "ties", "pool", "milliseconds", "index"
     ]  # fmt: skip
     assert [*found["results"][0]] == [
-        "id", "key_id", "category", "distance", "feature_distance", "source", "place", "points"
+        "id", "kind", "key_id", "category", "code", "distance", "feature_distance", "source",
+        "place", "points", "thumbnail",
     ]  # fmt: skip
     assert found["index"] == {"name": "test", "count": 300, "snapshot": 1}
 

@@ -80,6 +80,66 @@ def test_an_older_snapshot_finds_deleted_points_in_the_file(tmp_path, monkeypatc
     engine.close()
 
 
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_compaction_removes_what_is_deleted_and_joins_blocks(tmp_path, in_memory, monkeypatch):
+    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    monkeypatch.setattr(stores, "BLOCK", 300)
+    folder, items = tmp_path / "index", items_of(200, 72, 9)
+    pieces = [items_of(20, 72, 9, seed=seed) for seed in range(1, 11)]
+    engine = open_index(index_of(folder, items), read_only=False)
+    for piece in pieces:
+        engine.add(piece)
+    gone = [*range(100), 137, 399]
+    engine.delete(gone)
+    before = {n: engine.snapshot().get([n]) for n in (101, 136, 138, 215, 398)}
+    number = engine.snapshot().describe().snapshot
+    assert engine.compact() == 102
+    assert engine._storage.blocks() == 2  # of 100 + 2 × 100, and of the other 200
+    for check in (engine, None):
+        if check is None:
+            engine.close()
+            engine = open_index(folder, read_only=False)
+        state = engine.snapshot().describe()
+        assert (state.count, state.snapshot) == (298, number + 1)
+        for n, item in before.items():
+            same(engine.snapshot().get([n]), item)
+        with pytest.raises(DataError, match="no drawing 137"):
+            engine.snapshot().get([137])
+    assert engine.add(pieces[0])[0] == 400
+    assert engine.compact() == 0
+    engine.close()
+    assert verify(folder).count == 318
+
+
+def test_compaction_starts_by_itself_and_makes_room_in_the_file(tmp_path):
+    """A quarter and a thousand deletions start it; searches of before are not disturbed."""
+    folder, items = index_of(tmp_path / "index", items_of(20_000)), items_of(20_000)
+    full = used_blocks(folder)
+    engine = open_index(folder, read_only=False)
+    before = engine.snapshot()
+    engine.delete(range(0, 20_000, 2))
+    engine.delete(range(1, 15_000, 2))
+    same(before.get([0, 1, 19_999]), numbered(items)[[0, 1, 19_999]])
+    engine.close()  # waits for it
+    engine = open_index(folder)
+    assert len(engine.snapshot().ids) < 15_000  # rows, deleted or not
+    assert engine.snapshot().describe().count == 2_500
+    same(engine.snapshot().get([19_999]), numbered(items)[[19_999]])
+    engine.close()
+    engine = open_index(folder, read_only=False)
+    engine.compact()
+    engine.close()
+    assert used_blocks(folder) < full
+
+
+def used_blocks(folder) -> int:
+    """Blocks of the file that are not free."""
+    import duckdb
+
+    with duckdb.connect(str(folder / DATABASE), read_only=True) as connection:
+        return connection.execute("select used_blocks from pragma_database_size()").fetchall()[0][0]
+
+
 def test_people_can_ask_the_database(tmp_path):
     import duckdb
 

@@ -1,7 +1,9 @@
 """One run in two processes: the same as in one, stopped together, and lost together."""
 
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,12 +16,17 @@ from tiny_run import (
     finish,
     free_port,
     has_line,
+    lines_of,
+    output,
     same_figures,
     same_weights,
+    start,
     wait_for,
 )
 
 from sketchjax.retrieval.codes import Codes
+
+SBATCH = Path(__file__).parents[2] / "launch" / "slurm.sbatch"
 
 # One encoder and two of the five stages: each of two processes compiles them.
 STAGES = (
@@ -118,6 +125,71 @@ def test_stopped_and_lost_processes_end_in_the_same_bits(calm, whole, environmen
         assert not (workdir / "results.json").exists()
     with Pair(workdir, whole / "data", environment) as pair:
         assert pair.end() == [0, 0], pair.printed()
+    for stage in ("rnn", "full"):
+        same_weights(workdir, calm, stage)
+    same_figures(
+        *(orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, calm))
+    )
+
+
+def test_a_run_resumes_on_other_processes_and_devices(calm, whole, environment, tmp_path):
+    """Begun in two processes of two devices, finished in one of one: the same sketches in the same
+    order. Sums over the devices have another order, so figures agree up to their rounding."""
+    workdir = tmp_path / "run"
+    with Pair(workdir, whole / "data", environment) as pair:
+        pair.wait_for(stage="full", stage_step=4)
+        pair.processes[0].send_signal(signal.SIGTERM)
+        assert pair.end() == [75, 75], pair.printed()
+    single = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
+    assert finish(start(workdir, single, *flags)) == 0, output(workdir)
+    ours, theirs = (
+        [line for line in lines_of(folder) if "loss" in line] for folder in (workdir, calm)
+    )
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+    codes = [Codes.load(folder / "codes" / "gallery") for folder in (workdir, calm)]
+    np.testing.assert_array_equal(codes[0].key_ids, codes[1].key_ids)
+
+
+def test_a_scheduler_that_kills_and_requeues_gets_the_same_bits(calm, whole, environment, tmp_path):
+    """launch/slurm.sbatch under a stand-in for SLURM, at moments that a seed chooses."""
+    workdir, tasks, rng = tmp_path / "run", tmp_path / "tasks", np.random.default_rng(16)
+    for name, text in (
+        ("srun", f'exec {sys.executable} {Path(__file__).with_name("srun.py")} "$@"'),
+        ("scontrol", f"echo $* >> {tmp_path / 'requeued'}"),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    job = environment | {
+        "PATH": f"{tmp_path}:{environment['PATH']}",
+        "PYTHON": sys.executable,
+        "SLURM_JOB_ID": str(rng.integers(1, 4096)),
+        "STEP_TASKS": str(tasks),
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    flags = [f"--config={CONFIG}", f"--workdir={workdir}", f"--config.data.dir={whole / 'data'}"]
+    log = tmp_path / "log"
+
+    def submit() -> subprocess.Popen:
+        with log.open("ab") as file:
+            command = ["bash", str(SBATCH), *flags, *STAGES]
+            return subprocess.Popen(command, env=job, stdout=file, stderr=file)
+
+    process = submit()
+    lost, late = sorted(rng.choice([4, 8, 12, 16], 2, replace=False).tolist())
+    for step, event in ((lost, "lost"), (late, "time")):
+        wait_for(lambda step=step: has_line(workdir, stage="full", stage_step=step), process)
+        if event == "lost":  # the script starts the step again
+            os.kill(int(rng.choice(tasks.read_text().split())), signal.SIGKILL)
+        else:  # the time of the job is up, and SLURM starts it again
+            process.send_signal(signal.SIGTERM)
+            assert finish(process, 300) == 75, log.read_text()
+            process = submit()
+    assert finish(process, 600) == 0, log.read_text()
+    assert (tmp_path / "requeued").read_text() == f"requeue {job['SLURM_JOB_ID']}\n"
+    assert log.read_text().count("restart 1 of 3") == 1
     for stage in ("rnn", "full"):
         same_weights(workdir, calm, stage)
     same_figures(

@@ -1,5 +1,6 @@
 """The HTTP interface: answers equal those of the index, and every form of a drawing is right."""
 
+import contextlib
 import json
 
 import msgspec
@@ -17,11 +18,14 @@ from doodle_server import (
     no_progress,
     running,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sources.doodles import sketches, write
+from sketchjax.data.sources.svg import points_of_svg
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.index.build import build
 from sketchjax.index.search import Query, answer, drawing_of
@@ -29,6 +33,7 @@ from sketchjax.index.sources import FileSource
 from sketchjax.index.store import open_index
 from sketchjax.serving.app import Settings, create_app, read_token
 from sketchjax.serving.client import Client
+from sketchjax.serving.forms import FORMS, as_json
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
 
@@ -74,6 +79,77 @@ def test_times_of_a_raw_drawing_are_ignored(client):
     timed = [[*stroke, list(range(len(stroke[0])))] for stroke in HOUSE]
     answers = [client.post("/v1/search", json={"drawing": d}).json() for d in (HOUSE, timed)]
     assert without_times(answers[0]) == without_times(answers[1])
+
+
+SVG = {"content-type": "image/svg+xml"}
+NDJSON = {"content-type": "application/x-ndjson; charset=utf-8"}
+
+
+def test_a_search_by_an_svg_file(client):
+    image = client.get("/v1/sketches/31", headers={"accept": "image/svg+xml"}).content
+    path = "/v1/search?k=5&rerank=false&categories=clock&categories=sun"
+    found = client.post(path, content=image, headers=SVG).json()
+    points, _ = points_of_svg(image)
+    options = {"k": 5, "rerank": False, "categories": ["clock", "sun"]}
+    assert without_times(found) == expected(Query.of(GridEncoder().outputs(points), **options))
+    assert found["results"][0]["category"] in ("clock", "sun")
+
+
+def test_a_search_by_a_line_of_ndjson(client):
+    line = client.get("/v1/sketches/31", headers={"accept": "application/x-ndjson"}).content
+    found = client.post("/v1/search?k=1", content=line, headers=NDJSON).json()
+    assert (found["results"][0]["id"], found["results"][0]["feature_distance"]) == ("31", 0)
+    for drawing in (HOUSE, [[[x * 3.5 for x in xs], ys] for xs, ys in HOUSE]):
+        own = json.dumps({"drawing": drawing, "word": "house"})
+        form = "simplified" if drawing is HOUSE else "raw"
+        body = {"drawing": drawing, "form": form}
+        answers = [
+            client.post("/v1/search", content=own, headers=NDJSON).json(),
+            client.post("/v1/search", json=body).json(),
+        ]
+        assert without_times(answers[0]) == without_times(answers[1])
+
+
+@pytest.mark.parametrize(
+    "headers, content, path, words",
+    [
+        (SVG, "<svg/>", "", "no path, line or polyline"),
+        (SVG, "<html/>", "", "not svg"),
+        (SVG, "<!DOCTYPE svg [<!ENTITY a 'b'>]><svg/>", "", "declares entities"),
+        (SVG, "<svg>" + "<path d='M0 0L9 9'/>" * 300 + "</svg>", "", "at most 256"),
+        (NDJSON, '{"drawing": [[[0], [0]]]}\n{"drawing": [[[0], [0]]]}', "", "there are more"),
+        (NDJSON, "[[[0], [0]]]", "", "no drawing"),
+        (NDJSON, "{", "", "not JSON"),
+        (NDJSON, '{"drawing": 5}', "", "drawing: "),
+        (NDJSON, '{"drawing": [[[0, 1], [0]]]}', "", "stroke 0 differ in length"),
+        (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=500", "200"),
+        (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=many", "it takes k, a number"),
+        (NDJSON, '{"drawing": [[[0], [0]]]}', "?points=1", "true or false"),
+    ],
+)
+def test_other_forms_have_the_same_limits(client, headers, content, path, words):
+    refused = client.post(f"/v1/search{path}", content=content.encode(), headers=headers)
+    assert refused.status_code == 422, refused.text
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert words in refused.json()["detail"]
+
+
+def test_a_large_svg_is_refused(client):
+    assert client.post("/v1/search", content=b" " * (1 << 19), headers=SVG).status_code == 413
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([*FORMS]), st.binary(max_size=60), st.integers(0, 200), st.integers(0, 60))
+def test_bytes_of_any_kind_are_a_request_or_refused(kind, noise, place, cut):
+    """Noise inside a good file: what comes out is JSON with a drawing, or one sentence."""
+    good = {
+        "image/svg+xml": b"<svg viewBox='0 0 9 9'><g transform='scale(2)'><path d='M1 1C2 3 4 5 "
+        b"6 7zm1 2 3 4a1 1 0 0 1 3 3'/><polyline points='1,2 3,4'/></g></svg>",
+        "application/x-ndjson": b'{"word": "cat", "drawing": [[[0, 5.5], [1, 2]], [[1], [2]]]}',
+    }[kind]
+    content = good[:place] + noise + good[place + cut :]
+    with contextlib.suppress(DataError):
+        assert json.loads(as_json(kind, content, []))["form"] in ("raw", "simplified")
 
 
 def test_a_search_by_code_and_by_item(client):

@@ -11,6 +11,13 @@ from doodle_server import TOKEN, doodle_app  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
 from schemathesis.checks import CHECKS  # noqa: E402
 
+
+@schemathesis.serializer("image/svg+xml", "application/x-ndjson")
+def as_bytes(context, value):
+    """Of any text."""
+    return str(value).encode("utf-8", "replace")
+
+
 app = doodle_app(token=TOKEN, hosts=("testserver",))
 # schemathesis starts and stops the application for every request: it would stop its threads.
 app.router.lifespan_context = lambda app: contextlib.nullcontext()
@@ -34,6 +41,7 @@ def test_the_document_names_all_calls():
         ("post", "/v1/encode"),
         ("post", "/v1/sketches"),
         ("get", "/v1/sketches/{id}"),
+        ("get", "/v1/sketches/{id}/thumbnail"),
         ("delete", "/v1/sketches/{id}"),
         ("get", "/v1/index"),
         ("get", "/healthz"),

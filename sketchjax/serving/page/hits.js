@@ -44,7 +44,14 @@ export function showNoHits(bits) {
 }
 
 function hitItem(hit) {
-  const li = tile(hit.category, hit.points);
+  const li = tile(hit.category, hit.points ?? []);
+  if (hit.kind === "photo") {
+    const photo = document.createElement("img");
+    photo.src = hit.thumbnail;
+    photo.alt = "";
+    photo.loading = "lazy";
+    li.querySelector("svg").replaceWith(photo);
+  }
   li.dataset.id = hit.id;
   const caption = li.querySelector(".caption");
   caption.append(document.createElement("b"));
@@ -70,7 +77,8 @@ export function tile(name, drawing) {
 async function look(hit) {
   looked = hit.id;
   const shown = [...$("hits").children].find((li) => li.dataset.id === hit.id);
-  if (shown && !stillness.matches) replay(shown.querySelector("svg"));
+  const drawing = shown?.querySelector("svg");
+  if (drawing && !stillness.matches) replay(drawing);
   try {
     if (!codes.has(hit.id)) codes.set(hit.id, (await call(`v1/sketches/${hit.id}`)).code);
     if (looked === hit.id) compare(hit);

@@ -100,8 +100,7 @@ def _compare_keys(drawings: Drawings, found: Repeats) -> None:
     order = np.argsort(rows["key_id"], kind="stable")
     ordered = rows["key_id"][order]
     again = np.concatenate([[False], ordered[1:] == ordered[:-1]])[: len(rows)]
-    starts = np.maximum.accumulate(np.where(again, 0, np.arange(len(rows))))
-    first, later = order[starts[again]], order[again]
+    first, later = order[np.searchsorted(ordered, ordered[again])], order[again]
     same_label = rows["label"][first] == rows["label"][later]
     same_points = rows["digest"][first] == rows["digest"][later]
     repeated = later[same_label & same_points]
@@ -148,8 +147,11 @@ def _compare_points(drawings: Drawings, found: Repeats) -> None:
 
 
 def _alike(rows: np.ndarray, chosen: np.ndarray, *fields: str) -> list[np.ndarray]:
-    """The groups of chosen rows, bool[n], that agree in some fields: rising rows, at least two."""
-    order = np.flatnonzero(chosen)
+    """The groups of chosen rows, bool[n], that agree in some fields: rising rows, at least two.
+
+    The first field is one that hardly any two rows share: only those that do are sorted by all.
+    """
+    order = _repeated(rows[fields[0]], chosen)
     order = order[np.lexsort([rows[field][order] for field in fields])]
     starts = np.ones(len(order), bool)
     starts[1:] = np.any([np.diff(rows[field][order]) != 0 for field in fields], axis=0)
@@ -161,8 +163,22 @@ def _alike(rows: np.ndarray, chosen: np.ndarray, *fields: str) -> list[np.ndarra
     ]
 
 
+def _repeated(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The chosen rows, bool[n], whose values u64[n] occur more than once among them: i64[m]."""
+    ordered = values[chosen]
+    ordered.sort()
+    several = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(several):
+        return np.zeros(0, np.int64)
+    places = np.minimum(np.searchsorted(several, values), len(several) - 1)
+    return np.flatnonzero(chosen & (several[places] == values))
+
+
 def _note_mixed_forms(drawings: Drawings, found: Repeats) -> None:
     """Note the files without key_ids of categories that have key_ids in another file."""
+    inside = Counter(name for piece in drawings.pieces for name in piece.found.categories)
+    if not inside or max(inside.values()) == 1:
+        return
     rows = drawings.rows
     part_of = rows["label"].astype(np.int64) << 32 | rows["piece"]
     parts, firsts, totals = np.unique(part_of, return_index=True, return_counts=True)

@@ -116,6 +116,9 @@ class Piece:
     file: str
     found: Found
 
+    def __len__(self) -> int:
+        return self.base.with_suffix(".rows").stat().st_size // ENTRY.itemsize
+
     def index(self) -> np.ndarray:
         """One `ENTRY` per sketch, in the order of the file."""
         return np.fromfile(self.base.with_suffix(".rows"), ENTRY)

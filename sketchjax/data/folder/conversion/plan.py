@@ -128,12 +128,13 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     clashes = [clash_record(drawings, *pair) for pair in repeats.clashes[:LISTED]]
     if clashes and not selection.skip:
         raise DataError(clash_message(clashes, len(repeats.clashes)))
+    del drawings  # it would keep the rows that are left out now
     left_out.update(repeats.reasons)
     if not selection.skip:
         _check_asked(pieces, names, selection)
-    found = _present(rows, names)
+    found = _present(rows["label"], names)
     rows = rows[~repeats.left_out] if repeats.left_out.any() else rows
-    lost = sorted(found - _present(rows, names))
+    lost = sorted(found - _present(rows["label"], names))
     short = dict.fromkeys(lost, "all of its sketches have the key_ids or the points of others")
     missing = _missing(pieces, names, selection)
     short |= {name: reason for name, reason in missing.items() if name in selection.categories}
@@ -154,18 +155,30 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     dropped = {**missing, **small, **short}
     if not (split != LEFT_OUT).any() and not selection.pictured:
         raise DataError(_nothing_left(pieces, left_out, dropped))
-    plan = _order(rows, hashes, split, names, selection.shards, left_out, dropped)
-    return replace(
-        plan,
+    order, sizes = _order(hashes, split, selection.shards)
+    del hashes, split
+    # Field by field and in place: a second copy of all rows would be the most that a plan needs.
+    for name in ROW.names or ():
+        rows[name][: len(order)] = rows[name][order]
+    rows = rows[: len(order)]
+    used = np.bincount(rows["label"], minlength=len(names)) > 0
+    rows["label"] = (np.cumsum(used) - 1)[rows["label"]]
+    return Plan(
+        categories=[name for name, present in zip(names, used, strict=True) if present],
+        rows=rows,
+        edges=np.concatenate([[0], np.cumsum(sizes)]),
+        shards=selection.shards,
+        left_out={reason: n for reason, n in sorted(left_out.items()) if n},
+        dropped=dict(sorted(dropped.items())),
         clashes=len(repeats.clashes),
         clashes_listed=clashes,
         decisions=repeats.notes,
     )
 
 
-def _present(rows: np.ndarray, names: list[str]) -> set[str]:
-    """The categories that have sketches."""
-    return {names[label] for label in np.unique(rows["label"]).tolist()}
+def _present(labels: np.ndarray, names: list[str]) -> set[str]:
+    """The categories that have sketches. labels: of the sketches, u16[n]."""
+    return {names[label] for label in np.unique(labels).tolist()}
 
 
 def _check_asked(pieces: Sequence[Piece], names: list[str], selection: Selection) -> None:
@@ -198,7 +211,7 @@ def _short(
     shortages: Sequence[Shortage], rows: np.ndarray, names: list[str], selection: Selection
 ) -> dict[str, str]:
     """Categories with too few sketches for a split; the unseen ones need none for training."""
-    present, short = _present(rows, names), dict[str, str]()
+    present, short = _present(rows["label"], names), dict[str, str]()
     for shortage in sorted(shortages, key=lambda shortage: shortage.label):
         name = names[shortage.label]
         if name in present and not (shortage.split == "train" and name in selection.unseen):
@@ -213,7 +226,8 @@ def _unsplit(
 
     A split file may leave out any category, except those that were asked for.
     """
-    lost = sorted(_present(rows, names) - _present(rows[split != LEFT_OUT], names))
+    labels = rows["label"]
+    lost = sorted(_present(labels, names) - _present(labels[split != LEFT_OUT], names))
     if selection.rule.names_all:
         reason = "the split file names none of its sketches"
         return {name: reason for name in lost if name in selection.categories}
@@ -225,10 +239,10 @@ def _gather(pieces: Sequence[Piece], names: list[str]) -> np.ndarray:
     labels = {name: label for label, name in enumerate(names)}
     if len(names) > MOST_CATEGORIES:
         raise DataError(f"found {len(names):,} categories; the most are {MOST_CATEGORIES:,}")
-    indexes = [piece.index() for piece in pieces]
-    rows = np.empty(sum(map(len, indexes)), ROW)
+    rows = np.empty(sum(map(len, pieces)), ROW)
     end = 0
-    for number, (piece, index) in enumerate(zip(pieces, indexes, strict=True)):
+    for number, piece in enumerate(pieces):
+        index = piece.index()
         part = rows[end : end + len(index)]
         end += len(index)
         part["piece"] = number
@@ -285,28 +299,14 @@ def _nothing_left(pieces: Sequence[Piece], left_out: Counter[str], dropped: dict
     return "\n".join([heading, listed(lines, 10)]).rstrip()
 
 
-def _order(
-    rows: np.ndarray,
-    hashes: np.ndarray,
-    split: np.ndarray,
-    names: list[str],
-    shards: int,
-    left_out: Counter[str],
-    dropped: dict[str, str],
-) -> Plan:
-    """Put the chosen rows in order and renumber the labels, without the empty categories."""
-    chosen = np.flatnonzero(split != LEFT_OUT)
-    rows, hashes = rows[chosen], hashes[chosen]
-    group = split[chosen].astype(np.int64) * shards + (hashes % np.uint64(shards)).astype(np.int64)
-    rows = rows[np.lexsort((hashes, group))]
-    used = np.bincount(rows["label"], minlength=len(names)) > 0
-    rows["label"] = (np.cumsum(used) - 1)[rows["label"]]
-    sizes = np.bincount(group, minlength=len(SPLITS) * shards)
-    return Plan(
-        categories=[name for name, present in zip(names, used, strict=True) if present],
-        rows=rows,
-        edges=np.concatenate([[0], np.cumsum(sizes)]),
-        shards=shards,
-        left_out={reason: n for reason, n in sorted(left_out.items()) if n},
-        dropped=dict(sorted(dropped.items())),
-    )
+def _order(hashes: np.ndarray, split: np.ndarray, shards: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows in the order of the shards, and how many rows each shard has: i64[k], i64[4 shards].
+
+    hashes: u64[n]; split: i8[n], `LEFT_OUT` for those that are in none of the k rows.
+    """
+    group = split.astype(np.int32) * shards
+    group += (hashes % np.uint64(shards)).astype(np.int32)
+    order = np.lexsort((hashes, group))
+    # Those left out come first: their groups are below 0.
+    order = order[np.count_nonzero(split == LEFT_OUT) :]
+    return order, np.bincount(group[split != LEFT_OUT], minlength=len(SPLITS) * shards)

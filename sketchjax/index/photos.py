@@ -1,0 +1,130 @@
+"""A folder of photos as a source of an index, for models of sketches and photos."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from sketchjax.data.sources import EXTENSIONS as SKETCHES
+from sketchjax.data.sources import SVG, BadRecord, canonical, wrong_name
+from sketchjax.data.sources.pictures import PHOTO, Item, collect, is_pictures
+from sketchjax.data.sources.pictures.collection import number_of
+from sketchjax.data.sources.pictures.image import EXTENSIONS, normal_photo
+from sketchjax.data.sources.records import Refused
+from sketchjax.errors import DataError
+from sketchjax.index.engine import Photos
+from sketchjax.retrieval.outputs import Encoder, Outputs
+
+SIDE = 128  # px of a thumbnail's longer side
+_QUALITY = 80  # of its JPEG: about 4 KB
+_MOST_SIDE = 4096  # px; as a model takes photos
+_PART = 256  # photos that are encoded at once
+
+
+class PhotoSource:
+    """Photos of a folder.
+
+    path: of it.
+    photos: in it.
+    on_bad: called with each that cannot be read; None: the first one raises DataError.
+    """
+
+    def __init__(
+        self, path: Path, photos: Sequence[Item], on_bad: Callable[[BadRecord], None] | None
+    ):
+        self.path, self.name = path, path.resolve().name
+        self._photos, self._on_bad = photos, on_bad
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The files."""
+        return [photo.path for photo in self._photos]
+
+    def count(self) -> int:
+        """Photos that can be read. All are, so that bad ones end the work before it begins."""
+        return sum(1 for _ in self._read(self._on_bad))
+
+    def parts(self, encoder: Encoder, start: int) -> Iterator[tuple[Photos, Outputs]]:
+        """The photos from number `start`, where a part began, with their outputs."""
+        encode: Any = encoder  # `find_sources` has seen that it reads photos
+        ignored = None if self._on_bad is None else lambda _: None
+        reading, done = self._read(ignored), 0
+        while part := [*islice(reading, _PART)]:
+            if done >= start:
+                items, contents, thumbnails = zip(*part, strict=True)
+                contours = [item.contour for item in items]
+                outputs = encode.photo_outputs(contents, contours if all(contours) else None)
+                yield _photos(items, thumbnails, done), outputs
+            done += len(part)
+
+    def _read(
+        self, on_bad: Callable[[BadRecord], None] | None
+    ) -> Iterator[tuple[Item, bytes, bytes]]:
+        """Each photo that can be read, its file and its thumbnail."""
+        for number, photo in enumerate(self._photos):
+            try:
+                content = photo.path.read_bytes()
+                small = thumbnail(content)
+            except (OSError, Refused) as error:
+                reason = error.strerror or "" if isinstance(error, OSError) else str(error)
+                if on_bad is None:
+                    raise DataError(
+                        f"{photo.path}: {reason}; fix or remove it, or leave bad photos out "
+                        "(--on-bad skip)"
+                    ) from None
+                on_bad(BadRecord(photo.path, number, "unreadable", f"{photo.name}: {reason}"))
+                continue
+            yield photo, content, small
+
+
+def find_photos(path: Path) -> list[Item]:
+    """The photos of a folder, none where it has no photos or is no folder.
+
+    A picture folder (docs/data.md) has them in photo/CATEGORY/. In any other folder they may be at
+    any depth, and the name of their folder is their category; there must be no sketch files.
+    Raises DataError where a picture folder cannot be read.
+    """
+    if not path.is_dir():
+        return []
+    if is_pictures(path):
+        return collect(path, (), {}).of(PHOTO)
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    if any(file.name.lower().endswith((*SKETCHES, *SVG)) for file in files):
+        return []
+    return [_item(path, file) for file in files if file.suffix.lower() in EXTENSIONS]
+
+
+def thumbnail(content: bytes) -> bytes:
+    """A JPEG file of at most 128 px of a photo's.  Raises Refused where it is no photo."""
+    image = normal_photo(content, _MOST_SIDE).pixels.copy()
+    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small = io.BytesIO()
+    image.save(small, "JPEG", quality=_QUALITY, optimize=True)
+    return small.getvalue()
+
+
+def _item(root: Path, file: Path) -> Item:
+    name, category = file.relative_to(root).as_posix(), canonical(file.absolute().parent.name)
+    if reason := wrong_name(category):
+        raise DataError(f"{file}: its folder's name, the category, {reason}; rename the folder")
+    return Item(name, PHOTO, category, file)
+
+
+def _photos(items: Sequence[Item], thumbnails: Sequence[bytes], first: int) -> Photos:
+    count = len(items)
+    return Photos(
+        points=np.zeros((0, 3), np.uint8),
+        offsets=np.zeros(count + 1, np.int64),
+        categories=[item.category for item in items],
+        key_ids=np.array([number_of(item.name) for item in items], np.uint64),
+        recognized=np.full(count, -1, np.int8),
+        places=np.arange(first, first + count),
+        thumbnails=thumbnails,
+        names=[item.name for item in items],
+    )

@@ -1,0 +1,36 @@
+"""benchmarks.communication: its count against the compiled program and the parameters."""
+
+import jax
+import pytest
+
+from benchmarks import communication, workload
+
+TEXT = """
+  %a = f32[3,4]{1,0} all-reduce(%x), channel_id=1
+  ROOT %b = (f32[2]{0}, bf16[5]{0}, f32[]) all-reduce(%y, %z, %w), to_apply=%add
+  %c = u8[2,8]{1,0} all-gather(%v), dimensions={0}
+  %d = f32[9]{0} add(%a, %all-reduce.3)
+"""
+
+
+def test_bytes_are_those_of_the_results():
+    assert communication.exchanged(TEXT) == {"all-reduce": 48 + 8 + 10 + 4, "all-gather": 16}
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_step_exchanges_the_gradients_and_little_else():
+    config = workload.load_config("sample", "float32")
+    program = communication.lowered(config, 55, "joint")
+    found = communication.exchanged(program.as_text(dialect="hlo"))
+    assert found == communication.exchanged(program.compile().as_text())
+    state = program.args_info[0][1]
+    parameters = sum(4 * leaf.size for leaf in jax.tree.leaves(state.params))
+    assert parameters <= found["all-reduce"] < 1.2 * parameters
+
+
+def test_efficiency_by_hand():
+    """One second of work; 8 bytes at 1 byte/s inside, then a quarter of them at 1/2 byte/s."""
+    cluster = communication.Cluster(1.0, 1.0, 1.0, 0.5, 1.0, 0.0, 4)
+    assert communication.efficiency(1, 1.0, 8.0, cluster) == 1
+    assert communication.efficiency(4, 1.0, 8.0, cluster) == pytest.approx(1 / (1 + 12))
+    assert communication.efficiency(8, 1.0, 8.0, cluster) == pytest.approx(1 / (1 + 12 + 4))

@@ -1,0 +1,213 @@
+"""An index of photos: every step from a folder to a picture in an answer, by an untrained model."""
+
+import dataclasses
+import io
+import json
+import re
+import sys
+from contextlib import closing
+
+import jax
+import numpy as np
+import pytest
+from drawings_and_codes import items_of, memory_of
+from PIL import Image
+from projecting import Projecting
+from test_store import index_of
+from tiny_run import CONFIG
+
+from sketchjax import cli
+from sketchjax.config import architecture
+from sketchjax.data.sources.doodles.photos import write_photos
+from sketchjax.errors import DataError
+from sketchjax.index import store as stores
+from sketchjax.index.photos import PhotoSource, find_photos, thumbnail
+from sketchjax.index.search import Query, answer
+from sketchjax.index.sources import find_sources
+from sketchjax.index.store import open_index, verify
+from sketchjax.models.network import build
+from sketchjax.models.weights import Card, save_weights
+from sketchjax.retrieval.model import load
+
+sys.path.insert(0, str(CONFIG.parent))
+from tiny_pairs import get_config
+
+HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A picture folder of 12 photos, and a model of sketches and photos with random weights."""
+    home = tmp_path_factory.mktemp("photos")
+    write_photos(home / "pictures", per_category=4, seed=0, categories=["cat", "clock", "sun"])
+    own = architecture(get_config(sketches="strokes"), ["cat", "clock", "sun"], 20.0)
+    random = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: (
+            np.abs(random.normal(size=leaf.shape)).astype(np.float32)
+            if len(leaf.shape) < 2
+            else random.normal(size=leaf.shape).astype(np.float32) / 4
+        ),
+        build(own).shapes(),
+    )
+    save_weights(home / "model.safetensors", variables, Card(own, "joint", "head"))
+    return home
+
+
+@pytest.fixture(scope="module")
+def folder(home):
+    """An index of the photos."""
+    call("index", home / "index", home / "pictures", "--model", home / "model.safetensors")
+    return home / "index"
+
+
+def call(*words) -> None:
+    """Run a command in this process."""
+    before, sys.argv = sys.argv, ["sketchjax", *map(str, words)]
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    finally:
+        sys.argv = before
+    assert not end.value.code, words
+
+
+def test_codes_and_features_are_those_of_the_model(folder, home):
+    model = load(home / "model.safetensors")
+    paths = sorted((home / "pictures" / "photo").rglob("*.jpg"))
+    outputs = model.photo_outputs([path.read_bytes() for path in paths])
+    np.testing.assert_array_equal(outputs.codes.packed, model.encode_photos(paths).packed)
+    np.testing.assert_array_equal(outputs.features, model.photo_features(paths))
+    np.testing.assert_array_equal(outputs.probabilities, model.predict_photos(paths))
+    with closing(open_index(folder)) as engine:
+        snapshot = engine.snapshot()
+        items = snapshot.get(range(12))
+        scale = snapshot.describe().scale
+        np.testing.assert_array_equal(items.codes, outputs.codes.packed)
+        np.testing.assert_array_equal(items.features, scale.bytes_of(outputs.features))
+        assert items.categories == [path.parent.name for path in paths]
+        assert items.sources == [f"pictures/{p.relative_to(home / 'pictures')}" for p in paths]
+        for number, path in enumerate(paths):
+            own, small = Image.open(path), Image.open(io.BytesIO(snapshot.thumbnail(number)))
+            assert (small.format, max(small.size)) == ("JPEG", 128)
+            gap = np.asarray(own.resize(small.size), float) - np.asarray(small, float)
+            assert np.abs(gap).mean() < 6
+    assert verify(folder).categories == {"cat": 4, "clock": 4, "sun": 4}
+
+
+def test_a_drawing_finds_photos(folder, home, capsys):
+    drawing = home / "house.json"
+    drawing.write_text(json.dumps(HOUSE))
+    capsys.readouterr()
+    call("search", folder, drawing, "--json")
+    found = json.loads(capsys.readouterr().out)["results"]
+    assert len(found) == 10
+    for result in found:
+        assert (result["kind"], result["points"]) == ("photo", None)
+        assert result["thumbnail"] == f"v1/sketches/{result['id']}/thumbnail"
+    call("search", folder, drawing, "--html", home / "found.html")
+    page = (home / "found.html").read_text()
+    assert page.count('src="data:image/jpeg;base64,') == 10
+    call("search", folder, drawing)
+    assert f"pictures/photo/{found[0]['category']}/" in capsys.readouterr().out
+
+
+def test_a_server_sends_thumbnails(folder):
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    from starlette.testclient import TestClient
+
+    from sketchjax.serving.app import Settings, create_app
+
+    app = create_app(open_index(folder), load(folder / "model"), Settings())
+    app.state.service.warm()
+    with TestClient(app, base_url="http://localhost") as client:
+        first = client.post("/v1/search", json={"drawing": HOUSE}).json()["results"][0]
+        assert first["kind"] == "photo"
+        reply = client.get(f"/{first['thumbnail']}")
+        assert reply.headers["content-type"] == "image/jpeg"
+        assert max(Image.open(io.BytesIO(reply.content)).size) == 128
+        like = client.post("/v1/search", json={"like": first["id"]}).json()["results"][0]
+        assert (like["id"], like["distance"]) == (first["id"], 0)
+        assert client.get("/v1/sketches/0").json()["kind"] == "photo"
+        refused = client.get("/v1/sketches/0", headers={"accept": "image/svg+xml"})
+        assert (refused.status_code, "/v1/sketches/0/thumbnail" in refused.text) == (406, True)
+        assert client.get("/v1/sketches/12/thumbnail").status_code == 404
+
+
+def test_bad_photos_stop_the_work_or_are_left_out(tmp_path):
+    (tmp_path / "album" / "red car").mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (300, 200), (number, 0, 0)).save(
+            tmp_path / "album" / "red car" / f"{number}.png"
+        )
+    (tmp_path / "album" / "red car" / "1.png").write_bytes(b"no picture")
+    photos = find_photos(tmp_path / "album")
+    assert [item.category for item in photos] == ["red car"] * 3
+    with pytest.raises(DataError, match=r"1\.png: not a JPEG, PNG or WebP picture; fix or remove"):
+        PhotoSource(tmp_path / "album", photos, None).count()
+    bad = []
+    assert PhotoSource(tmp_path / "album", photos, bad.append).count() == 2
+    assert re.search("red car/1.png: not a JPEG", bad[0].reason)
+    (tmp_path / "album" / "cat.ndjson").write_text("{}")
+    assert find_photos(tmp_path / "album") == []
+
+
+def test_a_model_of_drawings_reads_no_photos(home):
+    with pytest.raises(DataError, match="no sketch files"):
+        find_sources(
+            [home / "pictures" / "photo"], Projecting(), split="gallery", skip_bad=False, note=print
+        )
+
+
+def test_a_thumbnail_of_a_small_photo_is_not_enlarged():
+    content = io.BytesIO()
+    Image.new("RGB", (60, 30), (9, 9, 9)).save(content, "png")
+    assert Image.open(io.BytesIO(thumbnail(content.getvalue()))).size == (60, 30)
+
+
+def with_photos(items):
+    """The same items, of which every third one is a photo."""
+    lengths = np.diff(items.offsets)
+    photos = np.arange(len(items)) % 3 == 0
+    kept = np.repeat(~photos, lengths)
+    return dataclasses.replace(
+        items,
+        points=items.points[kept],
+        offsets=np.concatenate([[0], np.cumsum(np.where(photos, 0, lengths))]),
+        thumbnails=[b"jpeg %d" % i if photo else b"" for i, photo in enumerate(photos)],
+    )
+
+
+@pytest.mark.parametrize("where", ["memory", "file", "file, points not in memory"])
+def test_photos_and_drawings_share_an_index(tmp_path, where, monkeypatch):
+    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0 if "not" in where else 0.25)
+    items = with_photos(items_of(60))
+    if where == "memory":
+        engine = memory_of(items)
+    else:
+        engine = open_index(index_of(tmp_path / "index", items), read_only=False)
+    ids = engine.add(dataclasses.replace(items, ids=np.zeros(0, np.int64))).tolist()
+    snapshot = engine.snapshot()
+    assert snapshot.thumbnail(57) == snapshot.thumbnail(ids[57]) == b"jpeg 57"
+    found = answer(engine, Query(like=57)).results[0]
+    assert (found.id, found.kind, found.points) == ("57", "photo", None)
+    assert answer(engine, Query(like=58)).results[0].kind == "drawing"
+    engine.delete([57])
+    for gone in (57, 58, 999):
+        with pytest.raises(DataError, match=f"no photo {gone} in the index"):
+            engine.snapshot().thumbnail(gone)
+    engine.compact()
+    assert engine.snapshot().thumbnail(54) == b"jpeg 54"
+    engine.close()
+    if where != "memory":
+        assert verify(tmp_path / "index").count == 119
+
+
+def test_a_damaged_thumbnail_is_found(tmp_path):
+    import duckdb
+
+    folder = index_of(tmp_path / "index", with_photos(items_of(60)))
+    with duckdb.connect(str(folder / stores.DATABASE)) as connection:
+        connection.execute("update photos set thumbnail = 'other'::blob where id = 3")
+    with pytest.raises(DataError, match="not what was written"):
+        verify(folder)

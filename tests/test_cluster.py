@@ -1,0 +1,98 @@
+"""sketchjax.cluster: the processes of a run, from flags, SLURM and Kubernetes."""
+
+import pytest
+
+from sketchjax.cluster import Peers, find_peers, first_host
+from sketchjax.errors import ConfigError
+
+SLURM = {
+    "SLURM_JOB_ID": "4097",
+    "SLURM_STEP_NODELIST": "node[003-004]",
+    "SLURM_STEP_NUM_TASKS": "2",
+    "SLURM_PROCID": "1",
+}
+JOBSET = {
+    "JAX_COORDINATOR_ADDRESS": "run-workers-0-0.run:61440",
+    "JAX_NUM_PROCESSES": "4",
+    "JOB_COMPLETION_INDEX": "3",
+}
+
+
+def test_a_step_of_slurm_is_found():
+    assert find_peers(SLURM) == Peers("node003:61441", 2, 1, "SLURM")
+
+
+def test_an_indexed_job_is_found():
+    assert find_peers(JOBSET) == Peers("run-workers-0-0.run:61440", 4, 3, "the environment")
+
+
+def test_a_process_id_of_jax_comes_before_the_index():
+    assert find_peers(JOBSET | {"JAX_PROCESS_ID": "0"}).own == 0
+
+
+def test_flags_come_before_the_environment():
+    assert find_peers(SLURM | JOBSET, "a:1", 2, 0) == Peers("a:1", 2, 0, "flags")
+    assert find_peers(SLURM | JOBSET, count=1) is None
+
+
+@pytest.mark.parametrize(
+    "environment",
+    (
+        {},
+        # A batch script is no step, and an indexed job may be of runs by themselves.
+        {"SLURM_JOB_ID": "5", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"},
+        {"JOB_COMPLETION_INDEX": "3"},
+        SLURM | {"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"},
+        JOBSET | {"JAX_NUM_PROCESSES": "1", "JOB_COMPLETION_INDEX": "0"},
+    ),
+)
+def test_one_process_trains_by_itself(environment):
+    assert find_peers(environment) is None
+
+
+@pytest.mark.parametrize(
+    "environment, flags, text",
+    (
+        ({}, {"count": 2}, "--coordinator HOST:PORT"),
+        ({}, {"coordinator": "a:1", "count": 2, "own": 2}, "process 2 of 2, by flags"),
+        ({}, {"own": 1}, "process 1 of 1"),
+        ({}, {"coordinator": "a", "count": 2}, "give HOST:PORT"),
+        ({}, {"coordinator": "a:99999", "count": 2}, "give HOST:PORT"),
+        (JOBSET | {"JOB_COMPLETION_INDEX": "4"}, {}, "process 4 of 4, by the environment"),
+        (JOBSET | {"JAX_NUM_PROCESSES": "all"}, {}, "JAX_NUM_PROCESSES is 'all'"),
+        ({"JAX_NUM_PROCESSES": "2"}, {}, "JAX_COORDINATOR_ADDRESS"),
+        ({name: JOBSET[name] for name in list(JOBSET)[:2]}, {}, "JOB_COMPLETION_INDEX"),
+        (SLURM | {"SLURM_PROCID": "x"}, {}, "SLURM_PROCID is 'x'"),
+    ),
+)
+def test_what_is_missing_or_wrong_is_named(environment, flags, text):
+    with pytest.raises(ConfigError) as error:
+        find_peers(environment, **flags)
+    assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "nodes, first",
+    (
+        ("node001", "node001"),
+        ("node001,host2", "node001"),
+        ("node[001-015],host2", "node001"),
+        ("node[001,007-015],host2", "node001"),
+        ("gpu-a-[7]", "gpu-a-7"),
+        ("rack[1-4]-gpu", "rack1-gpu"),
+        ("rack[1-2]n[3,5]", "rack1n3"),
+    ),
+)
+def test_first_host_of_a_list(nodes, first):
+    assert first_host(nodes) == first
+
+
+def test_jax_finds_the_same_coordinator(monkeypatch):
+    """Where it knows the form of the list, so that processes started otherwise still meet."""
+    from jax._src.clusters.slurm_cluster import SlurmCluster
+
+    for nodes in ("node001", "node001,host2", "node[001-015],host2", "node[001,007-015],host2"):
+        environment = SLURM | {"SLURM_STEP_NODELIST": nodes}
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        assert find_peers(environment).coordinator == SlurmCluster.get_coordinator_address(60, None)
