@@ -35,6 +35,7 @@ from sketchjax.serving.gallery import index_in_memory
 from sketchjax.serving.static import (
     RUNTIME,
     RUNTIME_FILES,
+    RUNTIME_URL,
     Graph,
     gallery_files,
     page_files,
@@ -346,6 +347,12 @@ def test_options_that_cannot_be(tmp_path, capsys, monkeypatch, arguments, words)
     monkeypatch.chdir(tmp_path)
     assert export(tmp_path / "run", *arguments) == 64
     assert words in capsys.readouterr().err
+
+
+def test_the_documented_command_gets_the_runtime():
+    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    assert f"curl -LO {RUNTIME_URL}" in text
+    assert f"--ort {Path(RUNTIME_URL).name}\n" in text
 
 
 def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
