@@ -77,7 +77,7 @@ def _address(page: str) -> Iterator[str]:
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
 
 

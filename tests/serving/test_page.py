@@ -3,7 +3,10 @@
 import contextlib
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,17 @@ def test_every_stroke_is_answered(page):
     ones = bin(int(found["code"], 16)).count("1")
     assert page.locator("#code rect.one").count() == ones
     assert page.locator("#hits svg").count() == 36
+
+
+def test_the_benchmark_times_strokes(address, environment, tmp_path):
+    out = tmp_path / "strokes.json"
+    command = [sys.executable, "-m", "benchmarks.strokes", address, "--strokes", "3"]
+    root = Path(__file__).parents[2]
+    environment = environment | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+    subprocess.run([*command, "--json", str(out)], env=environment, cwd=root, check=True)
+    found = json.loads(out.read_text())
+    assert found["strokes"] == 3
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
 
 
 def test_the_ink_is_on_the_canvas(page):
