@@ -85,6 +85,18 @@ def test_the_benchmark_times_strokes(address, environment, tmp_path):
     assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
 
 
+def test_a_pool_that_was_cut_is_said(page):
+    def cut(route):
+        found = route.fetch().json()
+        route.fulfill(json=found | {"pool": {"radius": 2, "compared": 200_000, "all": 1_234_567}})
+
+    page.route("**/v1/search", cut)
+    draw(page, HOUSE[0])
+    shown(page)
+    words = "; the features of 200,000 of 1,234,567 near drawings were compared"
+    assert page.locator("#ties").text_content().endswith(words)
+
+
 def test_the_ink_is_on_the_canvas(page):
     def ink():
         return page.evaluate(

@@ -314,6 +314,22 @@ def test_nothing_leaves_the_browser(browser, exported):
     assert all(url.startswith(address) for url in asked if url != other)
 
 
+def test_a_model_that_takes_long_to_load(browser, exported):
+    held = []
+    with contextlib.closing(browser.new_context()) as context, hosted(exported) as address:
+        context.route("**/encoder.onnx*", lambda route: held.append(route))
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        until(page, "document.getElementById('about').textContent.includes('stays in this')")
+        draw(page, HOUSE[0])
+        until(page, "document.getElementById('ties').textContent.includes('is being loaded')")
+        assert page.locator("#progress").is_visible()
+        held[0].continue_()
+        shown(page)
+        assert "distance" in page.locator("#ties").text_content()
+
+
 def test_the_page_works_when_its_host_is_gone(browser, exported):
     context = browser.new_context(reduced_motion="reduce")
     with contextlib.closing(context):
