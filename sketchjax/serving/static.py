@@ -139,6 +139,8 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
     items = snapshot.get(ids[snapshot.rows_of(ids)[1]].tolist())
     if not len(items):
         raise DataError("the index has no drawing to show")
+    if not np.diff(items.offsets).all():
+        raise DataError("the index has photos; a page without a server shows drawings only")
     state = snapshot.describe()
     about, content = _gallery(items, state)
     about |= {
