@@ -912,6 +912,8 @@ def export(
             "--half gives other codes than the gallery has: export a folder with --half, index the "
             "drawings with it, and give both to --page"
         )
+    if page is not None and gallery is None and not (source / "results.json").is_file():
+        raise ConfigError(f"{source} has no gallery; name what the page searches: --gallery INDEX")
     try:
         if page is not None:
             _export_page(source, page, gallery or source, ort)
@@ -1018,8 +1020,9 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     from contextlib import closing
 
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.serving.static import Graph, read_runtime, write_page
+    from sketchjax.serving.static import Graph, check_absent, read_runtime, write_page
 
+    check_absent(page)
     runtime = read_runtime(ort)
     graph = Graph.of(source)
     keep_compiled()

@@ -90,8 +90,7 @@ def write_page(
     Raises DataError where the folder exists, the index is empty, or its codes are of another model.
     """
     check_model(graph.fingerprint, snapshot.describe().model)
-    if folder.exists():
-        raise DataError(f"{folder} exists already; name another folder, or delete it first")
+    check_absent(folder)
     files = page_files() | gallery_files(snapshot, graph)
     files |= {f"ort/{name}": content for name, content in runtime.items()}
     partial = folder.with_name(f".{folder.name}.part")
@@ -108,6 +107,12 @@ def write_page(
             raise
         sync_folder(folder.parent)
     return snapshot.describe().count
+
+
+def check_absent(folder: Path) -> None:
+    """Raise DataError where the folder to write is there already."""
+    if folder.exists():
+        raise DataError(f"{folder} exists already; name another folder, or delete it first")
 
 
 def page_files() -> dict[str, bytes]:
@@ -134,6 +139,8 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
     items = snapshot.get(ids[snapshot.rows_of(ids)[1]].tolist())
     if not len(items):
         raise DataError("the index has no drawing to show")
+    if not np.diff(items.offsets).all():
+        raise DataError("the index has photos; a page without a server shows drawings only")
     state = snapshot.describe()
     about, content = _gallery(items, state)
     about |= {

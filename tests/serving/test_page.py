@@ -3,7 +3,10 @@
 import contextlib
 import itertools
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,6 +72,29 @@ def test_every_stroke_is_answered(page):
     ones = bin(int(found["code"], 16)).count("1")
     assert page.locator("#code rect.one").count() == ones
     assert page.locator("#hits svg").count() == 36
+
+
+def test_the_benchmark_times_strokes(address, environment, tmp_path):
+    out = tmp_path / "strokes.json"
+    command = [sys.executable, "-m", "benchmarks.strokes", address, "--strokes", "3"]
+    root = Path(__file__).parents[2]
+    environment = environment | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
+    subprocess.run([*command, "--json", str(out)], env=environment, cwd=root, check=True)
+    found = json.loads(out.read_text())
+    assert found["strokes"] == 3
+    assert 0 < found["p50_ms"] <= found["p95_ms"] <= found["p99_ms"]
+
+
+def test_a_pool_that_was_cut_is_said(page):
+    def cut(route):
+        found = route.fetch().json()
+        route.fulfill(json=found | {"pool": {"radius": 2, "compared": 200_000, "all": 1_234_567}})
+
+    page.route("**/v1/search", cut)
+    draw(page, HOUSE[0])
+    shown(page)
+    words = "; the features of 200,000 of 1,234,567 near drawings were compared"
+    assert page.locator("#ties").text_content().endswith(words)
 
 
 def test_the_ink_is_on_the_canvas(page):

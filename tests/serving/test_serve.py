@@ -130,8 +130,10 @@ def test_a_missing_extra_is_one_sentence(tmp_path, capsys, monkeypatch):
 def test_the_wheel_has_the_page(tmp_path):
     build = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
     (wheel,) = build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path))
-    names = {Path(name).name for name in zipfile.ZipFile(wheel).namelist() if "/page/" in name}
-    assert names == {name for name, _ in PAGE.values()}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {Path(name).name for name in names if "/page/" in name} == {n for n, _ in PAGE.values()}
+    own = {path.name for path in (ROOT / "sketchjax" / "serving" / "local").iterdir()}
+    assert {Path(name).name for name in names if "/serving/local/" in name} == own
 
 
 def test_every_file_of_the_page_is_in_the_table():

@@ -5,6 +5,8 @@ import dataclasses
 import gzip
 import io
 import json
+import os
+import sys
 import tarfile
 from pathlib import Path
 
@@ -14,18 +16,26 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-from chromium import until
-from doodle_server import doodle_index
+from chromium import HOUSE, draw, shown, until
+from doodle_server import doodle_index, no_progress
 from web_host import hosted
 
+import sketchjax
+from sketchjax import cli
 from sketchjax.data.simplify import simplify
 from sketchjax.errors import ConfigError, DataError
+from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.index import search
 from sketchjax.index.engine import Description, Scale
 from sketchjax.index.memory import Memory
-from sketchjax.index.search import Query, answer
+from sketchjax.index.search import Query, answer, drawing_of
+from sketchjax.index.sources import find_sources
+from sketchjax.retrieval.codes import Codes
+from sketchjax.serving.gallery import index_in_memory
 from sketchjax.serving.static import (
+    RUNTIME,
     RUNTIME_FILES,
+    RUNTIME_URL,
     Graph,
     gallery_files,
     page_files,
@@ -81,13 +91,15 @@ def page(browser, engine):
 
 def called(page, path, *bodies):
     """What the page's own search answers to each body."""
-    return page.evaluate(
+    found = page.evaluate(
         """async ([path, bodies]) => {
           const { call } = await import('./api.js');
-          return Promise.all(bodies.map((body) => call(path, { body })));
+          const answers = await Promise.all(bodies.map((body) => call(path, { body })));
+          return JSON.stringify(answers);
         }""",
         [path, bodies or [None]],
     )
+    return json.loads(found)
 
 
 def without_times(found) -> dict:
@@ -152,7 +164,7 @@ def test_a_drawing_is_that_of_the_index(page, engine):
 
 SIMPLIFY = """async (drawings) => {
   const { simplify } = await import('./simplify.js');
-  return drawings.map((drawing) => Array.from(simplify(drawing)));
+  return JSON.stringify(JSON.parse(drawings).map((drawing) => Array.from(simplify(drawing))));
 }"""
 
 
@@ -182,7 +194,7 @@ def test_odd_drawings_are_simplified_as_in_python(page):
 
 
 def _assert_simplified_equally(page, drawings):
-    found = page.evaluate(SIMPLIFY, drawings)
+    found = json.loads(page.evaluate(SIMPLIFY, json.dumps(drawings)))
     for drawing, points in zip(drawings, found, strict=True):
         expected = simplify([np.array(stroke, float).T for stroke in drawing])
         assert points == expected.ravel().tolist(), drawing
@@ -191,7 +203,7 @@ def _assert_simplified_equally(page, drawings):
 def test_a_scribble_is_refused_as_on_the_server(page):
     zigzag = [[list(range(600)), [0, 599] * 300]]
     with pytest.raises(Exception, match="strokes cross it more than 250 times"):
-        page.evaluate(SIMPLIFY, [zigzag])
+        page.evaluate(SIMPLIFY, json.dumps([zigzag]))
 
 
 def test_a_missing_file_is_reported_and_tried_again(browser):
@@ -207,6 +219,162 @@ def test_a_missing_file_is_reported_and_tried_again(browser):
         page.locator("#again").click()
         until(page, "document.getElementById('about').textContent.startsWith('42 drawings')")
         assert page.locator("#notice").is_hidden()
+
+
+@pytest.fixture(scope="module")
+def runtime() -> Path:
+    """The npm package that SKETCHJAX_ORT names."""
+    path = os.environ.get("SKETCHJAX_ORT")
+    if not path:
+        pytest.skip(f"SKETCHJAX_ORT is not set: it names the npm package {RUNTIME}")
+    return Path(path)
+
+
+def export(*arguments: object) -> int:
+    """The exit code of an export command in this process."""
+    before = sys.argv
+    sys.argv = ["sketchjax", "export", *map(str, arguments)]
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def exported(whole, runtime, tmp_path_factory) -> dict[str, bytes]:
+    """The files of a run's page."""
+    folder = tmp_path_factory.mktemp("exported") / "page"
+    assert export(whole, "--page", folder, "--ort", runtime) == 0
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+OUTPUTS = """async () => {
+  const { Encoder } = await import('./encode.js');
+  const { Gallery } = await import('./search.js');
+  const about = await (await fetch('gallery.json')).json();
+  const gallery = new Gallery(about, await (await fetch('gallery.bin')).arrayBuffer());
+  const encoder = await Encoder.load(about);
+  const found = [];
+  for (let row = 0; row < gallery.count; row += 1) {
+    const points = gallery.points.slice(3 * gallery.offsets[row], 3 * gallery.offsets[row + 1]);
+    const { code, features, probable } = await encoder.outputs(points);
+    found.push({ code: Array.from(code), features: Array.from(features), probable });
+  }
+  return JSON.stringify(found);
+}"""
+
+
+def test_codes_in_the_browser_are_those_of_jax(browser, whole, exported):
+    model = sketchjax.load(whole)
+    (source,) = find_sources([whole], model, split="gallery", skip_bad=False, note=print)
+    # With the bytes of the features that the page has.
+    engine = index_in_memory("whole", source, OnnxEncoder.load(whole), no_progress)
+    snapshot = engine.snapshot()
+    items = snapshot.get(snapshot.ids.tolist())
+    drawings = [drawing_of(items.points_of(row)) for row in range(len(items))]
+    bodies = [{"drawing": drawing, "form": "simplified"} for drawing in drawings]
+    with opened(browser, exported) as page:
+        outputs = json.loads(page.evaluate(OUTPUTS))
+        found = called(page, "v1/search", *bodies)
+    wanted = Codes.load(whole / "codes" / "gallery").packed
+    np.testing.assert_array_equal([own["code"] for own in outputs], wanted)
+    expected = model.outputs([items.points_of(row) for row in range(len(items))])
+    np.testing.assert_allclose([own["features"] for own in outputs], expected.features, atol=2e-5)
+    for row, own in enumerate(outputs):
+        features = np.array(own["features"], np.float32)
+        query = Query(wanted[row], features, probable=tuple(own["probable"]))
+        assert without_times(found[row]) == without_times(answer(engine, query))
+        shares = expected.probabilities[row]
+        names = [model.categories.index(each["name"]) for each in own["probable"]]
+        np.testing.assert_allclose(shares[names], np.sort(shares)[::-1][: len(names)], atol=2e-5)
+
+
+def test_nothing_leaves_the_browser(browser, exported):
+    asked: list[str] = []
+    elsewhere: list[str] = []
+    with hosted({"index.html": b""}) as other:
+        with opened(browser, exported) as page:
+            page.context.on("request", lambda request: asked.append(request.url))
+            draw(page, HOUSE[0])
+            shown(page)
+            elsewhere += page.evaluate(
+                "(other) => fetch(other).then(() => ['sent'], () => [])", other
+            )
+            address = page.url
+            counts = len(asked)
+            draw(page, HOUSE[1])
+            shown(page)
+            assert "ms in this browser" in page.locator("#timing").text_content()
+        assert elsewhere == []
+    assert asked[counts:] == []
+    assert all(url.startswith(address) for url in asked if url != other)
+
+
+def test_a_model_that_takes_long_to_load(browser, exported):
+    held = []
+    with contextlib.closing(browser.new_context()) as context, hosted(exported) as address:
+        context.route("**/encoder.onnx*", lambda route: held.append(route))
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        until(page, "document.getElementById('about').textContent.includes('stays in this')")
+        draw(page, HOUSE[0])
+        until(page, "document.getElementById('ties').textContent.includes('is being loaded')")
+        assert page.locator("#progress").is_visible()
+        held[0].continue_()
+        shown(page)
+        assert "distance" in page.locator("#ties").text_content()
+
+
+def test_the_page_works_when_its_host_is_gone(browser, exported):
+    context = browser.new_context(reduced_motion="reduce")
+    with contextlib.closing(context):
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        with hosted(exported) as address:
+            page.goto(address)
+            draw(page, HOUSE[0])
+            first = shown(page)
+        draw(page, HOUSE[1])
+        assert len(shown(page)) == len(first)
+        page.locator("#hits button").nth(3).click()
+        page.wait_for_selector("#badge:not([hidden])")
+        assert page.locator("#notice").is_hidden()
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "name the folder of the model to write, or --page DIR"),
+        (["model", "--ort", "some.tgz"], "--ort needs --page DIR"),
+        (["--page", "page", "--half"], "--half gives other codes"),
+        (["--page", "page"], "name what the page searches: --gallery INDEX"),
+        (
+            ["--page", "page", "--gallery", "index"],
+            "curl -LO https://registry.npmjs.org/onnxruntime-web",
+        ),
+    ],
+)
+def test_options_that_cannot_be(tmp_path, capsys, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert export(tmp_path / "run", *arguments) == 64
+    assert words in capsys.readouterr().err
+
+
+def test_the_documented_command_gets_the_runtime():
+    text = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
+    assert f"curl -LO {RUNTIME_URL}" in text
+    assert f"--ort {Path(RUNTIME_URL).name}\n" in text
+
+
+def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
+    arguments = ("--gallery", "index", "--page", tmp_path, "--ort", "nothing")
+    assert export(tmp_path / "run", *arguments) == 65
+    assert "exists already" in capsys.readouterr().err
 
 
 def archive_of(path: Path, files: dict[str, bytes]) -> Path:

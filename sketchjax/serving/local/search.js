@@ -48,7 +48,7 @@ export class Gallery {
     const row = this.rowOf(id);
     return {
       id,
-      kind: "drawing",
+      kind: "drawing", // a gallery of photos is not exported
       key_id: String(this.keys[row]),
       category: this.about.categories[this.labels[row]],
       code: this.hexOf(row),
@@ -197,10 +197,9 @@ function nearest(gallery, query, rows, k) {
 
 function resultOf(gallery, pool, rank, square, points) {
   const row = pool.rows[rank];
-  const { id, kind, key_id, category, code, source, place, drawing } = gallery.sketch(String(gallery.ids[row]));
+  const { drawing, ...item } = gallery.sketch(String(gallery.ids[row]));
   const feature_distance = square === undefined ? null : rounded(gallery.about.scale.step * Math.sqrt(square), 6);
-  const distance = pool.distances[row];
-  return { id, kind, key_id, category, code, distance, feature_distance, source, place, points: points ? drawing : null, thumbnail: null };
+  return { ...item, distance: pool.distances[row], feature_distance, points: points ? drawing : null, thumbnail: null };
 }
 
 /** At the first distance of which not all items are shown, else at the last one shown. */

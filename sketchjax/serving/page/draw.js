@@ -152,6 +152,7 @@ async function search() {
   const slow = setTimeout(() => {
     $("progress").hidden = false;
     $("hits").classList.add("stale");
+    if (isLocal && !answer) $("ties").textContent = "The model is being loaded into this browser.";
   }, SLOW);
   try {
     const found = await call("v1/search", { body, signal: own.signal });
@@ -217,11 +218,16 @@ function titleOf(found, browsing) {
 
 function tiesOf({ ties, pool }) {
   if (!ties) return "The index has no drawing to show.";
-  const order = pool ? ", ordered by their features" : "";
+  const order = pool ? orderOf(pool) : "";
   if (ties.shown < ties.all) {
     return `${numbers.format(ties.shown)} of ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
   }
   return `all ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
+}
+
+function orderOf({ compared, all }) {
+  if (compared === all) return ", ordered by their features";
+  return `; the features of ${numbers.format(compared)} of ${numbers.format(all)} near drawings were compared`;
 }
 
 function timing(parts, whole) {
