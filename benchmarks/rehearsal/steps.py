@@ -247,7 +247,7 @@ def small_config(data: Path) -> Any:
     config.evaluation.batch_size = BATCH
     config.evaluation.after_stages = ()
     if is_tiny():  # a third of the time to compile
-        config.model.branches = "rnn"
+        config.model.branches = ("rnn",)
         for name in ("cnn", "joint", "center"):
             config.stages[name].epochs = 0
     validate(config)
