@@ -20,13 +20,13 @@ class Peers(NamedTuple):
     """Processes that train together.
 
     coordinator: HOST:PORT where process 0 listens.
-    count: how many there are.
+    total: how many there are.
     own: the number of this one, from 0.
     origin: who says so, for people.
     """
 
     coordinator: str
-    count: int
+    total: int
     own: int
     origin: str
 

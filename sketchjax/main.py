@@ -168,7 +168,7 @@ def _run(_: list[str]) -> None:
         from sketchjax import parallel
 
         # Before our handlers of signals: jax sets its own, which stops this process only.
-        parallel.join(peers.coordinator, peers.count, peers.own)
+        parallel.join(peers.coordinator, peers.total, peers.own)
     should_stop = stop_on_signals()
     from sketchjax.paper.reference import reference
     from sketchjax.paper.study.run import run_study

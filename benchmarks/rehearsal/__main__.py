@@ -8,8 +8,8 @@ It writes 3,829,500 drawings in 345 categories, and some more from which the spl
 takes the steps convert, verify, stream, resident, train, encode, scores, report, index, search,
 each in a process of its own. It prints seconds, the peak of the memory of all the step's
 processes, and the disk that it took, and extrapolates the paper's schedule of 55 epochs for this
-network. Full size takes an hour and a half on two cores, 6 GB of disk; with --drawings all drawings
-go to the gallery, and the index is made of codes without a network.
+network. Full size should take an hour on two free cores and 6 GB of disk (estimates). With
+--drawings all drawings go to the gallery, and the index is made of codes without a network.
 
 The bars are those of two cores: 4 GB of memory in each step, 25,000 drawings/s in `convert`, a
 report within 60 s of the scores; with two scales, also that no step grows faster than the data.

@@ -75,12 +75,11 @@ def schedule(size: dict) -> dict[str, float]:
         return {}
     trained = size["drawings"] * 90 / 111
     encoded = rows["encode"]["items"] / rows["encode"]["seconds"]
-    seconds = {
-        name: epochs * trained / rows["train"][f"{name}_sketches_per_second"]
-        for name, epochs in EPOCHS.items()
-    }
+    speeds = {name: rows["train"].get(f"{name}_sketches_per_second") for name in EPOCHS}
+    seconds = {name: EPOCHS[name] * trained / speed for name, speed in speeds.items() if speed}
+    stages = len(seconds)
     seconds["centres"] = rows["train"]["centres_seconds"]
-    seconds["validation after each stage"] = len(EPOCHS) * size["drawings"] * 10 / 111 / encoded
+    seconds["validation after each stage"] = stages * size["drawings"] * 10 / 111 / encoded
     rest = sum(
         rows[name]["seconds"] for name in rows if name not in ("stream", "resident", "train")
     )

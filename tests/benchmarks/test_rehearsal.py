@@ -52,6 +52,7 @@ def test_an_index_needs_no_network(tmp_path):
     check_costs(rows)
 
 
+@pytest.mark.usefixtures("tiny")
 def test_the_whole_way(tmp_path):
     size, rows = rehearse("--scale 0.01 --categories 16", tmp_path)
     assert [row["step"] for row in rows] == list(STEPS)
@@ -61,8 +62,8 @@ def test_the_whole_way(tmp_path):
     assert 1 / 16 < found["scores"]["map"] < 1
     assert found["train"]["centres_seconds"] > 0
     hours = table.schedule(size)
-    joint = 5 * 1440 / found["train"]["joint_sketches_per_second"] / 3600
-    assert hours["joint"] == pytest.approx(joint)
+    full = 5 * 1440 / found["train"]["full_sketches_per_second"] / 3600
+    assert hours["full"] == pytest.approx(full)
 
 
 @pytest.mark.parametrize("form", ("ndjson", "bin"))
