@@ -1,6 +1,5 @@
 """The model in the package: its size, its card's figures, and a search without any data."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -11,12 +10,12 @@ import pytest
 import sketchjax
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sketch import strokes
 from sketchjax.data.sources import doodles
 from sketchjax.packaged import MODEL
 
 DATA = os.environ.get("SKETCHJAX_DATA", "")
 CARD = MODEL.with_name("README.md")
-HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +79,13 @@ def test_serve_without_arguments_searches_doodles(environment):
     try:
         assert str(port) in until_ready(process)
         client = Client(f"http://127.0.0.1:{port}")
-        found = client.search(HOUSE, k=12)
+        apple = doodles.sketches("apple", 100, seed=0, spoilt=False).points_of(99)
+        drawing = [stroke.T.tolist() for stroke in strokes(apple)]
+        found = client.search(drawing, k=12)
         assert len(found["results"]) == 12
-        assert "house" in [row["name"] for row in found["categories"]]
-        assert [row["category"] for row in found["results"]].count("house") >= 6
+        assert found["categories"][0]["name"] == "apple"
+        assert [row["category"] for row in found["results"]].count("apple") >= 6
         assert found["index"]["count"] == 60 * len(doodles.CATEGORIES)
-        json.dumps(found)
     finally:
         process.terminate()
         finish(process)
