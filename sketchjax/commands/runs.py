@@ -1,0 +1,205 @@
+"""Commands for finished runs and studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import typer.core
+
+from sketchjax.commands.program import app, path
+from sketchjax.errors import ConfigError, on_disk
+from sketchjax.fields import home_path
+
+RunData = Annotated[
+    Path | None,
+    typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
+]
+Copies = Annotated[int, typer.Option(metavar="N", help="Augmented copies of each training sketch.")]
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, path("MODEL", "A model file, or the workdir of a run.")],
+    folder: Annotated[Path, path("FOLDER", "A data folder with gallery and queries.")],
+    out: Annotated[Path, path("OUT", "Where to write results, codes and report.")],
+    rankings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ranking",
+            metavar="QUERIES:GALLERY",
+            help="Splits to rank, the first for the headline; by default query:gallery, or "
+            "query:photo/gallery for a model of sketches and photos.",
+        ),
+    ] = None,
+) -> None:
+    """Score a trained model on other drawings; write results, codes and report as a run does.
+
+    Categories are matched by name; those that only the model or only the data has are listed.
+    """
+    from sketchjax.retrieval.model import load
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.elsewhere import default_rankings, evaluate_model
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.summary import print_summary
+
+    pairs = _rankings(rankings)
+    keep_compiled()
+    loaded = load(model)
+    with on_disk("the evaluation cannot be written"), TrainingProgress() as progress:
+        results = evaluate_model(
+            loaded,
+            folder,
+            out,
+            pairs=pairs or default_rankings(loaded),
+            title=f"{model.resolve().name} on {folder.resolve().name}",
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_summary(results, out)
+
+
+@app.command()
+def recode(
+    model: Annotated[Path, path("MODEL", "The workdir of a finished run, or a model file of one.")],
+    bits: Annotated[
+        str, typer.Option(metavar="N,...", help="Lengths of the codes, multiples of 8.")
+    ] = "16,32,64",
+    data: RunData = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path,
+            metavar="DIR",
+            help="Where to write a folder per length; by default `recode` next to the model.",
+        ),
+    ] = None,
+    copies: Copies = 2,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
+) -> None:
+    """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.
+
+    Each length gets a model file, codes, results and report. Rerun the same command to resume.
+    """
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.posterior import Settings
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.recode import recode as run
+    from sketchjax.run.summary import print_recoded
+
+    lengths = _lengths(bits)
+    keep_compiled()
+    with on_disk("the codes cannot be written"), TrainingProgress() as progress:
+        folder, results = run(
+            model,
+            lengths,
+            data=data,
+            out=out,
+            settings=Settings(copies, epochs, seed),
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_recoded(results, folder)
+
+
+@app.command()
+def compare(
+    model: Annotated[Path, path("MODEL", "The workdir of a finished run, or a model file of one.")],
+    out: Annotated[Path, path("OUT", "Where to write compare.json; rerun to resume.")],
+    bits: Annotated[str, typer.Option(metavar="N,...", help="Lengths of the codes.")] = "16,64",
+    objectives: Annotated[
+        str, typer.Option(metavar="NAME,...", help="Objectives to compare; by default all.")
+    ] = "",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Heads of each objective.")] = 3,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of each head.")] = 10,
+    copies: Copies = 0,
+    data: RunData = None,
+) -> None:
+    """Compare hashing objectives on your drawings, in minutes: heads train, encoders do not.
+
+    Every head is scored by the MAP of the validation sketches; no query is looked at.
+    """
+    from sketchjax.run.compare import FILE
+    from sketchjax.run.compare import compare as run
+    from sketchjax.run.compilation import keep_compiled
+    from sketchjax.run.progress import TrainingProgress
+    from sketchjax.run.summary import print_compared
+
+    lengths = _lengths(bits)
+    keep_compiled()
+    with on_disk("the comparison cannot be written"), TrainingProgress() as progress:
+        rows = run(
+            model,
+            out,
+            lengths,
+            objectives=[name for name in map(str.strip, objectives.split(",")) if name],
+            seeds=seeds,
+            epochs=epochs,
+            copies=copies,
+            data=data,
+            task=lambda name, total: progress.task(name, total=total),
+            note=progress.note,
+        )
+    print_compared(rows, out / FILE)
+
+
+@app.command()
+def report(
+    workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
+) -> None:
+    """Regenerate the report of a finished run or evaluation from the files that it left."""
+    from sketchjax.run.rebuild import rebuild
+
+    print(rebuild(workdir))
+
+
+@app.command()
+def study(
+    workdir: Annotated[Path, path("WORKDIR", "Of a study.")],
+    markdown: Annotated[
+        Path | None,
+        typer.Option(
+            parser=home_path, metavar="FILE", help="Also write it as Markdown, with its pictures."
+        ),
+    ] = None,
+) -> None:
+    """Print a study's progress and results, and regenerate its report."""
+    from rich.console import Console
+
+    from sketchjax.paper.report.markdown import write_markdown
+    from sketchjax.paper.report.material import load_study
+    from sketchjax.paper.report.page import rebuild_study
+    from sketchjax.paper.report.terminal import progress_table, result_tables
+
+    material = load_study(workdir / "report" / "material.json")
+    out = Console(highlight=False)
+    for table in (progress_table(material.runs), *result_tables(material)):
+        out.print(table)
+    print(rebuild_study(workdir))
+    if markdown is not None:
+        write_markdown(markdown, material)
+        print(markdown)
+
+
+def _lengths(given: str) -> list[int]:
+    """Numbers from a text such as 16,32,64."""
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isdigit() for word in words):
+        raise ConfigError(f"--bits {given}: give lengths as numbers, such as 16,32,64")
+    return [int(word) for word in words]
+
+
+def _rankings(given: list[str] | None) -> list[tuple[str, str]]:
+    """Pairs of splits from texts such as query:gallery."""
+    from sketchjax.config import parts_of_ranking
+    from sketchjax.config.fields import is_ranking
+
+    wrong = [text for text in given or [] if not is_ranking(text)]
+    if wrong:
+        raise ConfigError(
+            f"--ranking {wrong[0]}: give two splits as QUERIES:GALLERY, such as query:gallery or "
+            "query:photo/gallery"
+        )
+    return [parts_of_ranking(row) for row in given or ()]
