@@ -1,7 +1,6 @@
 // The list of what is found: looking at a result draws its strokes once more and shows the bits in
 // which its code differs; choosing it asks for more like it.
 
-import { call } from "./api.js";
 import { showCode } from "./code.js";
 import { picture, replay } from "./sketch.js";
 
@@ -11,7 +10,6 @@ const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 let answer = null; // that is shown
 let looked = null; // the id of the result that the code is compared with
 let hovering = 0; // the timer of a look
-const codes = new Map(); // by id of a result
 
 /** Show an answer. browsing: nothing was drawn, so there is nothing to compare with. */
 export function showHits(found, browsing) {
@@ -74,17 +72,12 @@ export function tile(name, image) {
   return li;
 }
 
-async function look(hit) {
+function look(hit) {
   looked = hit.id;
   const shown = [...$("hits").children].find((li) => li.dataset.id === hit.id);
   const drawing = shown?.querySelector("svg");
   if (drawing && !stillness.matches) replay(drawing);
-  try {
-    if (!codes.has(hit.id)) codes.set(hit.id, (await call(`v1/sketches/${hit.id}`)).code);
-    if (looked === hit.id) compare(hit);
-  } catch {
-    // Another look will ask again; the results themselves are not affected.
-  }
+  compare(hit);
 }
 
 function lookAway() {
@@ -93,8 +86,8 @@ function lookAway() {
 }
 
 function compare(hit) {
-  const differing = showCode($("code"), answer.code, hit && codes.get(hit.id));
-  showCode($("picked-code"), answer.code, hit && codes.get(hit.id));
+  const differing = showCode($("code"), answer.code, hit?.code);
+  showCode($("picked-code"), answer.code, hit?.code);
   const bits = answer.code.length * 4;
   const ones = document.createElement("b");
   if (!hit) {
