@@ -22,7 +22,10 @@ def test_a_step_exchanges_the_gradients_and_little_else():
     config = workload.load_config("sample", "float32")
     program = communication.lowered(config, 55, "joint")
     found = communication.exchanged(program.as_text(dialect="hlo"))
-    assert found == communication.exchanged(program.compile().as_text())
+    # The compiler merges metrics that are equal: single numbers, none of the gradients.
+    compiled = communication.exchanged(program.compile().as_text())
+    assert found.keys() == compiled.keys()
+    assert 0 <= found["all-reduce"] - compiled["all-reduce"] <= 16
     state = program.args_info[0][1]
     parameters = sum(4 * leaf.size for leaf in jax.tree.leaves(state.params))
     assert parameters <= found["all-reduce"] < 1.2 * parameters
