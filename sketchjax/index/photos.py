@@ -1,9 +1,10 @@
-"""A folder of photos as a source of an index, for models of sketches and photos."""
+"""Photos as sources of an index, for models of sketches and photos: of a folder, or of a split."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from sketchjax.data.folder import manifest as manifests
+from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources import EXTENSIONS as SKETCHES
 from sketchjax.data.sources import SVG, BadRecord, canonical, wrong_name
 from sketchjax.data.sources.pictures import PHOTO, Item, collect, is_pictures
@@ -60,7 +63,9 @@ class PhotoSource:
                 items, contents, thumbnails = zip(*part, strict=True)
                 contours = [item.contour for item in items]
                 outputs = encode.photo_outputs(contents, contours if all(contours) else None)
-                yield _photos(items, thumbnails, done), outputs
+                keys = [number_of(item.name) for item in items]
+                named = [(item.name, item.category) for item in items]
+                yield _photos(keys, named, thumbnails, done), outputs
             done += len(part)
 
     def _read(
@@ -81,6 +86,39 @@ class PhotoSource:
                 on_bad(BadRecord(photo.path, number, "unreadable", f"{photo.name}: {reason}"))
                 continue
             yield photo, content, small
+
+
+class PhotoShardSource:
+    """The photos of a split of a data folder. It may have none."""
+
+    def __init__(self, folder: Path, split: str):
+        self.path, self.name = folder / manifests.NAME, f"{folder.resolve().name}/photo/{split}"
+        self._shards = PictureShards(folder, PHOTO, split)
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The manifest."""
+        return [self.path]
+
+    def count(self) -> int:
+        """Photos of the split."""
+        return len(self._shards)
+
+    def parts(self, encoder: Encoder, start: int) -> Iterator[tuple[Photos, Outputs]]:
+        """See `PhotoSource`."""
+        encode: Any = encoder
+        categories = self._shards.manifest.categories
+        with closing(self._shards) as shards:
+            for first in range(start, len(shards), _PART):
+                places = np.arange(first, min(first + _PART, len(shards)))
+                records = [PictureRecord.decode(blob) for blob in shards.read_bytes(places)]
+                contours = [record.contour for record in records]
+                outputs = encode.photo_outputs(
+                    [record.picture for record in records], contours if all(contours) else None
+                )
+                named = [(record.name, categories[record.label]) for record in records]
+                small = [thumbnail(record.picture) for record in records]
+                yield _photos([record.id for record in records], named, small, first), outputs
 
 
 def find_photos(path: Path) -> list[Item]:
@@ -116,15 +154,21 @@ def _item(root: Path, file: Path) -> Item:
     return Item(name, PHOTO, category, file)
 
 
-def _photos(items: Sequence[Item], thumbnails: Sequence[bytes], first: int) -> Photos:
-    count = len(items)
+def _photos(
+    keys: Sequence[int],
+    named: Sequence[tuple[str, str]],
+    thumbnails: Sequence[bytes],
+    first: int,
+) -> Photos:
+    """Photos with these ids, names and categories; `first` is the place of the first one."""
+    count = len(keys)
     return Photos(
         points=np.zeros((0, 3), np.uint8),
         offsets=np.zeros(count + 1, np.int64),
-        categories=[item.category for item in items],
-        key_ids=np.array([number_of(item.name) for item in items], np.uint64),
+        categories=[category for _, category in named],
+        key_ids=np.array(keys, np.uint64),
         recognized=np.full(count, -1, np.int8),
         places=np.arange(first, first + count),
         thumbnails=thumbnails,
-        names=[item.name for item in items],
+        names=[name for name, _ in named],
     )

@@ -18,11 +18,12 @@ import orjson
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.inputs import PHOTO
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import BadRecord, read, survey
 from sketchjax.errors import DataError
 from sketchjax.index.encoded import CODES, EncodedFolder
-from sketchjax.index.photos import PhotoSource, find_photos
+from sketchjax.index.photos import PhotoShardSource, PhotoSource, find_photos
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
 PART = 4096  # drawings of a part: a kill costs at most this many
@@ -171,11 +172,11 @@ def find_sources(
     files = []
     for path in paths:
         if (path / manifests.NAME).is_file():
-            sources.append(FolderSource(path, split))
+            sources.append(_split_of(path, split, encoder, note))
         elif (path / CODES).is_file():
             sources.append(EncodedSource(path, encoder.fingerprint))
         elif is_workdir(path):
-            sources.append(FolderSource(data_folder_of(path), split))
+            sources.append(_split_of(data_folder_of(path), split, encoder, note))
         elif getattr(encoder, "reads_photos", False) and (photos := find_photos(path)):
             skipped = _Skipped(path.name, note) if skip_bad else None
             sources.append(PhotoSource(path, photos, skipped))
@@ -194,12 +195,26 @@ def find_sources(
 
 
 def have_photos(paths: Sequence[Path]) -> bool:
-    """Whether a path of `find_sources` is a folder of photos."""
-    return any(find_photos(path) for path in paths if not _is_prepared(path))
+    """Whether a path of `find_sources` has photos."""
+    return any(map(_has_photos, paths))
 
 
-def _is_prepared(path: Path) -> bool:
-    return (path / manifests.NAME).is_file() or (path / CODES).is_file() or is_workdir(path)
+def _has_photos(path: Path) -> bool:
+    if is_workdir(path):
+        path = data_folder_of(path)
+    if (path / manifests.NAME).is_file():
+        return PHOTO in manifests.Manifest.load(path).pictures
+    return not (path / CODES).is_file() and bool(find_photos(path))
+
+
+def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
+    """What a model finds in a split of a data folder: the photos, if it reads photos."""
+    if getattr(encoder, "reads_photos", False):
+        photos = PhotoShardSource(folder, split)
+        if count := photos.count():
+            note(f"{photos.name}: {count:,} photos; its sketches are left out")
+            return photos
+    return FolderSource(folder, split)
 
 
 def encode_sources(

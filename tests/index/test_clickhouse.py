@@ -23,6 +23,7 @@ pytest.importorskip("chdb", reason="chdb is not installed")
 import clickhouse_shim
 from drawings_and_codes import MODEL, SCALE, items_of, same
 from projecting import Projecting
+from test_search_docs import finished_run
 from test_store import index_of
 
 from sketchjax import cli
@@ -355,9 +356,9 @@ def test_the_commands_take_an_engine(tmp_path, address, monkeypatch, capsys):
 
     write(tmp_path / "doodles", per_category=20, seed=0, categories=["cat", "sun"])
     write(tmp_path / "more", per_category=5, seed=1, categories=["clock"])
-    monkeypatch.setattr("sketchjax.retrieval.model.load", lambda path: Projecting())
+    finished_run(tmp_path / "run", tmp_path / "doodles")
     url = ["--engine", str(address)]
-    code, text = call("index", "mine", tmp_path / "doodles", "--model", tmp_path / "model", *url)
+    code, text = call("index", "mine", tmp_path / "doodles", "--model", tmp_path / "run", *url)
     assert code == 0, text
     assert "mine: 40 drawings of 2 categories" in text
     assert "mine: 5 drawings added" in call("index", "add", "mine", tmp_path / "more", *url)[1]

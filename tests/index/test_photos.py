@@ -5,7 +5,7 @@ import io
 import json
 import re
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from tiny_run import CONFIG
 
 from sketchjax import cli
 from sketchjax.config import architecture
+from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import store as stores
@@ -28,6 +29,7 @@ from sketchjax.index.store import open_index, verify
 from sketchjax.models.network import build
 from sketchjax.models.weights import Card, save_weights
 from sketchjax.retrieval.model import load
+from sketchjax.serving.gallery import index_in_memory
 
 sys.path.insert(0, str(CONFIG.parent))
 from tiny_pairs import get_config
@@ -110,6 +112,30 @@ def test_a_drawing_finds_photos(folder, home, capsys):
     assert page.count('src="data:image/jpeg;base64,') == 10
     call("search", folder, drawing)
     assert f"pictures/photo/{found[0]['category']}/" in capsys.readouterr().out
+
+
+def test_a_split_of_photos_is_the_gallery_of_a_run(home, tmp_path):
+    """Of a data folder with both sides, the photos: that is what drawings are ranked against."""
+    convert([home / "pictures"], tmp_path / "data", workers=1)
+    model = load(home / "model.safetensors")
+    notes = []
+    (source,) = find_sources(
+        [tmp_path / "data"], model, split="gallery", skip_bad=False, note=notes.append
+    )
+    assert notes == ["data/photo/gallery: 3 photos; its sketches are left out"]
+    engine = index_in_memory("photos", source, model, lambda name, total: nullcontext(id))
+    items = engine.snapshot().get(range(3))
+    names = [name.removeprefix("data/photo/gallery/") for name in items.sources]
+    paths = [home / "pictures" / name for name in names]
+    assert {path.parent.name for path in paths} == {"cat", "clock", "sun"}
+    assert all(path.stem.endswith("_00002") for path in paths)  # every third is in the gallery
+    np.testing.assert_array_equal(items.codes, model.encode_photos(paths).packed)
+    found = answer(engine, Query.of(model.outputs(HOUSE), k=2))
+    assert [result.kind for result in found.results] == ["photo", "photo"]
+    (train,) = find_sources(
+        [tmp_path / "data"], model, split="train", skip_bad=False, note=notes.append
+    )
+    assert train.count() + 3 <= 12
 
 
 def test_a_server_sends_thumbnails(folder):
