@@ -140,7 +140,7 @@ def test_the_sql_answers(printed, home):
         (["search", "indexes/none", "--like", "1"], 65, "is not there; give the folder"),
         (["search", "indexes/mine", "--like", "999"], 65, "no drawing 999 in the index"),
         (["search", "indexes/mine", "--like", "1", "-k", "0"], 65, "k=0: must be from 1"),
-        (["index", "indexes/new", "my-drawings"], 64, "name the model"),
+        (["index", "indexes/new", "runs/quickstart", "runs/quickstart"], 64, "name the model"),
         (["index", "indexes/mine", "new.ndjson", "--model", "runs/quickstart"], 65,
          "index of other drawings"),
         (["index", "add", "indexes/quickstart", "nothing"], 65, "nothing does not exist"),
