@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from sketchjax.data.folder.pictures import decode_picture
+from sketchjax.data.folder.pictures import decode_picture, scaled
 from sketchjax.data.inputs import PHOTO, Form, Pictures
-from sketchjax.data.sources.pictures.image import normal_photo, normal_raster
+from sketchjax.data.sources.pictures.image import normal_photo, normal_pixels, normal_raster
 from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 from sketchjax.fields import home_path
@@ -61,34 +61,41 @@ def _stacked(pictures: list[Any], size: int, channels: int) -> np.ndarray:
 
 
 def _pixels(picture: Any, size: int, channels: int, place: int) -> np.ndarray:
-    content, name = _content(picture, place)
+    mode, name = "RGB" if channels == 3 else "L", f"picture {place}"
     try:
+        if isinstance(picture, np.ndarray):
+            return scaled(normal_pixels(_image(picture, name), mode, _MOST_SIDE), size, mode)
+        content, name = _content(picture, name)
         kept = (normal_photo if channels == 3 else normal_raster)(content, _MOST_SIDE)
     except Refused as refused:
         raise DataError(f"{name}: {refused}") from None
-    return decode_picture(kept.content, size, "RGB" if channels == 3 else "L")
+    return decode_picture(kept.content, size, mode)
 
 
-def _content(picture: Any, place: int) -> tuple[bytes, str]:
-    """The bytes of a picture's file, and what a message calls it."""
+def _image(pixels: np.ndarray, name: str) -> Image.Image:
+    grey = pixels.ndim == 2 or pixels.shape[-1:] == (1,)
+    if pixels.dtype != np.uint8 or not (grey or pixels.shape[2:] == (3,)):
+        raise DataError(
+            f"{name} is {pixels.dtype}{list(pixels.shape)}; it must be u8[h w 3], u8[h w 1] or "
+            "u8[h w]"
+        )
+    if not pixels.size:
+        raise DataError(f"{name} has no pixels")
+    return Image.fromarray(pixels.reshape(pixels.shape[:2]) if grey else pixels)
+
+
+def _content(picture: Any, name: str) -> tuple[bytes, str]:
+    """The bytes of a picture's file, and what a message calls it: `name` if it has no path."""
     if isinstance(picture, bytes):
-        return picture, f"picture {place}"
+        return picture, name
     if isinstance(picture, str | Path):
         path = home_path(picture)
         try:
             return path.read_bytes(), str(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if isinstance(picture, np.ndarray):
-        grey = picture.ndim == 2 or picture.shape[-1:] == (1,)
-        if picture.dtype != np.uint8 or not (grey or picture.shape[2:] == (3,)):
-            raise DataError(
-                f"picture {place} is {picture.dtype}{list(picture.shape)}; it must be u8[h w 3], "
-                "u8[h w 1] or u8[h w]"
-            )
-        picture = Image.fromarray(picture.reshape(picture.shape[:2]) if grey else picture)
     if not isinstance(picture, Image.Image):
-        raise DataError(f"picture {place} is a {type(picture).__name__}; give a file or an array")
+        raise DataError(f"{name} is a {type(picture).__name__}; give a file or an array")
     content = io.BytesIO()
     picture.save(content, "png")
-    return content.getvalue(), f"picture {place}"
+    return content.getvalue(), name

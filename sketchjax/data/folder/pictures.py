@@ -183,14 +183,19 @@ def decode_picture(content: bytes, size: int, mode: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.draft(mode, (size, size))
-            if image.mode != mode:
-                image = image.convert(mode)
-            if image.size != (size, size):
-                image = image.resize((size, size), Image.Resampling.BILINEAR)
-            return np.asarray(image).reshape(size, size, -1)
+            return scaled(image, size, mode)
     # Whatever a damaged field leads to: Pillow raises nine kinds of errors for hostile files.
     except Exception as error:
         raise DataError(f"its picture cannot be decoded ({error})") from error
+
+
+def scaled(image: Image.Image, size: int, mode: str) -> np.ndarray:
+    """An image in `mode`, as u8[s s c]."""
+    if image.mode != mode:
+        image = image.convert(mode)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size, size, -1)
 
 
 def decode_contour(content: bytes, size: int) -> np.ndarray:

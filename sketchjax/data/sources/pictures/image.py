@@ -56,6 +56,25 @@ def normal_raster(content: bytes, most_side: int) -> Normal:
     Raises Refused where the bytes are no usable picture, the paper is dark, or there is no line.
     """
     image, changes = _decoded(content, "L", most_side)
+    _check_lines(image)
+    return _kept(image, content, changes, "PNG")
+
+
+def normal_pixels(image: Image.Image, mode: str, most_side: int) -> Image.Image:
+    """The pixels that `normal_photo` (mode "RGB") or `normal_raster` ("L") keep of these, as a PNG.
+
+    image: of mode RGB or L.
+    Raises Refused as they do.
+    """
+    plain = image if image.mode == mode else image.convert(mode)
+    plain = _limited(plain, most_side, []) if max(image.size) > most_side else plain
+    if mode == "L":
+        _check_lines(plain)
+    return plain
+
+
+def _check_lines(image: Image.Image) -> None:
+    """Refuse what is no drawing of dark lines on light paper."""
     values = np.asarray(image)
     low, high = int(values.min()), int(values.max())
     if high - low < _LEAST_CONTRAST:
@@ -63,7 +82,6 @@ def normal_raster(content: bytes, most_side: int) -> Normal:
     border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
     if np.median(border) < _LIGHT:
         raise Refused("range", "the sketch has light lines on a dark ground; invert it")
-    return _kept(image, content, changes, "PNG")
 
 
 def _decoded(content: bytes, mode: str, most_side: int) -> tuple[Image.Image, list[str]]:

@@ -1,0 +1,56 @@
+"""Pictures as people give them: arrays, images and the bytes of files are the same pictures."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from sketchjax.data.inputs import PHOTO, Form
+from sketchjax.errors import DataError
+from sketchjax.retrieval.pictures import as_pictures
+
+RASTER = Form("raster", 40)
+
+
+def drawn(width: int, height: int, mode: str) -> Image.Image:
+    """Noise, or black lines on white."""
+    if mode == "RGB":
+        noise = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+        return Image.fromarray(noise)
+    picture = Image.new("L", (width, height), 255)
+    ImageDraw.Draw(picture).line([(3, 5), (width - 4, height - 7), (5, height - 3)], 0, 3)
+    return picture
+
+
+def png(image: Image.Image) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "png")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("width, height", [(40, 40), (31, 77), (4500, 9)])
+@pytest.mark.parametrize("form, modes", [(Form(PHOTO, 40), "RGB L"), (RASTER, "L RGB")])
+def test_an_array_is_what_its_file_is(width, height, form, modes):
+    for mode in modes.split():
+        image = drawn(width, height, "L" if form is RASTER else mode).convert(mode)
+        array = np.asarray(image)
+        for given in (array, image, array[..., None] if mode == "L" else array):
+            found = as_pictures(given, form).pixels
+            np.testing.assert_array_equal(found, as_pictures(png(image), form).pixels)
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (np.zeros((0, 4, 3), np.uint8), "has no pixels"),
+        (np.zeros((4, 4, 2), np.uint8), "it must be u8"),
+        (np.zeros((4, 4, 3)), "it must be u8"),
+        (np.zeros((4, 4), np.uint8), "has no lines"),
+        (np.eye(90, dtype=np.uint8) * 255, "light lines on a dark ground"),
+        (7, "is no picture"),
+    ],
+)
+def test_what_is_no_picture_is_refused(given, message):
+    with pytest.raises(DataError, match=message):
+        as_pictures(given, RASTER)
