@@ -127,13 +127,14 @@ def test_a_missing_extra_is_one_sentence(tmp_path, capsys, monkeypatch):
     assert error == "sketchjax: serve needs fastapi: pip install 'sketchjax[serve]'\n"
 
 
-def test_the_wheel_has_the_page(tmp_path):
+def test_the_wheel_has_the_page_and_the_model(tmp_path):
     build = pytest.importorskip("hatchling.builders.wheel", reason="hatchling is not installed")
     (wheel,) = build.WheelBuilder(str(ROOT)).build(directory=str(tmp_path))
     names = zipfile.ZipFile(wheel).namelist()
     assert {Path(name).name for name in names if "/page/" in name} == {n for n, _ in PAGE.values()}
     own = {path.name for path in (ROOT / "sketchjax" / "serving" / "local").iterdir()}
     assert {Path(name).name for name in names if "/serving/local/" in name} == own
+    assert {"sketchjax/packaged/model.safetensors", "sketchjax/packaged/README.md"} <= {*names}
 
 
 def test_every_file_of_the_page_is_in_the_table():
