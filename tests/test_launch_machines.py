@@ -245,7 +245,7 @@ def test_its_pods_find_each_other(jobset):
 
 
 def test_both_end_at_the_same_exit_codes(jobset):
-    """Those of the project's errors, except a stop, which is resumed."""
+    """Those of the project's errors, except a stop, which is resumed, and an index's server."""
     (workers,) = jobset["spec"]["replicatedJobs"]
     (rule,) = workers["template"]["spec"]["podFailurePolicy"]["rules"]
     codes = {
@@ -253,7 +253,8 @@ def test_both_end_at_the_same_exit_codes(jobset):
         for error in vars(errors).values()
         if isinstance(error, type) and issubclass(error, errors.SketchjaxError)
     }
-    lasting = sorted(codes - {errors.Stopped.exit_code, 1})
+    passing = {errors.Stopped.exit_code, errors.UnavailableError.exit_code}
+    lasting = sorted(codes - passing - {1})
     assert rule["onExitCodes"]["values"] == lasting
     (line,) = re.findall(r"^ +(0(?: \| \d+)+)\) exit", SCRIPT.read_text(), re.MULTILINE)
     assert [int(code) for code in line.split(" | ")] == [0, *lasting]
