@@ -136,7 +136,8 @@ def complete(config, field: str) -> None:
         config.model.head = "embedding"
         config.stages.full.losses.quantization = 0.0  # only the hash layer has it
     elif field == "train.teacher":
-        config.stages.joint.losses.distillation = 1.0
+        config.model.head = "embedding"
+        config.stages.full.losses = {"cross_entropy": 1.0, "distillation": 1.0}
     elif field == "data.sketches":
         config.model.branches = ("cnn",)
     elif field == "model.photo_branches":
