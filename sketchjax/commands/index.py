@@ -65,7 +65,7 @@ def build(
 ) -> None:
     """Make an index of drawings; the word build may be left out. After a stop, run it again."""
     from sketchjax.index.places import place_of
-    from sketchjax.index.sources import find_sources, have_photos, is_workdir
+    from sketchjax.index.sources import find_sources, is_workdir
     from sketchjax.run.progress import TrainingProgress
 
     if model is None:
@@ -77,7 +77,7 @@ def build(
         note = progress.note
         if model == packaged.MODEL:
             note("model: the one that comes with sketchjax, of QuickDraw's 345 categories")
-        encoder = encoder_for(model, runtime, photos=have_photos(sources), note=note)
+        encoder = encoder_for(model, runtime, photos=True, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
@@ -98,13 +98,13 @@ def add(
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
     from sketchjax.index.places import place_of
-    from sketchjax.index.sources import find_sources, have_photos
+    from sketchjax.index.sources import find_sources
     from sketchjax.run.progress import TrainingProgress
 
     place = place_of(index, engine)
     with TrainingProgress() as progress:
         note = progress.note
-        encoder = encoder_of(place, runtime, photos=have_photos(sources), note=note)
+        encoder = encoder_of(place, runtime, photos=True, note=note)
         found = find_sources(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )

@@ -18,7 +18,6 @@ import orjson
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
-from sketchjax.data.inputs import PHOTO
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import BadRecord, read, survey
 from sketchjax.errors import DataError
@@ -192,19 +191,6 @@ def find_sources(
             skipped = _Skipped(name, note) if skip_bad else None
             sources.append(FileSource(path, name, skipped, note))
     return sources
-
-
-def have_photos(paths: Sequence[Path]) -> bool:
-    """Whether a path of `find_sources` has photos."""
-    return any(map(_has_photos, paths))
-
-
-def _has_photos(path: Path) -> bool:
-    if is_workdir(path):
-        path = data_folder_of(path)
-    if (path / manifests.NAME).is_file():
-        return PHOTO in manifests.Manifest.load(path).pictures
-    return not (path / CODES).is_file() and bool(find_photos(path))
 
 
 def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
