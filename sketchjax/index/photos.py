@@ -14,6 +14,7 @@ from PIL import Image
 
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards
+from sketchjax.data.folder.shards import MEND
 from sketchjax.data.sources import EXTENSIONS as SKETCHES
 from sketchjax.data.sources import SVG, BadRecord, canonical, wrong_name
 from sketchjax.data.sources.pictures import PHOTO, Item, collect, is_pictures
@@ -112,13 +113,20 @@ class PhotoShardSource:
             for first in range(start, len(shards), _PART):
                 places = np.arange(first, min(first + _PART, len(shards)))
                 records = [PictureRecord.decode(blob) for blob in shards.read_bytes(places)]
+                small = [self._small(place, each) for place, each in enumerate(records, first)]
                 contours = [record.contour for record in records]
                 outputs = encode.photo_outputs(
                     [record.picture for record in records], contours if all(contours) else None
                 )
                 named = [(record.name, categories[record.label]) for record in records]
-                small = [thumbnail(record.picture) for record in records]
                 yield _photos([record.id for record in records], named, small, first), outputs
+
+    def _small(self, place: int, record: PictureRecord) -> bytes:
+        try:
+            return thumbnail(record.picture)
+        except Refused as refused:
+            where = self._shards.place_of(place)
+            raise DataError(f"{where}: {refused}; {MEND}") from None
 
 
 def find_photos(path: Path) -> list[Item]:
