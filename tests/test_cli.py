@@ -9,9 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from command_line import call
 from tiny_run import CONFIG, tiny_config
 
-from sketchjax import cli, main
+from sketchjax import main
 from sketchjax.config import validate
 from sketchjax.data.folder.conversion import convert as conversion
 from sketchjax.data.folder.conversion.picture_pieces import Look
@@ -31,19 +32,6 @@ def doodles(tmp_path_factory) -> Path:
     arguments = ["synthesize", str(folder), "--per-category", "30", "--classes", "cat,clock"]
     assert call(*arguments, "--categories", "face") == 0
     return folder
-
-
-def call(*arguments: str) -> int:
-    """Run the command line in this process; returns its exit code."""
-    before = sys.argv
-    sys.argv = ["sketchjax", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 def test_synthesize_convert_verify(doodles, tmp_path, capsys):

@@ -10,13 +10,13 @@ from contextlib import closing, nullcontext
 import jax
 import numpy as np
 import pytest
+from command_line import call
 from drawings_and_codes import items_of, memory_of
 from PIL import Image
 from projecting import Projecting
 from test_store import index_of
 from tiny_run import CONFIG
 
-from sketchjax import cli
 from sketchjax.config import architecture
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles.photos import write_photos
@@ -59,19 +59,10 @@ def home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(home):
     """An index of the photos."""
-    call("index", home / "index", home / "pictures", "--model", home / "model.safetensors")
+    assert (
+        call("index", home / "index", home / "pictures", "--model", home / "model.safetensors") == 0
+    )
     return home / "index"
-
-
-def call(*words) -> None:
-    """Run a command in this process."""
-    before, sys.argv = sys.argv, ["sketchjax", *map(str, words)]
-    try:
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-    finally:
-        sys.argv = before
-    assert not end.value.code, words
 
 
 def test_codes_and_features_are_those_of_the_model(folder, home):
@@ -101,16 +92,16 @@ def test_a_drawing_finds_photos(folder, home, capsys):
     drawing = home / "house.json"
     drawing.write_text(json.dumps(HOUSE))
     capsys.readouterr()
-    call("search", folder, drawing, "--json")
+    assert call("search", folder, drawing, "--json") == 0
     found = json.loads(capsys.readouterr().out)["results"]
     assert len(found) == 10
     for result in found:
         assert (result["kind"], result["points"]) == ("photo", None)
         assert result["thumbnail"] == f"v1/sketches/{result['id']}/thumbnail"
-    call("search", folder, drawing, "--html", home / "found.html")
+    assert call("search", folder, drawing, "--html", home / "found.html") == 0
     page = (home / "found.html").read_text()
     assert page.count('src="data:image/jpeg;base64,') == 10
-    call("search", folder, drawing)
+    assert call("search", folder, drawing) == 0
     assert f"pictures/photo/{found[0]['category']}/" in capsys.readouterr().out
 
 

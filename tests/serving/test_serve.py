@@ -13,9 +13,9 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from command_line import call
 from tiny_run import finish, free_port
 
-from sketchjax import cli
 from sketchjax.retrieval.codes import Codes
 from sketchjax.serving.app import PAGE
 from sketchjax.serving.client import Client
@@ -30,19 +30,6 @@ def start(environment, *arguments: object) -> subprocess.Popen:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env=environment | {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
     )  # fmt: skip
-
-
-def call(*arguments: object) -> int:
-    """The exit code of a serve command in this process."""
-    before = sys.argv
-    sys.argv = ["sketchjax", "serve", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
 
 
 def until_ready(process: subprocess.Popen) -> str:
@@ -91,13 +78,13 @@ def test_a_port_that_is_taken(tmp_path, capsys):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert call(tmp_path, "--port", taken.getsockname()[1]) == 64
+        assert call("serve", tmp_path, "--port", taken.getsockname()[1]) == 64
     assert "choose another --port" in capsys.readouterr().err
 
 
 def test_what_is_neither_run_nor_index(tmp_path, capsys):
     start = time.monotonic()
-    assert call(tmp_path / "nothing", "--port", 0) == 65
+    assert call("serve", tmp_path / "nothing", "--port", 0) == 65
     assert "is not there" in capsys.readouterr().err
     assert time.monotonic() - start < 30
 
@@ -114,7 +101,7 @@ def test_what_is_neither_run_nor_index(tmp_path, capsys):
 )
 def test_options_that_cannot_be(tmp_path, capsys, options, words):
     (tmp_path / "config.json").touch()  # as in a workdir
-    assert call(tmp_path, "--port", 0, *options) == 64
+    assert call("serve", tmp_path, "--port", 0, *options) == 64
     assert words in capsys.readouterr().err
 
 
@@ -122,7 +109,7 @@ def test_a_missing_extra_is_one_sentence(tmp_path, capsys, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("sketchjax.serving")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    assert call(tmp_path) == 64
+    assert call("serve", tmp_path) == 64
     error = capsys.readouterr().err
     assert error == "sketchjax: serve needs fastapi: pip install 'sketchjax[serve]'\n"
 

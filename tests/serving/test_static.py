@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import os
-import sys
 import tarfile
 from pathlib import Path
 
@@ -17,11 +16,11 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from chromium import HOUSE, draw, shown, until
+from command_line import call
 from doodle_server import doodle_index, no_progress
 from web_host import hosted
 
 import sketchjax
-from sketchjax import cli
 from sketchjax.data.simplify import simplify
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.export.onnx_encoder import OnnxEncoder
@@ -230,24 +229,11 @@ def runtime() -> Path:
     return Path(path)
 
 
-def export(*arguments: object) -> int:
-    """The exit code of an export command in this process."""
-    before = sys.argv
-    sys.argv = ["sketchjax", "export", *map(str, arguments)]
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    finally:
-        sys.argv = before
-    return 0
-
-
 @pytest.fixture(scope="module")
 def exported(whole, runtime, tmp_path_factory) -> dict[str, bytes]:
     """The files of a run's page."""
     folder = tmp_path_factory.mktemp("exported") / "page"
-    assert export(whole, "--page", folder, "--ort", runtime) == 0
+    assert call("export", whole, "--page", folder, "--ort", runtime) == 0
     paths = [path for path in folder.rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
@@ -361,7 +347,7 @@ def test_the_page_works_when_its_host_is_gone(browser, exported):
 )
 def test_options_that_cannot_be(tmp_path, capsys, monkeypatch, arguments, words):
     monkeypatch.chdir(tmp_path)
-    assert export(tmp_path / "run", *arguments) == 64
+    assert call("export", tmp_path / "run", *arguments) == 64
     assert words in capsys.readouterr().err
 
 
@@ -373,7 +359,7 @@ def test_the_documented_command_gets_the_runtime():
 
 def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
     arguments = ("--gallery", "index", "--page", tmp_path, "--ort", "nothing")
-    assert export(tmp_path / "run", *arguments) == 65
+    assert call("export", tmp_path / "run", *arguments) == 65
     assert "exists already" in capsys.readouterr().err
 
 
