@@ -125,7 +125,15 @@ def commit() -> str:
 
 
 def peak_memory_bytes(children: bool = False) -> int:
-    """Largest resident memory so far, of this process or of its largest ended child, in bytes."""
+    """Largest resident memory so far, of this process or of its largest ended child, in bytes.
+
+    On Linux, a new process inherits the peak of the one that started it in `getrusage`, but not in
+    its own status. So the figure of a child includes what its parent held when it was started.
+    """
+    status = Path("/proc/self/status")
+    if not children and status.exists():
+        (line,) = (row for row in status.read_text().splitlines() if row.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     who = resource.RUSAGE_CHILDREN if children else resource.RUSAGE_SELF
     # Linux counts in KiB, macOS in bytes.
     return resource.getrusage(who).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
