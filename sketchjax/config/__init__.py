@@ -35,7 +35,7 @@ from sketchjax.config.sketchmate import set_sketchmate
 from sketchjax.data.inputs import PHOTO, SKETCH, part_name
 from sketchjax.errors import ConfigError
 from sketchjax.fields import one_line
-from sketchjax.models.architecture import Architecture, Drawing
+from sketchjax.models.architecture import FITS, Architecture, Drawing
 from sketchjax.models.table import HEADS
 
 __all__ = [
@@ -152,6 +152,7 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
         points=config.data.points,
         categories=list(categories),
         sketches=config.data.sketches,
+        fit=config.drawing.fit == FITS[1],
         photo_encoders=encoder_rows(config, model.photo_branches),
         photo_size=config.photos.size if model.photo_branches else 0,
     )

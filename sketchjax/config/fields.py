@@ -26,7 +26,7 @@ from sketchjax.fields import (
     whole,
 )
 from sketchjax.losses.table import DISTANCES
-from sketchjax.models.architecture import SKETCHES
+from sketchjax.models.architecture import FITS, SKETCHES
 from sketchjax.models.table import EMBEDDINGS, HEADS
 
 _SIZES = "size of the picture and width of its strokes, in pixels"
@@ -85,6 +85,8 @@ FIELDS: dict[str, Field] = {
     "data.points": whole(128, 2, 65_535, question="longest sequence, in points"),
     "data.synthetic_per_category": whole(0, 0, 10_000_000),
     "drawing.size": whole(224, 1, 4096, question=_SIZES),
+    # Of raster sketches. canvas: as they are; ink: cut to their lines, whose darkest become black.
+    "drawing.fit": choice(*FITS, question=_SIZES),
     "drawing.stroke_width": above(1.5, 0, "take 1 to 2 pixels at a size of 224", question=_SIZES),
     # What conversion makes of pictures: the contour maps that it adds to photos, and the share of a
     # source's training pictures that are kept for validation.

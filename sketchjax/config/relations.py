@@ -162,6 +162,10 @@ def _of_sides(fields: Fields) -> list[str]:
     wanted = fields.get("data.source") and fields.get("photos.contours") == "none"
     if wanted and "picture_and_contour" in views:
         problems.append("photos.contours=none, but an encoder reads contour maps; choose canny")
+    if not raster and fields.get("drawing.fit") == "ink":
+        problems.append(
+            "drawing.fit=ink is for data.sketches=raster; strokes always fill their own box"
+        )
     head, photos = fields.get("model.head"), bool(_branches(fields, PHOTO))
     if photos and head in HEADS and HEADS[head].of_posterior:
         problems.append(f"model.head={head} is for sketches only; choose another with photos")

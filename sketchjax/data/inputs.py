@@ -36,11 +36,13 @@ class Form(NamedTuple):
     kind: `strokes`, `raster` (sketches that come as pixels) or `photo`.
     size: t, points of a drawing, or s, side of a picture in pixels.
     contours: whether the contour maps of photos are read too.
+    fit: whether a raster sketch is cut to its ink, as drawings of strokes are.
     """
 
     kind: str
     size: int
     contours: bool = False
+    fit: bool = False
 
 
 class Strokes(NamedTuple):

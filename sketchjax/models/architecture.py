@@ -11,6 +11,8 @@ from sketchjax.models.table import EMBEDDINGS, ENCODERS, HEADS
 
 # What a side of sketches reads; the first is the default.
 SKETCHES = ("strokes", "raster")
+# What of a raster sketch is read; the first is the default.
+FITS = ("canvas", "ink")
 
 
 class Drawing(msgspec.Struct, frozen=True):
@@ -54,6 +56,7 @@ class Architecture(
     sketches: of SKETCHES, how sketches come.
     photo_encoders: of photos, like `encoders`.
     photo_size: side of a photo as its encoders read it, in pixels.
+    fit: whether raster sketches are cut to their ink.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -69,6 +72,7 @@ class Architecture(
     sketches: str = SKETCHES[0]
     photo_encoders: dict[str, dict[str, Any]] = {}
     photo_size: int = 0
+    fit: bool = False
 
     @property
     def sides(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -82,7 +86,7 @@ class Architecture(
         size = self.points if self.sketches == SKETCHES[0] else self.drawing.size
         views = (ENCODERS[own["kind"]].view for own in self.photo_encoders.values())
         both = {
-            SKETCH: Form(self.sketches, size),
+            SKETCH: Form(self.sketches, size, fit=self.fit),
             PHOTO: Form(PHOTO, self.photo_size, "picture_and_contour" in views),
         }
         return {side: both[side] for side in self.sides}

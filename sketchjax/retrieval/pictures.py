@@ -37,7 +37,7 @@ def as_pictures(given: Any, form: Form, contours: Any = None) -> Pictures:
     if form.contours and len(maps) != len(pictures):
         raise DataError(f"{len(pictures)} photos and {len(maps)} contour maps; give one for each")
     channels = 3 if form.kind == PHOTO else 1
-    pixels = _stacked(pictures, form.size, channels)
+    pixels = _stacked(pictures, form.size, channels, form.fit)
     return Pictures(pixels, _stacked(maps, form.size, 1) if form.contours else None)
 
 
@@ -52,24 +52,24 @@ def _several(given: Any) -> list[Any]:
     return list(given)
 
 
-def _stacked(pictures: list[Any], size: int, channels: int) -> np.ndarray:
+def _stacked(pictures: list[Any], size: int, channels: int, fit: bool = False) -> np.ndarray:
     """Pictures as one array u8[n s s c]."""
     stacked = np.empty((len(pictures), size, size, channels), np.uint8)
     for place, picture in enumerate(pictures):
-        stacked[place] = _pixels(picture, size, channels, place)
+        stacked[place] = _pixels(picture, size, channels, place, fit)
     return stacked
 
 
-def _pixels(picture: Any, size: int, channels: int, place: int) -> np.ndarray:
+def _pixels(picture: Any, size: int, channels: int, place: int, fit: bool) -> np.ndarray:
     mode, name = "RGB" if channels == 3 else "L", f"picture {place}"
     try:
         if isinstance(picture, np.ndarray):
-            return scaled(normal_pixels(_image(picture, name), mode, _MOST_SIDE), size, mode)
+            return scaled(normal_pixels(_image(picture, name), mode, _MOST_SIDE), size, mode, fit)
         content, name = _content(picture, name)
         kept = (normal_photo if channels == 3 else normal_raster)(content, _MOST_SIDE)
     except Refused as refused:
         raise DataError(f"{name}: {refused}") from None
-    return decode_picture(kept.content, size, mode)
+    return decode_picture(kept.content, size, mode, fit)
 
 
 def _image(pixels: np.ndarray, name: str) -> Image.Image:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from sketchjax.config import Config, stage_rows
 from sketchjax.errors import CheckpointError, ConfigError
 from sketchjax.losses.table import LOSSES
+from sketchjax.models.architecture import FITS
 from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD
 from sketchjax.retrieval.model import load
@@ -71,6 +72,11 @@ def load_teacher(config: Config, student: Network) -> Teacher | None:
             problems.append(
                 f"train.teacher={path} reads {side}s of {theirs.size} pixels, and this network of "
                 f"{ours.size}; they must be equal"
+            )
+        elif theirs.fit != ours.fit:
+            problems.append(
+                f"train.teacher={path} reads {side}s with drawing.fit={FITS[theirs.fit]}, and this "
+                f"network with {FITS[ours.fit]}; they must be equal"
             )
         elif theirs.contours and not ours.contours:
             problems.append(f"train.teacher={path} reads contours, and this network does not")

@@ -109,6 +109,8 @@ BAD = [
     ("data.feed", "disk", "auto, resident, stream"),
     ("data.max_per_category", -1, "at least 0"),
     ("data.source", "synthetic", "data.synthetic_per_category=0"),
+    ("drawing.fit", "paper", "canvas, ink"),
+    ("drawing.fit", "ink", "strokes always fill their own box"),
     ("drawing.size", 62, "at least 63 pixels"),
     ("drawing.size", 0, "1 to 4,096"),
     ("drawing.stroke_width", 0.0, "1 to 2 pixels"),

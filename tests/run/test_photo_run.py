@@ -212,6 +212,10 @@ def test_a_teacher_that_cannot_teach_is_refused(finished, folder, tmp_path):
     small.photos.size = 22
     with pytest.raises(ConfigError, match="reads photos of 24 pixels, and this network of 22"):
         run(small, tmp_path / "run")
+    cut = taught(folder, workdir)
+    cut.drawing.fit = "ink"
+    with pytest.raises(ConfigError, match=r"with drawing[.]fit=canvas, and this network with ink"):
+        run(cut, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"train[.]teacher: .* model[.]safetensors"):
         run(taught(folder, tmp_path), tmp_path / "run")
     with pytest.raises(ConfigError, match=r"needs a teacher; give train[.]teacher"):

@@ -44,6 +44,7 @@ OTHER = {
     "model.dropout": 0.5,
     "model.photo_branches": ("photo",),
     "train.averaging": 0.99,
+    "drawing.fit": "ink",
     "drawing.size": 112,
     "drawing.stroke_width": 2.0,
     "augmentation.drop_stroke": 0.5,
@@ -138,7 +139,8 @@ def complete(config, field: str) -> None:
     elif field == "train.teacher":
         config.model.head = "embedding"
         config.stages.full.losses = {"cross_entropy": 1.0, "distillation": 1.0}
-    elif field == "data.sketches":
+    elif field in ("data.sketches", "drawing.fit"):
+        config.data.sketches = "raster"
         config.model.branches = ("cnn",)
     elif field == "model.photo_branches":
         config.model.encoders.photo = encoder("torch_resnet")

@@ -80,10 +80,10 @@ class StrokeItems:
 
 
 class PictureItems:
-    """Photos or raster sketches, scaled to `size` px; contours: whether their maps are read too."""
+    """Photos or raster sketches, as a form has them."""
 
-    def __init__(self, folder: str | Path, kind: str, split: str, size: int, contours: bool):
-        self.shards, self._size, self._contours = PictureShards(folder, kind, split), size, contours
+    def __init__(self, folder: str | Path, form: Form, split: str):
+        self.shards, self._form = PictureShards(folder, form.kind, split), form
 
     def __len__(self) -> int:
         return len(self.shards)
@@ -100,7 +100,7 @@ class PictureItems:
 
     def read(self, records: np.ndarray) -> tuple[Batch, np.ndarray, np.ndarray]:
         """The pictures at `records`, their ids, and zeros for image entropies."""
-        pictures = self.shards.read(records, self._size, self._contours)
+        pictures = self.shards.read(records, self._form.size, self._form.contours, self._form.fit)
         batch = Batch(pictures, self.labels[records], records.astype(np.int32))
         return batch, self.shards.ids[records], np.zeros(len(records), np.float32)
 
@@ -113,7 +113,7 @@ def open_items(folder: str | Path, form: Form, split: str) -> Items:
     """The items of a form in a split.  Raises DataError if the folder cannot be used."""
     if form.kind == "strokes":
         return StrokeItems(folder, split, form.size)
-    return PictureItems(folder, form.kind, split, form.size, form.contours)
+    return PictureItems(folder, form, split)
 
 
 def counts_of(manifest: Manifest, kind: str) -> dict[str, dict[str, int]]:

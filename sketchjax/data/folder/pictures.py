@@ -25,7 +25,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sketchjax.data.folder.index import Index, read_index
 from sketchjax.data.folder.manifest import KINDS, Manifest
@@ -142,7 +142,9 @@ class PictureShards(ShardFiles):
         """The path of each picture in its source."""
         return self.index.names
 
-    def read(self, records: np.ndarray, size: int, contours: bool = False) -> Pictures:
+    def read(
+        self, records: np.ndarray, size: int, contours: bool = False, fit: bool = False
+    ) -> Pictures:
         """The pictures at `records` i64[b] of the split, in that order, decoded and resized.
 
         Each is scaled to size × size px, whatever its shape, as Sketchy's own pictures are. Threads
@@ -150,6 +152,7 @@ class PictureShards(ShardFiles):
         records: i64[b].
         size: s, px.
         contours: whether to read the contour maps too.
+        fit: whether to cut raster sketches to their ink (`cut_to_ink`).
         Returns pixels u8[b s s 3] of photos, u8[b s s 1] of raster sketches.
         Raises IndexError for an index out of range, and DataError, with the shard and the record's
         place in it, where a picture is damaged or has no contour map.
@@ -163,7 +166,7 @@ class PictureShards(ShardFiles):
         def fill(place: int) -> None:
             try:
                 record = PictureRecord.decode(blobs[place])
-                pixels[place] = decode_picture(record.picture, size, _MODES[self.kind])
+                pixels[place] = decode_picture(record.picture, size, _MODES[self.kind], fit)
                 if contour is not None:
                     contour[place] = decode_contour(record.contour, size)
             except DataError as error:
@@ -174,28 +177,52 @@ class PictureShards(ShardFiles):
         return Pictures(pixels, contour)
 
 
-def decode_picture(content: bytes, size: int, mode: str) -> np.ndarray:
+def decode_picture(content: bytes, size: int, mode: str, fit: bool = False) -> np.ndarray:
     """Decode a JPEG or PNG file and scale it to u8[s s c]; mode "RGB": c = 3, mode "L": c = 1.
 
+    fit: whether to cut it to its ink first.
     A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its size, and resized once.
     Raises DataError where it cannot be decoded.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             image.draft(mode, (size, size))
-            return scaled(image, size, mode)
+            return scaled(image, size, mode, fit)
     # Whatever a damaged field leads to: Pillow raises nine kinds of errors for hostile files.
     except Exception as error:
         raise DataError(f"its picture cannot be decoded ({error})") from error
 
 
-def scaled(image: Image.Image, size: int, mode: str) -> np.ndarray:
-    """An image in `mode`, as u8[s s c]."""
+def scaled(image: Image.Image, size: int, mode: str, fit: bool = False) -> np.ndarray:
+    """An image in `mode`, as u8[s s c]; fit: whether to cut it to its ink first."""
     if image.mode != mode:
         image = image.convert(mode)
+    if fit:
+        image = cut_to_ink(image)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(size, size, -1)
+
+
+def cut_to_ink(image: Image.Image) -> Image.Image:
+    """The square around the ink of a sketch, with a margin, and its darkest line black.
+
+    Ink is what is at least half as dark as the darkest pixel. The margin on the longer side is
+    1/16 of the ink's extent, as far as the canvas goes and beyond. A blank picture stays as it is.
+    image: mode L, dark on white.
+    """
+    ink = ImageOps.invert(image)
+    darkest = ink.getextrema()[1]
+    if not darkest:
+        return image
+    box = ink.point([255 * (2 * value >= darkest) for value in range(256)]).getbbox()
+    left, upper, right, lower = box
+    side = max(right - left, lower - upper)
+    side += 2 * -(-side // 16)
+    left, upper = (left + right - side) // 2, (upper + lower - side) // 2
+    # Beyond the canvas Pillow fills with 0, which is white here.
+    ink = ink.crop((left, upper, left + side, upper + side))
+    return ink.point([255 - min(255, 255 * value // darkest) for value in range(256)])
 
 
 def decode_contour(content: bytes, size: int) -> np.ndarray:
