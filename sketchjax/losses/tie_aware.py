@@ -54,9 +54,15 @@ def histogram(distances: jax.Array, where: jax.Array, bits: int, bins: int) -> j
     bits: d.
     bins: how many steps.
     """
-    # Each row adds up to the number of distances that count.
-    places = distances[:, :, None] * (bins / bits) - jnp.arange(bins + 1.0)
-    return (jax.nn.relu(1 - jnp.abs(places)) * where[:, :, None]).sum(1)
+    # Each row adds up to the number of distances that count. A bin at a time, and once more for
+    # the gradients: q × n × bins numbers at once would pass through memory several times.
+    places = distances * (bins / bits)
+
+    @jax.checkpoint
+    def count(bin: jax.Array) -> jax.Array:
+        return (jax.nn.relu(1 - jnp.abs(places - bin)) * where).sum(1)
+
+    return jax.lax.map(count, jnp.arange(bins + 1.0)).T
 
 
 def expected(relevant: jax.Array, every: jax.Array) -> jax.Array:

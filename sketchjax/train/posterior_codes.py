@@ -1,0 +1,93 @@
+"""Codewords, thresholds and temperature of a posterior head, trained by the tie-aware loss.
+
+The classifier stays as it is. The loss is the measure that codes are scored by, and there are few
+numbers to learn, so it takes hundreds of steps, and no epochs of a network.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from sketchjax.losses.tie_aware import tie_aware
+from sketchjax.models.posterior import soft_codes
+
+SHARPNESS = (3.0, 10.0)  # of the bits, at first and at the end: they begin soft and end as signs
+_CLASSES = 64  # most of a batch, so that each has company
+
+
+class PosteriorCodes(NamedTuple):
+    """What turns logits into the activations pᵀC - θ.
+
+    codewords: C f32[l d].
+    thresholds: θ f32[d].
+    temperature: T f32[], by which logits are divided.
+    """
+
+    codewords: jax.Array | np.ndarray
+    thresholds: jax.Array | np.ndarray
+    temperature: jax.Array | np.ndarray
+
+    def activations(self, logits: jax.Array) -> jax.Array:
+        """Of logits f[b l]: f32[b d]; a bit is whether one is above 0."""
+        return soft_codes(logits, self.codewords, self.temperature) - self.thresholds
+
+
+def train_codes(
+    begin: PosteriorCodes,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    *,
+    steps: int = 400,
+    batch: int = 512,
+    learning_rate: float = 0.05,
+    seed: int = 0,
+) -> PosteriorCodes:
+    """Descend from `begin` by Adam, with batches of as many sketches of each class.
+
+    logits: f32[n l], of training sketches.
+    labels: i[n], 0 to l - 1; a class may have none.
+    steps: of one batch each.
+    batch: at most this many sketches.
+    learning_rate: at first; it falls to 0 along a cosine.
+    seed: of the batches; the same seed gives the same result on one machine.
+    """
+    present, counts = np.unique(labels, return_counts=True)
+    if steps < 1 or len(present) < 2:  # one class has no ranking
+        return begin
+    by_class = np.argsort(labels, kind="stable")
+    firsts = np.cumsum(counts) - counts
+    each = max(2, batch // min(len(present), _CLASSES))
+    classes = min(len(present), batch // each)
+    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+    log_scale = (begin.codewords, begin.thresholds, np.log(begin.temperature))
+    params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), log_scale)
+    state = params, optimizer.init(params)
+    sharpness = np.linspace(*SHARPNESS, steps, dtype=np.float32)
+    rng = np.random.default_rng(seed)
+
+    @jax.jit
+    def step(state, logits, labels, sharpness):
+        params, moments = state
+        gradients = jax.grad(_loss)(params, logits, labels, sharpness)
+        updates, moments = optimizer.update(gradients, moments)
+        return optax.apply_updates(params, updates), moments
+
+    for number in range(steps):
+        own = rng.choice(len(present), classes, replace=False)
+        drawn = firsts[own] + rng.integers(0, counts[own], (each, classes))
+        rows = by_class[drawn.ravel()]
+        state = step(state, logits[rows], labels[rows], sharpness[number])
+    codewords, thresholds, log_temperature = state[0]
+    return jax.device_get(PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature)))
+
+
+def _loss(params, logits: jax.Array, labels: jax.Array, sharpness: jax.Array) -> jax.Array:
+    codewords, thresholds, log_temperature = params
+    codes = PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature))
+    bins = min(64, len(thresholds))
+    return tie_aware(sharpness * codes.activations(logits), labels, bins=bins)
