@@ -90,4 +90,4 @@ def _loss(params, logits: jax.Array, labels: jax.Array, sharpness: jax.Array) ->
     codewords, thresholds, log_temperature = params
     codes = PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature))
     bins = min(64, len(thresholds))
-    return tie_aware(sharpness * codes.activations(logits), labels, bins=bins)
+    return tie_aware(sharpness * codes.activations(logits), labels, form="simplified", bins=bins)
