@@ -26,8 +26,8 @@ from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, UnavailableError
 from sketchjax.index.engine import Description, Found, Items, check_widths, no_category, no_photo
+from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.server import Address, Server
-from sketchjax.index.store import FORMAT, Meta, Progress
 from sketchjax.retrieval.popcount import words
 
 _CHUNK = 1 << 20  # bytes of the model in a row

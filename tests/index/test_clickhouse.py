@@ -32,10 +32,11 @@ from sketchjax.errors import ConfigError, DataError, DiskError, UnavailableError
 from sketchjax.index import search
 from sketchjax.index.clickhouse import ClickHouse, Content, open_database, statements, tables
 from sketchjax.index.places import Database, Folder
+from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import Query, answer
 from sketchjax.index.server import Address, Server
 from sketchjax.index.sources import find_sources
-from sketchjax.index.store import Meta, open_index
+from sketchjax.index.store import open_index
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "clickhouse"
 
@@ -63,7 +64,7 @@ def real_address():
 
 def database_of(address, items, *, complete=True) -> Address:
     """A database with an index of these items, written as `index_of` writes a folder."""
-    meta = Meta(1, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
+    meta = Meta(FORMAT, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
     content = Content("index", meta, [])
     with closing(ClickHouse(address, "index", read_only=False, content=content)) as engine:
         half = len(items) // 2
