@@ -114,16 +114,14 @@ class Store:
         items: with ids from `next_id`.
         progress: of the file that they came from, kept in the same transaction.
         """
-        items = dataclasses.replace(
-            items,
-            categories=self._categories.names_of(items.categories, np.uint16),
-            sources=self._sources.names_of(items.sources, np.uint32),
-        )
+        categories = self._categories.names_of(items.categories, np.uint16)
+        sources = self._sources.names_of(items.sources, np.uint32)
+        items = dataclasses.replace(items, categories=categories, sources=sources)
         rows = {
             "id": items.ids,
             "key_id": items.key_ids,
-            "label": items.categories.numbers,
-            "source": items.sources.numbers,
+            "label": categories.numbers,
+            "source": sources.numbers,
             "place": np.asarray(items.places, np.int64),
             "points": _blobs(items),
         }
@@ -559,7 +557,7 @@ def _blobs(items: Items) -> np.ndarray:
     return blobs
 
 
-def _joined_points(blobs: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+def _joined_points(blobs: Any) -> tuple[np.ndarray, np.ndarray]:
     """Points u8[p 3] of n items, and where each begins, i64[n + 1]."""
     lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 3
     points = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 3)
