@@ -33,8 +33,9 @@ from benchmarks.pool import clustered
 from benchmarks.record import parser, report
 from sketchjax.data.sources.doodles import sketches
 from sketchjax.index.engine import Items, Scale
+from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import drawing_of
-from sketchjax.index.store import FORMAT, MODEL, Meta, Store
+from sketchjax.index.store import MODEL, Store
 from sketchjax.retrieval.model import Model, load
 
 CATEGORIES, PER_CATEGORY, PART = ("cat", "fish", "house", "sun"), 50, 1 << 16

@@ -18,10 +18,11 @@ from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
 from sketchjax.index.clickhouse import ClickHouse, Content, find_database
 from sketchjax.index.engine import Items, Scale
+from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
 from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
-from sketchjax.index.store import DATABASE, FORMAT, MODEL, Meta, Progress, Store, open_store
+from sketchjax.index.store import DATABASE, MODEL, Store, open_store
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
 

@@ -26,11 +26,12 @@ from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, UnavailableError
 from sketchjax.index.engine import Description, Found, Items, check_widths, no_category, no_photo
+from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.server import Address, Server
-from sketchjax.index.store import FORMAT, Meta, Progress
 from sketchjax.retrieval.popcount import words
 
 _CHUNK = 1 << 20  # bytes of the model in a row
+_SKETCHES = "from system.tables where database = currentDatabase() and name = 'sketches'"
 _FIELDS = "key_id, category, source, place, features, points"
 
 
@@ -51,12 +52,12 @@ class Change(msgspec.Struct, frozen=True):
     """A row of `changes`.
 
     version: its number.
-    kind: add, delete or finish, which says that building has finished.
+    kind: add, delete, compact, or finish, which says that building has finished.
     first: the first of its new ids.
     added: how many there are.
     categories: of these, with their numbers.
     progress: `Progress` of the file that they came from, as JSON; or empty.
-    digest: the sha256 of the new drawings.
+    digest: the sha256 of the new drawings; of a compaction, `Compaction` as JSON.
     """
 
     version: int
@@ -66,6 +67,19 @@ class Change(msgspec.Struct, frozen=True):
     categories: dict[str, int] = {}
     progress: str = ""
     digest: str = ""
+
+
+class Compaction(msgspec.Struct, frozen=True):
+    """What a compaction removed: all that the changes which it saw had deleted.
+
+    version, gaps, changes: of the snapshot that it saw.
+    digests: the sha256 of what remains of each addition, by its first id.
+    """
+
+    version: int
+    gaps: list[int]
+    changes: int
+    digests: dict[str, str]
 
 
 def tables(bits: int) -> dict[str, str]:
@@ -221,11 +235,36 @@ class ClickHouse:
         return len(there)
 
     def compact(self) -> int:
-        """Refused: ClickHouse joins what was added by itself, and keeps what was deleted."""
-        raise DataError(
-            f"{self.address} needs no compaction: ClickHouse joins its parts by itself; rows of "
-            "deleted drawings remain until the index is built again"
-        )
+        """Remove the rows of deleted items, and join what was added piece by piece; see `Engine`.
+
+        What remains of each addition is checked and gets a new sha256 first. Where this is stopped
+        after that, the next compaction removes the rows. A search that began before and still sees
+        a deleted item may not find its points.
+        """
+        self._check_writable()
+        if "MergeTree" not in self._server.value(f"select engine {_SKETCHES}"):
+            raise DataError(
+                f"{self.address} divides its drawings over a cluster, which cannot be compacted; "
+                "rows of deleted drawings remain until the index is built again"
+            )
+        version, first = self._take_version(0)
+        snapshot = self.snapshot()
+        gone = f"id in (select id from deleted where {snapshot.seen})"
+        digests = {}
+        for change in self._additions(snapshot):
+            items = self._remaining(snapshot, change)
+            deleted = self._deleted_of(change, snapshot.seen)
+            if deleted:
+                rows = np.flatnonzero(~np.isin(items.ids, deleted))
+                digests[str(change.first)] = _digest(items[rows])
+        done = Compaction(snapshot.version, snapshot.gaps, snapshot.changes, digests)
+        text = msgspec.json.encode(done).decode()
+        self._commit(Change(version, "compact", first, digest=text))
+        removed = self._server.value(f"select count() from sketches where {gone}")
+        for table in ("sketches", "photos"):
+            self._server.command(f"delete from {table} where {gone}")
+            self._server.command(f"optimize table {table} final")
+        return int(removed)
 
     def finish(self) -> None:
         """Say that building has finished."""
@@ -270,20 +309,47 @@ class ClickHouse:
         Raises DataError where something differs.
         """
         snapshot = self.snapshot()
-        query = f"""select first, added, digest from changes where kind = 'add' and
-            version <= {snapshot.version} order by version limit 1 by version"""
-        for first, added, digest in self._server.rows(query):
-            ids = range(first, first + added)
-            if _digest(snapshot.whole(ids)) != digest:
-                raise DataError(
-                    f"{self.address}: the drawings {first} to {ids.stop - 1} are not what was "
-                    "written; restore the database from a copy, or build the index again"
-                )
+        for change in self._additions(snapshot):
+            self._remaining(snapshot, change)
         return snapshot.describe()
 
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
+
+    def _additions(self, snapshot: ClickHouseSnapshot) -> list[Change]:
+        """The additions that a snapshot sees, each with the sha256 of what remains of it."""
+        query = f"""select version, first, added, digest from changes where kind = 'add' and
+            {snapshot.seen} order by version limit 1 by version"""
+        return [
+            Change(version, "add", first, added, digest=digest)
+            for version, first, added, digest in self._server.rows(query)
+        ]
+
+    def _remaining(self, snapshot: ClickHouseSnapshot, change: Change) -> Items:
+        """What no compaction has removed of an addition, deleted or not.
+
+        Raises DataError where it is not what was written.
+        """
+        ids, digest = range(change.first, change.first + change.added), change.digest
+        done = snapshot.compaction
+        if done is not None and str(change.first) in done.digests:
+            gone = {*self._deleted_of(change, _seen(done.version, done.gaps))}
+            ids, digest = [id_ for id_ in ids if id_ not in gone], done.digests[str(change.first)]
+        items = snapshot.whole(ids)
+        if _digest(items) != digest:
+            raise DataError(
+                f"{self.address}: the drawings {change.first} to "
+                f"{change.first + change.added - 1} are not what was written; restore the database "
+                "from a copy, or build the index again"
+            )
+        return items
+
+    def _deleted_of(self, change: Change, seen: str) -> list[int]:
+        """The ids of an addition that changes which are seen have deleted."""
+        query = f"""select distinct id from deleted where id >= {change.first}
+            and id < {change.first + change.added} and {seen}"""
+        return [int(row[0]) for row in self._server.rows(query)]
 
     def _check_writable(self) -> None:
         if self._read_only:
@@ -429,16 +495,16 @@ class ClickHouseSnapshot:
 
     def thumbnail(self, id_: int) -> bytes:
         """The JPEG file of a photo; see `engine.Snapshot`."""
-        deleted = f"select id from deleted where {self._seen}"
-        where = f"id = {int(id_)} and {self._seen} and id global not in ({deleted})"
+        deleted = f"select id from deleted where {self.seen}"
+        where = f"id = {int(id_)} and {self.seen} and id global not in ({deleted})"
         columns = self.server.columns(f"select thumbnail from photos where {where}", text=False)
         if not columns or not columns[0]:
             raise no_photo(id_)
         return columns[0][0]
 
-    def whole(self, ids: range) -> Items:
-        """All items of consecutive ids, with their thumbnails, deleted or not."""
-        where = f"id >= {ids.start} and id < {ids.stop}"
+    def whole(self, ids: Sequence[int]) -> Items:
+        """Items by their rising ids, with their thumbnails, deleted or not."""
+        where = f"id >= {ids[0]} and id <= {ids[-1]}" if ids else "0"
         columns = self.server.columns(f"select id, thumbnail from photos where {where}", text=False)
         found = dict(zip(*columns, strict=True)) if columns else {}
         thumbnails = [found.get(id_, b"") for id_ in ids] if found else ()
@@ -477,7 +543,7 @@ class ClickHouseSnapshot:
 
     @cached_property
     def _described(self) -> Description:
-        query = f"select category, uniqExact(id) from deleted where {self._seen} group by 1"
+        query = f"select category, uniqExact(id) from deleted where {self.seen} group by 1"
         deleted: dict[str, int] = dict(self.server.rows(query))
         counts = {
             name: count - deleted.get(name, 0)
@@ -494,23 +560,29 @@ class ClickHouseSnapshot:
     def _added(self) -> dict[str, int]:
         """All drawings that were ever added, by category."""
         return self.server.value(
-            f"select sumMap(categories) from (select * from changes where {self._seen} "
+            f"select sumMap(categories) from (select * from changes where {self.seen} "
             "limit 1 by version)"
         )
 
     @cached_property
     def _items(self) -> str:
         """The condition for items of this snapshot."""
-        deleted = f"select id from deleted where {self._seen}"
+        deleted = f"select id from deleted where {self.seen}"
         if not self.server.value(f"select count() from ({deleted})"):
-            return self._seen
-        return f"{self._seen} and id global not in ({deleted})"
+            return self.seen
+        return f"{self.seen} and id global not in ({deleted})"
 
     @cached_property
-    def _seen(self) -> str:
+    def seen(self) -> str:
         """The condition for rows whose change is seen."""
-        gaps = f" and version not in ({', '.join(map(str, self.gaps))})" if self.gaps else ""
-        return f"version <= {self.version}{gaps}"
+        return _seen(self.version, self.gaps)
+
+    @cached_property
+    def compaction(self) -> Compaction | None:
+        """The one that removed most: who sees more changes sees all that others saw."""
+        query = f"select digest from changes where kind = 'compact' and {self.seen}"
+        done = [msgspec.json.decode(row[0], type=Compaction) for row in self.server.rows(query)]
+        return max(done, key=lambda each: each.changes, default=None)
 
     def _check_category(self, name: str) -> None:
         if name not in self._added:
@@ -553,6 +625,12 @@ def quoted(text: str) -> str:
     """A text as a literal of SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+def _seen(version: int, gaps: Sequence[int]) -> str:
+    """The condition for rows of a change that a snapshot sees."""
+    listed = f" and version not in ({', '.join(map(str, gaps))})" if gaps else ""
+    return f"version <= {version}{listed}"
 
 
 def _code_columns(bits: int) -> list[str]:

@@ -56,7 +56,9 @@ class Names(Sequence[str]):
         return len(self.numbers)
 
     def __getitem__(self, index: Any) -> Any:
-        return self.table[int(self.numbers[index])]
+        """One name; of a slice or of rows i64[m], the `Names` of these."""
+        numbers = self.numbers[index]
+        return Names(numbers, self.table) if np.ndim(numbers) else self.table[int(numbers)]
 
 
 class Numbering:
@@ -77,6 +79,10 @@ class Numbering:
             table[used] = [self._number(names.table[int(number)]) for number in used]
             return table[names.numbers]
         return np.fromiter(map(self._number, names), dtype, len(names))
+
+    def names_of(self, names: Sequence[str], dtype: Any) -> Names:
+        """The same names with the numbers that they have here."""
+        return Names(self.number(names, dtype), self.names)
 
     def find(self, name: str) -> int | None:
         """The number of a name, None where it has none."""
@@ -146,9 +152,9 @@ class Items:
         return Items(
             codes=self.codes[rows],
             features=self.features[rows],
-            categories=[self.categories[int(row)] for row in rows],
+            categories=_of_rows(self.categories, rows),
             key_ids=self.key_ids[rows],
-            sources=[self.sources[int(row)] for row in rows],
+            sources=_of_rows(self.sources, rows),
             places=self.places[rows],
             points=self.points[starts + np.arange(len(starts))],
             offsets=np.concatenate([[0], ends]),
@@ -185,6 +191,10 @@ class Items:
             ids=np.zeros(0, np.int64),
             thumbnails=thumbnails,
         )
+
+
+def _of_rows(names: Sequence[str], rows: np.ndarray) -> Sequence[str]:
+    return names[rows] if isinstance(names, Names) else [names[int(row)] for row in rows]
 
 
 @dataclass(frozen=True, eq=False)

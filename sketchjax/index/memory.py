@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from msgspec.structs import replace
 
 from sketchjax.errors import DataError, SketchjaxError
+from sketchjax.index.columns import Column
 from sketchjax.index.engine import (
     MOST_CATEGORIES,
     Description,
@@ -37,6 +38,7 @@ _DELETED = MOST_CATEGORIES  # the label of what is deleted
 # What an index may have before it is compacted by itself: deleted items, if they are a quarter of
 # all, and blocks next to the large ones, each of which costs opening it some microseconds.
 _DELETIONS, _BLOCKS, _BLOCK = 1_000, 1_000, 1 << 15
+_PART = 1 << 20  # labels that are counted at once
 
 
 class Storage(Protocol):
@@ -83,11 +85,23 @@ class Details(Protocol):
         ...
 
 
+class Room(NamedTuple):
+    """How much an index will hold, so that nothing is copied until there is more.
+
+    items: n.
+    points: p, of all of them.
+    """
+
+    items: int = 0
+    points: int = 0
+
+
 class Memory:
     """An `Engine` of arrays in memory.
 
     description: of the index; its count and categories are not read.
-    items: that it holds at first; those with the ids that they have.
+    parts: of the items that it holds at first, with the ids that they have.
+    room: for items, before their arrays are copied.
     storage: what keeps it; None: only this process has it.
     details: of the items; by default in memory as well.
     thumbnails: of photos, by id, where only the other details are in memory.
@@ -99,8 +113,9 @@ class Memory:
     def __init__(
         self,
         description: Description,
-        items: Items,
+        parts: Iterable[Items] = (),
         *,
+        room: Room | None = None,
         storage: Storage | None = None,
         details: Details | None = None,
         thumbnails: Callable[[int], bytes | None] | None = None,
@@ -112,12 +127,16 @@ class Memory:
         self._storage, self._read_only = storage, read_only
         self._writing, self._compacting = threading.Lock(), None
         self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
-        self._codes = _Column(units(items.codes))
-        self._features = _Column(items.features)
-        self._labels = _Column(self._categories.number(items.categories, np.uint16))
-        self._ids = _Column(items.ids)
-        self._details = details or _DetailsInMemory(items, thumbnails)
-        last = int(items.ids[-1]) if len(items) else -1
+        room = room or Room()
+        codes = units(np.zeros((0, description.bits // 8), np.uint8))
+        self._codes = Column(codes.dtype, codes.shape[1:], room.items)
+        self._features = Column(np.uint8, (description.features,), room.items)
+        self._labels = Column(np.uint16, room=room.items)
+        self._ids = Column(np.int64, room=room.items)
+        self._details = details or _DetailsInMemory(room, thumbnails)
+        for part in parts:
+            self._append(part)
+        last = int(self._ids.values[-1]) if self._ids.count else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
         if deleted is not None and len(deleted):
@@ -141,11 +160,7 @@ class Memory:
             items = items.with_ids(ids)
             if self._storage is not None:
                 self._storage.add(items)
-            self._codes.append(units(items.codes))
-            self._features.append(items.features)
-            self._labels.append(self._categories.number(items.categories, np.uint16))
-            self._ids.append(ids)
-            self._details.append(items)
+            self._append(items)
             self._next_id += len(items)
             self._snapshot = self._take(self._snapshot.description)
             self._compact_later()
@@ -178,6 +193,13 @@ class Memory:
         if self._storage is not None:
             self._storage.close()
 
+    def _append(self, items: Items) -> None:
+        self._codes.append(units(items.codes))
+        self._features.append(items.features)
+        self._labels.append(self._categories.number(items.categories, np.uint16))
+        self._ids.append(items.ids)
+        self._details.append(items)
+
     def _compact(self) -> int:
         keep = self._labels.values != _DELETED
         removed = self._deleted
@@ -185,7 +207,7 @@ class Memory:
             self._storage.compact()
         if removed:
             for name in ("_codes", "_features", "_labels", "_ids"):
-                setattr(self, name, _Column(getattr(self, name).values[keep]))
+                setattr(self, name, getattr(self, name).kept(keep))
             self._details, self._deleted = self._details.kept(keep), 0
         self._snapshot = self._take(self._snapshot.description)
         return removed
@@ -211,9 +233,9 @@ class Memory:
 
     def _mark(self, ids: np.ndarray) -> None:
         """Give items that are there, by their ids i64[m], the label of deleted ones."""
-        labels = self._labels.values.copy()
-        labels[np.searchsorted(self._ids.values, ids)] = _DELETED
-        self._labels = _Column(labels)
+        labels = self._labels.copy()
+        labels.values[np.searchsorted(self._ids.values, ids)] = _DELETED
+        self._labels = labels
         self._deleted += len(ids)
 
     def _take(self, description: Description) -> MemorySnapshot:
@@ -321,7 +343,9 @@ class MemorySnapshot:
 
     @cached_property
     def _described(self) -> Description:
-        counts = np.bincount(self.gallery.labels, minlength=1 << 16)
+        counts = np.zeros(1 << 16, np.int64)
+        for part in range(0, len(self.gallery.labels), _PART):  # numpy copies them as i64
+            counts += np.bincount(self.gallery.labels[part : part + _PART], minlength=1 << 16)
         named = sorted(zip(self.categories.names, counts.tolist(), strict=False))
         return replace(self.description, categories={name: n for name, n in named if n})
 
@@ -349,36 +373,19 @@ class MemorySnapshot:
         return label
 
 
-class _Column:
-    """An array that grows at its end; what was taken from it before never changes."""
-
-    def __init__(self, values: np.ndarray):
-        self._room, self.count = values, len(values)
-
-    @property
-    def values(self) -> np.ndarray:
-        """All rows, as a view."""
-        return self._room[: self.count]
-
-    def append(self, more: np.ndarray) -> None:
-        """Add rows; half as much again is reserved, so that they cost the same however many."""
-        count = self.count + len(more)
-        if count > len(self._room):
-            room = np.empty((count + count // 2, *self._room.shape[1:]), self._room.dtype)
-            room[: self.count] = self.values
-            self._room = room
-        self._room[self.count : count] = more
-        self.count = count
-
-
 class _DetailsInMemory:
-    def __init__(self, items: Items, thumbnails: Callable[[int], bytes | None] | None):
+    def __init__(self, room: Room, thumbnails: Callable[[int], bytes | None] | None):
         self._stored, self._thumbnails = thumbnails, dict[int, bytes]()
-        self._keep_thumbnails(items)
-        self._key_ids, self._places = _Column(items.key_ids), _Column(items.places)
         self._names = Numbering()
-        self._sources = _Column(self._names.number(items.sources, np.uint32))
-        self._points, self._ends = _Column(items.points), _Column(items.offsets[1:])
+        self._key_ids, self._places = (
+            Column(np.uint64, room=room.items),
+            Column(np.int64, room=room.items),
+        )
+        self._sources = Column(np.uint32, room=room.items)
+        self._points, self._ends = (
+            Column(np.uint8, (3,), room.points),
+            Column(np.int64, room=room.items),
+        )
 
     def _keep_thumbnails(self, items: Items) -> None:
         if self._stored is None and items.thumbnails:
@@ -399,11 +406,10 @@ class _DetailsInMemory:
     def kept(self, keep: np.ndarray) -> _DetailsInMemory:
         lengths = np.diff(self._ends.values, prepend=0)
         kept = copy(self)
-        kept._key_ids = _Column(self._key_ids.values[keep])
-        kept._places = _Column(self._places.values[keep])
-        kept._sources = _Column(self._sources.values[keep])
-        kept._points = _Column(self._points.values[np.repeat(keep, lengths)])
-        kept._ends = _Column(np.cumsum(lengths[keep]))
+        for name in ("_key_ids", "_places", "_sources", "_ends"):
+            setattr(kept, name, getattr(self, name).kept(keep))
+        kept._points = self._points.kept(np.repeat(keep, lengths))
+        np.cumsum(lengths[keep], out=kept._ends.values)
         return kept
 
     def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:

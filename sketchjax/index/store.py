@@ -5,10 +5,10 @@
     INDEX/model/          a copy of the model
 
 Changes only append: a deleted drawing is listed in `deleted`, so that whoever still reads an older
-snapshot finds its points. `compact` removes what is listed and joins small blocks. Features are
-blobs, one for each block of drawings that was added together, as 22 MB of them are read in
-milliseconds like that. A block's sha256 covers all that a search compares, and is checked on
-opening; DuckDB's own checksums cover the file.
+snapshot finds its points. `compact` removes what is listed and joins small blocks. A block is what
+was added together; its sha256 covers all that a search compares, and is checked on opening.
+DuckDB's own checksums cover the file. An index is read some ten thousand drawings at a time, so
+that opening it takes the memory of what is kept.
 `version` is written after each change: a database that lost the end of its journal, which DuckDB
 takes for a change that was never finished, is behind it and refused.
 """
@@ -17,10 +17,9 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +30,11 @@ from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, InUseError, on_disk
 from sketchjax.files import write_whole
+from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.duck import duckdb
-from sketchjax.index.engine import Description, Items, Names, Numbering, Scale
-from sketchjax.index.memory import Memory
+from sketchjax.index.engine import Description, Items, Names, Numbering
+from sketchjax.index.memory import Memory, Room
+from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.memory import free_bytes
 from sketchjax.retrieval.popcount import words
 
@@ -41,9 +42,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DATABASE, VERSION, MODEL, LOCK = "index.duckdb", "version", "model", ".lock"
-FORMAT = 1
-BLOCK = 1 << 16  # drawings, about, of a block that is not joined with others
 _SHARE_OF_MEMORY = 0.25  # of what is free: points that need more are read from the file
+_DETAIL_BYTES = 28  # of an item in memory, without its points
+# That DuckDB keeps of the file: most of it is read once. A change that is not committed is kept.
+_BUFFERS, _BUFFERS_OF_WRITER = "64MB", "256MB"
 _REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
 _SCHEMA = """
 create table meta(value varchar not null);
@@ -52,9 +54,9 @@ create table sources(source uinteger not null, name varchar not null);
 create table sketches(
   id bigint not null, key_id ubigint not null, label usmallint not null,
   source uinteger not null, place bigint not null, code ubigint[{words}] not null,
-  points blob not null);
+  features ubigint[{feature_words}] not null, points blob not null);
 create table blocks(
-  first bigint not null, last bigint not null, features blob not null,
+  first bigint not null, last bigint not null,
   searched varchar not null, details varchar not null);
 create table deleted(id bigint not null);
 create table progress(path varchar not null, bytes bigint not null, modified bigint not null,
@@ -66,45 +68,6 @@ create view drawings as
 """
 
 _PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob not null)"
-
-
-class Meta(msgspec.Struct, frozen=True):
-    """What a database says about itself.
-
-    format: of the tables.
-    model: fingerprint of the model of the codes.
-    bits: d.
-    features: f.
-    scale: of the features.
-    next_id: the least id that nothing ever had.
-    version: of the content; it rises with every change.
-    complete: whether building has finished.
-    """
-
-    format: int
-    model: str
-    bits: int
-    features: int
-    scale: Scale
-    next_id: int = 0
-    version: int = 0
-    complete: bool = False
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a source has been indexed.
-
-    path: of its file, absolute, and its name.
-    bytes, modified: the file's size, and its time of change in ns; with others it is another file.
-    count: drawings in it.
-    done: drawings of these that are in the index.
-    """
-
-    path: str
-    bytes: int
-    modified: int
-    count: int = 0
-    done: int = 0
 
 
 class Store:
@@ -151,28 +114,33 @@ class Store:
         items: with ids from `next_id`.
         progress: of the file that they came from, kept in the same transaction.
         """
+        categories = self._categories.names_of(items.categories, np.uint16)
+        sources = self._sources.names_of(items.sources, np.uint32)
+        items = dataclasses.replace(items, categories=categories, sources=sources)
         rows = {
             "id": items.ids,
             "key_id": items.key_ids,
-            "label": self._categories.number(items.categories, np.uint16),
-            "source": self._sources.number(items.sources, np.uint32),
+            "label": categories.numbers,
+            "source": sources.numbers,
             "place": np.asarray(items.places, np.int64),
             "points": _blobs(items),
         }
-        codes = words(items.codes)
-        code = [f"word{number}" for number in range(codes.shape[1])]
-        rows |= {name: codes[:, i].copy() for i, name in enumerate(code)}
+        arrays = []
+        for name, values in (("code", words(items.codes)), ("feature", words(items.features))):
+            own = {f"{name}{i}": values[:, i].copy() for i in range(values.shape[1])}
+            arrays.append(f"array_value({', '.join(own)})")
+            rows |= own
         with self._change() as connection:
             self._keep_names(connection)
             if len(items):
                 connection.register("given", rows)
                 connection.execute(
                     "insert into sketches select id, key_id, label, source, place, "
-                    f"array_value({', '.join(code)}), points from given"
+                    f"{', '.join(arrays)}, points from given"
                 )
                 connection.unregister("given")
                 self._keep_thumbnails(connection, items)
-                self._keep_block(connection, items, rows["label"], rows["source"])
+                self._keep_block(connection, Block.of(items))
             if progress is not None:
                 self._keep_progress(connection, progress)
             self._keep_meta(connection, next_id=self.meta.next_id + len(items))
@@ -197,11 +165,12 @@ class Store:
 
         What is read for that is checked. The room in the file is used by what is added later.
         """
-        query = """select first, last, first in (select distinct blocks.first from deleted join
+        query = """select blocks.*, first in (select distinct blocks.first from deleted join
             blocks on id between blocks.first and blocks.last) from blocks order by first"""
         with self._change() as connection:
-            for first, last in _joined(connection.execute(query).fetchall()):
-                self._join(connection, first, last)
+            rows = connection.execute(query).fetchall()
+            for some in joined([(Block(*row[:-1]), row[-1]) for row in rows]):
+                self._join(connection, some)
             connection.execute("delete from sketches where id in (from deleted)")
             if self._has_photos(connection):
                 connection.execute("delete from photos where id in (from deleted)")
@@ -242,22 +211,36 @@ class Store:
             {},
         )
 
-    def load(self) -> tuple[Items, np.ndarray]:
-        """All items but for their points, and the ids of those that are deleted, i64[m].
+    def parts(self, *, points: bool, details: bool = False) -> Iterator[Items]:
+        """All items by their ids, some ten thousand at a time, also those that are deleted.
 
+        points: whether with their points.
+        details: whether these and all that a search does not compare are checked as well.
         Raises DataError where they are not what was written.
         """
         with self._database():
-            deleted = self._fetch("select id from deleted")["id"]
-            return self._load(), deleted
+            rows = self._connection.execute("from blocks order by first").fetchall()
+            count, last = 0, -1
+            for some in parts([Block(*row) for row in rows]):
+                items = self._read(some, points=points, details=details)
+                if (items.ids[:1] <= last).any():
+                    raise ValueError("its drawings are not in their order")
+                count, last = count + len(items), int(items.ids[-1])
+                yield items
+            if count != self.size().items:
+                raise ValueError("drawings are missing, or some belong to no block")
 
-    def points(self, where: str = "true") -> tuple[np.ndarray, np.ndarray]:
-        """The points u8[p 3] of all items, and where each begins, i64[n + 1]."""
+    def deleted(self) -> np.ndarray:
+        """The ids of deleted items, i64[m]."""
         with self._database():
-            blobs = self._fetch(f"select points from sketches where {where}")["points"]
-            lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 3
-            points = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 3)
-        return points, np.concatenate([[0], np.cumsum(lengths)])
+            return self._fetch("select id from deleted")["id"]
+
+    def size(self) -> Room:
+        """How many items there are, with those that are deleted, and points."""
+        query = "select count(*), coalesce(sum(octet_length(points)), 0)::bigint from sketches"
+        with self._database():
+            items, size = self._connection.execute(query).fetchall()[0]
+        return Room(items, size // 3)
 
     def thumbnails(self, ids: np.ndarray) -> list[bytes]:
         """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
@@ -272,21 +255,6 @@ class Store:
         """The JPEG file of a photo, None where the item is none."""
         found = self.thumbnails(np.array([id_]))
         return found[0] or None if found else None
-
-    def point_bytes(self) -> int:
-        """Bytes of the points of all items."""
-        with self._database():
-            query = "select coalesce(sum(octet_length(points)), 0)::bigint from sketches"
-            return self._connection.execute(query).fetchall()[0][0]
-
-    def verify(self, items: Items) -> None:
-        """Check the details of all items against what was written.
-
-        items: all of them, with their points.
-        Raises DataError where one differs.
-        """
-        with self._database():
-            self._check_details(items)
 
     # What a search does not need, read when it is asked for (`memory.Details`).
 
@@ -313,47 +281,46 @@ class Store:
         names = [self._sources.names[number] for number in sources]
         return key_ids, names, places, [np.frombuffer(p, np.uint8).reshape(-1, 3) for p in points]
 
-    def _load(self, where: str = "true", blocks: str = "true") -> Items:
-        """Items but for their points, checked.
-
-        where: condition for drawings.
-        blocks: condition for their blocks.
-        """
-        rows = self._fetch(f"select id, key_id, label, source, place from sketches where {where}")
-        code = self._fetch(f"select unnest(code) as word from sketches where {where}")["word"]
-        query = f"from blocks where {blocks} order by first"
-        listed = self._connection.execute(query).fetchall()
-        features = b"".join(block[2] for block in listed)
-        codes = code.reshape(len(rows["id"]), -1).view(np.uint8)
+    def _read(self, blocks: Sequence[Block], *, points: bool, details: bool) -> Items:
+        """The items of neighbouring blocks, checked; with details, also these and thumbnails."""
+        where = f"from sketches where id between {blocks[0].first} and {blocks[-1].last}"
+        rows = self._fetch(f"select id, key_id, label, source, place {where}")
+        if points or details:
+            packed, offsets = _joined_points(self._fetch(f"select points {where}")["points"])
+        else:
+            packed, offsets = _joined_points([b""] * len(rows["id"]))
         items = Items(
-            codes=np.ascontiguousarray(codes[:, : self.meta.bits // 8]),
-            features=np.frombuffer(features, np.uint8).reshape(-1, self.meta.features),
+            codes=self._bytes(f"select unnest(code) {where}", self.meta.bits // 8),
+            features=self._bytes(f"select unnest(features) {where}", self.meta.features),
             categories=Names(rows["label"], self._categories.names),
             key_ids=rows["key_id"],
             sources=Names(rows["source"], self._sources.names),
             places=rows["place"],
-            points=np.zeros((0, 3), np.uint8),
-            offsets=np.zeros(len(rows["id"]) + 1, np.int64),
+            points=packed,
+            offsets=offsets,
             ids=rows["id"],
+            thumbnails=self.thumbnails(rows["id"]) if details else (),
         )
-        self._check(items, listed)
+        if (np.diff(items.ids) <= 0).any() or (items.ids >= self.meta.next_id).any():
+            raise ValueError("its drawings are not in their order")
+        check(items, blocks, details=details)
         return items
 
-    def _join(self, connection: DuckDBPyConnection, first: int, last: int) -> None:
-        """Make one block of those from one id to another, without what is deleted."""
-        where = f"id between {first} and {last}"
-        items = self._load(where, f"first between {first} and {last}")
-        points, offsets = self.points(where)
-        items = dataclasses.replace(
-            items, points=points, offsets=offsets, thumbnails=self.thumbnails(items.ids)
-        )
-        self._check_details(items, f"first between {first} and {last}")
-        labels, sources = items.categories.numbers, items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
-        deleted = self._fetch(f"select id from deleted where {where}")["id"]
+    def _bytes(self, query: str, width: int) -> np.ndarray:
+        """Rows of 64-bit words as bytes u8[n width]."""
+        (found,) = self._fetch(query).values()
+        padded = found.reshape(-1, -(-width // 8)).view(np.uint8)
+        return np.ascontiguousarray(padded[:, :width])
+
+    def _join(self, connection: DuckDBPyConnection, blocks: Sequence[Block]) -> None:
+        """Make one block of some, without what is deleted."""
+        items = self._read(blocks, points=True, details=True)
+        first, last = blocks[0].first, blocks[-1].last
+        deleted = self._fetch(f"select id from deleted where id between {first} and {last}")["id"]
         rows = np.flatnonzero(~np.isin(items.ids, deleted))
         connection.execute(f"delete from blocks where first between {first} and {last}")
         if len(rows):
-            self._keep_block(connection, items[rows], labels[rows], sources[rows])
+            self._keep_block(connection, Block.of(items[rows]))
 
     def _has_photos(self, connection: DuckDBPyConnection) -> bool:
         query = "select 1 from duckdb_tables() where table_name = 'photos'"
@@ -366,16 +333,8 @@ class Store:
             rows = [[id_, content] for id_, content in own if content]
             connection.executemany("insert into photos values (?, ?)", rows)
 
-    def _keep_block(
-        self,
-        connection: DuckDBPyConnection,
-        items: Items,
-        labels: np.ndarray,
-        sources: np.ndarray,
-    ) -> None:
-        block = [int(items.ids[0]), int(items.ids[-1]), items.features.tobytes()]
-        block += [_searched(items, labels), _details(items, sources)]
-        connection.execute("insert into blocks values (?, ?, ?, ?, ?)", block)
+    def _keep_block(self, connection: DuckDBPyConnection, block: Block) -> None:
+        connection.execute("insert into blocks values (?, ?, ?, ?)", [*block])
 
     def _checkpoint(self) -> None:
         with self._database(writing=True):
@@ -383,7 +342,8 @@ class Store:
 
     def _create(self, meta: Meta, files: Sequence[Progress]) -> None:
         self._connection.begin()
-        for statement in _SCHEMA.format(words=-(-meta.bits // 64)).split(";")[:-1]:
+        wide = {"words": -(-meta.bits // 64), "feature_words": -(-meta.features // 8)}
+        for statement in _SCHEMA.format(**wide).split(";")[:-1]:
             self._connection.execute(statement)
         self._connection.execute("insert into meta values (?)", [_text(meta)])
         for file in files:
@@ -406,30 +366,6 @@ class Store:
 
     def _fetch(self, query: str) -> dict[str, np.ndarray]:
         return self._connection.execute(query).fetchnumpy()  # pyright: ignore[reportReturnType]
-
-    def _check(self, items: Items, blocks: Sequence[Any]) -> None:
-        """Raise ValueError where items are not what was written."""
-        if (np.diff(items.ids) <= 0).any() or (items.ids >= self.meta.next_id).any():
-            raise ValueError("its drawings are not in their order")
-        labels = items.categories.numbers  # pyright: ignore[reportAttributeAccessIssue]
-        end = 0
-        for first, last, _, wanted, _ in blocks:
-            low, high = np.searchsorted(items.ids, [first, last + 1])
-            part = _part(items, low, high)
-            if low != end or _searched(part, labels[low:high]) != wanted:
-                raise ValueError(f"the drawings {first} to {last} are not what was written")
-            end = high
-        if not end == len(items) == len(items.features):
-            raise ValueError("drawings have no features")
-
-    def _check_details(self, items: Items, blocks: str = "true") -> None:
-        """Raise ValueError where the details of items are not what was written."""
-        sources = items.sources.numbers  # pyright: ignore[reportAttributeAccessIssue]
-        query = f"select first, last, details from blocks where {blocks} order by first"
-        for first, last, wanted in self._connection.execute(query).fetchall():
-            low, high = np.searchsorted(items.ids, [first, last + 1])
-            if _details(_part(items, low, high), sources[low:high]) != wanted:
-                raise ValueError(f"the drawings {first} to {last} are not what was written")
 
     def _keep_names(self, connection: DuckDBPyConnection) -> None:
         tables = ("categories", self._categories), ("sources", self._sources)
@@ -486,6 +422,11 @@ class Store:
                 raise InUseError(
                     f"{self.folder} is in use by another process; {_IN_USE}"
                 ) from error
+            if isinstance(error, duckdb().OutOfMemoryException):
+                raise DiskError(
+                    f"{path} needs more memory than there is ({reason}); stop other programs, "
+                    "then open the index again"
+                ) from error
             if writing:
                 raise DiskError(
                     f"{path} cannot be written ({reason}); check the disk, then open the index "
@@ -507,26 +448,40 @@ def open_index(folder: Path, *, read_only: bool = True) -> Memory:
     Raises InUseError when another process holds it, and DataError when there is none, it is
     damaged, or its building has not finished.
     """
+    return _open(folder, read_only=read_only)
+
+
+def verify(folder: Path) -> Description:
+    """Check everything in an index against what was written; returns what it holds.
+
+    Raises DataError where something differs, and as `open_index` does.
+    """
+    with closing(_open(folder, read_only=True, details=True)) as engine:
+        return engine.snapshot().describe()
+
+
+def _open(folder: Path, *, read_only: bool, details: bool = False) -> Memory:
     store = open_store(folder, read_only=read_only)
     try:
-        items, deleted = store.load()
-        in_memory = store.point_bytes() < free_bytes() * _SHARE_OF_MEMORY
-        if in_memory:
-            items = with_points(store, items)
-        engine = Memory(
+        room = store.size()
+        size = room.items * _DETAIL_BYTES + room.points * 3
+        in_memory = size < free_bytes() * _SHARE_OF_MEMORY
+        if not read_only:  # as `Column` reserves when it grows
+            room = Room(*(number + number // 2 for number in room))
+        return Memory(
             store.describe(),
-            items,
+            store.parts(points=in_memory, details=details),
+            room=room,
             storage=store,
             details=None if in_memory else store,
             thumbnails=store.thumbnail,
-            deleted=deleted,
+            deleted=store.deleted(),
             next_id=store.next_id,
             read_only=read_only,
         )
     except BaseException:
         store.close()
         raise
-    return engine
 
 
 def open_store(folder: Path, *, read_only: bool = True) -> Store:
@@ -543,29 +498,6 @@ def open_store(folder: Path, *, read_only: bool = True) -> Store:
         store.close()
         raise
     return store
-
-
-def with_points(store: Store, items: Items) -> Items:
-    """Items of a store with their points."""
-    points, offsets = store.points()
-    if len(offsets) != len(items) + 1:
-        raise DataError(f"{store.folder / DATABASE} is damaged (points are missing); {_REMEDY}")
-    return dataclasses.replace(items, points=points, offsets=offsets)
-
-
-def verify(folder: Path) -> Description:
-    """Check everything in an index against what was written; returns what it holds.
-
-    Raises DataError where something differs, and as `open_index` does.
-    """
-    store = open_store(folder)
-    try:
-        items, deleted = store.load()
-        items = with_points(store, items)
-        store.verify(dataclasses.replace(items, thumbnails=store.thumbnails(items.ids)))
-        return Memory(store.describe(), items, deleted=deleted).snapshot().describe()
-    finally:
-        store.close()
 
 
 def _check_version(store: Store) -> None:
@@ -591,7 +523,9 @@ def _check_version(store: Store) -> None:
 
 def _connect(path: Path, read_only: bool) -> DuckDBPyConnection:
     # Loading is as fast with one thread, and a server's cores are for its requests.
-    return duckdb().connect(str(path), read_only=read_only, config={"threads": 1})
+    return duckdb().connect(
+        str(path), read_only=read_only, config={"threads": 1, "memory_limit": _BUFFERS}
+    )
 
 
 def _hold(folder: Path, *, shared: bool) -> int:
@@ -611,22 +545,6 @@ def _hold(folder: Path, *, shared: bool) -> int:
     return descriptor
 
 
-def _joined(blocks: Sequence[tuple[int, int, bool]]) -> Iterator[tuple[int, int]]:
-    """The first and last id of each row of blocks that become one.
-
-    blocks: first and last id of each, and whether some of it is deleted; rising.
-    """
-    start, count, changed = 0, 0, False
-    for number, (first, last, has_deleted) in enumerate(blocks):
-        if number > start and count + last - first + 1 > BLOCK:
-            if changed or number - start > 1:
-                yield blocks[start][0], blocks[number - 1][1]
-            start, count, changed = number, 0, False
-        count, changed = count + last - first + 1, changed or has_deleted
-    if changed or len(blocks) - start > 1:
-        yield blocks[start][0], blocks[-1][1]
-
-
 def _text(meta: Meta) -> str:
     return msgspec.json.encode(meta).decode()
 
@@ -639,39 +557,8 @@ def _blobs(items: Items) -> np.ndarray:
     return blobs
 
 
-def _part(items: Items, low: int, high: int) -> Items:
-    """The items from one row to another, as views."""
-    rows, start = slice(low, high), items.offsets[low]
-    return Items(
-        codes=items.codes[rows],
-        features=items.features[rows],
-        categories=items.categories,
-        key_ids=items.key_ids[rows],
-        sources=items.sources,
-        places=items.places[rows],
-        points=items.points[start : items.offsets[high]],
-        offsets=items.offsets[low : high + 1] - start,
-        ids=items.ids[rows],
-        thumbnails=items.thumbnails[rows],
-    )
-
-
-def _searched(items: Items, labels: np.ndarray) -> str:
-    """The sha256 of all that a search compares."""
-    return _digest(items.ids, items.codes, items.features, labels)
-
-
-def _details(items: Items, sources: np.ndarray) -> str:
-    """The sha256 of the rest."""
-    arrays = [items.key_ids, sources, items.places, items.offsets, items.points]
-    if any(items.thumbnails):
-        arrays.append(np.array([len(content) for content in items.thumbnails]))
-        arrays.append(np.frombuffer(b"".join(items.thumbnails), np.uint8))
-    return _digest(*arrays)
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()
+def _joined_points(blobs: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Points u8[p 3] of n items, and where each begins, i64[n + 1]."""
+    lengths = np.fromiter(map(len, blobs), np.int64, len(blobs)) // 3
+    points = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 3)
+    return points, np.concatenate([[0], np.cumsum(lengths)])

@@ -29,7 +29,7 @@ def index_in_memory(name: str, source: Source, encoder: Encoder, task: Task) -> 
     items = [Items.of(*part, scale, source.name) for part in parts]
     bits, features = items[0].codes.shape[1] * 8, items[0].features.shape[1]
     description = Description(name, encoder.fingerprint, bits, features, scale, 0, 0, {})
-    engine = Memory(description, items[0][[]].with_ids(np.zeros(0, np.int64)))
+    engine = Memory(description)
     for part in items:
         engine.add(part)
     return engine

@@ -1,8 +1,8 @@
 """The page as a folder that any web host serves: the model and a gallery are in the browser.
 
 The folder holds the server's page, the scripts of `local/` in place of its HTTP interface, the
-gallery as `gallery.json` and `gallery.bin`, the model as `encoder.onnx`, and in `ort/`
-onnxruntime-web, which comes from its npm package.
+gallery as `gallery.json` and `gallery.bin`, the model as `encoder.onnx`, in `photos/` the pictures
+of photos, and in `ort/` onnxruntime-web, which comes from its npm package.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def page_files() -> dict[str, bytes]:
 
 
 def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
-    """The gallery and the model, as `local/search.js` and `local/encode.js` read them.
+    """The gallery and the model, as `local/search.js` and `local/encode.js` read them, and photos.
 
     snapshot: of an index; what is deleted is left out.
     graph: of its model.
@@ -139,8 +139,7 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
     items = snapshot.get(ids[snapshot.rows_of(ids)[1]].tolist())
     if not len(items):
         raise DataError("the index has no drawing to show")
-    if not np.diff(items.offsets).all():
-        raise DataError("the index has photos; a page without a server shows drawings only")
+    photos = items.ids[np.diff(items.offsets) == 0].tolist()
     state = snapshot.describe()
     about, content = _gallery(items, state)
     about |= {
@@ -152,6 +151,7 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
         "gallery.json": msgspec.json.encode(about),
         "gallery.bin": content,
         "encoder.onnx": graph.onnx,
+        **{f"photos/{id_}.jpg": snapshot.thumbnail(id_) for id_ in photos},
     }
 
 

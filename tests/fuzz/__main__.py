@@ -1,14 +1,14 @@
-"""Hostile bytes for every reader, guided by coverage: the answer must be data or a DataError.
+"""Hostile bytes for readers and the server, guided by coverage: the answer is data or DataError.
 
 python -m tests.fuzz [--reader all|ndjson|svg|picture|picture_record|bin|gzip|npy|npz|table|csv
-                               |manifest|records|shard]
+                               |manifest|records|shard|request]
                      [--seconds 60 | --executions N] [--work DIR]
 
 Needs atheris: pip install 'sketchjax[fuzz]'. Each reader runs in its own process, starting from
 the inputs in tests/faults/corpus. A reader stops at its first finding: an exception other than
-DataError, a malformed sketch, or an input that takes a second of processor time or a gigabyte. The
-input is kept in DIR/findings and the exit code is 1. Inputs that reach new code are kept in
-DIR/corpus. DIR/progress.json counts the executions so far.
+DataError, a malformed sketch, an answer of the server with status 5xx, or an input that takes a
+second of processor time or a gigabyte. The input is kept in DIR/findings and the exit code is 1.
+Inputs that reach new code are kept in DIR/corpus. DIR/progress.json counts the executions so far.
 """
 
 from __future__ import annotations
@@ -49,16 +49,24 @@ READERS = {
     "gzip": (0.02, 4_096),
     "npz": (0.015, 8_192),
     "shard": (0.005, 140_000),
+    "request": (0.02, 4_096),
 }
 _WORDS = {
     "ndjson": 'drawing word key_id recognized true null NaN 1e999 [[ ]] x y "',
     "svg": "svg path g d points transform M0 C A1 S Q T Z h v matrix( rotate( scale( viewBox 1e999",
     "table": "drawing,word,key_id,recognized \\x22 [[ ]] True \\x0a",
     "csv": "key_id,split train query gallery \\x0a 18446744073709551615 \\x22",
+    "request": "drawing code like form raw simplified k categories rerank points drawings features "
+    "sketches category key_id true null 1e999 [[ ]] %00 svg path points transform",
     "manifest": "categories shards lengths ../ -1 1e308 18446744073709551616",
     "npy": "\\x93NUMPY _reconstruct numpy dtype ndarray \\x94 \\x85 R b",
     "npz": "PK\\x01\\x02 PK\\x03\\x04 PK\\x05\\x06 PK\\x06\\x06 train.npy",
 }
+
+
+# Have kernels: numba compiles them as they are written only.
+_COMPILED = ("sketchjax.data.simplify", "sketchjax.retrieval.pool")
+_JSON = ("ndjson", "manifest", "request")  # have JSON on their lines
 
 
 def fuzz(names: list[str], seconds: int, executions: int, work: Path) -> dict[str, float | str]:
@@ -141,8 +149,13 @@ def fuzz_one(name: str, options: list[str]) -> None:
         atheris: Any = importlib.import_module("atheris")
     except ImportError:
         sys.exit("fuzzing needs atheris: pip install 'sketchjax[fuzz]'")
-    with atheris.instrument_imports(include=["sketchjax.data", "zipfile"]):
+    for module in _COMPILED:
+        importlib.import_module(module)
+    with atheris.instrument_imports(include=["sketchjax", "zipfile"]):
         from tests.fuzz import targets
+
+        if name == "request":  # imports the server
+            targets.run(name, (CORPUS / name / "drawing").read_bytes())
 
     def target(data: bytes) -> None:
         # Processor time, because other processes may hold this one up.
@@ -154,7 +167,7 @@ def fuzz_one(name: str, options: list[str]) -> None:
     def custom(data: bytes, size: int, seed: int) -> bytes:
         return mutate(data, size, seed, atheris.Mutate)
 
-    json_within = {"custom_mutator": custom} if name in ("ndjson", "manifest") else {}
+    json_within = {"custom_mutator": custom} if name in _JSON else {}
     atheris.Setup([sys.argv[0], *options], target, **json_within)
     atheris.Fuzz()
 

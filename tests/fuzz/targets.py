@@ -148,6 +148,13 @@ def shard(data: bytes) -> None:
         path.unlink()
 
 
+def request(data: bytes) -> None:
+    """A request to the server, which is imported only where it is fuzzed."""
+    from .bodies import ask
+
+    ask(data)
+
+
 def _take(read: Callable[[Source], Iterable[Sketches]]) -> None:
     bad: list[BadRecord] = []
     notes = Notes()
@@ -205,4 +212,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "manifest": manifest,
     "records": records,
     "shard": shard,
+    "request": request,
 }

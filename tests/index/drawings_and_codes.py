@@ -43,7 +43,7 @@ def description_of(bits=64, features=64, **fields) -> Description:
 def memory_of(items: Items) -> Memory:
     """An index of these items, with the ids 0, 1, 2, ..."""
     description = description_of(items.codes.shape[1] * 8, items.features.shape[1])
-    return Memory(description, items.with_ids(np.arange(len(items))))
+    return Memory(description, [items.with_ids(np.arange(len(items)))])
 
 
 def same(left: Items, right: Items) -> None:

@@ -1,8 +1,9 @@
 """Kill a process that changes an index, again and again: `python killing_changes.py INDEX KILLS`.
 
-The process says each change once it is acknowledged. After each SIGKILL, everything that it said
-has to be in the index, and at most the one change more that it did not come to say. Prints the
-counts; exits with 1 where an acknowledged row was lost or one appeared that nobody added.
+The process says what it begins, and each change once it is acknowledged. It is killed by SIGKILL
+during an addition, a deletion and a compaction in turn. Then everything that it said has to be in
+the index, and at most the one change more that it did not come to say. Prints the counts; exits
+with 1 where an acknowledged row was lost or one appeared that nobody added.
 
 Processes are forks of this one, which never opens a database itself: DuckDB's threads do not
 survive a fork, and importing takes longer than all the rest.
@@ -12,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from test_store import index_of
 
 from sketchjax.index.store import open_index, verify
 
+VERBS = ("add", "delete", "compact")
 ADDED, DELETED = 7, 2  # drawings of a change
 
 
@@ -28,21 +31,20 @@ def change(folder: Path, say: Callable[[str], None], random: np.random.Generator
     """Add, delete and compact until killed."""
     engine = open_index(folder, read_only=False)
     alive = alive_in(engine)
-    say("ready")
     while True:
-        verb = random.random()
-        if verb < 0.15:
+        verb = random.choice(VERBS, p=[0.5, 0.3, 0.2]) if len(alive) >= 10 else "add"
+        say(f"begin {verb}")
+        ids: list[int] = []
+        if verb == "compact":
             engine.compact()
-            say("compacted")
-        elif verb < 0.7 or len(alive) < 10:
+        elif verb == "add":
             ids = engine.add(items_of(ADDED, seed=int(random.integers(1 << 30)))).tolist()
             alive += ids
-            say(" ".join(map(str, ["added", *ids])))
         else:
             ids = random.choice(alive, DELETED, replace=False).tolist()
             engine.delete(ids)
             alive = [number for number in alive if number not in ids]
-            say(" ".join(map(str, ["deleted", *ids])))
+        say(" ".join(map(str, [verb, *ids])))
 
 
 def look(folder: Path, say: Callable[[str], None]) -> None:
@@ -77,18 +79,28 @@ def main() -> int:
     os.waitpid(start(lambda _: index_of(folder, items_of()) and None)[0], 0)
     random = np.random.default_rng(int(os.environ.get("SKETCHJAX_SEED", "0")))
     alive, changes, unsaid = set(range(50)), 0, 0
+    inside, seconds = Counter[str](), dict.fromkeys(VERBS, 0.02)
     for number in range(kills):
+        verb, said, begun = VERBS[number % len(VERBS)], [], 0.0
         own = np.random.default_rng(number)
         child, lines = start(lambda say, own=own: change(folder, say, own))
         with os.fdopen(lines) as file:
-            if file.readline() != "ready\n":
-                return 1
-            time.sleep(random.uniform(0, 0.3))
+            while (line := file.readline()) != f"begin {verb}\n":
+                if not line:
+                    return 1
+                if not line.startswith("begin"):
+                    said.append(line.split())
+                    seconds[said[-1][0]] = time.monotonic() - begun
+                begun = time.monotonic()
+            time.sleep(random.uniform(0, seconds[verb]))
             os.kill(child, signal.SIGKILL)
-            said = [line.split() for line in file if line.endswith("\n")]
+            rest = [line for line in file if line.endswith("\n")]
+        said += [line.split() for line in rest if not line.startswith("begin")]
+        if not rest:
+            inside[verb] += 1
         os.waitpid(child, 0)
         for verb, *ids in said:
-            alive = alive - {*map(int, ids)} if verb == "deleted" else alive | {*map(int, ids)}
+            alive = alive - {*map(int, ids)} if verb == "delete" else alive | {*map(int, ids)}
         child, lines = start(lambda say: look(folder, say))
         with os.fdopen(lines) as file:
             found = {*map(int, file.read().split())}
@@ -99,7 +111,7 @@ def main() -> int:
             return 1
         changes, unsaid = changes + len(said), unsaid + bool(more or fewer)
         alive = found
-    print(f"{kills} kills, {changes} acknowledged changes, {unsaid} unsaid; {len(alive)} drawings")
+    print(f"{kills} kills, during {dict(inside)}; {changes} acknowledged changes, {unsaid} unsaid")
     return os.waitpid(start(lambda _: verify(folder) and None)[0], 0)[1] or int(not changes)
 
 

@@ -32,10 +32,11 @@ from sketchjax.errors import ConfigError, DataError, DiskError, UnavailableError
 from sketchjax.index import search
 from sketchjax.index.clickhouse import ClickHouse, Content, open_database, statements, tables
 from sketchjax.index.places import Database, Folder
+from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import Query, answer
 from sketchjax.index.server import Address, Server
 from sketchjax.index.sources import find_sources
-from sketchjax.index.store import Meta, open_index
+from sketchjax.index.store import open_index
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "clickhouse"
 
@@ -63,7 +64,7 @@ def real_address():
 
 def database_of(address, items, *, complete=True) -> Address:
     """A database with an index of these items, written as `index_of` writes a folder."""
-    meta = Meta(1, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
+    meta = Meta(FORMAT, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
     content = Content("index", meta, [])
     with closing(ClickHouse(address, "index", read_only=False, content=content)) as engine:
         half = len(items) // 2
@@ -129,6 +130,72 @@ def check_same_json(tmp_path, address, bits, features):
         ):
             assert change(one) == change(other)
             compare(one, other, items)
+
+
+def test_compaction_removes_rows_and_changes_no_answer(tmp_path, address):
+    items, more = items_of(600, distinct=15), items_of(40, seed=1)
+    folder, server = index_of(tmp_path / "index", items), Server(database_of(address, items))
+    with (
+        closing(open_index(folder, read_only=False)) as one,
+        closing(open_database(address, "index", read_only=False)) as other,
+    ):
+        for gone in ([*range(100, 300), 3], [*range(301, 330), 601], []):
+            for engine in (one, other):
+                engine.add(more)
+                engine.delete(gone)
+                assert engine.compact() == len(gone)
+            compare(one, other, items)
+            assert other.verify().count == server.value("select count() from sketches")
+        parts = "select count() from system.parts where active and table = 'sketches'"
+        assert server.value(f"{parts} and database = currentDatabase()") == 1
+        for engine in (one, other):
+            engine.delete([5])
+        assert one.add(items).tolist() == other.add(items).tolist()
+        compare(one, other, items)
+    server.command("alter table sketches update place = 1 where id = 7 settings mutations_sync = 2")
+    with closing(open_database(address, "index", read_only=False)) as engine:
+        for check in (engine.verify, engine.compact):
+            with pytest.raises(DataError, match="drawings 0 to 299 are not what was written"):
+                check()
+
+
+def test_a_compaction_that_is_stopped_removes_the_rest_later(shim, address):
+    items = items_of(60)
+    database_of(address, items)
+
+    with closing(open_database(address, "index", read_only=False)) as engine:
+        engine.delete(range(20))
+        for stop in ("insert into changes", "delete from sketches", "optimize table sketches"):
+
+            def broken(statement, stop=stop):
+                if stop in statement.replace("`", "").lower():
+                    raise ConnectionAbortedError
+
+            shim.before = broken
+            with pytest.raises(UnavailableError):
+                engine.compact()
+            shim.before = lambda statement: None
+            assert engine.verify().count == 40
+            same(engine.snapshot().get([20, 59]), items.with_ids(np.arange(60))[[20, 59]])
+        engine.delete([30])
+        assert engine.compact() == 1
+        assert engine.verify().count == 39
+        assert Server(address).value("select count() from sketches") == 39
+
+
+def test_a_cluster_is_not_compacted(address):
+    database_of(address, items_of())
+    server = Server(address)
+    server.command("rename table sketches to sketches_local")
+    server.command(
+        "create table sketches as sketches_local engine = "  # as Distributed, which needs a cluster
+        f"Merge('{address.database}', '^sketches_local$')"
+    )
+    with (
+        closing(open_database(address, "index", read_only=False)) as engine,
+        pytest.raises(DataError, match="over a cluster, which cannot be compacted"),
+    ):
+        engine.compact()
 
 
 def test_a_pool_beyond_the_limit_is_cut_in_the_same_place(tmp_path, address, monkeypatch):

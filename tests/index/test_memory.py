@@ -38,7 +38,7 @@ def test_added_items_get_new_ids_and_come_back():
 
 
 def test_an_index_can_begin_empty():
-    engine = Memory(description_of(24, 3), items_of(0, 24, 3))
+    engine = Memory(description_of(24, 3))
     assert nearest(engine.snapshot(), items_of(1, 24, 3)) == []
     items = items_of(5, 24, 3)
     engine.add(items)
@@ -97,7 +97,7 @@ def test_compaction_changes_no_answer():
 
 def test_searches_during_changes_see_whole_batches():
     """Each added batch has one code, and so does its delete: a search sees all of it or nothing."""
-    empty = Memory(description_of(), items_of(0))
+    empty = Memory(description_of())
     batch = items_of(60, distinct=1)
     stop, wrong = threading.Event(), []
 
@@ -147,7 +147,7 @@ def test_other_widths_and_reading_only_are_refused():
             engine.add(other)
         with pytest.raises(DataError, match=message):
             nearest(engine.snapshot(), other)
-    closed = Memory(description_of(), items_of(0), read_only=True)
+    closed = Memory(description_of(), read_only=True)
     for change in (lambda: closed.add(items_of(1)), lambda: closed.delete([0])):
         with pytest.raises(DataError, match="reading only"):
             change()

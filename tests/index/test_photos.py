@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from contextlib import closing, nullcontext
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,10 +20,11 @@ from tiny_run import CONFIG
 
 from sketchjax.config import architecture
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import store as stores
-from sketchjax.index.photos import PhotoSource, find_photos, thumbnail
+from sketchjax.index.photos import PhotoShardSource, PhotoSource, find_photos, thumbnail
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
 from sketchjax.index.store import open_index, verify
@@ -34,6 +36,10 @@ from sketchjax.serving.gallery import index_in_memory
 sys.path.insert(0, str(CONFIG.parent))
 from tiny_pairs import get_config
 
+DAMAGED = (
+    r"photo-gallery-\d{5}-of-\d{5}\.arrayrecord, record \d: not a JPEG, PNG or WebP picture; "
+    "run `sketchjax verify` on the folder"
+)
 HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
 
 
@@ -105,14 +111,32 @@ def test_a_drawing_finds_photos(folder, home, capsys):
     assert f"pictures/photo/{found[0]['category']}/" in capsys.readouterr().out
 
 
-def test_a_split_of_photos_is_the_gallery_of_a_run(home, tmp_path):
+@pytest.fixture(scope="module")
+def data(home):
+    """The picture folder, converted."""
+    convert([home / "pictures"], home / "data", workers=1)
+    return home / "data"
+
+
+def test_a_damaged_photo_of_a_data_folder_is_named(data, monkeypatch):
+    whole = PictureShards.read_bytes
+
+    def damaged(shards, places):
+        blobs = [*whole(shards, places)]
+        blobs[1] = dataclasses.replace(PictureRecord.decode(blobs[1]), picture=b"no photo").encode()
+        return blobs
+
+    monkeypatch.setattr(PictureShards, "read_bytes", damaged)
+    encoder: Any = None  # it is not asked
+    with pytest.raises(DataError, match=DAMAGED):
+        next(PhotoShardSource(data, "gallery").parts(encoder, 0))
+
+
+def test_a_split_of_photos_is_the_gallery_of_a_run(home, data):
     """Of a data folder with both sides, the photos: that is what drawings are ranked against."""
-    convert([home / "pictures"], tmp_path / "data", workers=1)
     model = load(home / "model.safetensors")
     notes = []
-    (source,) = find_sources(
-        [tmp_path / "data"], model, split="gallery", skip_bad=False, note=notes.append
-    )
+    (source,) = find_sources([data], model, split="gallery", skip_bad=False, note=notes.append)
     assert notes == ["data/photo/gallery: 3 photos; its sketches are left out"]
     engine = index_in_memory("photos", source, model, lambda name, total: nullcontext(id))
     items = engine.snapshot().get(range(3))
@@ -123,9 +147,7 @@ def test_a_split_of_photos_is_the_gallery_of_a_run(home, tmp_path):
     np.testing.assert_array_equal(items.codes, model.encode_photos(paths).packed)
     found = answer(engine, Query.of(model.outputs(HOUSE), k=2))
     assert [result.kind for result in found.results] == ["photo", "photo"]
-    (train,) = find_sources(
-        [tmp_path / "data"], model, split="train", skip_bad=False, note=notes.append
-    )
+    (train,) = find_sources([data], model, split="train", skip_bad=False, note=notes.append)
     assert train.count() + 3 <= 12
 
 

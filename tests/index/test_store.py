@@ -1,5 +1,6 @@
 """The index as a folder: everything comes back, changes are durable, and damage is refused."""
 
+import mmap
 import os
 import subprocess
 import sys
@@ -11,8 +12,10 @@ import pytest
 from drawings_and_codes import MODEL, SCALE, items_of, same
 
 from sketchjax.errors import DataError, DiskError, InUseError
+from sketchjax.index import blocks, columns
 from sketchjax.index import store as stores
-from sketchjax.index.store import DATABASE, LOCK, VERSION, Meta, Store, open_index, verify
+from sketchjax.index.records import FORMAT, Meta
+from sketchjax.index.store import DATABASE, LOCK, VERSION, Store, open_index, verify
 
 HERE = Path(__file__).parent
 
@@ -20,7 +23,7 @@ HERE = Path(__file__).parent
 def index_of(folder, items, *, complete=True) -> Path:
     """The folder of an index of these items."""
     folder.mkdir()
-    meta = Meta(1, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
+    meta = Meta(FORMAT, MODEL, items.codes.shape[1] * 8, items.features.shape[1], SCALE)
     own = Store(folder, read_only=False, meta=meta)
     half = len(items) // 2
     for low, high in ((0, half), (half, len(items))):
@@ -83,7 +86,7 @@ def test_an_older_snapshot_finds_deleted_points_in_the_file(tmp_path, monkeypatc
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_compaction_removes_what_is_deleted_and_joins_blocks(tmp_path, in_memory, monkeypatch):
     monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
-    monkeypatch.setattr(stores, "BLOCK", 300)
+    monkeypatch.setattr(blocks, "SIZE", 300)
     folder, items = tmp_path / "index", items_of(200, 72, 9)
     pieces = [items_of(20, 72, 9, seed=seed) for seed in range(1, 11)]
     engine = open_index(index_of(folder, items), read_only=False)
@@ -111,33 +114,67 @@ def test_compaction_removes_what_is_deleted_and_joins_blocks(tmp_path, in_memory
     assert verify(folder).count == 318
 
 
-def test_compaction_starts_by_itself_and_makes_room_in_the_file(tmp_path):
+def test_compaction_starts_by_itself(tmp_path):
     """A quarter and a thousand deletions start it; searches of before are not disturbed."""
     folder, items = index_of(tmp_path / "index", items_of(20_000)), items_of(20_000)
-    full = used_blocks(folder)
     engine = open_index(folder, read_only=False)
     before = engine.snapshot()
     engine.delete(range(0, 20_000, 2))
     engine.delete(range(1, 15_000, 2))
     same(before.get([0, 1, 19_999]), numbered(items)[[0, 1, 19_999]])
     engine.close()  # waits for it
+    assert rows_of(folder) < 15_000  # deleted or not
     engine = open_index(folder)
-    assert len(engine.snapshot().ids) < 15_000  # rows, deleted or not
     assert engine.snapshot().describe().count == 2_500
     same(engine.snapshot().get([19_999]), numbered(items)[[19_999]])
     engine.close()
     engine = open_index(folder, read_only=False)
     engine.compact()
     engine.close()
-    assert used_blocks(folder) < full
+    assert rows_of(folder) == 2_500
 
 
-def used_blocks(folder) -> int:
-    """Blocks of the file that are not free."""
+def rows_of(folder) -> int:
+    """Rows in the file."""
     import duckdb
 
     with duckdb.connect(str(folder / DATABASE), read_only=True) as connection:
-        return connection.execute("select used_blocks from pragma_database_size()").fetchall()[0][0]
+        return connection.execute("select count(*) from sketches").fetchall()[0][0]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_large_arrays_are_mapped_files(tmp_path, in_memory, monkeypatch):
+    """Whatever an array is kept in, answers and changes are the same."""
+    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    monkeypatch.setattr(columns, "_MAPPED", 100)
+    monkeypatch.setattr(blocks, "PART", 30)
+    items, more = items_of(90, 72, 9), items_of(200, 72, 9, seed=1)
+    engine = open_index(index_of(tmp_path / "index", items), read_only=False)
+    assert isinstance(engine.snapshot().features.base.base.obj, mmap.mmap)
+    before = engine.snapshot()
+    ids = engine.add(more)
+    engine.delete([3, 80, int(ids[7])])
+    same(before.get(range(90)), numbered(items))
+    engine.compact()
+    kept = [row for row in range(200) if row != 7]
+    same(engine.snapshot().get(ids[kept].tolist()), more.with_ids(ids)[kept])
+    same(before.get(range(90)) if in_memory else before.get([4]),
+         numbered(items) if in_memory else numbered(items)[[4]])  # fmt: skip
+    engine.close()
+    assert verify(tmp_path / "index").count == 287
+
+
+def test_an_array_that_no_disk_has_room_for_is_in_memory(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(columns, "_MAPPED", 100)
+    monkeypatch.setattr(columns.os, "posix_fallocate", full)
+    column = columns.Column(np.int64, room=50)
+    for part in (range(50), range(50, 70)):
+        column.append(np.array(part))
+    np.testing.assert_array_equal(column.values, np.arange(70))
+    assert column.values.base.base is None  # numpy's own memory
 
 
 def test_people_can_ask_the_database(tmp_path):

@@ -10,13 +10,16 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from chromium import HOUSE, draw, shown, until
 from doodle_server import GridEncoder, doodle_index, running
 from PIL import Image
+from test_static import called, opened, without_times
 
 from sketchjax.data.sources.doodles import sketches
 from sketchjax.index.engine import Items, Photos
+from sketchjax.index.search import Query, answer
 from sketchjax.serving.app import Settings, create_app
+from sketchjax.serving.static import Graph, gallery_files, page_files
 
 
-def photo_app():
+def photo_index():
     """Doodles, and three photos of houses whose codes and features are those of doodles."""
     engine = doodle_index()
     outputs = GridEncoder().outputs(sketches("house", 3, seed=7))
@@ -34,13 +37,13 @@ def photo_app():
         names=["a.jpg", "b.jpg", "c.jpg"],
     )
     engine.add(Items.of(photos, outputs, engine.snapshot().describe().scale, "album"))
-    app = create_app(engine, GridEncoder(), Settings())
-    app.state.service.warm()
-    return app
+    return engine
 
 
 def test_photos_are_seen_and_lead_to_more(browser):
-    with running(photo_app()) as address:
+    app = create_app(photo_index(), GridEncoder(), Settings())
+    app.state.service.warm()
+    with running(app) as address:
         page = browser.new_page(viewport={"width": 1280, "height": 860}, reduced_motion="reduce")
         page.set_default_timeout(60_000)
         errors: list[str] = []
@@ -63,3 +66,31 @@ def test_photos_are_seen_and_lead_to_more(browser):
         until(page, "document.querySelector('#hits').hidden")
         page.close()
     assert errors == []
+
+
+def test_a_page_without_a_server_shows_photos(browser):
+    """The answers are the server's, but for where the pictures are, and these load."""
+    engine = photo_index()
+    graph = Graph(b"", GridEncoder.fingerprint, 96, ["cat"])
+    with opened(browser, page_files() | gallery_files(engine.snapshot(), graph)) as page:
+        (found,) = called(page, "v1/search", {"like": "181", "categories": ["house"], "k": 40})
+        expected = without_times(answer(engine, Query(like=181, categories=["house"], k=40)))
+        photos = [result for result in found["results"] if result["kind"] == "photo"]
+        assert [result["id"] for result in photos[:1]] == ["181"]
+        assert len(photos) == 3
+        for result in photos:
+            width = page.evaluate(
+                """async (address) => {
+                  const image = new Image();
+                  image.src = address;
+                  await image.decode();
+                  return image.naturalWidth;
+                }""",
+                result["thumbnail"],
+            )
+            assert width == 96
+            assert result["thumbnail"].startswith(f"photos/{result['id']}.jpg?")
+            result["thumbnail"] = f"v1/sketches/{result['id']}/thumbnail"
+        assert without_times(found) == expected
+        (sketch,) = called(page, "v1/sketches/182", None)
+        assert (sketch["kind"], sketch["drawing"]) == ("photo", [])

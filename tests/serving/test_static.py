@@ -59,7 +59,7 @@ def index_of(n=600, bits=64, features=64, distinct=15, seed=0) -> Memory:
         ids=np.arange(n) * 3 + 5,
     )
     scale = Scale(-1.0, 0.0123)
-    engine = Memory(Description("random", "ab" * 32, bits, features, scale, 0, 0, {}), items)
+    engine = Memory(Description("random", "ab" * 32, bits, features, scale, 0, 0, {}), [items])
     engine.delete(items.ids[::7].tolist())
     return engine
 

@@ -48,7 +48,7 @@ export class Gallery {
     const row = this.rowOf(id);
     return {
       id,
-      kind: "drawing", // a gallery of photos is not exported
+      kind: this.offsets[row] < this.offsets[row + 1] ? "drawing" : "photo",
       key_id: String(this.keys[row]),
       category: this.about.categories[this.labels[row]],
       code: this.hexOf(row),
@@ -199,7 +199,9 @@ function resultOf(gallery, pool, rank, square, points) {
   const row = pool.rows[rank];
   const { drawing, ...item } = gallery.sketch(String(gallery.ids[row]));
   const feature_distance = square === undefined ? null : rounded(gallery.about.scale.step * Math.sqrt(square), 6);
-  return { ...item, distance: pool.distances[row], feature_distance, points: points ? drawing : null, thumbnail: null };
+  const isPhoto = item.kind === "photo";
+  const thumbnail = isPhoto ? `photos/${item.id}.jpg?${gallery.about.version}` : null;
+  return { ...item, distance: pool.distances[row], feature_distance, points: points && !isPhoto ? drawing : null, thumbnail };
 }
 
 /** At the first distance of which not all items are shown, else at the last one shown. */
