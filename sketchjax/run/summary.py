@@ -95,34 +95,37 @@ def print_compared(comparison: Comparison, scores: list[Score]) -> None:
     scores: as `run.compare_scores.score` returns them; empty where no query was looked at. The
       first ranking is shown.
     """
-    columns = ["validation MAP", "spread", "learning rate", "seconds", "kB"]
+    columns = ["bits", "objective", "validation MAP"]
     if scores:
-        unseen = " of unseen classes" if comparison.sources[0].unseen.any() else ""
-        columns += [f"MAP{unseen}", "spread", "precision@100"]
-    table = Table("bits", "objective", *columns)
+        unseen = ", unseen classes" if comparison.sources[0].unseen.any() else ""
+        columns += [f"MAP{unseen}", "P@100"]
+    else:
+        columns += ["learning rate", "seconds", "kB"]
+    table = Table(*columns)
     first = {(each.objective, each.bits): each for each in reversed(scores)}
     for row in comparison.rows:
-        rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
-        seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
-        cells = [*_spread(row.map_validation), rate, seconds, f"{row.bytes / 1000:,.0f}"]
-        own = first.pop((row.objective, row.bits), None)
+        cells = [str(row.bits), row.objective, _spread(row.map_validation)]
         if scores:
-            cells += [*_spread(own.map), _spread(own.precision_at_100)[0]] if own else ["-"] * 3
-        table.add_row(str(row.bits), row.objective, *cells)
+            own = first.pop((row.objective, row.bits), None)
+            cells += [_spread(own.map), _spread(own.precision_at_100)] if own else ["-", "-"]
+        else:
+            rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
+            seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
+            cells += [rate, seconds, f"{row.bytes / 1000:,.0f}"]
+        table.add_row(*cells)
     for each in first.values():
-        table.add_row("", f"{each.objective}, floats", *[""] * 5, *_spread(each.map), "")
+        table.add_row("", f"{each.objective}, floats", "", _spread(each.map))
     out = console()
     out.print(table)
     out.print(f"rows and heads: {comparison.out}", markup=False)
 
 
-def _spread(values: Sequence[float | None]) -> list[str]:
-    """The mean and the standard deviation of what is there."""
+def _spread(values: Sequence[float | None]) -> str:
+    """The mean of what is there, and its standard deviation."""
     found = [value for value in values if value is not None]
-    return [
-        _figure(float(np.mean(found)) if found else None),
-        _figure(float(np.std(found, ddof=1)) if len(found) > 1 else None),
-    ]
+    if len(found) < 2:
+        return _figure(found[0] if found else None)
+    return f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f}"
 
 
 def _figure(value: float | None) -> str:
