@@ -249,7 +249,9 @@ def _check_rates(
             continue
         if (name, length) not in rates:
             problems.append(f"{name}, {length} bits: no learning rate is given")
-        elif (row := done.get((name, length))) and row.learning_rate != rates[name, length]:
+            continue
+        row = done.get((name, length))
+        if row and row.map_validation and row.learning_rate != rates[name, length]:
             problems.append(
                 f"{name}, {length} bits: the row has learning rate {row.learning_rate}, but "
                 f"{rates[name, length]} is given; give another OUT"
