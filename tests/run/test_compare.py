@@ -133,9 +133,7 @@ def fitted(monkeypatch) -> list:
     return done
 
 
-def test_rows_are_kept_and_only_missing_ones_computed(
-    whole, tmp_path, monkeypatch, capsys, fitted
-):
+def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypatch, capsys, fitted):
     out = tmp_path / "out"
     arguments = [str(whole), str(out), "--bits=8", "--epochs=2", "--seeds=2"]
     assert command(monkeypatch, *arguments, "--objectives=cross_entropy") == 0
@@ -258,9 +256,7 @@ def test_rows_of_an_earlier_version_are_refused(whole, tmp_path, monkeypatch, ca
     assert "an earlier version" in capsys.readouterr().err
 
 
-def test_runs_that_do_not_belong_together_are_refused(
-    whole, unseen, tmp_path, monkeypatch, capsys
-):
+def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, monkeypatch, capsys):
     other = changed(whole, tmp_path / "other", **{"data.dir": str(tmp_path / "data")})
     shutil.copytree(whole / "data", tmp_path / "data")
     manifest = tmp_path / "data" / "manifest.json"

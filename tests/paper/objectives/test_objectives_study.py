@@ -45,7 +45,8 @@ def runs(whole, monkeypatch) -> list[str]:
         ignored = shutil.ignore_patterns("checkpoints", "report", "codes", "tensorboard", "data")
         shutil.copytree(whole, workdir, ignore=ignored)
         variables, card = load_weights(workdir / FILE)
-        variables["params"]["hash"]["bias"] += np.float32(len(asked))
+        head = variables["params"]["hash"]
+        head["bias"] = head["bias"] + np.float32(len(asked))
         save_weights(workdir / FILE, variables, card)
         fields = orjson.loads((whole / "config.json").read_bytes())
         fields |= {
@@ -64,9 +65,7 @@ def results(workdir: Path) -> dict:
     return json.loads((workdir / "results.json").read_text())
 
 
-def test_the_study_chooses_then_scores_and_can_be_rerun(
-    study, runs, tmp_path, monkeypatch, capsys
-):
+def test_the_study_chooses_then_scores_and_can_be_rerun(study, runs, tmp_path, monkeypatch, capsys):
     with pytest.raises(Stopped, match="rerun"):
         run_objectives(study, tmp_path, lambda: True)
     assert runs == ["seed0", "seed1", "unseen"]
