@@ -104,7 +104,8 @@ def test_the_study_chooses_then_scores_and_can_be_rerun(study, runs, tmp_path, m
             cli.main()
         assert not end.value.code
     text = document.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n")
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
     assert "old" not in text
     own = next(row for row in found["rows"] if row["objective"] == "pcah")
     assert f"{np.mean(own['map']):.3f} ± {np.std(own['map'], ddof=1):.3f}" in text
