@@ -50,14 +50,14 @@ def compared(paths, out, *, rates: Rates | None = None, **settings):
     return compare(paths, out, [8], rates=rates, task=task, note=print, **settings)
 
 
-def changed(run: Path, workdir: Path, **fields) -> Path:
+def changed(run: Path, workdir: Path, by: float = 0.01, **fields) -> Path:
     """A copy of a run with slightly other weights, as if of another seed, and other fields."""
     ignored = shutil.ignore_patterns("checkpoints", "report", "codes", "tensorboard", "weights")
     shutil.copytree(run, workdir, ignore=ignored)
     variables, card = load_weights(workdir / FILE)
     for part in variables["params"].values():
         if "bias" in part:
-            part["bias"] = part["bias"] + np.float32(0.01)
+            part["bias"] = part["bias"] + np.float32(by)
     save_weights(workdir / FILE, variables, card)
     config = orjson.loads((workdir / "config.json").read_bytes())
     fields = {"data.dir": str(run / "data"), **fields}
@@ -257,7 +257,7 @@ def test_rows_of_an_earlier_version_are_refused(whole, tmp_path, monkeypatch, ca
 
 
 def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, monkeypatch, capsys):
-    other = changed(whole, tmp_path / "other", **{"data.dir": str(tmp_path / "data")})
+    other = changed(whole, tmp_path / "other", 0.02, **{"data.dir": str(tmp_path / "data")})
     shutil.copytree(whole / "data", tmp_path / "data")
     manifest = tmp_path / "data" / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
