@@ -21,10 +21,16 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from sketchjax.cluster import Peers, find_peers
-from sketchjax.config import as_literal, validate
+from sketchjax.config import validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
 from sketchjax.fields import home_path
-from sketchjax.paper.study.config import is_study, validate_study, wrong_study_text
+from sketchjax.paper.studies import (
+    is_study,
+    run_study,
+    study_literal,
+    validate_study,
+    wrong_study_text,
+)
 
 # jax is imported when the flags are right: a wrong one is answered without delay, and the processes
 # that read data ahead import this module without it.
@@ -111,7 +117,7 @@ def _sift(arguments: list[str]) -> tuple[list[str], list[str]]:
         problem = wrong_study_text(path, "true" if text is None else text)
         if problem:
             problems.append(problem)
-        elif text is not None and (literal := as_literal(path, text)) != text:
+        elif text is not None and (literal := study_literal(path, text)) != text:
             right.append(f"--config.{path}={literal}")
         else:
             right += parts
@@ -171,7 +177,6 @@ def _run(_: list[str]) -> None:
         parallel.join(peers.coordinator, peers.total, peers.own)
     should_stop = stop_on_signals()
     from sketchjax.paper.reference import reference
-    from sketchjax.paper.study.run import run_study
     from sketchjax.run import experiment
     from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.summary import print_summary
@@ -180,7 +185,7 @@ def _run(_: list[str]) -> None:
     try:
         with on_disk("the run cannot continue"):
             if is_study(_CONFIG.value):
-                sys.exit(run_study(_CONFIG.value, workdir(), should_stop).exit_code)
+                sys.exit(run_study(_CONFIG.value, workdir(), should_stop))
             results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
     except SketchjaxError as error:
         _fail(error)

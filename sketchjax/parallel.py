@@ -67,6 +67,12 @@ def place(tree: Any, shardings: Any) -> Any:
     return jax.tree.map(put, tree, shardings)
 
 
+def hold(tree: Any) -> Any:
+    """Put a WHOLE argument on all devices of this process, for all steps that read it."""
+    mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
 def place_split(tree: Any, shardings: Any) -> Any:
     """Put a SPLIT argument, of which this process holds its part, where a step expects it."""
     if jax.process_count() == 1:

@@ -106,23 +106,34 @@ def recode(
 
 @app.command()
 def compare(
-    model: Annotated[Path, path("MODEL", "The workdir of a finished run, or a model file of one.")],
-    out: Annotated[Path, path("OUT", "Where to write compare.json; rerun to resume.")],
+    runs: Annotated[
+        list[Path],
+        path("RUN...", "Workdirs of finished runs, seeds of one config, or their model files."),
+    ],
+    out: Annotated[Path, path("OUT", "Where to write rows and heads; rerun to resume.")],
     bits: Annotated[str, typer.Option(metavar="N,...", help="Lengths of the codes.")] = "16,64",
     objectives: Annotated[
-        str, typer.Option(metavar="NAME,...", help="Objectives to compare; by default all.")
+        str, typer.Option(metavar="NAME,...", help="Rows to compare; by default all.")
     ] = "",
-    seeds: Annotated[int, typer.Option(metavar="N", help="Heads of each objective.")] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Heads of each run; by default 3 of one run, 1 of several."),
+    ] = None,
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of each head.")] = 10,
     copies: Copies = 0,
+    score: Annotated[
+        bool, typer.Option("--score", help="Then score what was chosen on the runs' rankings.")
+    ] = False,
     data: RunData = None,
 ) -> None:
     """Compare hashing objectives on your drawings, in minutes: heads train, encoders do not.
 
-    Every head is scored by the MAP of the validation sketches; no query is looked at.
+    Rows are trained heads, posterior codes and shallow methods. Each is chosen and compared by the
+    MAP of the validation sketches; no query is looked at before all rows are written.
     """
-    from sketchjax.run.compare import FILE
+    from sketchjax.paper.objectives.shallow import SHALLOW
     from sketchjax.run.compare import compare as run
+    from sketchjax.run.compare_scores import score as run_scores
     from sketchjax.run.compilation import keep_compiled
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.run.summary import print_compared
@@ -130,19 +141,22 @@ def compare(
     lengths = _lengths(bits)
     keep_compiled()
     with on_disk("the comparison cannot be written"), TrainingProgress() as progress:
-        rows = run(
-            model,
+        task = lambda name, total: progress.task(name, total=total)  # noqa: E731
+        found = run(
+            runs,
             out,
             lengths,
             objectives=[name for name in map(str.strip, objectives.split(",")) if name],
+            others=SHALLOW,
             seeds=seeds,
             epochs=epochs,
             copies=copies,
             data=data,
-            task=lambda name, total: progress.task(name, total=total),
+            task=task,
             note=progress.note,
         )
-    print_compared(rows, out / FILE)
+        scores = run_scores(found, task) if score else []
+    print_compared(found, scores)
 
 
 @app.command()
@@ -161,18 +175,30 @@ def study(
     markdown: Annotated[
         Path | None,
         typer.Option(
-            parser=home_path, metavar="FILE", help="Also write it as Markdown, with its pictures."
+            parser=home_path,
+            metavar="FILE",
+            help="Also write it as Markdown, with its pictures; the table of a study of objectives "
+            "goes between the marks that FILE has for it.",
         ),
     ] = None,
 ) -> None:
     """Print a study's progress and results, and regenerate its report."""
     from rich.console import Console
 
+    from sketchjax.paper.objectives import results as objectives
+    from sketchjax.paper.objectives.table import print_results, write_table
     from sketchjax.paper.report.markdown import write_markdown
     from sketchjax.paper.report.material import load_study
     from sketchjax.paper.report.page import rebuild_study
     from sketchjax.paper.report.terminal import progress_table, result_tables
 
+    if (workdir / objectives.FILE).exists():
+        found = objectives.read(workdir)
+        print_results(found)
+        if markdown is not None:
+            write_table(markdown, found)
+            print(markdown)
+        return
     material = load_study(workdir / "report" / "material.json")
     out = Console(highlight=False)
     for table in (progress_table(material.runs), *result_tables(material)):

@@ -1,190 +1,277 @@
-"""Which objective suits these drawings: a head for each, on the features of one finished run.
+"""Which objective suits these drawings: a head for each, on the features of finished runs.
 
 Encoders stay as they are, so a head trains in seconds. Learning rates are chosen, and heads
 compared, by the exact MAP of the validation sketches among themselves: no query is looked at.
+`run.compare_scores` scores what was chosen.
 """
 
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import msgspec
 import numpy as np
 
 from sketchjax.data.folder.manifest import NAME
-from sketchjax.errors import ConfigError, NotFiniteError
+from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
 from sketchjax.files import sha256, write_whole
-from sketchjax.models.architecture import Architecture
-from sketchjax.models.table import FUSION, HEADS
-from sketchjax.retrieval.encode import Encoded, concatenate
 from sketchjax.retrieval.passes import Task
-from sketchjax.run.posterior import Settings as Copies
-from sketchjax.run.posterior import Source, map_among_themselves, training_rows
-from sketchjax.run.recode import checked, find_source
-from sketchjax.train.frozen import (
-    Frozen,
-    Settings,
-    head_network,
-    head_outputs,
-    head_stage,
-    train_head,
+from sketchjax.run.material import Material, material_of
+from sketchjax.run.objectives import (
+    CODERS,
+    OBJECTIVES,
+    RATES,
+    Arrays,
+    Coder,
+    MakeCoder,
+    Setting,
 )
+from sketchjax.run.posterior import POSTERIOR, Source, map_among_themselves
+from sketchjax.run.recode import check_codebooks, checked, find_source
+from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 
 FILE = "compare.json"
-RATES = (1e-3, 3e-3, 1e-2)
-_EACH = 4  # sketches per class of a batch for a loss over pairs
-_CHOOSING = 4096  # validation sketches: 17 million pairs
-_BATCH = 128  # losses over triplets need its cube
-
-
-@dataclass(frozen=True)
-class Objective:
-    """How a head is trained.
-
-    stages: the losses of each stage by its name, and its share of the epochs.
-    head: a row of HEADS with codes; embedding: how its features are normalised.
-    balanced: whether batches have several sketches of each class.
-    """
-
-    stages: Mapping[str, tuple[dict[str, Any], float]]
-    head: str = "hash"
-    embedding: str = "raw"
-    balanced: bool = False
-
-
-def _only(losses: dict[str, Any], **own: Any) -> Objective:
-    return Objective({"only": (losses, 1.0)}, **own)
-
-
-_METRIC: dict[str, Any] = {"head": "embedding", "embedding": "batch_norm", "balanced": True}
-_ENTROPY = {"cross_entropy": 1.0}
-
-# Each with its defaults, which are those that its authors published where they did.
-OBJECTIVES: dict[str, Objective] = {
-    "cross_entropy": _only(_ENTROPY),
-    "sketchmate": Objective(
-        {
-            "joint": (_ENTROPY, 0.6),
-            "center": (_ENTROPY | {"center": 0.1}, 0.3),
-            "full": (_ENTROPY | {"center": 0.1, "quantization": 0.01}, 0.1),
-        }
-    ),
-    "supervised_hashing": _only({"supervised_hashing": 1.0}, balanced=True),
-    "orthohash": _only({"orthohash": 1.0}),
-    "orthohash_arc": _only({"orthohash": {"kind": "arc"}}),
-    "csq": _only({"csq": 1.0}),
-    "dpn": _only({"dpn": 1.0}),
-    "mds": _only({"mds": 1.0}, balanced=True),
-    "greedy_hash": _only(_ENTROPY | {"greedy_hash": 1.0}, head="sign_hash"),
-    "hashnet": _only({"hashnet": 1.0}, balanced=True),
-    "bihalf": _only({"bihalf": 1.0}, balanced=True),
-    "dpsh": _only({"dpsh": 1.0}, balanced=True),
-    "dtsh": _only({"dtsh": 1.0}, balanced=True),
-    "tie_aware": _only({"tie_aware": 1.0}, balanced=True),
-    "contrastive_snr": _only({"contrastive": {"distance": "snr"}, "zero_mean": 0.005}, **_METRIC),
-    "contrastive_cosine": _only({"contrastive": {"distance": "cosine"}}, **_METRIC),
-    "triplet_snr": _only({"triplet": {"distance": "snr"}, "zero_mean": 0.005}, **_METRIC),
-    "triplet_cosine": _only({"triplet": {"distance": "cosine"}}, **_METRIC),
-}
+_HEAD = "sketchjax head 1"
+# Learning rates by objective and length; None where no rate gave a finite loss.
+Rates = Mapping[tuple[str, int], float | None]
 
 
 class Row(msgspec.Struct, frozen=True):
-    """What a head of an objective reached.
+    """What a way to codes reached.
 
-    objective: a row of OBJECTIVES; bits: of its codes.
-    learning_rate: of RATES, chosen by the first seed; None where no loss was finite.
-    map_validation: of each seed.
+    objective: its name; bits: of its codes.
+    learning_rate: chosen on the first run by its first seed; None for a way that has none.
+    map_validation: of each run and seed, all seeds of a run together; None where no codes could be
+      made. Empty where even the first could not.
+    seconds: the median of the fits; None without any.
+    bytes: of the arrays that decide the codes; 0 without any.
     """
 
     objective: str
     bits: int
     learning_rate: float | None
-    map_validation: tuple[float, ...]
+    map_validation: tuple[float | None, ...]
+    seconds: float | None
+    bytes: int
+
+    @property
+    def mean(self) -> float:
+        """The mean of `map_validation`; 0 without any."""
+        found = [each for each in self.map_validation if each is not None]
+        return float(np.mean(found)) if found else 0.0
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What the file of a kept head says: the row, the run's model and the seed it belongs to."""
+
+    objective: str
+    bits: int
+    model: str
+    seed: int
+    learning_rate: float | None
 
 
 class _Kept(msgspec.Struct, frozen=True):
-    """OUT/compare.json. mark: the model, the data and the settings that the rows are of."""
+    """OUT/compare.json. mark: the models, the data and the settings that the rows are of."""
 
     mark: dict[str, Any]
     rows: tuple[Row, ...]
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Rows of finished runs, with the heads that they kept.
+
+    sources: the runs.
+    seeds: heads of each run in a row; epochs: of each head.
+    out: the folder with the rows and the heads.
+    mark: the models, the data and the settings that the rows are of.
+    makers: what makes the coders, by name.
+    rows: by length and falling mean.
+    """
+
+    sources: list[Source]
+    seeds: int
+    epochs: int
+    out: Path
+    mark: dict[str, Any]
+    makers: Mapping[str, MakeCoder]
+    rows: list[Row]
+
+    def coder(self, name: str, bits: int, reads: int) -> Coder:
+        """What fits and encodes for a row. reads: e, the fused features of a sketch."""
+        architecture = self.sources[0].model.architecture
+        return self.makers[name](Setting(architecture, reads, bits, self.epochs))
+
+    def write(self) -> None:
+        """Write the rows."""
+        content = msgspec.json.encode(_Kept(self.mark, tuple(self.rows)))
+        write_whole(self.out / FILE, msgspec.json.format(content))
+
+    def head(self, row: Row, run: int, seed: int) -> Arrays:
+        """What decides the codes of a row, run and seed, as it was kept."""
+        path = _head_file(self.out, row.objective, row.bits, run, seed)
+        arrays, about = load_tensors(
+            path,
+            Head,
+            format=_HEAD,
+            noun="head",
+            error=DataError,
+            remedy="give another OUT",
+        )
+        if about.model != self.sources[run].model.fingerprint:
+            raise DataError(f"{path} is a head of another model; give another OUT")
+        return arrays
+
+
 def compare(
-    path: Path,
+    paths: Sequence[Path],
     out: Path,
     bits: Sequence[int],
     *,
     objectives: Sequence[str] = (),
-    seeds: int = 3,
+    others: Mapping[str, MakeCoder] | None = None,
+    rates: Rates | None = None,
+    seeds: int | None = None,
     epochs: int = 10,
     copies: int = 0,
     data: Path | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
     task: Task,
     note: Callable[[str], None],
-) -> list[Row]:
-    """Train a head of each objective and length, and score its codes on validation sketches.
+) -> Comparison:
+    """Fit each way to codes at each length, and score its codes on validation sketches.
 
-    path: the workdir of a finished run, or a model file of one.
-    out: gets compare.json after each row; a rerun computes only what is missing.
+    paths: the workdirs of finished runs of one config, or model files of such; they differ by their
+      seeds.
+    out: gets compare.json after each row, the heads, and the features that they read; a rerun
+      computes only what is missing.
     bits: lengths of the codes, multiples of 8.
-    objectives: rows of OBJECTIVES; empty: all.
-    seeds: heads of each, all at the learning rate that suits the first.
+    objectives: rows of CODERS and `others`; empty: all.
+    others: ways to codes that the core does not know, by name.
+    rates: learning rates that are taken as they are; None: they are chosen.
+    seeds: heads of each run; by default 3 for one run, 1 for several.
     epochs: over the training sketches and their copies.
     copies: augmented copies of each training sketch.
-    data: its data folder; by default the run's own.
+    data: the data folder; by default the runs' own.
+    should_stop: asked after each row.
     task: shows progress; note: gets what was decided, line by line.
 
-    Returns the rows, by length and falling mean.
-    Raises ConfigError for names and numbers out of range, and CheckpointError and DataError as
-    `recode` does, before any work.
+    Raises ConfigError for names and numbers out of range and for runs that do not belong together,
+    CheckpointError and DataError as `recode` does, all before any work; Stopped.
     """
-    names = list(dict.fromkeys(objectives)) or list(OBJECTIVES)
+    makers = {**CODERS, **(others or {})}
+    names = list(dict.fromkeys(objectives)) or list(makers)
+    seeds = (3 if len(paths) == 1 else 1) if seeds is None else seeds
     numbers = {"seeds": (seeds, 1), "epochs": (epochs, 1), "copies": (copies, 0)}
-    lengths = checked(bits, numbers, _unknown(names))
-    source = find_source(path, data, task)
+    lengths = checked(bits, numbers, _unknown(names, makers))
+    wanted = [(name, length) for length in lengths for name in names]
+    sources = [find_source(path, data, task) for path in paths]
+    _check_runs(paths, sources)
+    if POSTERIOR in names:
+        check_codebooks(sources[0].unseen, lengths)
     mark = {
-        "model": source.model.fingerprint,
-        "data": sha256(source.folder / NAME),
+        "models": [source.model.fingerprint for source in sources],
+        "data": sha256(sources[0].folder / NAME),
         "seeds": seeds,
         "epochs": epochs,
         "copies": copies,
     }
-    kept = _kept(out, mark)
-    wanted = [(name, length) for length in lengths for name in names]
-    done = {(row.objective, row.bits): row for row in kept}
-    missing = [key for key in wanted if key not in done]
-    if missing:
-        contest = _Contest(
-            source.model.architecture, *_seen(source, copies, note), epochs=epochs, seeds=seeds
-        )
-        with task("heads", len(missing)) as advance:
+    done = {(row.objective, row.bits): row for row in _kept(out, mark)}
+    _check_rates(wanted, rates, done)
+    comparison = Comparison(sources, seeds, epochs, out, mark, makers, list(done.values()))
+    if missing := [key for key in wanted if key not in done]:
+        materials = [
+            material_of(source, out / "features" / f"run{run}{SUFFIX}", mark["data"], copies, note)
+            for run, source in enumerate(sources)
+        ]
+        contest = _Contest(comparison, materials, note)
+        with task("rows", len(missing)) as advance:
             for name, length in missing:
-                done[name, length] = contest.row(name, length)
-                content = _Kept(mark, tuple(done.values()))
-                write_whole(out / FILE, msgspec.json.format(msgspec.json.encode(content)))
+                comparison.rows.append(contest.row(name, length, _tried(name, length, rates)))
+                comparison.write()
                 advance(1)
-    rows = [done[key] for key in wanted]
-    return sorted(rows, key=lambda row: (row.bits, -np.mean(row.map_validation or (0.0,))))
+                # The programs of one row serve no other, and a hundred rows would keep gigabytes.
+                jax.clear_caches()
+                if should_stop():
+                    raise Stopped("stopped between two rows; rerun the same command to resume")
+    asked = [row for row in comparison.rows if (row.objective, row.bits) in wanted]
+    return replace(comparison, rows=sorted(asked, key=lambda row: (row.bits, -row.mean)))
 
 
-def _unknown(names: Sequence[str]) -> list[str]:
-    """One line for each name that is no objective."""
+def _unknown(names: Sequence[str], makers: Mapping[str, MakeCoder]) -> list[str]:
+    """One line for each name that is no row."""
     problems = []
     for name in names:
-        if name not in OBJECTIVES:
-            near = difflib.get_close_matches(name, OBJECTIVES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OBJECTIVES)}"
+        if name not in makers:
+            near = difflib.get_close_matches(name, makers, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(makers)}"
             problems.append(f"{name!r} is no objective; {hint}")
     return problems
 
 
+def _check_runs(paths: Sequence[Path], sources: Sequence[Source]) -> None:
+    """Raise ConfigError unless the runs differ by their seeds only."""
+    first, problems = sources[0], []
+    for number, (path, source) in enumerate(zip(paths, sources, strict=True)):
+        fingerprint, same = (
+            source.model.fingerprint,
+            [s.model.fingerprint for s in sources[:number]],
+        )
+        if fingerprint in same:
+            problems.append(f"{path} has the same model as {paths[same.index(fingerprint)]}")
+        elif sha256(source.folder / NAME) != sha256(first.folder / NAME):
+            problems.append(f"{path} was trained on other data than {paths[0]}")
+        elif (source.model.architecture, source.pairs) != (first.model.architecture, first.pairs):
+            problems.append(f"{path} has another architecture or other rankings than {paths[0]}")
+        elif source.unseen.any() != first.unseen.any():
+            problems.append(f"only one of {path} and {paths[0]} kept categories out of training")
+    if problems:
+        raise ConfigError([f"{problem}; compare seeds of one config" for problem in problems])
+
+
+def _check_rates(
+    wanted: Sequence[tuple[str, int]], rates: Rates | None, done: Mapping[tuple[str, int], Row]
+) -> None:
+    """Raise ConfigError where learning rates are given, but not all, or not those of kept rows."""
+    if rates is None:
+        return
+    problems = []
+    for name, length in wanted:
+        if name not in OBJECTIVES:
+            continue
+        if (name, length) not in rates:
+            problems.append(f"{name}, {length} bits: no learning rate is given")
+            continue
+        row = done.get((name, length))
+        if row and row.map_validation and row.learning_rate != rates[name, length]:
+            problems.append(
+                f"{name}, {length} bits: the row has learning rate {row.learning_rate}, but "
+                f"{rates[name, length]} is given; give another OUT"
+            )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _tried(name: str, bits: int, rates: Rates | None) -> tuple[float | None, ...]:
+    """The learning rates to choose from; None for a way to codes that has none."""
+    if name not in OBJECTIVES:
+        return (None,)
+    if rates is None:
+        return RATES
+    given = rates[name, bits]
+    return () if given is None else (given,)
+
+
 def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
-    """The rows of an earlier call with the same model, data and settings.
+    """The rows of an earlier call with the same models, data and settings.
 
     Raises ConfigError when the folder has rows of others: they would be lost.
     """
@@ -194,86 +281,83 @@ def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
     try:
         kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
     except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path} cannot be read ({error}); give another OUT") from error
+        raise ConfigError(
+            f"{path} cannot be read, or an earlier version of sketchjax wrote it ({error}); give "
+            "another OUT"
+        ) from error
     if kept.mark != mark:
         raise ConfigError(
-            f"{out} has rows of another model, other data or other settings; give another OUT"
+            f"{out} has rows of other models, other data or other settings; give another OUT"
         )
     return kept.rows
 
 
+class _Fit(NamedTuple):
+    """What was fitted, the MAP of its validation codes, and the seconds that the fit took."""
+
+    arrays: Arrays
+    map_validation: float
+    seconds: float
+
+
 @dataclass(frozen=True)
 class _Contest:
-    """What the heads of all objectives share.
+    """What fits the missing rows.
 
-    architecture: of the model whose encoders made the features.
-    frozen: what the heads are trained on.
-    validation: sketches with their fused features, by which they are judged.
-    epochs: over the training sketches and their copies.
-    seeds: heads of each objective and length.
+    comparison: that they are of; its folder gets the heads.
+    materials: what is fitted to, of each run.
+    note: gets why codes could not be made.
     """
 
-    architecture: Architecture
-    frozen: Frozen
-    validation: Encoded
-    epochs: int
-    seeds: int
+    comparison: Comparison
+    materials: Sequence[Material]
+    note: Callable[[str], None]
 
-    def row(self, name: str, bits: int) -> Row:
-        """Choose an objective's learning rate by the first seed, then train the others with it."""
-        scored = {rate: self._score(OBJECTIVES[name], bits, rate, 0) for rate in RATES}
-        found = {rate: score for rate, score in scored.items() if score is not None}
-        if not found:
-            return Row(name, bits, None, ())
-        best = max(found, key=lambda rate: found[rate])
-        others = [self._score(OBJECTIVES[name], bits, best, seed) for seed in range(1, self.seeds)]
-        return Row(name, bits, best, (found[best], *(own for own in others if own is not None)))
-
-    def _score(self, objective: Objective, bits: int, rate: float, seed: int) -> float | None:
-        """The MAP of validation codes after training a head; None when its loss is not finite."""
-        labels = self.frozen.labels
-        devices = jax.local_device_count()
-        batch = max(1, min(_BATCH, len(labels) // 8) // devices) * devices
-        classes = _classes(len(np.unique(labels)), batch) if objective.balanced else 0
-        rows = [
-            head_stage(
-                name,
-                losses,
-                number=number,
-                epochs=share * self.epochs,
-                learning_rate=rate,
-                classes=classes,
-            )
-            for number, (name, (losses, share)) in enumerate(objective.stages.items())
-        ]
-        settings = Settings(batch=batch, inner_steps=min(8, len(labels) // batch), seed=seed)
-        own = msgspec.structs.replace(
-            self.architecture, head=objective.head, width=bits, embedding=objective.embedding
+    def row(self, name: str, bits: int, rates: Sequence[float | None]) -> Row:
+        """Choose a learning rate by the first seed of the first run, then fit all with it."""
+        seeds = self.comparison.seeds
+        coder = self.comparison.coder(name, bits, self.materials[0].frozen.features.shape[1])
+        fit = partial(self._fit, f"{name}, {bits} bits", coder)
+        tried = {rate: found for rate in rates if (found := fit(rate, 0, 0))}
+        if not tried:
+            return Row(name, bits, None, (), None, 0)
+        best = max(tried, key=lambda rate: tried[rate].map_validation)
+        others = [divmod(number, seeds) for number in range(1, len(self.materials) * seeds)]
+        fits = [tried[best], *(fit(best, run, seed) for run, seed in others)]
+        for number, found in enumerate(fits):
+            if found:
+                self._keep(found, name, bits, best, *divmod(number, seeds))
+        seconds = [found.seconds for found in (*tried.values(), *fits[1:]) if found]
+        return Row(
+            name,
+            bits,
+            best,
+            tuple(found and found.map_validation for found in fits),
+            round(float(np.median(seconds)), 3),
+            sum(array.nbytes for array in tried[best].arrays.values()),
         )
-        network = head_network(own, self.frozen.features.shape[1])
+
+    def _keep(
+        self, fit: _Fit, name: str, bits: int, rate: float | None, run: int, seed: int
+    ) -> None:
+        this = self.comparison
+        about = Head(name, bits, this.sources[run].model.fingerprint, seed, rate)
+        save_tensors(_head_file(this.out, name, bits, run, seed), fit.arrays, about, format=_HEAD)
+
+    def _fit(self, what: str, coder: Coder, rate: float | None, run: int, seed: int) -> _Fit | None:
+        """None when a loss is not finite or such codes cannot be made; the reason is noted."""
+        material = self.materials[run]
+        started = time.perf_counter()
         try:
-            variables = train_head(network, rows, self.frozen, settings)
-        except NotFiniteError:
+            arrays = coder.fit(material, rate, seed)
+        except (ConfigError, NotFiniteError) as error:
+            self.note(f"{what}, run {run}, seed {seed}: {error}")
             return None
-        features, _ = head_outputs(network, variables, self.validation.features)
-        threshold = HEADS[objective.head].threshold
-        assert threshold is not None, "every objective's head has codes"
-        return map_among_themselves(features > threshold, self.validation.labels)
+        seconds = time.perf_counter() - started
+        codes = coder.encode(arrays, material.validation.features)
+        score = map_among_themselves(codes, material.validation.labels)
+        return _Fit(arrays, score, seconds)
 
 
-def _classes(seen: int, batch: int) -> int:
-    """P: the most classes of a batch that divide it and leave four sketches of each, at least 2."""
-    found = [p for p in range(2, seen + 1) if batch % p == 0 and batch // p >= _EACH]
-    return max(found, default=0)
-
-
-def _seen(source: Source, copies: int, note: Callable[[str], None]) -> tuple[Frozen, Encoded]:
-    """What the heads are trained on, and the validation sketches with their fused features."""
-    passes = source.passes(source.model.network)
-    rows, labels, entropy = training_rows(source, Copies(copies=copies), passes, note)
-    manifest = source.manifest
-    frozen = Frozen(
-        rows, labels, entropy, np.asarray(manifest.entropy_low), np.asarray(manifest.entropy_high)
-    )
-    validation = concatenate(passes.stream(source.model.variables, "validation", FUSION))
-    return frozen, validation[~source.unseen[validation.labels]][:_CHOOSING]
+def _head_file(out: Path, name: str, bits: int, run: int, seed: int) -> Path:
+    return out / "heads" / f"{name}-{bits}" / f"run{run}-seed{seed}{SUFFIX}"

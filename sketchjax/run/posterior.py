@@ -20,6 +20,7 @@ import numpy as np
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.inputs import SKETCH
 from sketchjax.models import network as networks
+from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
 from sketchjax.models.posterior import dither, soft_codes
 from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, FUSION, HEAD
@@ -40,7 +41,8 @@ from sketchjax.train.classifier import fit_classifier
 POSTERIOR = "posterior"
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-_CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
+EPOCHS = 30  # of the classifier
+CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
 _RANKED = 2048  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
 
@@ -55,7 +57,7 @@ class Settings:
     """
 
     copies: int = 2
-    epochs: int = 30
+    epochs: int = EPOCHS
     seed: int = 0
 
 
@@ -138,36 +140,54 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
 
     note: gets what was decided, line by line.
     """
-    model, seen = source.model, np.flatnonzero(~source.unseen)
-    passes = source.passes(model.network)
+    passes = source.passes(source.model.network)
     rows, labels, _ = training_rows(source, settings, passes, note)
-    numbers = np.full(len(source.unseen), -1)
-    numbers[seen] = np.arange(len(seen))
-    fitted = fit_classifier(
-        rows, numbers[labels], len(seen), epochs=settings.epochs, seed=settings.seed
-    )
-    kernel = np.zeros((rows.shape[1], len(source.unseen)), np.float32)
-    # exp(-1e4) is 0 at any temperature in use: no posterior for what was never seen.
-    bias = np.full(len(source.unseen), -1e4, np.float32)
-    kernel[:, seen], bias[seen] = fitted
-    logits = jax.jit(lambda fused: jnp.matmul(fused, kernel, precision="highest") + bias)
+    fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
     splits = {}
     for split in dict.fromkeys(("validation", *source.ranked)):
-        parts = passes.stream(model.variables, split, FUSION)
-        splits[split] = concatenate(
-            _classified(part, np.asarray(logits(part.features))) for part in parts
-        )
-    return Classifier(kernel, bias, splits)
+        parts = passes.stream(source.model.variables, split, FUSION)
+        splits[split] = concatenate(classified(part, *fitted) for part in parts)
+    return Classifier(*fitted, splits)
 
 
-def choose(classifier: Classifier, unseen: np.ndarray, bits: int, seed: int) -> Choice:
+def fit_linear(
+    rows: np.ndarray, labels: np.ndarray, unseen: np.ndarray, epochs: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel f32[f l] and bias f32[l] of a linear classifier of the categories trained on.
+
+    rows: f32[n f]; labels: i[n]; unseen: bool[l].
+    """
+    seen = np.flatnonzero(~unseen)
+    numbers = np.full(len(unseen), -1)
+    numbers[seen] = np.arange(len(seen))
+    kernel = np.zeros((rows.shape[1], len(unseen)), np.float32)
+    # exp(-1e4) is 0 at any temperature in use: no posterior for what was never seen.
+    bias = np.full(len(unseen), -1e4, np.float32)
+    kernel[:, seen], bias[seen] = fit_classifier(
+        rows, numbers[labels], len(seen), epochs=epochs, seed=seed
+    )
+    return kernel, bias
+
+
+def classified(sketches: Encoded, kernel: np.ndarray, bias: np.ndarray) -> Encoded:
+    """Sketches with logits f32[n l] in place of their fused features, and their predictions."""
+    logits = np.asarray(_logits(sketches.features, kernel, bias))
+    return replace(sketches, features=logits, predictions=logits.argmax(1).astype(np.int32))
+
+
+@jax.jit
+def _logits(fused: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
+    return jnp.matmul(fused, kernel, precision="highest") + bias
+
+
+def choose(sketches: Encoded, unseen: np.ndarray, bits: int, seed: int) -> Choice:
     """The head of this many bits whose validation codes rank each other best.
 
+    sketches: of the validation split; their features are logits.
     unseen: bool[l].
     seed: of the order of the thresholds.
     """
-    sketches = classifier.splits["validation"]
-    sketches = sketches[~unseen[sketches.labels]][:_CHOOSING]
+    sketches = sketches[~unseen[sketches.labels]][:CHOOSING]
     confusion = _confusion(sketches.features[:, ~unseen])
     found = []
     for assigned in (False, True):
@@ -186,25 +206,14 @@ def choose(classifier: Classifier, unseen: np.ndarray, bits: int, seed: int) -> 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:
     """The network with a posterior head in place of its own."""
-    model, architecture = source.model, source.model.architecture
-    old = {architecture.head, CLASSIFIER}
-    bits = len(choice.thresholds)
-    own = {
-        POSTERIOR: {
-            "codebook": choice.codewords,
-            "thresholds": choice.thresholds,
-            "temperature": np.float32(choice.temperature),
-        },
-        CLASSIFIER: {"kernel": classifier.kernel, "bias": classifier.bias},
-    }
+    model, old = source.model, {source.model.architecture.head, CLASSIFIER}
+    own = posterior_params(classifier.kernel, classifier.bias, choice)
     variables = {
         collection: {name: part for name, part in parts.items() if name not in old}
         for collection, parts in jax.device_get(model.variables).items()
     }
     variables["params"] |= own
-    architecture = msgspec.structs.replace(
-        architecture, head=POSTERIOR, width=bits, embedding=EMBEDDINGS[0]
-    )
+    architecture = with_posterior(model.architecture, len(choice.thresholds))
     card = Card(
         architecture=architecture,
         stage=POSTERIOR,
@@ -214,6 +223,25 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
         versions=versions(),
     )
     return Model(networks.build(architecture), jax.device_put(variables), card)
+
+
+def posterior_params(kernel: np.ndarray, bias: np.ndarray, choice: Choice) -> dict[str, Any]:
+    """The parameters of a posterior head and its classifier, by their part of the network."""
+    return {
+        POSTERIOR: {
+            "codebook": choice.codewords,
+            "thresholds": choice.thresholds,
+            "temperature": np.float32(choice.temperature),
+        },
+        CLASSIFIER: {"kernel": kernel, "bias": bias},
+    }
+
+
+def with_posterior(architecture: Architecture, bits: int) -> Architecture:
+    """The architecture with a posterior head in place of its own."""
+    return msgspec.structs.replace(
+        architecture, head=POSTERIOR, width=bits, embedding=EMBEDDINGS[0]
+    )
 
 
 def posterior_map(queries: Encoded, gallery: Encoded) -> float:
@@ -273,10 +301,6 @@ def training_rows(
             parts.append((part.features[kept], part.labels[kept], part.entropy[kept]))
     rows, labels, entropy = (np.concatenate(column) for column in zip(*parts, strict=True))
     return rows, labels, entropy
-
-
-def _classified(part: Encoded, logits: np.ndarray) -> Encoded:
-    return replace(part, features=logits, predictions=logits.argmax(1).astype(np.int32))
 
 
 def _soft(logits: np.ndarray, codewords: np.ndarray, temperature: float) -> np.ndarray:

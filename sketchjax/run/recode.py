@@ -113,7 +113,7 @@ def _leave(
 ) -> dict[str, Any]:
     """Choose a head of this many bits; write its model, codes, report and last of all results."""
     started = time.monotonic()
-    choice = choose(classifier, source.unseen, bits, mark["seed"])
+    choice = choose(classifier.splits["validation"], source.unseen, bits, mark["seed"])
     model = posterior_model(source, classifier, choice)
     encoded = {
         split: replace(every, features=choice.features(every.features))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,8 @@ from rich.table import Table
 from sketchjax.run.output import console
 
 if TYPE_CHECKING:
-    from sketchjax.run.compare import Row
+    from sketchjax.run.compare import Comparison
+    from sketchjax.run.compare_scores import Score
 
 
 def print_summary(results: dict[str, Any], workdir: Path) -> None:
@@ -86,22 +88,44 @@ def print_recoded(results: list[dict[str, Any]], folder: Path) -> None:
     out.print(f"models: {folder}/BITS/model.safetensors", markup=False)
 
 
-def print_compared(rows: list[Row], file: Path) -> None:
-    """Print a row for each objective and length, the best of each length first.
+def print_compared(comparison: Comparison, scores: list[Score]) -> None:
+    """Print a row for each objective and length, the best on validation sketches first.
 
-    rows: as `run.compare.compare` returns them.
-    file: where they were written.
+    comparison: as `run.compare.compare` returns it.
+    scores: as `run.compare_scores.score` returns them; empty where no query was looked at. The
+      first ranking is shown.
     """
-    table = Table("bits", "objective", "validation MAP", "spread", "learning rate")
-    for row in rows:
-        found = row.map_validation
-        mean = _figure(float(np.mean(found)) if found else None)
-        spread = _figure(float(np.std(found, ddof=1)) if len(found) > 1 else None)
-        rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
-        table.add_row(str(row.bits), row.objective, mean, spread, rate)
+    columns = ["bits", "objective", "validation MAP"]
+    if scores:
+        unseen = ", unseen classes" if comparison.sources[0].unseen.any() else ""
+        columns += [f"MAP{unseen}", "P@100"]
+    else:
+        columns += ["learning rate", "seconds", "kB"]
+    table = Table(*columns)
+    first = {(each.objective, each.bits): each for each in reversed(scores)}
+    for row in comparison.rows:
+        cells = [str(row.bits), row.objective, _spread(row.map_validation)]
+        if scores:
+            own = first.pop((row.objective, row.bits), None)
+            cells += [_spread(own.map), _spread(own.precision_at_100)] if own else ["-", "-"]
+        else:
+            rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
+            seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
+            cells += [rate, seconds, f"{row.bytes / 1000:,.0f}"]
+        table.add_row(*cells)
+    for each in first.values():
+        table.add_row("", f"{each.objective}, floats", "", _spread(each.map))
     out = console()
     out.print(table)
-    out.print(f"rows: {file}", markup=False)
+    out.print(f"rows and heads: {comparison.out}", markup=False)
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    """The mean of what is there, and its standard deviation."""
+    found = [value for value in values if value is not None]
+    if len(found) < 2:
+        return _figure(found[0] if found else None)
+    return f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f}"
 
 
 def _figure(value: float | None) -> str:

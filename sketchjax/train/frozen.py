@@ -1,20 +1,23 @@
 """Training of a head only, on features of encoders that stay as they are: seconds, not hours.
 
 Losses, schedules, batches and steps are those of a run. What comes before the head is computed once
-and held by the devices, so that many objectives can be compared on one pair of encoders.
+and held by the devices. The learning rate and the seed are arguments of the compiled steps: all
+heads of one objective, on one pair of encoders or on several, are compiled once.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import msgspec
 import numpy as np
+import optax
 
 from sketchjax.config import StageRow
 from sketchjax.config.rows import loss_terms
@@ -25,15 +28,25 @@ from sketchjax.losses.objective import begin_memory
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Layers, Network
 from sketchjax.models.table import HEAD
-from sketchjax.parallel import AXIS, average
+from sketchjax.parallel import (
+    AXIS,
+    SPLIT,
+    WHOLE,
+    average,
+    compile_for,
+    hold,
+    over_devices,
+    place,
+    place_split,
+)
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.train import stages
 from sketchjax.train.feed import ResidentFeed
 from sketchjax.train.head_start import check_start, head_layer, look, started
-from sketchjax.train.loop import check_state, run_stage
+from sketchjax.train.loop import Compiled, check_state, run_stage
 from sketchjax.train.stages import Stage
-from sketchjax.train.state import start
-from sketchjax.train.step import Training
+from sketchjax.train.state import State, start
+from sketchjax.train.step import Training, dispatch
 
 _VIEW = "features"
 _BLOCK = 4096  # rows that pass through a head at once
@@ -57,6 +70,11 @@ class HeadNetwork(Network):
     """
 
     reads: int = 1
+
+    @cached_property
+    def compiled(self) -> Any:
+        """`apply`, compiled."""
+        return jax.jit(self.apply)
 
     def blank(self, side: str = SKETCH) -> Any:
         return np.zeros((1, self.reads), np.float32)
@@ -107,10 +125,25 @@ class Frozen:
     entropy_low: np.ndarray
     entropy_high: np.ndarray
 
+    @cached_property
+    def held(self) -> tuple[Any, Any]:
+        """Features and labels on the devices: sent there once, for all heads."""
+        return hold((self.features, self.labels.astype(np.int32)))
+
 
 class _Held(NamedTuple):
+    """What the devices hold while a head trains.
+
+    features: f32[n e].
+    label: i32[n].
+    rate: f32[], the learning rate at its highest.
+    seed: i32[], of everything random in a step.
+    """
+
     features: Any
     label: Any
+    rate: Any
+    seed: Any
     instance: Any = None
 
 
@@ -131,7 +164,6 @@ class Settings:
     batch: sketches of a step, over all devices, which divide it.
     inner_steps: k, steps of a block.
     weight_decay, clip_norm, head_start: as `train.*` of a config.
-    seed: of everything random.
     """
 
     batch: int = 256
@@ -139,25 +171,17 @@ class Settings:
     weight_decay: float = 0.0
     clip_norm: float = 1.0
     head_start: str = "random"
-    seed: int = 0
 
 
 def head_stage(
-    name: str,
-    losses: dict[str, Any],
-    *,
-    number: int = 0,
-    epochs: float,
-    learning_rate: float,
-    classes: int = 0,
+    name: str, losses: dict[str, Any], *, number: int = 0, epochs: float, classes: int = 0
 ) -> StageRow:
-    """A stage that trains a head.
+    """A stage that trains a head: a cosine schedule after a warm-up of a tenth of an epoch.
 
     name: of the stage.
     losses: as in a config: by name, a weight or a section of settings.
     number: its place, which seeds its random numbers.
     epochs: its length.
-    learning_rate: at its highest; a cosine follows a warm-up of a tenth of an epoch.
     classes: of a balanced batch; 0: batches are drawn from all sketches alike.
     """
     return StageRow(
@@ -167,7 +191,7 @@ def head_stage(
         output=HEAD,
         losses=loss_terms(losses),
         epochs=epochs,
-        learning_rate=learning_rate,
+        learning_rate=1.0,  # that of each head is given to `HeadTrainer.train`
         schedule="cosine",
         warmup_epochs=0.1,
         classes=classes,
@@ -175,36 +199,88 @@ def head_stage(
     )
 
 
-def train_head(
-    network: HeadNetwork, rows: Sequence[StageRow], frozen: Frozen, settings: Settings
-) -> dict[str, Any]:
-    """Train a head through all its stages; returns the network's variables.
+class HeadTrainer:
+    """Trains heads of one network through the same stages.
 
+    network: the head.
     rows: the stages, in order, as `head_stage` makes them.
-    frozen: what it is trained on.
-    Raises DataError when a batch has more sketches than there are, NotFiniteError when the loss is
-    not finite, ConfigError when the head cannot start as the settings say.
+    settings: what else decides.
+
+    Each stage is compiled once for all rates and seeds, and for all sketches of one shape.
     """
-    variables = network.initialise(jax.random.key(settings.seed))
-    variables = _started(network, variables, frozen, settings)
-    held = _Held(frozen.features, frozen.labels.astype(np.int32))
-    memories: dict[str, Memory] = {}
-    for row in rows:
-        order = _order(frozen, row, settings)
-        stage = _stage(network, row, order)
-        setup = _setup(network, variables, frozen, stage)
-        memories = begin_memory(row.losses, setup, memories)
-        optimizer = stages.optimizer(
+
+    def __init__(self, network: HeadNetwork, rows: Sequence[StageRow], settings: Settings):
+        self.network, self.rows, self.settings = network, rows, settings
+        self._programs: dict[Any, Any] = {}
+
+    def train(self, frozen: Frozen, learning_rate: float, seed: int) -> dict[str, Any]:
+        """Train a head through all its stages; returns the network's variables.
+
+        frozen: what it is trained on.
+        learning_rate: of each stage, at its highest.
+        seed: of everything random.
+        Raises DataError when a batch has more sketches than there are, NotFiniteError when the loss
+        is not finite, ConfigError when the head cannot start as the settings say.
+        """
+        variables = self.network.initialise(jax.random.key(seed))
+        variables = _started(self.network, variables, frozen, self.settings.head_start, seed)
+        held = _Held(*frozen.held, np.float32(learning_rate), np.int32(seed))
+        memories: dict[str, Memory] = {}
+        for row in self.rows:
+            order = _order(frozen, row, self.settings, seed)
+            stage = _stage(self.network, row, order)
+            setup = _setup(self.network, variables, frozen, stage)
+            memories = begin_memory(row.losses, setup, memories)
+            feed = _FeatureFeed(held, order)
+            training = Training(
+                self.network, stage, self._optimizer(stage), average, seed, feed.load
+            )
+            state = start(training.optimizer, stage, variables, memories)
+            logs = run_stage(
+                training,
+                state,
+                feed,
+                outer_steps=order.blocks_per_epoch,
+                compiled=self._compiled,
+            )
+            for logged in logs:
+                state = logged.state
+            check_state(state, row.name)
+            variables, memories = state.variables, state.memories
+        return jax.device_get(variables)
+
+    def _compiled(
+        self, training: Training, held: _Held, state: State, blocks: Any, devices: Any
+    ) -> Compiled:
+        """`train.loop.compile_dispatch`, but the program of an earlier head serves again."""
+        stage = training.stage.row.number
+        key = stage, str(jax.tree.map(lambda leaf: (np.shape(leaf), leaf.dtype), (held, blocks)))
+        if key not in self._programs:
+            on_devices = over_devices(
+                partial(self._dispatch, training),
+                inputs=(WHOLE, WHOLE, SPLIT),
+                outputs=(WHOLE, WHOLE),
+                devices=devices,
+            )
+            self._programs[key] = compile_for(on_devices, held, state, blocks)
+        compiled, (held_there, there, split_there) = self._programs[key]
+        held = place(held, held_there)
+        return lambda state, blocks: compiled(
+            held, place(state, there), place_split(blocks, split_there)
+        )
+
+    def _dispatch(self, training: Training, held: _Held, state: State, blocks: Any) -> Any:
+        """`train.step.dispatch` with the rate and the seed that are held."""
+        row = replace(training.stage.row, learning_rate=held.rate)
+        stage = replace(training.stage, row=row)
+        own = training._replace(stage=stage, optimizer=self._optimizer(stage), seed=held.seed)
+        return dispatch(own, held, state, blocks)
+
+    def _optimizer(self, stage: Stage) -> optax.GradientTransformation:
+        settings = self.settings
+        return stages.optimizer(
             stage, weight_decay=settings.weight_decay, clip_norm=settings.clip_norm
         )
-        feed = _FeatureFeed(held, order)
-        training = Training(network, stage, optimizer, average, settings.seed, feed.load)
-        state = start(optimizer, stage, variables, memories)
-        for logged in run_stage(training, state, feed, outer_steps=order.blocks_per_epoch):
-            state = logged.state
-        check_state(state, row.name)
-        variables, memories = state.variables, state.memories
-    return jax.device_get(variables)
 
 
 def head_outputs(
@@ -214,17 +290,16 @@ def head_outputs(
 
     variables: of the network.
     """
-    apply = jax.jit(network.apply)
     found = [
-        apply(variables, features[first : first + _BLOCK])
+        network.compiled(variables, features[first : first + _BLOCK])
         for first in range(0, len(features), _BLOCK)
     ]
     made = np.concatenate([np.asarray(part.features) for part in found])
     return made, np.concatenate([np.asarray(part.logits.argmax(-1), np.int32) for part in found])
 
 
-def _order(frozen: Frozen, row: StageRow, settings: Settings) -> Order:
-    key = settings.seed, row.number
+def _order(frozen: Frozen, row: StageRow, settings: Settings, seed: int) -> Order:
+    key = seed, row.number
     size = len(frozen.labels)
     if not row.classes:
         return Order(size, settings.batch, settings.inner_steps, key)
@@ -268,9 +343,9 @@ def _setup(network: HeadNetwork, variables: Any, frozen: Frozen, stage: Stage) -
     )
 
 
-def _started(network: HeadNetwork, variables: Any, frozen: Frozen, settings: Settings) -> Any:
-    """The variables, with the head's dense layer set as `settings.head_start` says."""
-    kind, architecture = settings.head_start, network.architecture
+def _started(network: HeadNetwork, variables: Any, frozen: Frozen, kind: str, seed: int) -> Any:
+    """The variables, with the head's dense layer set as a `head_start` says."""
+    architecture = network.architecture
     if kind == "random":
         return variables
     check_start(kind, variables["params"][architecture.head], (), architecture.head)
@@ -283,6 +358,6 @@ def _started(network: HeadNetwork, variables: Any, frozen: Frozen, settings: Set
         key_ids=np.zeros(count, np.uint64),
         entropy=frozen.entropy,
     )
-    seen = look((whole,), architecture.classes, count, settings.seed)
-    layer = head_layer(kind, seen, architecture.width, settings.seed)
+    seen = look((whole,), architecture.classes, count, seed)
+    layer = head_layer(kind, seen, architecture.width, seed)
     return started(variables, architecture.head, layer)

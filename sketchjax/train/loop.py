@@ -114,6 +114,7 @@ def run_stage(
     watch: Watch | None = None,
     frozen: Any = None,
     devices: Sequence[Any] | None = None,
+    compiled: Callable[..., Compiled] = compile_dispatch,
 ) -> Generator[Logged]:
     """Dispatch until the stage's steps are done; yields after each dispatch.
 
@@ -126,6 +127,7 @@ def run_stage(
     watch: observes the dispatches.
     frozen: the variables of the stage's teacher, sent to the devices once.
     devices: None: all of this process.
+    compiled: makes the dispatch; one that keeps programs need not compile for each stage.
 
     The next blocks are taken while the devices work. A dispatch starts as soon as the previous one
     has ended, before that one is yielded, so that logging and saving cost the devices no time. Only
@@ -138,7 +140,7 @@ def run_stage(
     steps = outer_steps * stage.inner_steps
     ready = _take(feed, outer_steps)
     held = feed.held if training.teacher is None else Held(feed.held, frozen)
-    run = compile_dispatch(training, held, state, ready[1], devices)
+    run = compiled(training, held, state, ready[1], devices)
     running: _Running | None = None
 
     def start(state: State, first: int) -> _Running:

@@ -102,8 +102,15 @@ def learning_rate(stage: Stage) -> optax.Schedule:
     row = stage.row
     if row.schedule == "cosine":
         warmup = min(stage.warmup_steps, stage.steps // 2)
-        return optax.warmup_cosine_decay_schedule(
-            row.learning_rate if warmup == 0 else 0.0, row.learning_rate, warmup, stage.steps
+        first = row.learning_rate if warmup == 0 else 0.0
+        # Not optax.warmup_cosine_decay_schedule, which looks at the rate: it may be an argument of
+        # a compiled step.
+        return optax.join_schedules(
+            [
+                optax.linear_schedule(first, row.learning_rate, warmup),
+                optax.cosine_decay_schedule(row.learning_rate, stage.steps - warmup),
+            ],
+            [warmup],
         )
     if row.schedule == "steps":
         return optax.exponential_decay(

@@ -1,13 +1,24 @@
-"""Objectives compared on the features of a finished run."""
+"""Ways to codes compared on the features of finished runs."""
 
+import shutil
+from pathlib import Path
+
+import numpy as np
 import orjson
 import pytest
 
 from sketchjax import cli
 from sketchjax.losses.table import LOSSES
-from sketchjax.models.table import HEADS
-from sketchjax.run import compare as compared
-from sketchjax.run.compare import OBJECTIVES, RATES
+from sketchjax.models.card import FILE
+from sketchjax.models.table import FUSION, HEADS
+from sketchjax.models.weights import load_weights, save_weights
+from sketchjax.retrieval.model import load
+from sketchjax.run.compare import Rates, compare
+from sketchjax.run.compare_scores import score
+from sketchjax.run.objectives import OBJECTIVES, RATES, PosteriorHead, TrainedHead
+from sketchjax.run.posterior import Settings, choose, classify
+from sketchjax.run.progress import TrainingProgress
+from sketchjax.run.recode import find_source
 
 
 def command(monkeypatch, *arguments: str) -> int:
@@ -24,6 +35,80 @@ def rows_in(out) -> list[dict]:
     return orjson.loads((out / "compare.json").read_bytes())["rows"]
 
 
+def scores_in(out) -> dict[str, dict]:
+    scores = orjson.loads((out / "scores.json").read_bytes())["scores"]
+    return {each["objective"]: each for each in scores}
+
+
+def task(name, total):
+    return TrainingProgress(active=False).task(name, total=total)
+
+
+def compared(paths, out, *, rates: Rates | None = None, **settings):
+    """Rows of 8 bits, with one head of each run."""
+    settings = {"seeds": 1, "epochs": 1} | settings
+    return compare(paths, out, [8], rates=rates, task=task, note=print, **settings)
+
+
+def changed(run: Path, workdir: Path, by: float = 0.01, **fields) -> Path:
+    """A copy of a run with slightly other weights, as if of another seed, and other fields."""
+    ignored = shutil.ignore_patterns("checkpoints", "report", "codes", "tensorboard", "weights")
+    shutil.copytree(run, workdir, ignore=ignored)
+    variables, card = load_weights(workdir / FILE)
+    for part in variables["params"].values():
+        if "bias" in part:
+            part["bias"] = part["bias"] + np.float32(by)
+    save_weights(workdir / FILE, variables, card)
+    config = orjson.loads((workdir / "config.json").read_bytes())
+    fields = {"data.dir": str(run / "data"), **fields}
+    (workdir / "config.json").write_bytes(orjson.dumps(config | fields))
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def second(whole, tmp_path_factory) -> Path:
+    return changed(whole, tmp_path_factory.mktemp("runs") / "second")
+
+
+@pytest.fixture(scope="module")
+def unseen(whole, tmp_path_factory) -> Path:
+    """A run that counts as trained without two of the four categories."""
+    fields = {"data.unseen": ["clock", "sun"]}
+    return changed(whole, tmp_path_factory.mktemp("runs") / "unseen", **fields)
+
+
+def expected_map(queries, query_labels, gallery, gallery_labels) -> float:
+    """MAP of codes bool[n d] over all orders inside ties, term by term."""
+    values = []
+    for code, label in zip(queries, query_labels, strict=True):
+        distances = (gallery != code).sum(1)
+        before = right_before = 0
+        total, found = 0.0, gallery_labels == label
+        for distance in range(gallery.shape[1] + 1):
+            tied = distances == distance
+            n, right = int(tied.sum()), int((tied & found).sum())
+            for t in range(1, n + 1):
+                others = (t - 1) * (right - 1) / (n - 1) if n > 1 else 0
+                total += right / n * (right_before + 1 + others) / (before + t)
+            before, right_before = before + n, right_before + right
+        if found.any():
+            values.append(total / found.sum())
+    return float(np.mean(values))
+
+
+def own_map(run: Path, arrays: dict[str, np.ndarray]) -> float:
+    """The MAP of a kept cross-entropy head on the queries and the gallery of its run."""
+    source = find_source(run, None, task)
+    passes, sides = source.passes(source.model.network), []
+    for split in source.pairs[0]:
+        encoded = passes.encode(source.model.variables, split, FUSION)
+        if source.unseen.any():
+            encoded = encoded[source.unseen[encoded.labels]]
+        hidden = encoded.features @ arrays["params/hash/kernel"] + arrays["params/hash/bias"]
+        sides += [hidden > 0, encoded.labels]
+    return expected_map(*sides)
+
+
 def test_every_objective_has_losses_and_a_head_with_codes():
     for name, objective in OBJECTIVES.items():
         assert HEADS[objective.head].threshold is not None, name
@@ -35,7 +120,20 @@ def test_every_objective_has_losses_and_a_head_with_codes():
                 assert not LOSSES[loss].pairs or objective.balanced, name
 
 
-def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def fitted(monkeypatch) -> list:
+    """The learning rate and seed of each head that is trained."""
+    done, fit = [], TrainedHead.fit
+
+    def counted(self, material, rate, seed):
+        done.append((rate, seed))
+        return fit(self, material, rate, seed)
+
+    monkeypatch.setattr(TrainedHead, "fit", counted)
+    return done
+
+
+def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypatch, capsys, fitted):
     out = tmp_path / "out"
     arguments = [str(whole), str(out), "--bits=8", "--epochs=2", "--seeds=2"]
     assert command(monkeypatch, *arguments, "--objectives=cross_entropy") == 0
@@ -44,19 +142,93 @@ def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypat
     assert first["learning_rate"] in RATES
     assert len(first["map_validation"]) == 2
     assert all(0 < score <= 1 for score in first["map_validation"])
+    assert fitted == [(rate, 0) for rate in RATES] + [(first["learning_rate"], 1)]
 
-    trained = []
-    train_head = compared.train_head
-    monkeypatch.setattr(
-        compared, "train_head", lambda *given: trained.append(given) or train_head(*given)
-    )
-    assert command(monkeypatch, *arguments, "--objectives=orthohash, cross_entropy") == 0
-    assert len(trained) == len(RATES) + 1
+    fitted.clear()
+    assert command(monkeypatch, *arguments, "--objectives=pcah, cross_entropy") == 0
+    assert fitted == []
     assert rows_in(out)[0] == first
-    assert [row["objective"] for row in rows_in(out)] == ["cross_entropy", "orthohash"]
+    assert [row["objective"] for row in rows_in(out)] == ["cross_entropy", "pcah"]
     printed = capsys.readouterr().out
-    assert "orthohash" in printed
+    assert "pcah" in printed
     assert f"{sum(first['map_validation']) / 2:.4f}" in printed
+    assert "P@100" not in printed
+
+
+def test_kept_heads_of_all_runs_are_scored_after_the_choice(
+    whole, second, tmp_path, monkeypatch, capsys, fitted
+):
+    out = tmp_path / "out"
+    arguments = [str(whole), str(second), str(out), "--bits=8", "--epochs=1"]
+    arguments.append("--objectives=cross_entropy,posterior,cca_itq")
+    assert command(monkeypatch, *arguments) == 0
+    assert not (out / "scores.json").exists()
+    chosen = (out / "compare.json").read_bytes()
+    fitted.clear()
+    monkeypatch.setattr(PosteriorHead, "fit", None)
+    capsys.readouterr()
+    assert command(monkeypatch, *arguments, "--score") == 0
+    assert fitted == []
+    assert (out / "compare.json").read_bytes() == chosen
+    scores = scores_in(out)
+    assert {*scores} == {"cross_entropy", "posterior", "cca_itq", "posteriors"}
+    assert all(len(own["map"]) == 2 for own in scores.values())
+    found = compared([whole, second], out, objectives=["cross_entropy"])
+    (row,) = found.rows
+    for run, workdir in enumerate((whole, second)):
+        score = own_map(workdir, found.head(row, run, 0))
+        assert scores["cross_entropy"]["map"][run] == pytest.approx(score, abs=1e-6)
+    assert f"{np.mean(scores['cca_itq']['map']):.4f}" in capsys.readouterr().out
+    assert command(monkeypatch, *arguments) == 0
+    assert "P@100" not in capsys.readouterr().out
+
+
+def test_a_run_that_kept_categories_out_is_scored_by_these_only(unseen, tmp_path):
+    found = compared([unseen], tmp_path, objectives=["cross_entropy"])
+    (own,) = score(found, task)
+    (row,) = found.rows
+    assert own.map[0] == pytest.approx(own_map(unseen, found.head(row, 0, 0)), abs=1e-6)
+
+
+def test_the_posterior_row_is_what_recode_chooses(whole, tmp_path):
+    (row,) = compared([whole], tmp_path, objectives=["posterior"]).rows
+    source = find_source(whole, None, task)
+    classifier = classify(source, Settings(copies=0), print)
+    choice = choose(classifier.splits["validation"], source.unseen, 8, 0)
+    assert row.map_validation == pytest.approx((choice.map_validation,))
+
+
+def test_given_learning_rates_are_taken_as_they_are(whole, tmp_path, monkeypatch, fitted):
+    rates = {("csq", 8): 0.02, ("dpn", 8): None}
+    found = compared([whole], tmp_path, rates=rates, objectives=["csq", "dpn"])
+    assert fitted == [(0.02, 0)]
+    assert [(row.objective, row.learning_rate) for row in found.rows] == [
+        ("csq", 0.02),
+        ("dpn", None),
+    ]
+    for wrong, said in [({("csq", 8): 0.01}, "has learning rate 0.02"), ({}, "no learning rate")]:
+        with pytest.raises(Exception, match=said):
+            compared([whole], tmp_path, rates=wrong, objectives=["csq"])
+
+
+def test_an_unknown_way_to_codes_is_one_more_row(whole, tmp_path):
+    class Signs:
+        """The signs of eight features, minus a number that is fitted."""
+
+        def __init__(self, setting):
+            self.bits = setting.bits
+
+        def fit(self, material, rate, seed):
+            return {"mean": material.frozen.features[:, : self.bits].mean(0)}
+
+        def encode(self, arrays, features):
+            return features[:, : self.bits] > arrays["mean"]
+
+    found = compared([whole], tmp_path, objectives=["signs"], others={"signs": Signs})
+    (row,) = found.rows
+    assert 0 < (row.map_validation[0] or 0) <= 1
+    assert row.bytes == 8 * 4
+    assert score(found, task)[0].map[0]
 
 
 @pytest.mark.parametrize(
@@ -74,3 +246,26 @@ def test_what_is_refused(whole, tmp_path, monkeypatch, capsys, arguments, said):
     (out / "compare.json").write_bytes(b'{"mark": {}, "rows": []}')
     assert command(monkeypatch, str(whole), str(out), *arguments) == 64
     assert said in capsys.readouterr().err
+
+
+def test_rows_of_an_earlier_version_are_refused(whole, tmp_path, monkeypatch, capsys):
+    row = {"objective": "csq", "bits": 8, "learning_rate": 0.01, "map_validation": [0.5]}
+    content = {"mark": {}, "rows": [row]}
+    (tmp_path / "compare.json").write_bytes(orjson.dumps(content))
+    assert command(monkeypatch, str(whole), str(tmp_path), "--bits=8") == 64
+    assert "an earlier version" in capsys.readouterr().err
+
+
+def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, monkeypatch, capsys):
+    other = changed(whole, tmp_path / "other", 0.02, **{"data.dir": str(tmp_path / "data")})
+    shutil.copytree(whole / "data", tmp_path / "data")
+    manifest = tmp_path / "data" / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    runs = [str(run) for run in (whole, whole, unseen, other)]
+    assert command(monkeypatch, *runs, str(tmp_path / "out")) == 64
+    said = capsys.readouterr().err
+    assert "has the same model as" in said
+    assert "kept categories out of training" in said
+    assert "was trained on other data" in said
+    assert load(whole).fingerprint != load(other).fingerprint
+    assert not (tmp_path / "out").exists()

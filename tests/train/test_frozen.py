@@ -14,13 +14,14 @@ from sketchjax.models.architecture import Architecture, Drawing
 from sketchjax.models.table import HEADS
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.metrics import evaluate
+from sketchjax.train import frozen as heads
 from sketchjax.train.frozen import (
     Frozen,
+    HeadTrainer,
     Settings,
     head_network,
     head_outputs,
     head_stage,
-    train_head,
 )
 
 CLASSES, READS, BITS, COUNT = 4, 12, 8, 256
@@ -52,6 +53,11 @@ def network(head="hash", dropout=0.0, embedding="raw"):
     return head_network(architecture, READS, dropout=dropout)
 
 
+def train_head(own, rows, data, settings=SETTINGS, *, rate=0.02, seed=0):
+    """The variables of one head."""
+    return HeadTrainer(own, rows, settings).train(data, rate, seed)
+
+
 def map_of(own, variables) -> float:
     """MAP of the codes of fresh sketches among the training sketches."""
     threshold = HEADS[own.architecture.head].threshold
@@ -65,8 +71,8 @@ def map_of(own, variables) -> float:
 
 def test_training_is_a_plain_loop_over_the_same_batches():
     own, data = network(), frozen()
-    row = head_stage("only", {"cross_entropy": 1.0}, epochs=2, learning_rate=0.01)
-    found = train_head(own, [row], data, SETTINGS)
+    row = head_stage("only", {"cross_entropy": 1.0}, epochs=2)
+    found = train_head(own, [row], data, rate=0.01)
 
     params = own.initialise(jax.random.key(0))["params"]
     steps = 2 * COUNT // 32
@@ -109,35 +115,51 @@ def test_every_objective_trains_a_head(name, head):
     losses = {name: 1.0} if "logits" not in LOSSES[name].reads else {name: 1.0, "cross_entropy": 1}
     if name in ("center", "common_center", "quantization"):
         losses = {name: 0.01, "cross_entropy": 1.0}
-    row = head_stage("only", losses, epochs=8, learning_rate=0.02, classes=4)
-    variables = train_head(own, [row], frozen(), SETTINGS)
+    row = head_stage("only", losses, epochs=8, classes=4)
+    variables = train_head(own, [row], frozen())
     assert map_of(own, variables) > 0.6
 
 
 def test_stages_follow_each_other_and_the_seed_decides():
     own = network(dropout=0.3)
     rows = [
-        head_stage("joint", {"cross_entropy": 1.0}, epochs=2, learning_rate=0.02),
-        head_stage(
-            "center",
-            {"cross_entropy": 1.0, "center": 0.1},
-            number=1,
-            epochs=1,
-            learning_rate=0.01,
-        ),
+        head_stage("joint", {"cross_entropy": 1.0}, epochs=2),
+        head_stage("center", {"cross_entropy": 1.0, "center": 0.1}, number=1, epochs=1),
     ]
-    first, again = (train_head(own, rows, frozen(), SETTINGS) for _ in range(2))
+    first, again = (train_head(own, rows, frozen()) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
-    short = train_head(own, rows[:1], frozen(), SETTINGS)
+    short = train_head(own, rows[:1], frozen())
     assert not np.array_equal(short["params"]["hash"]["kernel"], first["params"]["hash"]["kernel"])
-    other = train_head(own, rows, frozen(), Settings(batch=32, inner_steps=2, seed=1))
+    other = train_head(own, rows, frozen(), seed=1)
     assert not np.array_equal(other["params"]["hash"]["kernel"], first["params"]["hash"]["kernel"])
+
+
+def test_one_program_serves_all_rates_seeds_and_sketches(monkeypatch):
+    """Of a trainer that has trained other heads, the same head as of a fresh one, bit for bit."""
+    own, compiled = network(dropout=0.3), []
+    compile_for = heads.compile_for
+    monkeypatch.setattr(
+        heads, "compile_for", lambda *given: compiled.append(given) or compile_for(*given)
+    )
+    rows = [
+        head_stage("joint", {"cross_entropy": 1.0}, epochs=1),
+        head_stage("center", {"cross_entropy": 1.0, "center": 0.1}, number=1, epochs=1),
+    ]
+    trainer = HeadTrainer(own, rows, SETTINGS)
+    cases = [(0, 0.02, 0), (0, 0.01, 0), (0, 0.02, 1), (3, 0.02, 0)]
+    found = [trainer.train(frozen(data), rate, seed) for data, rate, seed in cases]
+    assert len(compiled) == len(rows)
+    for (data, rate, seed), ours in zip(cases, found, strict=True):
+        fresh = train_head(own, rows, frozen(data), rate=rate, seed=seed)
+        jax.tree.map(np.testing.assert_array_equal, ours, fresh)
+    kernels = {ours["params"]["hash"]["kernel"].tobytes() for ours in found}
+    assert len(kernels) == len(cases)
 
 
 def test_a_batch_normalised_embedding_keeps_its_statistics():
     own = network("embedding", embedding="batch_norm")
-    row = head_stage("only", {"contrastive": 1.0}, epochs=2, learning_rate=0.02, classes=4)
-    variables = train_head(own, [row], frozen(), SETTINGS)
+    row = head_stage("only", {"contrastive": 1.0}, epochs=2, classes=4)
+    variables = train_head(own, [row], frozen())
     fresh = own.initialise(jax.random.key(0))["batch_stats"]
     for after, before in zip(*map(jax.tree.leaves, (variables["batch_stats"], fresh)), strict=True):
         assert not np.array_equal(after, before)
@@ -147,16 +169,19 @@ def test_a_batch_normalised_embedding_keeps_its_statistics():
 @pytest.mark.parametrize("kind", ["codewords", "lda"])
 def test_a_start_is_better_than_none(kind):
     own = network()
-    row = head_stage("only", {"cross_entropy": 1.0}, epochs=1, learning_rate=1e-30)
+    row = head_stage("only", {"cross_entropy": 1.0}, epochs=1)
     scores = [
-        map_of(own, train_head(own, [row], frozen(), Settings(batch=32, head_start=start)))
+        map_of(
+            own,
+            train_head(own, [row], frozen(), Settings(batch=32, head_start=start), rate=1e-30),
+        )
         for start in ("random", kind)
     ]
     assert scores[1] > scores[0] + 0.1
 
 
 def test_what_cannot_be_trained_is_refused():
-    row = head_stage("only", {"cross_entropy": 1.0}, epochs=1, learning_rate=0.01)
+    row = head_stage("only", {"cross_entropy": 1.0}, epochs=1)
     with pytest.raises(DataError, match="fewer than one block"):
         train_head(network(), [row], frozen(), Settings(batch=256, inner_steps=8))
     narrow = Settings(batch=32, inner_steps=2, head_start="itq")

@@ -75,6 +75,17 @@ class Hasher(ABC):
             codes[place] = self.project(rows) > 0
         return codes
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All numbers that decide the codes, by name: what `restore` needs."""
+        numbers = (np.ndarray, float, int)
+        found = {name: own for name, own in vars(self).items() if isinstance(own, numbers)}
+        return {name: np.asarray(own) for name, own in found.items()}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> Self:
+        """Be as fitted as the hasher that gave these arrays."""
+        vars(self).update({name: own if own.ndim else own.item() for name, own in arrays.items()})
+        return self
+
     @abstractmethod
     def _fit(self, features: Features, labels: np.ndarray) -> None:
         """labels: i64[n] from 0 to l - 1 without gaps; empty unless `needs_labels`."""

@@ -120,9 +120,9 @@ def validate_study(config: Config) -> None:
     if problems:
         raise ConfigError(problems)
     for name, field in SINGLE.items():
-        problems += _wrong_value(name, config[name], field)
+        problems += wrong_value(name, config[name], field)
     for name, (usual, each) in MANY.items():
-        problems += _wrong_values(name, config[name], usual, each)
+        problems += wrong_values(name, config[name], usual, each)
     for name, method in config.methods.items():
         problems += _wrong_method(config, f"methods.{name}", method)
     if problems:
@@ -137,7 +137,7 @@ def validate_study(config: Config) -> None:
         raise ConfigError(problems)
 
 
-def _wrong_value(name: str, value: Any, field: Field) -> list[str]:
+def wrong_value(name: str, value: Any, field: Field) -> list[str]:
     # A pair is checked whole by its own rule.
     is_like = isinstance(field.default, tuple) or type(value) is type(field.default)
     if is_like and field.is_valid(value):
@@ -145,11 +145,11 @@ def _wrong_value(name: str, value: Any, field: Field) -> list[str]:
     return [f"{name}={one_line(value)}; {field.remedy or 'give text'}"]
 
 
-def _wrong_values(name: str, values: Any, usual: tuple, each: Field) -> list[str]:
+def wrong_values(name: str, values: Any, usual: tuple, each: Field) -> list[str]:
     if not isinstance(values, tuple | list):
         example = usual or (each.default,)
         return [f"{name}={one_line(values)}; give a tuple, such as {one_line(example)}"]
-    problems = [problem for value in values for problem in _wrong_value(name, value, each)]
+    problems = [problem for value in values for problem in wrong_value(name, value, each)]
     if name in _NEEDED and not values:
         problems.append(f"{name}=(); give at least one")
     if name in _DIFFERENT and not problems and len({*values}) < len(values):

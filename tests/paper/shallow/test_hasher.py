@@ -42,6 +42,14 @@ def test_a_seed_gives_the_same_codes_again(name, clusters):
 
 
 @ALL
+def test_arrays_restore_what_was_fitted(name, clusters):
+    rows, labels = clusters
+    fitted = HASHERS[name](8, 3).fit(rows, labels)
+    restored = HASHERS[name](8).restore(fitted.arrays())
+    np.testing.assert_array_equal(restored.encode(rows), fitted.encode(rows))
+
+
+@ALL
 def test_similar_rows_have_similar_codes(name, clusters):
     rows, labels = clusters
     codes = HASHERS[name](8).fit(rows, labels).encode(rows)

@@ -1,0 +1,35 @@
+"""Every way to codes on QuickDraw-55, on the features of the same runs: docs/objectives.md.
+
+    export SKETCHJAX_DATA=FOLDER   # has quickdraw/*.ndjson.gz and splits/quickdraw55.csv
+    python -m sketchjax.main --config configs/study/objectives.py --workdir runs/objectives
+    sketchjax study runs/objectives --markdown docs/objectives.md
+
+Trains three seeds of configs/quickdraw55.py:64 and one run with 10 categories kept out of training;
+then fits trained heads, posterior codes and shallow methods at 16, 24, 32 and 64 bits. Learning
+rates are chosen by validation sketches of the first run and written to settings.json before any
+query is looked at. With runs that have finished, nothing is trained but heads:
+
+    python -m sketchjax.main --config configs/study/objectives.py --workdir runs/objectives \
+        --config.runs=runs/a,runs/b,runs/c --config.unseen_run=runs/unseen
+
+Where objectives_settings.json is next to this file, its learning rates are taken as they are.
+Never run at full size yet: there is no time and no figure to expect.
+"""
+
+import runpy
+from pathlib import Path
+
+from sketchjax.paper.objectives.config import default_objectives
+
+HERE = Path(__file__).parent
+
+
+def get_config():
+    """`sketchjax.paper.objectives.config` says what each field is."""
+    study = default_objectives()
+    study.name = "Objectives on QuickDraw-55"
+    recipe = runpy.run_path(str(HERE.parent / "quickdraw55.py"))
+    study.base = recipe["get_config"]("64")
+    settings = HERE / "objectives_settings.json"
+    study.settings = str(settings) if settings.is_file() else ""
+    return study

@@ -1,0 +1,112 @@
+"""The table of the study of objectives, on the terminal and in a Markdown document."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from statistics import mean, stdev
+
+from rich.table import Table
+
+from sketchjax.errors import ConfigError
+from sketchjax.files import write_whole
+from sketchjax.paper.objectives.results import Found, Results, Values
+from sketchjax.report.tables import NO_NUMBER
+from sketchjax.run.output import console
+
+# What a document has around the place of the table.
+BEGIN, END = "<!-- objectives: begin -->", "<!-- objectives: end -->"
+
+
+def grid(results: Results) -> tuple[list[str], list[list[str]]]:
+    """The columns and the rows of the table: objectives by their mean rank over all lengths."""
+    lengths = sorted({row.bits for row in results.rows})
+    by_name: dict[str, dict[int, Found]] = {}
+    for row in results.rows:
+        by_name.setdefault(row.objective, {})[row.bits] = row
+    ranks = _ranks(results, lengths)
+    columns = ["objective", "mean rank", *(f"{bits} bits" for bits in lengths)]
+    if results.unseen:
+        columns += [f"unseen, {bits}" for bits in lengths]
+    columns += ["seconds", "kB"]
+    cells = []
+    for name in sorted(by_name, key=lambda name: mean(ranks[name])):
+        own = by_name[name]
+        line = [name, f"{mean(ranks[name]):.1f}", *(spread(own[bits].map) for bits in lengths)]
+        if results.unseen:
+            line += [spread(own[bits].map_unseen) for bits in lengths]
+        last = own[lengths[-1]]
+        line += [
+            NO_NUMBER if last.seconds is None else f"{last.seconds:.1f}",
+            f"{last.bytes / 1e3:,.0f}",
+        ]
+        cells.append(line)
+    if results.map_posteriors:
+        line = ["posteriors, floats", NO_NUMBER, *[spread(results.map_posteriors)] * len(lengths)]
+        if results.unseen:
+            line += [spread(results.map_posteriors_unseen)] * len(lengths)
+        cells.append([*line, NO_NUMBER, NO_NUMBER])
+    return columns, cells
+
+
+def _ranks(results: Results, lengths: list[int]) -> dict[str, list[int]]:
+    """The place of each objective at each length, from 1; rows are sorted already."""
+    ranks: dict[str, list[int]] = {}
+    for bits in lengths:
+        own = [row.objective for row in results.rows if row.bits == bits]
+        for place, name in enumerate(own, 1):
+            ranks.setdefault(name, []).append(place)
+    return ranks
+
+
+def spread(values: Values) -> str:
+    """The mean of what is there, and its standard deviation."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return NO_NUMBER
+    return f"{mean(found):.3f}" + (f" ± {stdev(found):.3f}" if len(found) > 1 else "")
+
+
+def print_results(results: Results) -> None:
+    """Print the table."""
+    columns, rows = grid(results)
+    table = Table(*columns, title=results.name)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def markdown(results: Results) -> str:
+    """The table, with what a reader has to know."""
+    columns, rows = grid(results)
+    runs = len(results.rows[0].map_validation)
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
+    notes = [
+        f"MAP of {results.queries} sketches against {results.gallery}, exact under ties: mean and "
+        f"standard deviation of {runs} runs, each with heads of its own. Seconds (on "
+        f"{results.device}) and sizes are of one head at the longest codes.",
+    ]
+    if results.unseen:
+        notes.append(
+            f"Unseen: the sketches of {len(results.unseen)} classes kept out of training, "
+            f"ranked among themselves: {', '.join(results.unseen)}."
+        )
+    return "\n\n".join(["\n".join(lines), *notes])
+
+
+def write_table(path: Path, results: Results) -> None:
+    """Write the table to a Markdown file: between its two marks, or as a whole document.
+
+    Raises ConfigError when the file exists and has no such marks.
+    """
+    text = markdown(results)
+    if not path.exists():
+        write_whole(path, f"# {results.name}\n\n{text}\n".encode())
+        return
+    before = path.read_text()
+    found = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    if not found.search(before):
+        raise ConfigError(f"{path} has no place for the table; give it {BEGIN} and {END}")
+    after = found.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", before)
+    write_whole(path, after.encode())
