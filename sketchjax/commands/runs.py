@@ -77,6 +77,9 @@ def recode(
     ] = None,
     copies: Copies = 2,
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
+    steps: Annotated[
+        int, typer.Option(metavar="N", help="Steps of training the codes; 0: their closed form.")
+    ] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
 ) -> None:
     """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.
@@ -97,7 +100,7 @@ def recode(
             lengths,
             data=data,
             out=out,
-            settings=Settings(copies, epochs, seed),
+            settings=Settings(copies, epochs, steps, seed),
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
         )

@@ -29,7 +29,15 @@ from sketchjax.report.page import write_report
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.log import RunLog
-from sketchjax.run.posterior import Settings, Source
+from sketchjax.run.posterior import (
+    Classifier,
+    Settings,
+    Source,
+    can_choose,
+    chosen,
+    classify,
+    posterior_model,
+)
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
 from sketchjax.run.scoring import (
@@ -157,22 +165,50 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
     A workdir with results.json is a finished run.
     """
     last, progress = this.trainer.plan[-1], this.trainer.progress
+    classifier, settings, own = None, Settings(seed=this.config.seed), {}
+    if _lacks_codes(this):
+        source = _source(this, variables)
+        classifier = classify(source, settings, this.log.note)
+        bits = this.trainer.network.architecture.width
+        choice = chosen(source, classifier, bits, steps=settings.steps, seed=settings.seed)
+        variables = posterior_model(source, classifier, choice).variables
+        own = {"posterior": choice.described(), "map_validation": choice.map_validation}
     measured = measure(this, last, variables)
     progress.scores[last.name] |= measured.values()
     progress.seconds_total = this.trainer.seconds_total()
     this.log.scores(last, this.trainer.steps_before(last), measured.values())
-    results = collect_results(this.config, this.trainer.supply.splits, progress, measured)
+    results = collect_results(this.config, this.trainer.supply.splits, progress, measured) | own
     if lengths := this.config.evaluation.posterior_bits:
-        results["posterior_codes"] = posterior_codes(this, variables, lengths)
+        source = _source(this, variables)
+        results["posterior_codes"] = posterior_codes(this, source, lengths, settings, classifier)
     if jax.process_index() == 0:
         save_weights(this.workdir / FILE, variables, this.card(last))
         leave(this, measured, results)
     return results
 
 
-def posterior_codes(this: Run, variables: dict, lengths: Sequence[int]) -> list[dict[str, Any]]:
-    """Write posterior codes of these lengths to WORKDIR/recode; returns the main scores of each."""
-    source = Source(
+def _lacks_codes(this: Run) -> bool:
+    """Whether the codes of a posterior head are still to be chosen: no loss has trained them."""
+    head = HEADS[this.trainer.network.architecture.head]
+    losses = (
+        LOSSES[name]
+        for stage in this.trainer.plan
+        if stage.row.output == HEAD
+        for name in stage.row.losses
+    )
+    if not head.of_posterior or any(loss.reads != ("logits",) for loss in losses):
+        return False
+    if not can_choose(this.passes.manifest):
+        this.log.note(
+            "no two validation sketches are of one category: the thresholds and the temperature "
+            "of the posterior codes stay as they began"
+        )
+        return False
+    return True
+
+
+def _source(this: Run, variables: dict) -> Source:
+    return Source(
         Model(this.trainer.network, variables, this.card(this.trainer.plan[-1])),
         this.passes.folder,
         this.passes.manifest,
@@ -182,8 +218,19 @@ def posterior_codes(this: Run, variables: dict, lengths: Sequence[int]) -> list[
         this.config.evaluation.batch_size,
         this.log.task,
     )
-    settings = Settings(seed=this.config.seed)
-    found = recode_source(source, lengths, this.workdir / FOLDER, settings, this.log.note)
+
+
+def posterior_codes(
+    this: Run,
+    source: Source,
+    lengths: Sequence[int],
+    settings: Settings,
+    classifier: Classifier | None,
+) -> list[dict[str, Any]]:
+    """Write posterior codes of these lengths to WORKDIR/recode; returns the main scores of each."""
+    found = recode_source(
+        source, lengths, this.workdir / FOLDER, settings, this.log.note, classifier
+    )
     names = ("bits", "map", "map_seen", "map_validation", "map_posteriors", "accuracy")
     return [{name: results[name] for name in names} for results in found]
 

@@ -20,9 +20,11 @@ from sketchjax.models.table import HEADS
 from sketchjax.run.material import Material
 from sketchjax.run.posterior import (
     POSTERIOR,
+    STEPS,
     choose,
     classified,
     posterior_params,
+    training_logits,
     with_posterior,
 )
 from sketchjax.train.frozen import (
@@ -177,7 +179,15 @@ class PosteriorHead:
     def fit(self, material: Material, rate: float | None, seed: int) -> Arrays:
         kernel, bias = material.classifier(seed)
         sketches = classified(material.validation, kernel, bias)
-        choice = choose(sketches, material.unseen, self._bits, seed)
+        training = training_logits(material.frozen.features, material.frozen.labels, kernel, bias)
+        choice = choose(
+            sketches,
+            training,
+            material.unseen,
+            self._bits,
+            steps=STEPS,
+            seed=seed,
+        )
         return _flat({"params": posterior_params(kernel, bias, choice)})
 
     def encode(self, arrays: Arrays, features: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
 """A posterior head fitted to a trained network: classifier, codebook, thresholds, temperature.
 
 The classifier is fitted to the training sketches. The rest has a closed form but for three numbers,
-which are chosen by the exact MAP of the validation sketches among themselves: no query decides
-anything.
+from which the training sketches improve it by the tie-aware loss. What is taken is chosen by the
+exact MAP of the validation sketches among themselves: no query decides anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sketchjax.data.inputs import SKETCH
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
-from sketchjax.models.posterior import dither, soft_codes
+from sketchjax.models.posterior import dither
 from sketchjax.models.table import CLASSIFIER, EMBEDDINGS, FUSION, HEAD
 from sketchjax.models.weights import Card
 from sketchjax.ops.augment import augment
@@ -37,14 +37,17 @@ from sketchjax.retrieval.passes import Passes, Task
 from sketchjax.retrieval.ranks import INNER_PRODUCT
 from sketchjax.run.results import versions
 from sketchjax.train.classifier import fit_classifier
+from sketchjax.train.posterior_codes import PosteriorCodes, train_codes
 
 POSTERIOR = "posterior"
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 EPOCHS = 30  # of the classifier
+STEPS = 1000  # of the training of codes
 CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
 _RANKED = 2048  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
+_TRAINING = 100_000  # training rows that codes are trained on: 140 MB for 345 categories
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,13 @@ class Settings:
 
     copies: augmented copies of each training sketch that the classifier sees, besides the sketch.
     epochs: of the classifier.
-    seed: of copies, classifier and the order of the thresholds.
+    steps: of the training of codewords, thresholds and temperature; 0: their closed form.
+    seed: of copies, classifier, the order of the thresholds and training.
     """
 
     copies: int = 2
     epochs: int = EPOCHS
+    steps: int = STEPS
     seed: int = 0
 
 
@@ -106,11 +111,13 @@ class Classifier:
     """A fitted classifier and what it says of the splits.
 
     kernel: f32[f l]; bias: f32[l], far below 0 for categories kept out of training.
+    training: logits f32[n l] of training sketches and copies, and their labels i[n].
     splits: sketches by split; their features are logits f32[n l].
     """
 
     kernel: np.ndarray
     bias: np.ndarray
+    training: tuple[np.ndarray, np.ndarray]
     splits: dict[str, Encoded]
 
 
@@ -118,21 +125,36 @@ class Classifier:
 class Choice:
     """The parameters of a posterior head, and the validation MAP that chose them.
 
-    codewords: f32[l d], zeros for categories kept out of training.
-    thresholds: f32[d], spread evenly over (-spread, spread).
-    assigned: whether confused categories have near codewords.
+    codes: with codewords of zeros for categories kept out of training.
+    spread: of the thresholds, which are even over (-spread, spread) before training.
+    assigned: whether confused categories began with near codewords.
+    trained: whether training improved the closed form.
     """
 
-    codewords: np.ndarray
-    thresholds: np.ndarray
-    temperature: float
+    codes: PosteriorCodes
     spread: float
     assigned: bool
+    trained: bool
     map_validation: float
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by."""
+        return float(self.codes.temperature)
+
+    def described(self) -> dict[str, float | bool]:
+        """What results say of it."""
+        names = ("spread", "temperature", "assigned", "trained")
+        return {name: getattr(self, name) for name in names}
 
     def features(self, logits: np.ndarray) -> np.ndarray:
         """pᵀC - θ of logits f32[n l]: f32[n d]."""
-        return _soft(logits, self.codewords, self.temperature) - self.thresholds
+        return np.asarray(_activations(self.codes, logits))
+
+
+def can_choose(manifest: Manifest) -> bool:
+    """Whether two validation sketches are of one category, so that they can rank each other."""
+    return any(counts.get("validation", 0) >= 2 for counts in manifest.counts_by_category.values())
 
 
 def classify(source: Source, settings: Settings, note: Callable[[str], None]) -> Classifier:
@@ -147,7 +169,15 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
     for split in dict.fromkeys(("validation", *source.ranked)):
         parts = passes.stream(source.model.variables, split, FUSION)
         splits[split] = concatenate(classified(part, *fitted) for part in parts)
-    return Classifier(*fitted, splits)
+    return Classifier(*fitted, training_logits(rows, labels, *fitted), splits)
+
+
+def training_logits(
+    rows: np.ndarray, labels: np.ndarray, kernel: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logits f32[m l] and labels i[m] of at most 100,000 rows f32[n f], evenly taken."""
+    every = -(-len(rows) // _TRAINING)
+    return np.asarray(_logits(rows[::every], kernel, bias)), labels[::every]
 
 
 def fit_linear(
@@ -180,12 +210,22 @@ def _logits(fused: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     return jnp.matmul(fused, kernel, precision="highest") + bias
 
 
-def choose(sketches: Encoded, unseen: np.ndarray, bits: int, seed: int) -> Choice:
+def choose(
+    sketches: Encoded,
+    training: tuple[np.ndarray, np.ndarray],
+    unseen: np.ndarray,
+    bits: int,
+    *,
+    steps: int,
+    seed: int,
+) -> Choice:
     """The head of this many bits whose validation codes rank each other best.
 
     sketches: of the validation split; their features are logits.
+    training: logits f32[n l] and labels i[n] of training sketches.
     unseen: bool[l].
-    seed: of the order of the thresholds.
+    steps: of training; 0: the closed form.
+    seed: of the order of the thresholds and of training.
     """
     sketches = sketches[~unseen[sketches.labels]][:CHOOSING]
     confusion = _confusion(sketches.features[:, ~unseen])
@@ -196,12 +236,25 @@ def choose(sketches: Encoded, unseen: np.ndarray, bits: int, seed: int) -> Choic
             int((~unseen).sum()), bits, confusion=confusion if assigned else None
         )
         for temperature in TEMPERATURES:
-            soft = _soft(sketches.features, codewords, temperature)
+            none = PosteriorCodes(codewords, np.zeros(bits, np.float32), np.float32(temperature))
+            soft = np.asarray(_activations(none, sketches.features))
             for spread in SPREADS:
                 thresholds = dither(bits, spread, seed)
                 score = map_among_themselves(soft - thresholds > 0, sketches.labels)
-                found.append(Choice(codewords, thresholds, temperature, spread, assigned, score))
-    return max(found, key=lambda choice: choice.map_validation)
+                codes = none._replace(thresholds=thresholds)
+                found.append(Choice(codes, spread, assigned, False, score))
+    best = max(found, key=lambda choice: choice.map_validation)
+    trained = replace(
+        best, codes=train_codes(best.codes, *training, steps=steps, seed=seed), trained=True
+    )
+    score = map_among_themselves(trained.features(sketches.features) > 0, sketches.labels)
+    return replace(trained, map_validation=score) if score > best.map_validation else best
+
+
+def chosen(source: Source, classifier: Classifier, bits: int, *, steps: int, seed: int) -> Choice:
+    """`choose` for a classifier of the source."""
+    sketches = classifier.splits["validation"]
+    return choose(sketches, classifier.training, source.unseen, bits, steps=steps, seed=seed)
 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:
@@ -213,7 +266,7 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
         for collection, parts in jax.device_get(model.variables).items()
     }
     variables["params"] |= own
-    architecture = with_posterior(model.architecture, len(choice.thresholds))
+    architecture = with_posterior(model.architecture, len(choice.codes.thresholds))
     card = Card(
         architecture=architecture,
         stage=POSTERIOR,
@@ -229,9 +282,9 @@ def posterior_params(kernel: np.ndarray, bias: np.ndarray, choice: Choice) -> di
     """The parameters of a posterior head and its classifier, by their part of the network."""
     return {
         POSTERIOR: {
-            "codebook": choice.codewords,
-            "thresholds": choice.thresholds,
-            "temperature": np.float32(choice.temperature),
+            "codebook": choice.codes.codewords,
+            "thresholds": choice.codes.thresholds,
+            "temperature": np.float32(choice.codes.temperature),
         },
         CLASSIFIER: {"kernel": kernel, "bias": bias},
     }
@@ -303,11 +356,7 @@ def training_rows(
     return rows, labels, entropy
 
 
-def _soft(logits: np.ndarray, codewords: np.ndarray, temperature: float) -> np.ndarray:
-    return np.asarray(_soft_codes(logits, codewords, np.float32(temperature)))
-
-
-_soft_codes = jax.jit(soft_codes)
+_activations = jax.jit(PosteriorCodes.activations)
 
 
 def _confusion(logits: np.ndarray) -> np.ndarray:

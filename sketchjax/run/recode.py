@@ -30,7 +30,8 @@ from sketchjax.run.posterior import (
     Classifier,
     Settings,
     Source,
-    choose,
+    can_choose,
+    chosen,
     classify,
     posterior_map,
     posterior_model,
@@ -66,7 +67,7 @@ def recode(
     codebook; CheckpointError and DataError for a run that has not finished, a model without a
     trained classifier or other categories than those of the data: all before any work.
     """
-    least = {"copies": 0, "epochs": 1, "seed": 0}
+    least = {"copies": 0, "epochs": 1, "steps": 0, "seed": 0}
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
     source = find_source(path, data, task)
     check_codebooks(source.unseen, lengths)
@@ -87,8 +88,12 @@ def recode_source(
     out: Path,
     settings: Settings,
     note: Callable[[str], None],
+    classifier: Classifier | None = None,
 ) -> list[dict[str, Any]]:
-    """`recode` of what is known to be fit for it; returns the results of each length."""
+    """`recode` of what is known to be fit for it; returns the results of each length.
+
+    classifier: of the same source and settings; by default it is fitted.
+    """
     mark = {
         "model": source.model.fingerprint,
         "data": sha256(source.folder / NAME),
@@ -96,7 +101,7 @@ def recode_source(
     }
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
-        classifier = classify(source, settings, note)
+        classifier = classifier or classify(source, settings, note)
         own = _own_scores(source)
         for length in [length for length, results in kept.items() if results is None]:
             kept[length] = _leave(source, classifier, length, own, out / str(length), mark)
@@ -113,7 +118,7 @@ def _leave(
 ) -> dict[str, Any]:
     """Choose a head of this many bits; write its model, codes, report and last of all results."""
     started = time.monotonic()
-    choice = choose(classifier.splits["validation"], source.unseen, bits, mark["seed"])
+    choice = chosen(source, classifier, bits, steps=mark["steps"], seed=mark["seed"])
     model = posterior_model(source, classifier, choice)
     encoded = {
         split: replace(every, features=choice.features(every.features))
@@ -133,9 +138,7 @@ def _leave(
         "own": own,
         "map_validation": choice.map_validation,
         "map_posteriors": posterior_map(asked, found),
-        "posterior": {
-            name: getattr(choice, name) for name in ("spread", "temperature", "assigned")
-        },
+        "posterior": choice.described(),
         "recode_of": mark,
     }
     if jax.process_index() == 0:
@@ -235,7 +238,7 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"{data} has no sketches in the split {' and '.join(empty)}; posterior codes are "
             "fitted on train, chosen on validation, and scored on the run's rankings"
         )
-    if all(counts.get("validation", 0) < 2 for counts in manifest.counts_by_category.values()):
+    if not can_choose(manifest):
         raise DataError(
             f"{data} has no two validation sketches of one category, by which posterior codes are "
             "chosen; convert the drawings with a larger share for validation"

@@ -6,7 +6,7 @@ numbers to learn, so it takes hundreds of steps, and no epochs of a network.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +28,9 @@ class PosteriorCodes(NamedTuple):
     temperature: T f32[], by which logits are divided.
     """
 
-    codewords: jax.Array | np.ndarray
-    thresholds: jax.Array | np.ndarray
-    temperature: jax.Array | np.ndarray
+    codewords: Any
+    thresholds: Any
+    temperature: Any
 
     def activations(self, logits: jax.Array) -> jax.Array:
         """Of logits f[b l]: f32[b d]; a bit is whether one is above 0."""
@@ -86,7 +86,7 @@ def train_codes(
     return jax.device_get(PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature)))
 
 
-def _loss(params, logits: jax.Array, labels: jax.Array, sharpness: jax.Array) -> jax.Array:
+def _loss(params: Any, logits: jax.Array, labels: jax.Array, sharpness: jax.Array) -> jax.Array:
     codewords, thresholds, log_temperature = params
     codes = PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature))
     bins = min(64, len(thresholds))

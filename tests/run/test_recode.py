@@ -75,7 +75,6 @@ def test_features_are_the_posterior_s_mean_codeword(whole, recoded):
     points = drawings(whole / "data", "query")
     own = {name: np.asarray(each) for name, each in model.variables["params"]["posterior"].items()}
     posterior = model.predict(points)
-    assert set(np.unique(own["codebook"])) == {-1, 1}
     sharper = posterior ** (1 / own["temperature"])
     sharper /= sharper.sum(1, keepdims=True)
     wanted = np.zeros((len(points), 16))
@@ -128,17 +127,46 @@ def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment,
     model = sketchjax.load(tmp_path / "recode" / "8")
     codewords = np.asarray(model.variables["params"]["posterior"]["codebook"])
     for name, codeword in zip(model.categories, codewords, strict=True):
-        assert set(np.abs(codeword)) == {0 if name in ("cat", "sun") else 1}
+        assert codeword.any() == (name not in ("cat", "sun"))
     posterior = model.predict(drawings(tmp_path / "data", "query"))
     assert posterior[:, [model.categories.index(name) for name in ("cat", "sun")]].max() == 0
 
 
 def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
-    results = experiment.run(run_config(**{"model.head": "posterior"}), tmp_path)
-    assert results["map_stable"] == pytest.approx(stable_map(tmp_path))
+    fields = {"model.head": "posterior", "evaluation.posterior_bits": (16,)}
+    found = experiment.run(run_config(**fields), tmp_path)
+    assert found["map_stable"] == pytest.approx(stable_map(tmp_path))
+    recoded = results(tmp_path / "recode" / "16")
+    assert {**found, **recoded} == {**found, **recoded, "posterior": found["posterior"]}
+    assert found["map_validation"] == recoded["map_validation"]
+    own, other = (
+        Codes.load(folder / "codes" / "query") for folder in (tmp_path, tmp_path / "recode" / "16")
+    )
+    np.testing.assert_array_equal(own.packed, other.packed)
+
+
+def test_without_validation_sketches_codes_stay_as_they_began(environment, tmp_path, capsys):
+    config = run_config(**{"model.head": "posterior", "data.splits.validation": 0})
+    found = experiment.run(config, tmp_path)
+    assert "posterior" not in found
+    assert "no two validation sketches" in capsys.readouterr().out
     own = sketchjax.load(tmp_path).variables["params"]["posterior"]
     np.testing.assert_array_equal(own["codebook"], sketchjax.codebook(4, 16))
     np.testing.assert_array_equal(own["thresholds"], dither(16, 0.8))
+
+
+def test_training_is_kept_only_where_validation_sketches_rank_better(
+    whole, recoded, tmp_path, monkeypatch
+):
+    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path}", "--copies=1", "--steps=0")
+    assert command(monkeypatch, *arguments) == 0
+    for bits in ("8", "16"):
+        closed, trained = results(tmp_path / bits), results(recoded / bits)
+        assert not closed["posterior"]["trained"]
+        codebook = sketchjax.load(tmp_path / bits).variables["params"]["posterior"]["codebook"]
+        assert set(np.unique(codebook)) == {-1, 1}
+        gain = trained["map_validation"] - closed["map_validation"]
+        assert gain > 0 if trained["posterior"]["trained"] else gain == 0
 
 
 @pytest.mark.parametrize(
