@@ -52,7 +52,7 @@ def train_codes(
     logits: f32[n l], of training sketches.
     labels: i[n], 0 to l - 1; a class may have none.
     steps: of one batch each.
-    batch: at most this many sketches.
+    batch: about this many sketches, but no more than there are.
     learning_rate: at first; it falls to 0 along a cosine.
     seed: of the batches; the same seed gives the same result on one machine.
     """
@@ -61,8 +61,9 @@ def train_codes(
         return begin
     by_class = np.argsort(labels, kind="stable")
     firsts = np.cumsum(counts) - counts
+    batch = min(batch, len(labels))
     each = max(2, batch // min(len(present), _CLASSES))
-    classes = min(len(present), batch // each)
+    classes = min(len(present), max(2, batch // each))
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     log_scale = (begin.codewords, begin.thresholds, np.log(begin.temperature))
     params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), log_scale)

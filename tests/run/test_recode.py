@@ -42,7 +42,10 @@ def recoded(whole, tmp_path_factory):
     """The folder of codes of 8 and 16 bits, and what the command printed."""
     out = tmp_path_factory.mktemp("recoded") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        assert command(patch, str(whole), "--bits=8,16", f"--out={out}", "--copies=1") == 0
+        assert (
+            command(patch, str(whole), "--bits=8,16", f"--out={out}", "--copies=1", "--steps=60")
+            == 0
+        )
     return out
 
 
@@ -86,7 +89,12 @@ def test_features_are_the_posterior_s_mean_codeword(whole, recoded):
 
 
 def test_the_same_seed_gives_the_same_codes(whole, recoded, tmp_path, monkeypatch):
-    assert command(monkeypatch, str(whole), "--bits=8", f"--out={tmp_path}", "--copies=1") == 0
+    assert (
+        command(
+            monkeypatch, str(whole), "--bits=8", f"--out={tmp_path}", "--copies=1", "--steps=60"
+        )
+        == 0
+    )
     name = "model.safetensors"
     assert (tmp_path / "8" / name).read_bytes() == (recoded / "8" / name).read_bytes()
 
@@ -95,7 +103,7 @@ def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeyp
     shutil.copytree(recoded, tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "8")
     kept = (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns
-    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path / 'out'}", "--copies=1")
+    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path / 'out'}", "--copies=1", "--steps=60")
     assert command(monkeypatch, *arguments) == 0
     assert (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns == kept
     assert results(tmp_path / "out" / "8")["map"] == results(recoded / "8")["map"]
