@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -44,13 +45,25 @@ def task(name, total):
     return TrainingProgress(active=False).task(name, total=total)
 
 
-def compared(paths, out, *, rates: Rates | None = None, **settings):
+def compared(paths, out, objectives: list[str], *, rates: Rates | None = None, others=None):
     """Rows of 8 bits, with one head of each run."""
-    settings = {"seeds": 1, "epochs": 1} | settings
-    return compare(paths, out, [8], rates=rates, task=task, note=print, **settings)
+    return compare(
+        paths,
+        out,
+        [8],
+        objectives=objectives,
+        others=others,
+        rates=rates,
+        seeds=1,
+        epochs=1,
+        task=task,
+        note=print,
+    )
 
 
-def changed(run: Path, workdir: Path, by: float = 0.01, **fields) -> Path:
+def changed(
+    run: Path, workdir: Path, by: float = 0.01, fields: dict[str, Any] | None = None
+) -> Path:
     """A copy of a run with slightly other weights, as if of another seed, and other fields."""
     ignored = shutil.ignore_patterns("checkpoints", "report", "codes", "tensorboard", "weights")
     shutil.copytree(run, workdir, ignore=ignored)
@@ -60,8 +73,8 @@ def changed(run: Path, workdir: Path, by: float = 0.01, **fields) -> Path:
             part["bias"] = part["bias"] + np.float32(by)
     save_weights(workdir / FILE, variables, card)
     config = orjson.loads((workdir / "config.json").read_bytes())
-    fields = {"data.dir": str(run / "data"), **fields}
-    (workdir / "config.json").write_bytes(orjson.dumps(config | fields))
+    config |= {"data.dir": str(run / "data"), **(fields or {})}
+    (workdir / "config.json").write_bytes(orjson.dumps(config))
     return workdir
 
 
@@ -73,8 +86,8 @@ def second(whole, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def unseen(whole, tmp_path_factory) -> Path:
     """A run that counts as trained without two of the four categories."""
-    fields = {"data.unseen": ["clock", "sun"]}
-    return changed(whole, tmp_path_factory.mktemp("runs") / "unseen", **fields)
+    workdir = tmp_path_factory.mktemp("runs") / "unseen"
+    return changed(whole, workdir, fields={"data.unseen": ["clock", "sun"]})
 
 
 def expected_map(queries, query_labels, gallery, gallery_labels) -> float:
@@ -257,7 +270,7 @@ def test_rows_of_an_earlier_version_are_refused(whole, tmp_path, monkeypatch, ca
 
 
 def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, monkeypatch, capsys):
-    other = changed(whole, tmp_path / "other", 0.02, **{"data.dir": str(tmp_path / "data")})
+    other = changed(whole, tmp_path / "other", 0.02, {"data.dir": str(tmp_path / "data")})
     shutil.copytree(whole / "data", tmp_path / "data")
     manifest = tmp_path / "data" / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
