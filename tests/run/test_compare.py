@@ -17,7 +17,7 @@ from sketchjax.retrieval.model import load
 from sketchjax.run.compare import Rates, compare
 from sketchjax.run.compare_scores import score
 from sketchjax.run.objectives import OBJECTIVES, RATES, PosteriorHead, TrainedHead
-from sketchjax.run.posterior import Settings, choose, classify
+from sketchjax.run.posterior import STEPS, Settings, chosen, classify
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.recode import find_source
 
@@ -207,7 +207,7 @@ def test_the_posterior_row_is_what_recode_chooses(whole, tmp_path):
     (row,) = compared([whole], tmp_path, objectives=["posterior"]).rows
     source = find_source(whole, None, task)
     classifier = classify(source, Settings(copies=0), print)
-    choice = choose(classifier.splits["validation"], source.unseen, 8, 0)
+    choice = chosen(source, classifier, 8, steps=STEPS, seed=0)
     assert row.map_validation == pytest.approx((choice.map_validation,))
 
 

@@ -212,10 +212,10 @@ def cut_to_ink(image: Image.Image) -> Image.Image:
     image: mode L, dark on white.
     """
     ink = ImageOps.invert(image)
-    darkest = ink.getextrema()[1]
-    if not darkest:
-        return image
+    darkest = int(np.asarray(ink).max())
     box = ink.point([255 * (2 * value >= darkest) for value in range(256)]).getbbox()
+    if not darkest or box is None:
+        return image
     left, upper, right, lower = box
     side = max(right - left, lower - upper)
     side += 2 * -(-side // 16)
