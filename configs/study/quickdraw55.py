@@ -47,8 +47,7 @@ def get_config(argument: str = "cpu"):
         "that the paper reports.",
         "The data are a hundredth of the paper's and, at the small sizes, the hash layer trains "
         "for six epochs. Shallow methods, fitted to convergence on deep features, then rank better "
-        "than it does. A wider network trained longer reaches MAP 0.84 at 64 bits "
-        "(configs/quickdraw55.py).",
+        "than it does. A wider network trained longer reaches MAP 0.84 at 64 bits.",
         "The settings were not chosen blind: those for 16 bits by MAP of these queries, and those "
         "for 64 bits with both these and validation sketches in view. MAP of the validation "
         "sketches, computed afterwards on the same runs, agrees with the choices. The learning "
