@@ -51,7 +51,8 @@ def test_every_config_of_the_project_can_run(file, arguments, monkeypatch):
     shapes = build(built, axis_name="devices").shapes()
     if arguments:
         bits = int(arguments[0].split(",")[0])
-        assert shapes["params"]["hash"]["kernel"].shape[1] == bits
+        own = shapes["params"][built.head]
+        assert own["kernel" if built.head == "hash" else "codebook"].shape[1] == bits
 
 
 def test_the_default_can_run():
