@@ -29,11 +29,13 @@ class Material:
     frozen: the training sketches.
     validation: sketches of categories trained on, with their fused features.
     unseen: categories kept out of training, bool[l].
+    copies: augmented copies of each training sketch, after the sketches.
     """
 
     frozen: Frozen
     validation: Encoded
     unseen: np.ndarray
+    copies: int
     _classifiers: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     def classifier(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +72,7 @@ def material_of(
         arrays = _features(source, copies, note)
         save_tensors(path, arrays, about, format=_FORMAT)
     validation = {own.name: arrays[_VALIDATION + own.name] for own in fields(Encoded)}
-    return Material(_frozen(arrays, source.manifest), Encoded(**validation), source.unseen)
+    return Material(_frozen(arrays, source.manifest), Encoded(**validation), source.unseen, copies)
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], _About]:

@@ -179,7 +179,9 @@ class PosteriorHead:
     def fit(self, material: Material, rate: float | None, seed: int) -> Arrays:
         kernel, bias = material.classifier(seed)
         sketches = classified(material.validation, kernel, bias)
-        training = training_logits(material.frozen.features, material.frozen.labels, kernel, bias)
+        training = training_logits(
+            material.frozen.features, material.frozen.labels, kernel, bias, material.copies
+        )
         choice = choose(
             sketches,
             training,

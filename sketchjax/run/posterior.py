@@ -169,13 +169,20 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
     for split in dict.fromkeys(("validation", *source.ranked)):
         parts = passes.stream(source.model.variables, split, FUSION)
         splits[split] = concatenate(classified(part, *fitted) for part in parts)
-    return Classifier(*fitted, training_logits(rows, labels, *fitted), splits)
+    return Classifier(*fitted, training_logits(rows, labels, *fitted, settings.copies), splits)
 
 
 def training_logits(
-    rows: np.ndarray, labels: np.ndarray, kernel: np.ndarray, bias: np.ndarray
+    rows: np.ndarray, labels: np.ndarray, kernel: np.ndarray, bias: np.ndarray, copies: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits f32[m l] and labels i[m] of at most 100,000 rows f32[n f], evenly taken."""
+    """Logits f32[m l] and labels i[m] of at most 100,000 rows, evenly taken.
+
+    Of the copies, where there are any: the classifier is much surer of the drawings themselves than
+    of drawings that it has not seen.
+    rows: f32[n f], labels: i[n]: drawings, then as many of each copy.
+    """
+    first = -(-len(rows) // (1 + copies)) if copies else 0
+    rows, labels = rows[first:], labels[first:]
     every = -(-len(rows) // _TRAINING)
     return np.asarray(_logits(rows[::every], kernel, bias)), labels[::every]
 
