@@ -220,14 +220,12 @@ def _unknown(names: Sequence[str], makers: Mapping[str, MakeCoder]) -> list[str]
 def _check_runs(paths: Sequence[Path], sources: Sequence[Source]) -> None:
     """Raise ConfigError unless the runs differ by their seeds only."""
     first, problems = sources[0], []
+    models = [source.model.fingerprint for source in sources]
+    data = [sha256(source.folder / NAME) for source in sources]
     for number, (path, source) in enumerate(zip(paths, sources, strict=True)):
-        fingerprint, same = (
-            source.model.fingerprint,
-            [s.model.fingerprint for s in sources[:number]],
-        )
-        if fingerprint in same:
-            problems.append(f"{path} has the same model as {paths[same.index(fingerprint)]}")
-        elif sha256(source.folder / NAME) != sha256(first.folder / NAME):
+        if (same := models.index(models[number])) < number:
+            problems.append(f"{path} has the same model as {paths[same]}")
+        elif data[number] != data[0]:
             problems.append(f"{path} was trained on other data than {paths[0]}")
         elif (source.model.architecture, source.pairs) != (first.model.architecture, first.pairs):
             problems.append(f"{path} has another architecture or other rankings than {paths[0]}")

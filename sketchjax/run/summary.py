@@ -104,28 +104,29 @@ def print_compared(comparison: Comparison, scores: list[Score]) -> None:
     table = Table(*columns)
     first = {(each.objective, each.bits): each for each in reversed(scores)}
     for row in comparison.rows:
-        cells = [str(row.bits), row.objective, _spread(row.map_validation)]
+        cells = [str(row.bits), row.objective, spread(row.map_validation)]
         if scores:
             own = first.pop((row.objective, row.bits), None)
-            cells += [_spread(own.map), _spread(own.precision_at_100)] if own else ["-", "-"]
+            cells += [spread(own.map), spread(own.precision_at_100)] if own else ["-", "-"]
         else:
             rate = "-" if row.learning_rate is None else f"{row.learning_rate:g}"
             seconds = "-" if row.seconds is None else f"{row.seconds:.1f}"
             cells += [rate, seconds, f"{row.bytes / 1000:,.0f}"]
         table.add_row(*cells)
     for each in first.values():
-        table.add_row("", f"{each.objective}, floats", "", _spread(each.map))
+        table.add_row("", f"{each.objective}, floats", "", spread(each.map))
     out = console()
     out.print(table)
     out.print(f"rows and heads: {comparison.out}", markup=False)
 
 
-def _spread(values: Sequence[float | None]) -> str:
-    """The mean of what is there, and its standard deviation."""
+def spread(values: Sequence[float | None], *, digits: int = 4, none: str = "-") -> str:
+    """The mean of what is there, and its standard deviation; `none` without any."""
     found = [value for value in values if value is not None]
-    if len(found) < 2:
-        return _figure(found[0] if found else None)
-    return f"{np.mean(found):.4f} ± {np.std(found, ddof=1):.4f}"
+    if not found:
+        return none
+    deviation = f" ± {np.std(found, ddof=1):.{digits}f}" if len(found) > 1 else ""
+    return f"{np.mean(found):.{digits}f}{deviation}"
 
 
 def _figure(value: float | None) -> str:

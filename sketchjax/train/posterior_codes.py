@@ -65,8 +65,9 @@ def train_codes(
     each = max(2, batch // min(len(present), _CLASSES))
     classes = min(len(present), max(2, batch // each))
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
-    log_scale = (begin.codewords, begin.thresholds, np.log(begin.temperature))
-    params = jax.tree.map(lambda value: jnp.asarray(value, jnp.float32), log_scale)
+    # The logarithm keeps the temperature above 0.
+    start = begin._replace(temperature=np.log(begin.temperature))
+    params = tuple(jnp.asarray(value, jnp.float32) for value in start)
     state = params, optimizer.init(params)
     sharpness = np.linspace(*SHARPNESS, steps, dtype=np.float32)
     rng = np.random.default_rng(seed)

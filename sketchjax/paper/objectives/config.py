@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from sketchjax.config import Config, default
 from sketchjax.errors import ConfigError
 from sketchjax.fields import Field, one_line, place, text, whole
-from sketchjax.paper.study.config import wrong_value, wrong_values
+from sketchjax.paper.study.config import with_defaults, wrong_fields
 
 _LENGTH = Field(64, lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually")
 
@@ -35,11 +35,7 @@ MANY: dict[str, tuple[tuple, Field]] = {
 
 def default_objectives() -> Config:
     """All rows at the paper's code lengths, on three runs and one of unseen categories."""
-    study = ConfigDict(type_safe=False)
-    for name, field in SINGLE.items():
-        study[name] = field.default
-    for name, (values, _) in MANY.items():
-        study[name] = values
+    study = with_defaults(SINGLE, MANY)
     study.base = default()  # every run that it trains, with a seed of its own
     return study
 
@@ -61,9 +57,5 @@ def validate_objectives(config: Config) -> None:
         problems.append(f"base={one_line(config.base)}; give a section of fields")
     if problems:
         raise ConfigError(problems)
-    for name, field in SINGLE.items():
-        problems += wrong_value(name, config[name], field)
-    for name, (usual, each) in MANY.items():
-        problems += wrong_values(name, config[name], usual, each)
-    if problems:
+    if problems := wrong_fields(config, SINGLE, MANY):
         raise ConfigError(problems)

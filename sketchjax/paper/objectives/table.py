@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 from rich.table import Table
 
 from sketchjax.errors import ConfigError
 from sketchjax.files import write_whole
-from sketchjax.paper.objectives.results import Found, Results, Values
+from sketchjax.paper.objectives.results import Found, Results
 from sketchjax.report.tables import NO_NUMBER
 from sketchjax.run.output import console
+from sketchjax.run.summary import spread
 
+_cell = partial(spread, digits=3, none=NO_NUMBER)
 # What a document has around the place of the table.
 BEGIN, END = "<!-- objectives: begin -->", "<!-- objectives: end -->"
 
@@ -32,9 +35,9 @@ def grid(results: Results) -> tuple[list[str], list[list[str]]]:
     cells = []
     for name in sorted(by_name, key=lambda name: mean(ranks[name])):
         own = by_name[name]
-        line = [name, f"{mean(ranks[name]):.1f}", *(spread(own[bits].map) for bits in lengths)]
+        line = [name, f"{mean(ranks[name]):.1f}", *(_cell(own[bits].map) for bits in lengths)]
         if results.unseen:
-            line += [spread(own[bits].map_unseen) for bits in lengths]
+            line += [_cell(own[bits].map_unseen) for bits in lengths]
         last = own[lengths[-1]]
         line += [
             NO_NUMBER if last.seconds is None else f"{last.seconds:.1f}",
@@ -42,9 +45,9 @@ def grid(results: Results) -> tuple[list[str], list[list[str]]]:
         ]
         cells.append(line)
     if results.map_posteriors:
-        line = ["posteriors, floats", NO_NUMBER, *[spread(results.map_posteriors)] * len(lengths)]
+        line = ["posteriors, floats", NO_NUMBER, *[_cell(results.map_posteriors)] * len(lengths)]
         if results.unseen:
-            line += [spread(results.map_posteriors_unseen)] * len(lengths)
+            line += [_cell(results.map_posteriors_unseen)] * len(lengths)
         cells.append([*line, NO_NUMBER, NO_NUMBER])
     return columns, cells
 
@@ -57,14 +60,6 @@ def _ranks(results: Results, lengths: list[int]) -> dict[str, list[int]]:
         for place, name in enumerate(own, 1):
             ranks.setdefault(name, []).append(place)
     return ranks
-
-
-def spread(values: Values) -> str:
-    """The mean of what is there, and its standard deviation."""
-    found = [value for value in values if value is not None]
-    if not found:
-        return NO_NUMBER
-    return f"{mean(found):.3f}" + (f" ± {stdev(found):.3f}" if len(found) > 1 else "")
 
 
 def print_results(results: Results) -> None:

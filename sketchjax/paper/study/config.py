@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -28,6 +28,11 @@ def _is_rate_of_length(pair: Any) -> bool:
 
 _LENGTH = Field(64, lambda v: v > 0 and v % 8 == 0, "take a multiple of 8, 16 to 64 usually")
 
+# The fields of a study: those of one value, and those of several with their default and what each
+# value must be.
+Single = Mapping[str, Field]
+Many = Mapping[str, tuple[tuple, Field]]
+
 SINGLE: dict[str, Field] = {
     "name": text("SketchMate, every table"),
     "zero_shot_bits": Field(32, _LENGTH.is_valid, _LENGTH.remedy),
@@ -36,7 +41,6 @@ SINGLE: dict[str, Field] = {
     "hog_size": whole(64, 16, 4096),  # side of the picture that HOG features describe, px
 }
 
-# Fields of several values: the default, and what each value must be.
 MANY: dict[str, tuple[tuple, Field]] = {
     "tables": (TABLES, choice(*TABLES)),
     "rows": ((), text()),  # the methods to run, of all tables (study/methods.py); empty: all
@@ -62,13 +66,19 @@ RECOGNISERS = {
 }
 
 
+def with_defaults(single: Single, many: Many) -> ConfigDict:
+    """A study with its own fields only, at their defaults."""
+    study = ConfigDict(type_safe=False)
+    for name, field in single.items():
+        study[name] = field.default
+    for name, (values, _) in many.items():
+        study[name] = values
+    return study
+
+
 def default_study() -> Config:
     """All tables of the paper at all its code lengths, one seed; the base is our recipe."""
-    study = ConfigDict(type_safe=False)
-    for name, field in SINGLE.items():
-        study[name] = field.default
-    for name, (values, _) in MANY.items():
-        study[name] = values
+    study = with_defaults(SINGLE, MANY)
     for name, settings in RECOGNISERS.items():
         study[name] = copy.deepcopy(settings)
     # Every run is this config, as its method changes it.
@@ -119,10 +129,7 @@ def validate_study(config: Config) -> None:
     ]
     if problems:
         raise ConfigError(problems)
-    for name, field in SINGLE.items():
-        problems += wrong_value(name, config[name], field)
-    for name, (usual, each) in MANY.items():
-        problems += wrong_values(name, config[name], usual, each)
+    problems += wrong_fields(config, SINGLE, MANY)
     for name, method in config.methods.items():
         problems += _wrong_method(config, f"methods.{name}", method)
     if problems:
@@ -137,7 +144,17 @@ def validate_study(config: Config) -> None:
         raise ConfigError(problems)
 
 
-def wrong_value(name: str, value: Any, field: Field) -> list[str]:
+def wrong_fields(config: Config, single: Single, many: Many) -> list[str]:
+    """One line for each of a study's own fields whose value is invalid."""
+    problems = []
+    for name, field in single.items():
+        problems += _wrong_value(name, config[name], field)
+    for name, (usual, each) in many.items():
+        problems += _wrong_values(name, config[name], usual, each)
+    return problems
+
+
+def _wrong_value(name: str, value: Any, field: Field) -> list[str]:
     # A pair is checked whole by its own rule.
     is_like = isinstance(field.default, tuple) or type(value) is type(field.default)
     if is_like and field.is_valid(value):
@@ -145,11 +162,11 @@ def wrong_value(name: str, value: Any, field: Field) -> list[str]:
     return [f"{name}={one_line(value)}; {field.remedy or 'give text'}"]
 
 
-def wrong_values(name: str, values: Any, usual: tuple, each: Field) -> list[str]:
+def _wrong_values(name: str, values: Any, usual: tuple, each: Field) -> list[str]:
     if not isinstance(values, tuple | list):
         example = usual or (each.default,)
         return [f"{name}={one_line(values)}; give a tuple, such as {one_line(example)}"]
-    problems = [problem for value in values for problem in wrong_value(name, value, each)]
+    problems = [problem for value in values for problem in _wrong_value(name, value, each)]
     if name in _NEEDED and not values:
         problems.append(f"{name}=(); give at least one")
     if name in _DIFFERENT and not problems and len({*values}) < len(values):
