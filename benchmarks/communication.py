@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     from benchmarks import workload
 
-    config, classes = workload.load_config(flags.sizes, flags.dtype), workload.SIZES[flags.sizes][1]
+    config, classes = workload.load_config(flags.sizes, flags.dtype), workload.CLASSES[flags.sizes]
     found = exchanged(lowered(config, classes, flags.stage).as_text(dialect="hlo"))
     report("communication", figures(config, classes, flags.stage, found), flags.json)
 

@@ -116,7 +116,7 @@ def main() -> None:
 
 def _flags() -> argparse.ArgumentParser:
     flags = parser(__doc__)
-    flags.add_argument("--sizes", choices=tuple(workload.SIZES), default="sample")
+    flags.add_argument("--sizes", choices=tuple(workload.CLASSES), default="sample")
     flags.add_argument("--rounds", type=int, default=5)
     flags.add_argument("--dispatches", type=int, default=12)
     flags.add_argument("--folder", type=Path, help="a data folder that `sketchjax convert` made")
