@@ -21,6 +21,7 @@ from sketchjax.retrieval.passes import Task
 from sketchjax.run.compare import Comparison, Row
 from sketchjax.run.posterior import POSTERIOR, Source, classified, posterior_map
 from sketchjax.run.scoring import Ranking, rank
+from sketchjax.train.classifier import LinearClassifier
 
 FILE = "scores.json"
 CEILING = "posteriors"  # ranked as floats: what posterior codes could reach at best
@@ -151,8 +152,10 @@ def _ceiling(comparison: Comparison, row: Row, runs: list[dict[str, Encoded]]) -
     logits = []
     for run, encoded in enumerate(runs):
         head = comparison.head(row, run, 0)
-        kernel, bias = (head[f"params/{CLASSIFIER}/{name}"] for name in ("kernel", "bias"))
-        logits.append({split: classified(each, kernel, bias) for split, each in encoded.items()})
+        own = LinearClassifier(
+            *(head[f"params/{CLASSIFIER}/{name}"] for name in LinearClassifier._fields)
+        )
+        logits.append({split: classified(each, own) for split, each in encoded.items()})
     return [
         Score(CEILING, None, *pair, tuple(_posterior_map(each, *pair) for each in logits))
         for pair in comparison.sources[0].pairs

@@ -13,8 +13,17 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.errors import DataError
 from sketchjax.models.table import FUSION
 from sketchjax.retrieval.encode import Encoded, concatenate
-from sketchjax.run.posterior import CHOOSING, EPOCHS, Settings, Source, fit_linear, training_rows
+from sketchjax.run.posterior import (
+    CHOOSING,
+    EPOCHS,
+    Settings,
+    Source,
+    fit_linear,
+    own_classifier,
+    training_rows,
+)
 from sketchjax.tensors import load_tensors, save_tensors
+from sketchjax.train.classifier import LinearClassifier
 from sketchjax.train.frozen import Frozen
 
 _FORMAT = "sketchjax features 1"
@@ -26,6 +35,7 @@ _VALIDATION = "validation/"
 class Material:
     """What codes of one run are fitted to.
 
+    own: the classifier of a run with a posterior head.
     frozen: the training sketches.
     validation: sketches of categories trained on, with their fused features.
     unseen: categories kept out of training, bool[l].
@@ -36,10 +46,13 @@ class Material:
     validation: Encoded
     unseen: np.ndarray
     copies: int
-    _classifiers: dict[int, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    own: LinearClassifier | None = None
+    _classifiers: dict[int, LinearClassifier] = field(default_factory=dict)
 
-    def classifier(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Kernel and bias of a linear classifier, which posterior codes of all lengths share."""
+    def classifier(self, seed: int) -> LinearClassifier:
+        """The classifier that posterior codes of all lengths share."""
+        if self.own is not None:
+            return self.own
         if seed not in self._classifiers:
             rows, labels = self.frozen.features, self.frozen.labels
             self._classifiers[seed] = fit_linear(rows, labels, self.unseen, EPOCHS, seed)
@@ -72,7 +85,8 @@ def material_of(
         arrays = _features(source, copies, note)
         save_tensors(path, arrays, about, format=_FORMAT)
     validation = {own.name: arrays[_VALIDATION + own.name] for own in fields(Encoded)}
-    return Material(_frozen(arrays, source.manifest), Encoded(**validation), source.unseen, copies)
+    frozen, encoded = _frozen(arrays, source.manifest), Encoded(**validation)
+    return Material(frozen, encoded, source.unseen, copies, own_classifier(source))
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], _About]:

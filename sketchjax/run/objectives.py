@@ -24,7 +24,7 @@ from sketchjax.run.posterior import (
     choose,
     classified,
     posterior_params,
-    training_logits,
+    rows_for_codes,
     with_posterior,
 )
 from sketchjax.train.frozen import (
@@ -177,20 +177,17 @@ class PosteriorHead:
         self._network = head_network(architecture, setting.reads)
 
     def fit(self, material: Material, rate: float | None, seed: int) -> Arrays:
-        kernel, bias = material.classifier(seed)
-        sketches = classified(material.validation, kernel, bias)
-        training = training_logits(
-            material.frozen.features, material.frozen.labels, kernel, bias, material.copies
-        )
+        classifier, frozen = material.classifier(seed), material.frozen
         choice = choose(
-            sketches,
-            training,
+            classified(material.validation, classifier),
+            classifier,
+            rows_for_codes(frozen.features, frozen.labels, material.copies),
             material.unseen,
             self._bits,
             steps=STEPS,
             seed=seed,
         )
-        return _flat({"params": posterior_params(kernel, bias, choice)})
+        return _flat({"params": posterior_params(classifier, choice)})
 
     def encode(self, arrays: Arrays, features: np.ndarray) -> np.ndarray:
         return _codes(self._network, arrays, features)

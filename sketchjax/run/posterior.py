@@ -1,7 +1,8 @@
 """A posterior head fitted to a trained network: classifier, codebook, thresholds, temperature.
 
-The classifier is fitted to the training sketches. The rest has a closed form but for three numbers,
-from which the training sketches improve it by the tie-aware loss. What is taken is chosen by the
+A network that has such a head keeps its classifier; for others one is fitted to the training
+sketches. The rest has a closed form but for three numbers, from which the training sketches improve
+it by the tie-aware loss. What is taken is chosen by the
 exact MAP of the validation sketches among themselves: no query decides anything.
 """
 
@@ -36,18 +37,19 @@ from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes, Task
 from sketchjax.retrieval.ranks import INNER_PRODUCT
 from sketchjax.run.results import versions
-from sketchjax.train.classifier import fit_classifier
+from sketchjax.train.classifier import LinearClassifier, fit_classifier
 from sketchjax.train.posterior_codes import PosteriorCodes, train_codes
 
 POSTERIOR = "posterior"
 TEMPERATURES = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 EPOCHS = 30  # of the classifier
-STEPS = 400  # of the training of codes
+NEVER = -1e4  # bias of a category kept out of training: exp(NEVER / T) is 0 at any temperature T
+STEPS = 1500  # of the training of codes
 CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
 _RANKED = 2048  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
-_TRAINING = 100_000  # training rows that codes are trained on: 140 MB for 345 categories
+_TRAINING = 100_000  # training rows that codes are trained on
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A fitted classifier and what it says of the splits.
+    """A linear classifier, what it was trained on, and what it says of the splits.
 
-    kernel: f32[f l]; bias: f32[l], far below 0 for categories kept out of training.
-    training: logits f32[n l] of training sketches and copies, and their labels i[n].
+    linear: its bias is far below 0 for categories kept out of training.
+    training: what codes are trained on: fused features f32[n f] and labels i[n].
     splits: sketches by split; their features are logits f32[n l].
     """
 
-    kernel: np.ndarray
-    bias: np.ndarray
+    linear: LinearClassifier
     training: tuple[np.ndarray, np.ndarray]
     splits: dict[str, Encoded]
 
@@ -158,24 +159,26 @@ def can_choose(manifest: Manifest) -> bool:
 
 
 def classify(source: Source, settings: Settings, note: Callable[[str], None]) -> Classifier:
-    """Fit a linear classifier to what the network's head reads.
+    """The classifier of a posterior head, or one fitted to what another head reads.
 
     note: gets what was decided, line by line.
     """
     passes = source.passes(source.model.network)
     rows, labels, _ = training_rows(source, settings, passes, note)
-    fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
+    fitted = own_classifier(source)
+    if fitted is None:
+        fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
     splits = {}
     for split in dict.fromkeys(("validation", *source.ranked)):
         parts = passes.stream(source.model.variables, split, FUSION)
-        splits[split] = concatenate(classified(part, *fitted) for part in parts)
-    return Classifier(*fitted, training_logits(rows, labels, *fitted, settings.copies), splits)
+        splits[split] = concatenate(classified(part, fitted) for part in parts)
+    return Classifier(fitted, rows_for_codes(rows, labels, settings.copies), splits)
 
 
-def training_logits(
-    rows: np.ndarray, labels: np.ndarray, kernel: np.ndarray, bias: np.ndarray, copies: int
+def rows_for_codes(
+    rows: np.ndarray, labels: np.ndarray, copies: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Logits f32[m l] and labels i[m] of at most 100,000 rows, evenly taken.
+    """At most 100,000 rows f32[m f], evenly taken, and their labels i[m].
 
     Of the copies, where there are any: the classifier is much surer of the drawings themselves than
     of drawings that it has not seen.
@@ -184,13 +187,26 @@ def training_logits(
     first = -(-len(rows) // (1 + copies)) if copies else 0
     rows, labels = rows[first:], labels[first:]
     every = -(-len(rows) // _TRAINING)
-    return np.asarray(_logits(rows[::every], kernel, bias)), labels[::every]
+    return rows[::every], labels[::every]
+
+
+def own_classifier(source: Source) -> LinearClassifier | None:
+    """The classifier of a model with a posterior head, which reads what its head reads.
+
+    One fitted to the features is a little more accurate, but codes made from it rank no better.
+    """
+    if source.model.architecture.head != POSTERIOR:
+        return None
+    own = jax.device_get(source.model.variables["params"][CLASSIFIER])
+    return LinearClassifier(
+        np.where(source.unseen, 0, own["kernel"]), np.where(source.unseen, NEVER, own["bias"])
+    )
 
 
 def fit_linear(
     rows: np.ndarray, labels: np.ndarray, unseen: np.ndarray, epochs: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel f32[f l] and bias f32[l] of a linear classifier of the categories trained on.
+) -> LinearClassifier:
+    """A linear classifier of the categories trained on.
 
     rows: f32[n f]; labels: i[n]; unseen: bool[l].
     """
@@ -198,27 +214,22 @@ def fit_linear(
     numbers = np.full(len(unseen), -1)
     numbers[seen] = np.arange(len(seen))
     kernel = np.zeros((rows.shape[1], len(unseen)), np.float32)
-    # exp(-1e4) is 0 at any temperature in use: no posterior for what was never seen.
-    bias = np.full(len(unseen), -1e4, np.float32)
+    bias = np.full(len(unseen), NEVER, np.float32)
     kernel[:, seen], bias[seen] = fit_classifier(
         rows, numbers[labels], len(seen), epochs=epochs, seed=seed
     )
-    return kernel, bias
+    return LinearClassifier(kernel, bias)
 
 
-def classified(sketches: Encoded, kernel: np.ndarray, bias: np.ndarray) -> Encoded:
+def classified(sketches: Encoded, classifier: LinearClassifier) -> Encoded:
     """Sketches with logits f32[n l] in place of their fused features, and their predictions."""
-    logits = np.asarray(_logits(sketches.features, kernel, bias))
+    logits = np.asarray(_logits(classifier, sketches.features))
     return replace(sketches, features=logits, predictions=logits.argmax(1).astype(np.int32))
-
-
-@jax.jit
-def _logits(fused: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    return jnp.matmul(fused, kernel, precision="highest") + bias
 
 
 def choose(
     sketches: Encoded,
+    classifier: LinearClassifier,
     training: tuple[np.ndarray, np.ndarray],
     unseen: np.ndarray,
     bits: int,
@@ -228,8 +239,8 @@ def choose(
 ) -> Choice:
     """The head of this many bits whose validation codes rank each other best.
 
-    sketches: of the validation split; their features are logits.
-    training: logits f32[n l] and labels i[n] of training sketches.
+    sketches: of the validation split; their features are logits of the classifier.
+    training: fused features f32[n f] and labels i[n] of training sketches.
     unseen: bool[l].
     steps: of training; 0: the closed form.
     seed: of the order of the thresholds and of training.
@@ -251,9 +262,8 @@ def choose(
                 codes = none._replace(thresholds=thresholds)
                 found.append(Choice(codes, spread, assigned, False, score))
     best = max(found, key=lambda choice: choice.map_validation)
-    trained = replace(
-        best, codes=train_codes(best.codes, *training, steps=steps, seed=seed), trained=True
-    )
+    codes = train_codes(best.codes, classifier, *training, steps=steps, seed=seed)
+    trained = replace(best, codes=codes, trained=True)
     score = map_among_themselves(trained.features(sketches.features) > 0, sketches.labels)
     return replace(trained, map_validation=score) if score > best.map_validation else best
 
@@ -261,13 +271,14 @@ def choose(
 def chosen(source: Source, classifier: Classifier, bits: int, *, steps: int, seed: int) -> Choice:
     """`choose` for a classifier of the source."""
     sketches = classifier.splits["validation"]
-    return choose(sketches, classifier.training, source.unseen, bits, steps=steps, seed=seed)
+    fitted = classifier.linear, classifier.training
+    return choose(sketches, *fitted, source.unseen, bits, steps=steps, seed=seed)
 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:
     """The network with a posterior head in place of its own."""
     model, old = source.model, {source.model.architecture.head, CLASSIFIER}
-    own = posterior_params(classifier.kernel, classifier.bias, choice)
+    own = posterior_params(classifier.linear, choice)
     variables = {
         collection: {name: part for name, part in parts.items() if name not in old}
         for collection, parts in jax.device_get(model.variables).items()
@@ -285,7 +296,7 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
     return Model(networks.build(architecture), jax.device_put(variables), card)
 
 
-def posterior_params(kernel: np.ndarray, bias: np.ndarray, choice: Choice) -> dict[str, Any]:
+def posterior_params(classifier: LinearClassifier, choice: Choice) -> dict[str, Any]:
     """The parameters of a posterior head and its classifier, by their part of the network."""
     return {
         POSTERIOR: {
@@ -293,7 +304,7 @@ def posterior_params(kernel: np.ndarray, bias: np.ndarray, choice: Choice) -> di
             "thresholds": choice.codes.thresholds,
             "temperature": np.float32(choice.codes.temperature),
         },
-        CLASSIFIER: {"kernel": kernel, "bias": bias},
+        CLASSIFIER: classifier._asdict(),
     }
 
 
@@ -364,6 +375,7 @@ def training_rows(
 
 
 _activations = jax.jit(PosteriorCodes.activations)
+_logits = jax.jit(LinearClassifier.logits)
 
 
 def _confusion(logits: np.ndarray) -> np.ndarray:

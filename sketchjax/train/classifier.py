@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
+
+class LinearClassifier(NamedTuple):
+    """What turns features into logits.
+
+    kernel: f32[f l].
+    bias: f32[l].
+    """
+
+    kernel: Any
+    bias: Any
+
+    def logits(self, features: Any) -> jax.Array:
+        """Of features f[b f]: f32[b l]."""
+        return jnp.matmul(features, self.kernel, precision="highest") + self.bias
 
 
 def fit_classifier(
@@ -20,7 +35,7 @@ def fit_classifier(
     batch: int = 256,
     learning_rate: float = 1e-3,
     seed: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> LinearClassifier:
     """Softmax regression by Adam, with half of the inputs dropped in each step.
 
     features: f32[n f], of which the device holds all.
@@ -30,12 +45,11 @@ def fit_classifier(
     batch: b, rows of a step; fewer rows than that are one step.
     learning_rate: at first; it falls to 0 along a cosine.
     seed: of the order and the dropped inputs; the same seed gives the same result on one machine.
-    Returns the kernel f32[f l] and the bias f32[l].
     """
     batch = min(batch, len(features))
     steps = len(features) // batch
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, epochs * steps))
-    params = jnp.zeros((features.shape[1], classes)), jnp.zeros(classes)
+    params = LinearClassifier(jnp.zeros((features.shape[1], classes)), jnp.zeros(classes))
     state = (params, optimizer.init(params))
     held = jnp.asarray(features), jnp.asarray(labels, jnp.int32)
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
@@ -43,8 +57,7 @@ def fit_classifier(
     for number in range(epochs):
         order = rng.permutation(len(features))[: steps * batch].reshape(steps, batch)
         state = epoch(state, held, order, jax.random.fold_in(key, number))
-    kernel, bias = state[0]
-    return np.asarray(kernel), np.asarray(bias)
+    return LinearClassifier(*(np.asarray(part) for part in state[0]))
 
 
 def _epoch(
@@ -59,7 +72,7 @@ def _epoch(
         inputs = jnp.where(kept, 2 * features[rows], 0)
 
         def loss(params):
-            logits = inputs @ params[0] + params[1]
+            logits = inputs @ params.kernel + params.bias
             return optax.softmax_cross_entropy_with_integer_labels(logits, labels[rows]).mean()
 
         updates, moments = optimizer.update(jax.grad(loss)(params), moments)

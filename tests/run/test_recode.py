@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import orjson
 import pytest
@@ -151,6 +152,26 @@ def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
         Codes.load(folder / "codes" / "query") for folder in (tmp_path, tmp_path / "recode" / "16")
     )
     np.testing.assert_array_equal(own.packed, other.packed)
+
+
+def test_a_posterior_head_keeps_its_classifier(environment, tmp_path):
+    fields = {
+        "model.head": "posterior",
+        "evaluation.posterior_bits": (16,),
+        "data.unseen": ("cat", "sun"),
+    }
+    found = experiment.run(run_config(**fields), tmp_path)
+    weights = sorted((tmp_path / "weights").glob("*.safetensors"))
+    trained, own, recoded = (
+        jax.device_get(sketchjax.load(path).variables["params"]["classifier"])
+        for path in (weights[-1], tmp_path, tmp_path / "recode" / "16")
+    )
+    seen = ~np.isin(sketchjax.load(tmp_path).categories, ("cat", "sun"))
+    for kept in (own, recoded):
+        np.testing.assert_array_equal(kept["kernel"][:, seen], trained["kernel"][:, seen])
+        np.testing.assert_array_equal(kept["bias"][seen], trained["bias"][seen])
+        assert (kept["bias"][~seen] == -1e4).all()
+    assert found["accuracy"] == results(tmp_path / "recode" / "16")["accuracy"]
 
 
 def test_without_validation_sketches_codes_stay_as_they_began(environment, tmp_path, capsys):
