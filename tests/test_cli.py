@@ -86,6 +86,10 @@ def test_every_option_of_convert_arrives(monkeypatch, tmp_path):
     }
     call("convert", "a", "c", "--split-file", "s.csv")
     assert seen["splits"] == Path("s.csv")
+    csv = tmp_path / "s.csv"
+    csv.write_text("key_id,split\n7,query\n")
+    call("convert", "a", "c", f"--split-file={csv}", "--extra-train=30")
+    assert (seen["splits"].key_ids.tolist(), seen["splits"].extra_train) == ([7], 30)
     call("convert", "a", "c")
     assert seen["splits"] is None
     monkeypatch.setenv("SKETCHJAX_DATA", "/home/drawings")
@@ -129,6 +133,7 @@ def test_download_options_arrive(monkeypatch, tmp_path, capsys):
         (["convert", "{in}", "out", "--shards", "0"], 64, "shards=0"),
         (["convert", "{in}", "out", "--train", "5000"], 65, "too few"),
         (["convert", "{in}", "out", "--split-file", "none.csv"], 65, "none.csv"),
+        (["convert", "{in}", "out", "--extra-train", "9"], 64, "give --split-file"),
         (["verify", "nowhere"], 65, "not a data folder"),
         (["synthesize", "out", "--classes", "unicorn"], 64, "unicorn"),
         (["convert", "{in}", "out", "--on-bad", "ask"], 2, "ask"),

@@ -71,6 +71,15 @@ def convert(
             help="Splits from a file with the heading key_id,split; other drawings are left out.",
         ),
     ] = None,
+    extra_train: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Of each category, train on this many drawings too, at most, that the split file "
+            "does not name.",
+        ),
+    ] = 0,
     categories: Categories = None,
     recognized_only: Annotated[
         bool,
@@ -141,7 +150,7 @@ def convert(
     manifest = run(
         sources,
         out,
-        splits=_splits(shares, split_file),
+        splits=_splits(shares, split_file, extra_train),
         categories=names_of(categories),
         recognized_only=recognized_only,
         min_per_category=min_per_category,
@@ -258,13 +267,17 @@ def _sources(paths: list[Path]) -> tuple[list[Path], Path]:
     return sources, out
 
 
-def _splits(shares: dict[str, str | None], split_file: Path | None):
+def _splits(shares: dict[str, str | None], split_file: Path | None, extra_train: int):
     """What `convert` takes as splits: a file, counts, fractions, or None for its default."""
+    from sketchjax.data.folder.splits import SplitFile
+
     given = {name: value for name, value in shares.items() if value is not None}
     if split_file is not None:
         if given:
             raise ConfigError(f"--split-file and --{next(iter(given))} cannot be used together")
-        return split_file
+        return SplitFile.read(split_file, extra_train=extra_train) if extra_train else split_file
+    if extra_train:
+        raise ConfigError(f"--extra-train {extra_train} adds to a split file; give --split-file")
     problems = [
         f"--{name} {value}: give a count such as 9000 or a share such as 0.8"
         for name, value in given.items()

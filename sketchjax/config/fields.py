@@ -63,6 +63,9 @@ FIELDS: dict[str, Field] = {
     # Drawings to convert when data.dir does not exist yet; `synthetic` draws its own.
     "data.source": place(),
     "data.split_file": place(),  # CSV of key_id,split; empty: the sizes in data.splits
+    # Sketches of each category, at most, that are trained on though the split file does not name
+    # them.
+    "data.extra_train": whole(0),
     "data.splits": Field({"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}),
     "data.categories": names(),  # empty: all
     # Categories kept out of training, to score the codes of classes never seen: by name, or a

@@ -546,6 +546,11 @@ def _of_data(fields: Fields) -> list[str]:
     problems = []
     if fields.get("data.source") == "synthetic" and fields.get("data.synthetic_per_category") == 0:
         problems.append("data.synthetic_per_category=0 with data.source=synthetic; try 300")
+    if fields.get("data.extra_train") and not fields.get("data.split_file"):
+        problems.append(
+            f"data.extra_train={fields['data.extra_train']} adds to a split file; set "
+            "data.split_file, or ask data.splits.train for more"
+        )
     if "data.splits" in fields and not fields.get("data.split_file"):
         problems += _of_splits(fields["data.splits"], fields.get("evaluation.rankings", ()))
     return problems

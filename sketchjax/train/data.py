@@ -14,6 +14,7 @@ from sketchjax.data.folder.conversion.picture_pieces import Look
 from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
+from sketchjax.data.folder.splits import SplitFile
 from sketchjax.data.folder.unseen import found_categories, unseen_categories
 from sketchjax.data.inputs import PHOTO, SKETCH, part_name, side_and_split
 from sketchjax.data.sources.categories import some
@@ -43,11 +44,14 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         sources = paint_synthetic(config, workdir) if photos else draw_synthetic(config, workdir)
     else:
         sources = [Path(data.source).expanduser()]
-    split_file = Path(data.split_file).expanduser() if data.split_file else None
+    splits = data.splits.to_dict()
+    if data.split_file:
+        path = Path(data.split_file).expanduser()
+        splits = SplitFile.read(path, extra_train=data.extra_train) if data.extra_train else path
     convert(
         sources,
         folder,
-        splits=split_file or data.splits.to_dict(),
+        splits=splits,
         categories=list(data.categories) or None,
         recognized_only=data.recognized_only,
         max_per_category=data.max_per_category or None,

@@ -108,6 +108,7 @@ BAD = [
     ("data.on_bad", "ignore", "stop, skip"),
     ("data.feed", "disk", "auto, resident, stream"),
     ("data.max_per_category", -1, "at least 0"),
+    ("data.extra_train", -1, "at least 0"),
     ("data.source", "synthetic", "data.synthetic_per_category=0"),
     ("drawing.fit", "paper", "canvas, ink"),
     ("drawing.fit", "ink", "strokes always fill their own box"),

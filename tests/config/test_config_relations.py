@@ -596,6 +596,15 @@ def test_unusual_fields_that_are_valid():
     validate(config)
 
 
+def test_extra_drawings_need_a_split_file():
+    config = default()
+    config.data.extra_train = 100
+    (line,) = problems_of(config)
+    assert line.startswith("data.extra_train=100 adds to a split file")
+    config.data.split_file = "splits.csv"
+    validate(config)
+
+
 RANKINGS = [
     ("query:gallery",),
     ("sketch/query:sketch/gallery", "validation:gallery"),

@@ -16,6 +16,7 @@ OTHER = {
     "data.dir": "elsewhere",
     "data.source": "drawings",
     "data.split_file": "splits.csv",
+    "data.extra_train": 100,
     "data.categories": ("cat", "sun"),
     "data.unseen": ("sun",),
     "data.unseen_count": 2,
@@ -139,6 +140,8 @@ def complete(config, field: str) -> None:
     elif field == "train.teacher":
         config.model.head = "embedding"
         config.stages.full.losses = {"cross_entropy": 1.0, "distillation": 1.0}
+    elif field == "data.extra_train":
+        config.data.split_file = "splits.csv"
     elif field in ("data.sketches", "drawing.fit"):
         config.data.sketches = "raster"
         config.model.branches = ("cnn",)

@@ -7,7 +7,8 @@ range 0 to 2^64 is cut into one band per split, the same in every category:
 - `Counts`: the counts fix the bands, and a split takes the smallest hashes of its band up to its
   count. Adding files can push a sketch out of a full split, but it is then left out: it never
   moves to another split.
-- `SplitFile`: a file decides, and sketches that it does not name are left out.
+- `SplitFile`: a file decides. Sketches that it does not name are left out, but for a number of each
+  category, those with the smallest hashes, that may be trained on too.
 """
 
 from __future__ import annotations
@@ -206,21 +207,25 @@ class SplitFile:
     """Splits read from a CSV file with the heading `key_id,split`, one sketch per line.
 
     key_ids: u64[m], rising; splits: i8[m]; digest: sha256 of the file.
+    extra_train: sketches of each category, at most, that are trained on though the file does not
+      name them.
     """
 
     key_ids: np.ndarray
     splits: np.ndarray
     digest: str
+    extra_train: int = 0
     advice = "Add drawings of them, or do not ask for them."
     names_all = True
 
     @classmethod
-    def read(cls, path: str | Path) -> SplitFile:
+    def read(cls, path: str | Path, *, extra_train: int = 0) -> SplitFile:
         """Raises DataError if the file is missing, malformed, or names a sketch twice."""
-        return cls(*read_split_file(Path(path), SPLITS))
+        return cls(*read_split_file(Path(path), SPLITS), extra_train)
 
     def settings(self) -> dict:
-        return {"split_file": {"sha256": self.digest, "sketches": len(self.key_ids)}}
+        extra = {"extra_train": self.extra_train} if self.extra_train else {}
+        return {"split_file": {"sha256": self.digest, "sketches": len(self.key_ids), **extra}}
 
     def absent(self, key_ids):
         return len(self.key_ids) - int(np.isin(self.key_ids, key_ids).sum())
@@ -231,6 +236,11 @@ class SplitFile:
             place = np.minimum(np.searchsorted(self.key_ids, key_ids), len(self.key_ids) - 1)
             known = self.key_ids[place] == key_ids
             split[known] = self.splits[place[known]]
+        else:
+            known = np.zeros(len(key_ids), bool)
+        others = np.flatnonzero(~known)
+        taken = rank_within(labels[others], hashes[others]) < self.extra_train
+        split[others[taken]] = SPLITS.index("train")
         return split, []
 
 

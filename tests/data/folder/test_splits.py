@@ -182,6 +182,27 @@ def test_split_file(tmp_path):
     assert len(rule.key_ids) == 3
 
 
+def test_extra_drawings_of_a_category_are_those_with_the_smallest_hashes(tmp_path):
+    path = tmp_path / "splits.csv"
+    path.write_text("key_id,split\n1,query\n2,train\n")
+    rule = SplitFile.read(path, extra_train=2)
+    key_ids, labels = np.arange(1, 9, dtype=np.uint64), np.array([0, 0, 0, 0, 0, 1, 1, 1])
+    hashes = np.array([0, 1, 50, 40, 30, 3, 9, 6], np.uint64)
+    found, shortages = rule.assign(key_ids, hashes, labels, 2)
+    assert found.tolist() == [3, 0, -1, 0, 0, 0, -1, 0]
+    assert shortages == []
+    assert rule.settings()["split_file"]["extra_train"] == 2
+    assert "extra_train" not in split_rule(path).settings()["split_file"]
+
+
+def test_an_empty_split_file_may_have_extra_drawings(tmp_path):
+    path = tmp_path / "splits.csv"
+    path.write_text("key_id,split\n")
+    key_ids, labels = np.arange(3, dtype=np.uint64), np.zeros(3, np.int64)
+    found, _ = SplitFile.read(path, extra_train=2).assign(key_ids, key_ids, labels, 1)
+    assert found.tolist() == [0, 0, -1]
+
+
 @pytest.mark.parametrize(
     "content, message",
     [

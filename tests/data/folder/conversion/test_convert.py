@@ -21,7 +21,7 @@ from sketchjax.data.folder.conversion.output import working_folder
 from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Records, Shards
-from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.folder.splits import SPLITS, SplitFile
 from sketchjax.data.folder.verify import verify
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.data.sources import doodles as synthetic
@@ -316,6 +316,19 @@ def test_the_split_file_decides(tmp_path):
     manifest = run(tmp_path / "in", tmp_path / "out", splits=tmp_path / "splits.csv")
     assert placed(tmp_path / "out") == {3: "query", 4: "train", 5: "train"}
     assert manifest.left_out == {"in no split": 7, "named in the split file but not found": 1}
+
+
+def test_extra_drawings_are_trained_on_beside_a_split_file(tmp_path):
+    drawn = [sketch(i, word) for i, word in enumerate(["cat"] * 6 + ["sun"] * 6)]
+    write_lines(tmp_path / "in" / "all.ndjson", drawn)
+    (tmp_path / "splits.csv").write_text("key_id,split\n0,query\n1,train\n2,gallery")
+    rule = SplitFile.read(tmp_path / "splits.csv", extra_train=2)
+    manifest = run(tmp_path / "in", tmp_path / "out", splits=rule)
+    assert manifest.counts_by_category["cat"]["train"] == 3
+    assert manifest.counts_by_category["sun"]["train"] == 2
+    found = placed(tmp_path / "out")
+    assert {key: found[key] for key in (0, 1, 2)} == {0: "query", 1: "train", 2: "gallery"}
+    assert manifest.left_out == {"in no split": 5}
 
 
 BAD_LINES = {
