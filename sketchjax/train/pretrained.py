@@ -60,8 +60,9 @@ def load_pretrained(sources: str, network: Network) -> dict[str, Any]:
     """The trained parts of other runs that this network has too, by collection.
 
     sources: separated by commas. The workdir of a run gives its encoders, each as the stage that
-      trained only this encoder left it; a model file gives all parts that were trained when it was
-      written. If two sources have the same part, the later one counts.
+      trained only this encoder left it, or all of them as the last stage left them where none
+      trained only one; a model file gives all parts that were trained when it was written. If two
+      sources have the same part, the later one counts.
     network: to be trained.
     Raises ConfigError when they are missing, of another network, or leave an encoder untrained.
     """
@@ -69,9 +70,12 @@ def load_pretrained(sources: str, network: Network) -> dict[str, Any]:
     found: dict[str, Any] = {collection: {} for collection in shapes}
     for source in sources.split(","):
         path = Path(source.strip()).expanduser()
-        whole = path.suffix == ".safetensors"
-        for model in [_load(path)] if whole else _single_encoders(path):
-            names = model.card.trained if whole else model.own_parts
+        if path.suffix == ".safetensors":
+            model = _load(path)
+            given = [(model, model.card.trained)]
+        else:
+            given = _encoders(path)
+        for model, names in given:
             for collection, parts in _taken(model, names, shapes).items():
                 found[collection] |= parts
     for encoder in network.architecture.encoders:
@@ -96,18 +100,21 @@ class _Loaded(NamedTuple):
         return self.card.output, f"{self.card.output}_{CLASSIFIER}"
 
 
-def _single_encoders(workdir: Path) -> list[_Loaded]:
-    """The models of a run's stages that read one encoder, in the order of the stages."""
+def _encoders(workdir: Path) -> list[tuple[_Loaded, tuple[str, ...]]]:
+    """The models that a run's encoders come from, in the order of its stages, and which parts."""
     names = _plan(workdir)
     files = sorted((workdir / "weights").glob("*.safetensors"))
     files.sort(key=lambda path: names.index(path.stem) if path.stem in names else -1)
-    models = [model for model in map(_load, files) if model.card.output != HEAD]
+    models = [_load(file) for file in files]
     if not models:
         raise ConfigError(
-            f"train.pretrained: {workdir} has no model of a stage that trained only one encoder; "
-            "give the workdir of a run with such stages, or a model file"
+            f"train.pretrained: {workdir} has no model of a finished stage; give the workdir of a "
+            "run that has one, or a model file"
         )
-    return models
+    single = [(model, model.own_parts) for model in models if model.card.output != HEAD]
+    last = models[-1]
+    trained = tuple(name for name in last.card.architecture.encoders if name in last.card.trained)
+    return single or [(last, trained)]
 
 
 def _plan(workdir: Path) -> list[str]:

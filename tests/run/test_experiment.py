@@ -385,7 +385,7 @@ def test_the_encoders_of_another_run_are_taken_over(whole, config):
     with pytest.raises(ConfigError, match="another network's rnn"):
         first_variables(other, config)
     config.train.pretrained = str(whole / "nowhere")
-    with pytest.raises(ConfigError, match="no model of a stage that trained only one encoder"):
+    with pytest.raises(ConfigError, match="no model of a finished stage"):
         first_variables(network, config)
 
 

@@ -68,7 +68,7 @@ def home(tmp_path_factory):
     save(home, "picture", picture, **CNN)
     strokes = {"rnn": all_of(ENCODERS[2:], 7.0), "joint": all_of((*ENCODERS[2:], *TOP), 8.0)}
     save(home, "strokes", strokes, **RNN)
-    save(home, "later", {"joint": joint})
+    save(home, "later", {"tuned": full, "joint": joint}, ("joint", "tuned"))
     # Names that sort otherwise than the stages ran; the last has the encoder after a joint stage.
     again = {"cnn_z": cnn, "joint": joint, "cnn_a": joint | all_of(ENCODERS[:2], 9.0)}
     save(home, "again", again | {"rnn": rnn}, ("cnn_z", "rnn", "joint", "cnn_a"))
@@ -97,6 +97,11 @@ def test_a_workdir_gives_its_encoders_as_their_stages_left_them(home):
 def test_of_several_stages_of_one_encoder_the_last_counts(home):
     """In the order of the plan, and with nothing else that was trained by then."""
     assert taken(f"{home}/again") == all_of(ENCODERS[:2], 9.0) | all_of(ENCODERS[2:], 2.0)
+
+
+def test_encoders_that_were_only_trained_together_come_from_the_last_stage(home):
+    assert taken(f"{home}/later") == {"cnn": 4.0, "rnn": 4.0}
+    assert taken(f"{home}/later,{home}/strokes") == {"cnn": 4.0, "rnn": 7.0, "rnn_classifier": 7.0}
 
 
 def test_each_source_gives_what_it_has(home):
@@ -141,8 +146,7 @@ def test_an_encoder_that_no_source_trained_is_named(home):
 @pytest.mark.parametrize(
     "source, message",
     [
-        ("nowhere", "no model of a stage that trained only one encoder; give the workdir"),
-        ("later", "no model of a stage that trained only one encoder; give the workdir"),
+        ("nowhere", "no model of a finished stage; give the workdir"),
         ("nowhere/weights/joint.safetensors", "there is no model file .*joint.safetensors"),
     ],
 )
