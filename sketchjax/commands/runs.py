@@ -79,7 +79,7 @@ def recode(
     epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
     steps: Annotated[
         int, typer.Option(metavar="N", help="Steps of training the codes; 0: their closed form.")
-    ] = 400,
+    ] = 1500,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
 ) -> None:
     """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.

@@ -1,5 +1,6 @@
 """Posterior codes of a finished run: from the model and from its files, and what is refused."""
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -11,12 +12,14 @@ from tiny_run import stable_map, tiny_config
 
 import sketchjax
 from sketchjax import cli
+from sketchjax.commands import runs
 from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import ConfigError
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
 from sketchjax.run import experiment
+from sketchjax.run.posterior import Settings
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.writers import RESULT_KEYS
 
@@ -152,6 +155,12 @@ def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
         Codes.load(folder / "codes" / "query") for folder in (tmp_path, tmp_path / "recode" / "16")
     )
     np.testing.assert_array_equal(own.packed, other.packed)
+
+
+def test_the_command_and_the_function_have_the_same_defaults():
+    given = inspect.signature(runs.recode).parameters
+    for name, value in vars(Settings()).items():
+        assert given[name].default == value, name
 
 
 def test_a_posterior_head_keeps_its_classifier(environment, tmp_path):
