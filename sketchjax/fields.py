@@ -23,6 +23,7 @@ class Field:
     """One setting.
 
     default: its value where a config says nothing; it also gives the type.
+    item: the type of a tuple's values, which a default of none does not show.
     is_valid: whether a value of that type may be used.
     remedy: what to do about a value that may not.
     resumable: whether it may change between two calls on one workdir, as no figure depends on it.
@@ -34,6 +35,7 @@ class Field:
     remedy: str = ""
     resumable: bool = False
     question: str = ""
+    item: type = str
 
 
 # In all of these, `more` is `resumable` and `question` of the field.

@@ -285,11 +285,12 @@ def as_literal(path: str, text: str) -> str:
     Values are given with commas, `cat,clock`, as on all command lines of the project. A name that
     has a comma itself is quoted as in CSV: `"salt, pepper",cat`.
     """
-    usual = _usual(path.removeprefix("base."))
-    if not isinstance(usual, tuple) or _is_literal(text):
+    path = path.removeprefix("base.")
+    if not isinstance(_usual(path), tuple) or _is_literal(text):
         return text
     values: list[Any] = [value for value in split_list(text) if value]
-    if usual and type(usual[0]) is int:
+    field = _fields_like(path).get(path)
+    if field is not None and field.item is int:
         values = [int(v) if re.fullmatch(r"-?\d{1,4300}", v, re.ASCII) else v for v in values]
     return repr(tuple(values))
 

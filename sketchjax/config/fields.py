@@ -38,7 +38,8 @@ _HEAD = "layers after the encoders"
 
 
 def _many(default: tuple, is_valid: Any, remedy: str, **more: Any) -> Field:
-    return Field(default, lambda values: all(map(is_valid, values)), remedy, **more)
+    """A tuple of whole numbers."""
+    return Field(default, lambda values: all(map(is_valid, values)), remedy, item=int, **more)
 
 
 def _is_range(value: str) -> bool:

@@ -285,6 +285,7 @@ def test_any_text_is_answered_in_one_line(path, text):
         ("stages.mine.trains", "encoders,head", "('encoders', 'head')"),
         ("model.branches", "rnn", "('rnn',)"),
         ("evaluation.precision_at", "10,20", "(10, 20)"),
+        ("evaluation.posterior_bits", "16,32", "(16, 32)"),
         ("evaluation.precision_at", "10,x,-3", "(10, 'x', -3)"),
         ("evaluation.rankings", "query:gallery, sketch/query:train",
          "('query:gallery', 'sketch/query:train')"),
