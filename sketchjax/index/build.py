@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
-from sketchjax.index.clickhouse import ClickHouse, Content, find_database
+from sketchjax.index.clickhouse import ClickHouse, find_database
+from sketchjax.index.clickhouse_tables import Content
 from sketchjax.index.engine import Items, Scale
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
