@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
-from sketchjax.index.clickhouse import ClickHouse, Content, find_database
+from sketchjax.index.clickhouse import ClickHouse, find_database
+from sketchjax.index.clickhouse_tables import Content
 from sketchjax.index.engine import Items, Scale
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
@@ -47,16 +48,20 @@ def build(
     model makes no codes; InUseError where another process builds it; and DiskError.
     """
     _check_makes_codes(encoder)
-    files = [_progress_of(source) for source in sources]
     if folder.exists():
-        _check_same(folder, files, encoder)
+        _check_same(folder, sources, encoder)
         note(f"{folder} already holds these drawings: nothing to do")
         return
     partial = folder.with_name(f".{folder.name}.part")
     with on_disk(f"{folder} cannot be written"):
-        store, files = _resume(partial, files, encoder, note)
-        counted = files or _counted(sources, task)
-        _index(partial, store, sources, counted, encoder, task)
+        store = _left_in(partial, sources, encoder, note)
+        if store is None:
+            meta, files = _begin(sources, encoder, task)
+            partial.mkdir(parents=True)
+            store = Store(partial, read_only=False, meta=meta, files=files)
+        with closing(store):
+            _resume(store, sources, encoder, task, note)
+            store.finish()
         (partial / MODEL).mkdir(exist_ok=True)
         save_model(partial / MODEL / "model.safetensors")
         partial.rename(folder)
@@ -115,15 +120,12 @@ def build_in(
     Raises as `build` does, and UnavailableError.
     """
     _check_makes_codes(encoder)
-    files = [_progress_of(source) for source in sources]
     engine = find_database(address, name)
     if engine is None:
-        counted = _counted(sources, task)
-        meta = _meta_of(_first_outputs(sources, counted, encoder))
-        engine = ClickHouse(address, name, read_only=False, content=Content(name, meta, counted))
+        content = Content(name, *_begin(sources, encoder, task))
+        engine = ClickHouse(address, name, read_only=False, content=content)
     with closing(engine):
-        counted = engine.progress()
-        if engine.meta.model != encoder.fingerprint or _identities(counted) != _identities(files):
+        if not _is_of(engine, sources, encoder):
             raise DataError(
                 f"{address} holds an index of other drawings or of another model; add to it with "
                 f"`sketchjax index add`, name another database, or drop that one first"
@@ -131,10 +133,7 @@ def build_in(
         if engine.finished():
             note(f"{address} already holds these drawings: nothing to do")
             return
-        if done := sum(file.done for file in counted):
-            note(f"resuming after {done:,} drawings")
-        by_path = {file.path: file for file in counted}
-        _append(engine, sources, [by_path[file.path] for file in files], encoder, task)
+        _resume(engine, sources, encoder, task, note)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             save_model(path)
@@ -164,64 +163,51 @@ def _check_makes_codes(encoder: Encoder) -> None:
         )
 
 
-def _resume(
-    partial: Path, files: list[Progress], encoder: Encoder, note: Note
-) -> tuple[Store | None, list[Progress]]:
-    """The unfinished index of a stopped process and its files, where these are the same ones."""
+def _left_in(
+    partial: Path, sources: Sequence[Source], encoder: Encoder, note: Note
+) -> Store | None:
+    """The unfinished index that a stopped process left, where it is of these drawings.
+
+    One that is not is removed.
+    """
     if (partial / DATABASE).is_file():
         try:
             store = Store(partial, read_only=False)
         except DataError:
             note("what a stopped process left cannot be read: starting over")
         else:
-            before = store.progress()
-            if store.meta.model == encoder.fingerprint and _identities(before) == _identities(
-                files
-            ):
-                note(f"resuming after {sum(file.done for file in before):,} drawings")
-                by_path = {file.path: file for file in before}
-                return store, [by_path[file.path] for file in files]
+            if _is_of(store, sources, encoder):
+                return store
             note("what a stopped process left is of other drawings or another model: starting over")
             store.close()
     shutil.rmtree(partial, ignore_errors=True)
-    return None, []
+    return None
 
 
-def _index(
-    partial: Path,
-    store: Store | None,
-    sources: Sequence[Source],
-    files: list[Progress],
-    encoder: Encoder,
-    task: Task,
-) -> None:
-    """Encode what is not in the unfinished index yet, and say that it has finished."""
-    if store is None:
-        meta = _meta_of(_first_outputs(sources, files, encoder))
-        partial.mkdir(parents=True)
-        store = Store(partial, read_only=False, meta=meta, files=files)
-    with closing(store):
-        _append(store, sources, files, encoder, task)
-        store.finish()
-
-
-def _first_outputs(
-    sources: Sequence[Source], files: Sequence[Progress], encoder: Encoder
-) -> Outputs:
-    """What the model makes of the first drawings."""
+def _begin(sources: Sequence[Source], encoder: Encoder, task: Task) -> tuple[Meta, list[Progress]]:
+    """What a new index says about itself and the sources that it will hold."""
+    files = _counted(sources, task)
     source = next(s for s, file in zip(sources, files, strict=True) if file.count)
-    return next(source.parts(encoder, 0))[1]
-
-
-def _meta_of(outputs: Outputs) -> Meta:
-    """Of an empty index for a model of which these are some outputs."""
-    return Meta(
+    outputs = next(source.parts(encoder, 0))[1]
+    meta = Meta(
         format=FORMAT,
         model=outputs.codes.model,
         bits=outputs.codes.bits,
         features=outputs.features.shape[1],
         scale=Scale.of(outputs.features),
     )
+    return meta, files
+
+
+def _resume(
+    store: Growing, sources: Sequence[Source], encoder: Encoder, task: Task, note: Note
+) -> None:
+    """Encode and keep what an unfinished index of these sources does not have yet."""
+    files = {file.path: file for file in store.progress()}
+    if done := sum(file.done for file in files.values()):
+        note(f"resuming after {done:,} drawings")
+    own = [files[_progress_of(source).path] for source in sources]
+    _append(store, sources, own, encoder, task)
 
 
 def _append(
@@ -261,18 +247,24 @@ def _counted(sources: Sequence[Source], task: Task) -> list[Progress]:
     return counted
 
 
-def _check_same(folder: Path, files: list[Progress], encoder: Encoder) -> None:
-    """Raise DataError where a folder is not a finished index of these files."""
+def _check_same(folder: Path, sources: Sequence[Source], encoder: Encoder) -> None:
+    """Raise DataError where a folder is not a finished index of these drawings."""
     if folder.is_dir() and (folder / DATABASE).is_file():
         with closing(open_store(folder)) as store:
-            same_model = store.meta.model == encoder.fingerprint
-            if same_model and _identities(store.progress()) == _identities(files):
+            if _is_of(store, sources, encoder):
                 return
         raise DataError(
             f"{folder} is an index of other drawings or of another model; add to it with "
             f"`sketchjax index add`, name another folder, or delete it first"
         )
     raise DataError(f"{folder} exists and is not an index; name another folder")
+
+
+def _is_of(store: Growing, sources: Sequence[Source], encoder: Encoder) -> bool:
+    """Whether an index is of this model and these sources, and no others."""
+    files = [_progress_of(source) for source in sources]
+    same_model = store.meta.model == encoder.fingerprint
+    return same_model and _identities(store.progress()) == _identities(files)
 
 
 def _progress_of(source: Source) -> Progress:

@@ -89,7 +89,7 @@ class Server:
     """
 
     def __init__(self, address: Address):
-        self._address = address
+        self.address = address
         connect = _clickhouse_connect()
         with self._errors():
             self._client = connect.get_client(
@@ -168,14 +168,14 @@ class Server:
             code = getattr(error, "code", None)
             if code in _REFUSED:
                 raise DataError(
-                    f"{self._address} {_REFUSED[code]}; check --engine, $CLICKHOUSE_USER and "
+                    f"{self.address} {_REFUSED[code]}; check --engine, $CLICKHOUSE_USER and "
                     "$CLICKHOUSE_PASSWORD"
                 ) from error
             reason = " ".join(str(error).split())[:200]
             if code is not None:
-                raise DataError(f"{self._address} refused a query ({reason})") from error
+                raise DataError(f"{self.address} refused a query ({reason})") from error
             raise UnavailableError(
-                f"ClickHouse does not answer at {self._address} ({reason}); start it, or check "
+                f"ClickHouse does not answer at {self.address} ({reason}); start it, or check "
                 "the address"
             ) from error
 

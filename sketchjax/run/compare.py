@@ -36,6 +36,7 @@ from sketchjax.run.objectives import (
 from sketchjax.run.posterior import POSTERIOR, Source, map_among_themselves
 from sketchjax.run.recode import check_codebooks, checked, find_source
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
+from sketchjax.train.workdir import alone
 
 FILE = "compare.json"
 _HEAD = "sketchjax head 1"
@@ -164,8 +165,9 @@ def compare(
     should_stop: asked after each row.
     task: shows progress; note: gets what was decided, line by line.
 
-    Raises ConfigError for names and numbers out of range and for runs that do not belong together,
-    CheckpointError and DataError as `recode` does, all before any work; Stopped.
+    Raises ConfigError for names and numbers out of range, for runs that do not belong together and
+    where another process writes to `out`, CheckpointError and DataError as `recode` does, all
+    before any work; Stopped.
     """
     makers = {**CODERS, **(others or {})}
     names = list(dict.fromkeys(objectives)) or list(makers)
@@ -184,26 +186,47 @@ def compare(
         "epochs": epochs,
         "copies": copies,
     }
-    done = {(row.objective, row.bits): row for row in _kept(out, mark)}
-    _check_rates(wanted, rates, done)
-    comparison = Comparison(sources, seeds, epochs, out, mark, makers, list(done.values()))
-    if missing := [key for key in wanted if key not in done]:
-        materials = [
-            material_of(source, out / "features" / f"run{run}{SUFFIX}", mark["data"], copies, note)
-            for run, source in enumerate(sources)
-        ]
-        contest = _Contest(comparison, materials, note)
-        with task("rows", len(missing)) as advance:
-            for name, length in missing:
-                comparison.rows.append(contest.row(name, length, _tried(name, length, rates)))
-                comparison.write()
-                advance(1)
-                # The programs of one row serve no other, and a hundred rows would keep gigabytes.
-                jax.clear_caches()
-                if should_stop():
-                    raise Stopped("stopped between two rows; rerun the same command to resume")
+    with alone(out, "OUT") as warning:
+        if warning:
+            note(warning)
+        done = {(row.objective, row.bits): row for row in _kept(out, mark)}
+        _check_rates(wanted, rates, done)
+        comparison = Comparison(sources, seeds, epochs, out, mark, makers, list(done.values()))
+        if missing := [key for key in wanted if key not in done]:
+            _fill(comparison, missing, rates, should_stop, task, note)
     asked = [row for row in comparison.rows if (row.objective, row.bits) in wanted]
     return replace(comparison, rows=sorted(asked, key=lambda row: (row.bits, -row.mean)))
+
+
+def _fill(
+    comparison: Comparison,
+    missing: Sequence[tuple[str, int]],
+    rates: Rates | None,
+    should_stop: Callable[[], bool],
+    task: Task,
+    note: Callable[[str], None],
+) -> None:
+    """Fit and write the missing rows of a comparison, each an objective and a length.
+
+    The other arguments are those of `compare`. Raises Stopped.
+    """
+    out, mark = comparison.out, comparison.mark
+    materials = [
+        material_of(
+            source, out / "features" / f"run{run}{SUFFIX}", mark["data"], mark["copies"], note
+        )
+        for run, source in enumerate(comparison.sources)
+    ]
+    contest = _Contest(comparison, materials, note)
+    with task("rows", len(missing)) as advance:
+        for name, length in missing:
+            comparison.rows.append(contest.row(name, length, _tried(name, length, rates)))
+            comparison.write()
+            advance(1)
+            # The programs of one row serve no other, and a hundred rows would keep gigabytes.
+            jax.clear_caches()
+            if should_stop():
+                raise Stopped("stopped between two rows; rerun the same command to resume")
 
 
 def _unknown(names: Sequence[str], makers: Mapping[str, MakeCoder]) -> list[str]:

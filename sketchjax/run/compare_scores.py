@@ -22,6 +22,7 @@ from sketchjax.run.compare import Comparison, Row
 from sketchjax.run.posterior import POSTERIOR, Source, classified, posterior_map
 from sketchjax.run.scoring import Ranking, rank
 from sketchjax.train.classifier import LinearClassifier
+from sketchjax.train.workdir import alone
 
 FILE = "scores.json"
 CEILING = "posteriors"  # ranked as floats: what posterior codes could reach at best
@@ -63,8 +64,8 @@ def score(
       rerun computes only what is missing.
     task: shows progress.
     should_stop: asked after each row.
-    Raises ConfigError when the folder has scores of other rows, DataError for a head that is
-    missing or damaged, Stopped.
+    Raises ConfigError when the folder has scores of other rows or another process writes to it,
+    DataError for a head that is missing or damaged, Stopped.
     """
     rows: dict[_Key, Row] = {
         (row.objective, row.bits): row for row in comparison.rows if any(row.map_validation)
@@ -72,21 +73,34 @@ def score(
     posterior = [row for row in rows.values() if row.objective == POSTERIOR]
     if posterior:
         rows[CEILING, None] = posterior[0]
-    done = _kept(comparison)
-    if missing := [key for key in rows if key not in done]:
-        runs = [_ranked(source) for source in comparison.sources]
-        with task("scores", len(missing)) as advance:
-            for key in missing:
-                measure = _ceiling if key[0] == CEILING else _scores
-                done[key] = measure(comparison, rows[key], runs)
-                content = _Kept(comparison.mark, [each for own in done.values() for each in own])
-                encoded = msgspec.json.format(msgspec.json.encode(content))
-                write_whole(comparison.out / FILE, encoded)
-                advance(1)
-                jax.clear_caches()  # as after a row
-                if should_stop():
-                    raise Stopped("stopped between two scores; rerun the same command to resume")
+    with alone(comparison.out, "OUT"):
+        done = _kept(comparison)
+        if missing := [key for key in rows if key not in done]:
+            _fill(comparison, rows, missing, done, should_stop, task)
     return [each for key in rows for each in done[key]]
+
+
+def _fill(
+    comparison: Comparison,
+    rows: dict[_Key, Row],
+    missing: list[_Key],
+    done: dict[_Key, list[Score]],
+    should_stop: Callable[[], bool],
+    task: Task,
+) -> None:
+    """Add the scores of the missing rows to those that are done, and write them."""
+    runs = [_ranked(source) for source in comparison.sources]
+    with task("scores", len(missing)) as advance:
+        for key in missing:
+            measure = _ceiling if key[0] == CEILING else _scores
+            done[key] = measure(comparison, rows[key], runs)
+            content = _Kept(comparison.mark, [each for own in done.values() for each in own])
+            encoded = msgspec.json.format(msgspec.json.encode(content))
+            write_whole(comparison.out / FILE, encoded)
+            advance(1)
+            jax.clear_caches()  # as after a row
+            if should_stop():
+                raise Stopped("stopped between two scores; rerun the same command to resume")
 
 
 def _kept(comparison: Comparison) -> dict[_Key, list[Score]]:

@@ -38,6 +38,7 @@ from sketchjax.run.posterior import (
 )
 from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
 from sketchjax.run.writers import read_results
+from sketchjax.train.workdir import alone
 
 FOLDER = "recode"  # next to the model
 
@@ -64,8 +65,9 @@ def recode(
 
     Returns `out` and the results of each length, as in OUT/LENGTH/results.json.
     Raises ConfigError for lengths or settings that are out of range or lengths that have no
-    codebook; CheckpointError and DataError for a run that has not finished, a model without a
-    trained classifier or other categories than those of the data: all before any work.
+    codebook, or where another process writes to `out`; CheckpointError and DataError for a run that
+    has not finished, a model without a trained classifier or other categories than those of the
+    data: all before any work.
     """
     least = {"copies": 0, "epochs": 1, "steps": 0, "seed": 0}
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
@@ -73,7 +75,10 @@ def recode(
     check_codebooks(source.unseen, lengths)
     out = out or (path if path.is_dir() else path.parent) / FOLDER
     check_out(out)
-    return out, recode_source(source, lengths, out, settings, note)
+    with alone(out, "--out") as warning:
+        if warning:
+            note(warning)
+        return out, recode_source(source, lengths, out, settings, note)
 
 
 def check_codebooks(unseen: np.ndarray, lengths: Sequence[int]) -> None:

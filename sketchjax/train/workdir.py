@@ -131,21 +131,24 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 
 
 @contextmanager
-def alone(workdir: Path) -> Iterator[str]:
-    """Hold the workdir's lock, which a process loses however it ends. Creates the folder.
+def alone(workdir: Path, name: str = "--workdir") -> Iterator[str]:
+    """Hold a folder's lock, which a process loses however it ends. Creates the folder.
+
+    workdir: of a run, or another folder that one process at a time writes to.
+    name: of the folder on the command line, for messages.
 
     Yields a warning when the previous process ran on another machine and did not finish, as some
     network file systems do not share locks; otherwise empty text.
     Raises ConfigError naming the process that holds the lock; DiskError.
     """
-    what = f"--workdir {workdir} cannot be used"
+    what = f"{name} {workdir} cannot be used"
     with on_disk(what):
-        _check_folder(workdir)
+        _check_folder(workdir, name)
         workdir.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(workdir / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         with on_disk(what):
-            left = _lock(descriptor, workdir)
+            left = _lock(descriptor, workdir, name)
         try:
             yield left
         finally:
@@ -156,12 +159,12 @@ def alone(workdir: Path) -> Iterator[str]:
         os.close(descriptor)
 
 
-def _check_folder(workdir: Path) -> None:
+def _check_folder(workdir: Path, name: str = "--workdir") -> None:
     if workdir.exists() and not workdir.is_dir():
-        raise ConfigError(f"--workdir {workdir} cannot be used: it is a file; give a folder")
+        raise ConfigError(f"{name} {workdir} cannot be used: it is a file; give a folder")
 
 
-def _lock(descriptor: int, workdir: Path) -> str:
+def _lock(descriptor: int, workdir: Path, name: str) -> str:
     """Take the lock and write who holds it; returns a warning about the previous holder, if any."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -170,7 +173,7 @@ def _lock(descriptor: int, workdir: Path) -> str:
             raise
         raise ConfigError(
             f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait until it "
-            "finishes, stop it, or use another --workdir"
+            f"finishes, stop it, or use another {name}"
         ) from None
     before, host = _holder(descriptor)
     here = socket.gethostname()

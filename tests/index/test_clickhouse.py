@@ -30,7 +30,8 @@ from sketchjax import cli
 from sketchjax.data.sources.doodles import write
 from sketchjax.errors import ConfigError, DataError, DiskError, UnavailableError
 from sketchjax.index import search
-from sketchjax.index.clickhouse import ClickHouse, Content, open_database, statements, tables
+from sketchjax.index.clickhouse import ClickHouse, open_database
+from sketchjax.index.clickhouse_tables import Content, statements, tables
 from sketchjax.index.places import Database, Folder
 from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import Query, answer

@@ -1,5 +1,6 @@
 """Ways to codes compared on the features of finished runs."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sketchjax.losses.table import LOSSES
 from sketchjax.models.card import FILE
 from sketchjax.models.table import FUSION, HEADS
 from sketchjax.models.weights import load_weights, save_weights
+from sketchjax.paper.objectives.shallow import SHALLOW
 from sketchjax.retrieval.model import load
 from sketchjax.run.compare import Rates, compare
 from sketchjax.run.compare_scores import score
@@ -282,3 +284,22 @@ def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, m
     assert "was trained on other data" in said
     assert load(whole).fingerprint != load(other).fingerprint
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monkeypatch, capsys):
+    out, codes = tmp_path / "out", []
+
+    def again(name, total):
+        if name in ("rows", "scores"):
+            codes.append(command(monkeypatch, str(whole), str(out), "--bits=8"))
+        return task(name, total)
+
+    found = compare(
+        [whole], out, [8], objectives=["pcah"], others=SHALLOW, seeds=1, task=again, note=print
+    )
+    assert score(found, again)[0].map[0]
+    assert codes == [64, 64]
+    for line in capsys.readouterr().err.strip().splitlines():
+        assert f"another process is running in {out}: process {os.getpid()} on " in line
+        assert line.endswith("wait until it finishes, stop it, or use another OUT")
+    assert [row["objective"] for row in rows_in(out)] == ["pcah"]

@@ -1,6 +1,7 @@
 """Posterior codes of a finished run: from the model and from its files, and what is refused."""
 
 import inspect
+import os
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
 from sketchjax.run import experiment
 from sketchjax.run.posterior import Settings
+from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.rebuild import rebuild
+from sketchjax.run.recode import recode
 from sketchjax.run.writers import RESULT_KEYS
 
 
@@ -262,3 +265,20 @@ def test_bad_input_is_one_clear_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monkeypatch, capsys):
+    out, codes = tmp_path / "out", []
+
+    def again(name, total):
+        if not codes:
+            codes.append(command(monkeypatch, str(whole), "--bits=8", f"--out={out}"))
+        return TrainingProgress(active=False).task(name, total=total)
+
+    settings = Settings(copies=0, epochs=1, steps=0)
+    recode(whole, [8], out=out, settings=settings, task=again, note=print)
+    assert codes == [64]
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"another process is running in {out}: process {os.getpid()} on " in line
+    assert line.endswith("wait until it finishes, stop it, or use another --out")
+    assert results(out / "8")["recode_of"]["epochs"] == 1
