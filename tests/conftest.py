@@ -1,6 +1,7 @@
 """Settings that hold for every test: a CPU with four virtual devices, and real data."""
 
 import atexit
+import io
 import os
 import shutil
 import sys
@@ -15,16 +16,18 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 ).strip()
 # Compile with little optimisation, and each program once for a session: a stage takes 14 s to
-# compile with all optimisations, 9 s like this, and 0.2 s to load. Where JAX_COMPILATION_CACHE_DIR
-# is set, later sessions compile nothing at all.
+# compile with all optimisations, 9 s like this, and 0.2 s to load. Small programs too, of which
+# each module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load.
+# Where JAX_COMPILATION_CACHE_DIR is set, later sessions compile nothing at all.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.mkdtemp(prefix="sketchjax-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
     atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
 
 import pytest
+from PIL import Image
 from tiny_run import whole_run
 
 TESTS = Path(__file__).parent
@@ -69,6 +72,33 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="module")
+def short_runs() -> Iterator[None]:
+    """Runs in this process leave to other tests what takes long and is the same in each.
+
+    Posterior codes are trained for at most 60 steps in place of 1,500
+    (train/test_posterior_codes.py), and figures are made but not rendered (report/test_plots.py,
+    run/test_rebuild.py and the run of `whole`): 7 s of CPU for each length, 3 s for each report.
+    """
+    from sketchjax.report import plots
+    from sketchjax.run import posterior
+
+    train_codes = posterior.train_codes
+    blank = io.BytesIO()
+    Image.new("L", (1, 1)).save(blank, "PNG")
+
+    def few_steps(*arguments, steps: int, **settings):
+        return train_codes(*arguments, steps=min(steps, 60), **settings)
+
+    def unrendered(draw, theme) -> bytes | None:
+        return None if draw(theme) is None else blank.getvalue()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posterior, "train_codes", few_steps)
+        patch.setattr(plots, "figure_png", unrendered)
+        yield
 
 
 @pytest.fixture(scope="session")

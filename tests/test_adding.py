@@ -25,6 +25,8 @@ from sketchjax.losses import objective
 from sketchjax.models.network import build
 from sketchjax.run import experiment
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 DOCS = Path(__file__).parents[1] / "docs"
 DOCUMENTS = {"adding-a-method.md": "LOSSES", "adding-an-encoder.md": "ENCODERS"}
 STEPS = re.compile(r"^\*\*\d\. ([^*]+)\*\*(.*?)```python\n(.*?)```", re.DOTALL | re.MULTILINE)

@@ -177,7 +177,7 @@ def test_the_architecture_names_every_room():
 def test_the_readme_begins_with_the_two_commands():
     run, test = blocks(ROOT / "README.md")[:2]
     assert run.startswith(INSTALL)
-    assert test == INSTALL + ".venv/bin/python -m pytest -n 2"
+    assert test == INSTALL + ".venv/bin/python -m pytest -n 2 --dist worksteal"
     assert (ROOT / shlex.split(run)[shlex.split(run).index("--config") + 1]).exists()
     drawn = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))["get_config"]()
     doodles = len(CATEGORIES) * drawn.data.synthetic_per_category
@@ -185,7 +185,8 @@ def test_the_readme_begins_with_the_two_commands():
     assert f"draws {doodles:,} doodles of {len(CATEGORIES)} categories" in text
     # .ci/run passes the tests by the same command.
     script = (ROOT / ".ci" / "run").read_text()
-    assert re.search(r'"\$bin/python" -m pytest -n 2 "\$\{chosen\[@\]\}"$', script, re.M)
+    command = r'"\$bin/python" -m pytest -n 2 --dist worksteal "\$\{chosen\[@\]\}"$'
+    assert re.search(command, script, re.M)
 
 
 def test_configs_and_verbs_of_all_commands_exist():

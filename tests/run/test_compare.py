@@ -23,6 +23,8 @@ from sketchjax.run.posterior import STEPS, Settings, chosen, classify
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.recode import find_source
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 def command(monkeypatch, *arguments: str) -> int:
     """The exit code of `sketchjax compare`."""

@@ -20,6 +20,8 @@ from sketchjax.run.elsewhere import evaluate_model
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.writers import RESULT_KEYS
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 SHARES = {"gallery": 0.7, "query": 0.3}
 # Those of the model are cat, clock, face and sun.
 LATER = ["apple", "cat", "face", "sun"]

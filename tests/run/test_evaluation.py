@@ -30,6 +30,8 @@ from sketchjax.run.writers import RESULT_KEYS
 from sketchjax.train.data import prepare_data
 from sketchjax.train.supply import Supply
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 CODES = ("map", "map_best", "map_worst", "map_stable", "precision_at_200", "bits")
 
 

@@ -24,6 +24,8 @@ from sketchjax.train import stages
 from sketchjax.train.pretrained import first_variables
 from sketchjax.train.workdir import alone
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 STAGES = ("cnn", "rnn", "joint", "center", "full")
 NAMES = ["cat", "clock", "face", "sun"]
 

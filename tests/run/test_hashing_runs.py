@@ -14,6 +14,8 @@ from sketchjax.paper.study.features import fused_blocks
 from sketchjax.run import experiment
 from sketchjax.train.data import prepare_data
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 OBJECTIVES = [name for name, row in LOSSES.items() if "sign_hash" in row.heads]
 
 

@@ -22,6 +22,8 @@ from sketchjax.run import experiment
 from sketchjax.run.elsewhere import evaluate_model
 from sketchjax.train.data import prepare_data
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 CONFIG = Path(__file__).parents[2] / "configs" / "metric.py"
 
 

@@ -24,6 +24,8 @@ from sketchjax.run.rebuild import rebuild
 sys.path.insert(0, str(CONFIG.parent))
 from tiny_pairs import EVERYTHING, SIDES, get_config
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

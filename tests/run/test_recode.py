@@ -26,6 +26,8 @@ from sketchjax.run.rebuild import rebuild
 from sketchjax.run.recode import recode
 from sketchjax.run.writers import RESULT_KEYS
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 def drawings(folder: Path, split: str) -> list[np.ndarray]:
     """The points of a split's records."""

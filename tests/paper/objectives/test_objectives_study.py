@@ -20,6 +20,8 @@ from sketchjax.paper.objectives.table import BEGIN, END
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
 from sketchjax.run.objectives import RATES, TrainedHead
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 @pytest.fixture
 def study():

@@ -17,6 +17,8 @@ from sketchjax.paper.study.state import Study
 from sketchjax.retrieval import metrics
 from sketchjax.run.writers import read_results
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
