@@ -9,18 +9,17 @@ do not depend on their length, so a finished run gets codes of other lengths in 
 
     sketchjax recode runs/quickdraw55-64 --bits 16,24,32
 
-On one CPU core with others at work the 24 epochs took 96 minutes and the codes 9. To expect, of
-2,124 validation sketches against the full ranking of 8,477 gallery sketches, one seed (the queries
-have not been asked yet; `--config.evaluation.rankings=validation:gallery`):
+On one CPU core with others at work the 24 epochs took 96 minutes and the codes 9. MAP to expect,
+over the full ranking of 8,477 gallery sketches, of one seed (docs/runs.md):
 
-    bits  MAP     accuracy
-    16    0.825   0.911
-    24    0.841   0.911
-    32    0.850   0.911
-    64    0.861   0.911
+    bits  2,134 queries  2,124 validation sketches
+    16    0.840          0.837
+    24    0.856          0.851
+    32    0.862          0.857
+    64    0.875          0.870
 
-and 0.889 for the float ranking by the posteriors. Seven epochs reach an accuracy of 0.893 in a
-quarter of the time; with Sketch-a-Net at 64 px in place of AlexNet at 48 px, as fast, 0.876.
+The validation sketches reach 0.886 by the float ranking of the posteriors; accuracy is 0.910 on the
+gallery.
 """
 
 import os
