@@ -74,8 +74,9 @@ def load_config(sizes: str, dtype: str) -> Config:
 def shrink(config: Config) -> None:
     """The sizes of `sample` in place of the paper's."""
     config.drawing.size, config.data.points = 64, 96
-    config.model.encoders.cnn.update({"width": 0.5, "stem_stride": 2, "dense_features": 1024})
-    config.model.encoders.cnn.update({"batch_norm": True, "dropout": 0.4})
+    config.model.encoders.cnn.update(
+        {"width": 0.5, "stem_stride": 2, "dense_features": 1024, "dropout": 0.4}
+    )
     config.model.encoders.rnn.update({"hidden": 128, "dropout": 0.2})
     config.train.update({"batch_size": 64, "inner_steps": 8, "outer_steps": 4})
 

@@ -286,11 +286,11 @@ def as_literal(path: str, text: str) -> str:
     has a comma itself is quoted as in CSV: `"salt, pepper",cat`.
     """
     path = path.removeprefix("base.")
-    if not isinstance(_usual(path), tuple) or _is_literal(text):
+    field = _fields_like(path).get(path)
+    if field is None or not isinstance(field.default, tuple) or _is_literal(text):
         return text
     values: list[Any] = [value for value in split_list(text) if value]
-    field = _fields_like(path).get(path)
-    if field is not None and field.item is int:
+    if field.item is int:
         values = [int(v) if re.fullmatch(r"-?\d{1,4300}", v, re.ASCII) else v for v in values]
     return repr(tuple(values))
 

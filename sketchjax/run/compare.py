@@ -36,7 +36,7 @@ from sketchjax.run.objectives import (
 from sketchjax.run.posterior import POSTERIOR, Source, map_among_themselves
 from sketchjax.run.recode import check_codebooks, checked, find_source
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 FILE = "compare.json"
 _HEAD = "sketchjax head 1"
@@ -186,7 +186,7 @@ def compare(
         "epochs": epochs,
         "copies": copies,
     }
-    with alone(out, "OUT") as warning:
+    with locked(out, "OUT") as warning:
         if warning:
             note(warning)
         done = {(row.objective, row.bits): row for row in _kept(out, mark)}

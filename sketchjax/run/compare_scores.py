@@ -22,7 +22,7 @@ from sketchjax.run.compare import Comparison, Row
 from sketchjax.run.posterior import POSTERIOR, Source, classified, posterior_map
 from sketchjax.run.scoring import Ranking, rank
 from sketchjax.train.classifier import LinearClassifier
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 FILE = "scores.json"
 CEILING = "posteriors"  # ranked as floats: what posterior codes could reach at best
@@ -73,7 +73,7 @@ def score(
     posterior = [row for row in rows.values() if row.objective == POSTERIOR]
     if posterior:
         rows[CEILING, None] = posterior[0]
-    with alone(comparison.out, "OUT"):
+    with locked(comparison.out, "OUT"):
         done = _kept(comparison)
         if missing := [key for key in rows if key not in done]:
             _fill(comparison, rows, missing, done, should_stop, task)

@@ -34,7 +34,7 @@ from sketchjax.train.split import TrainingSplit
 from sketchjax.train.supply import Supply
 from sketchjax.train.teacher import load_teacher
 from sketchjax.train.trainer import Trainer
-from sketchjax.train.workdir import alone, check_config, keep_config
+from sketchjax.train.workdir import check_config, keep_config, locked
 
 
 def run(
@@ -59,7 +59,7 @@ def run(
     if parallel.anywhere(finished is not None):
         return finished or read_results(workdir) or {}
     first = jax.process_index() == 0
-    with alone(workdir) if first else nullcontext() as warning:
+    with locked(workdir) if first else nullcontext() as warning:
         if first:
             keep_config(config, workdir)
         folder = prepare_data(config, workdir) if first else await_data(config, workdir)

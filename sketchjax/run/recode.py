@@ -38,7 +38,7 @@ from sketchjax.run.posterior import (
 )
 from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
 from sketchjax.run.writers import read_results
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 FOLDER = "recode"  # next to the model
 
@@ -75,7 +75,7 @@ def recode(
     check_codebooks(source.unseen, lengths)
     out = out or (path if path.is_dir() else path.parent) / FOLDER
     check_out(out)
-    with alone(out, "--out") as warning:
+    with locked(out, "--out") as warning:
         if warning:
             note(warning)
         return out, recode_source(source, lengths, out, settings, note)

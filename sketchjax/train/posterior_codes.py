@@ -54,7 +54,7 @@ def train_codes(
 ) -> PosteriorCodes:
     """Descend from `begin` by Adam, with batches of as many sketches of each class.
 
-    classifier: of features.
+    classifier: makes logits of the features.
     features: f32[n f], of training sketches.
     labels: i[n], 0 to l - 1; a class may have none.
     steps: of one batch each.

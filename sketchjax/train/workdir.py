@@ -30,9 +30,14 @@ _CONVERTED = "data/manifest.json"
 # The fields that decide what `train.data` converts to WORKDIR/data, and whether it is used.
 CONVERSION_FIELDS = frozenset(
     {
-        *("seed", "data.dir", "data.source", "data.split_file", "data.categories"),
-        "data.extra_train",
-        *("data.recognized_only", "data.max_per_category", "data.on_bad", "data.shards"),
+        *("seed", "data.dir", "data.source", "data.split_file", "data.extra_train"),
+        *(
+            "data.categories",
+            "data.recognized_only",
+            "data.max_per_category",
+            "data.on_bad",
+            "data.shards",
+        ),
         *("data.synthetic_per_category", "data.unseen", "photos.contours"),
         *("photos.validation", "photos.sketches_each", "photos.painted_size"),
     }
@@ -131,7 +136,7 @@ def _shown(fields: dict[str, Any], name: str) -> str:
 
 
 @contextmanager
-def alone(workdir: Path, name: str = "--workdir") -> Iterator[str]:
+def locked(workdir: Path, name: str = "--workdir") -> Iterator[str]:
     """Hold a folder's lock, which a process loses however it ends. Creates the folder.
 
     workdir: of a run, or another folder that one process at a time writes to.

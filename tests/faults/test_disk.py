@@ -17,7 +17,7 @@ from sketchjax.config import default
 from sketchjax.errors import DiskError
 from sketchjax.train import checkpoint as checkpoint_module
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.workdir import alone, keep_config
+from sketchjax.train.workdir import keep_config, locked
 
 
 def tree(seed: int, size: int = 1000) -> dict:
@@ -149,7 +149,7 @@ def test_a_read_only_disk_is_an_error_and_loses_nothing(small_disk):
         assert checkpoints.latest()[0] == 1
     with pytest.raises(DiskError, match="Read-only"):
         keep_config(default(), folder.parent)
-    with pytest.raises(DiskError, match="Read-only"), alone(folder.parent):
+    with pytest.raises(DiskError, match="Read-only"), locked(folder.parent):
         pass
     with pytest.raises(DiskError, match="Read-only"):
         Checkpoints(small_disk / "new", keep=2)
@@ -292,7 +292,7 @@ def test_a_place_where_nothing_can_be_created_is_an_error(tmp_path):
         with pytest.raises(DiskError) as caught:
             keep_config(default(), path)
         assert str(path.parent) in str(caught.value)
-        with pytest.raises(DiskError), alone(path):
+        with pytest.raises(DiskError), locked(path):
             pass
         with pytest.raises(DiskError):
             Checkpoints(path, keep=2)

@@ -16,14 +16,14 @@ import pytest
 
 from sketchjax.config import default
 from sketchjax.errors import ConfigError, DiskError
-from sketchjax.train.workdir import LOCK, alone, check_config, keep_config
+from sketchjax.train.workdir import LOCK, check_config, keep_config, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 assert "jax" not in sys.modules
-with alone(Path(sys.argv[1])) as left:
+with locked(Path(sys.argv[1])) as left:
     print("held", left, flush=True)
     if sys.argv[2] == "raise":
         raise SystemExit(3)
@@ -51,7 +51,7 @@ def test_a_second_run_is_refused_until_the_first_dies(tmp_path):
     try:
         content = (workdir / LOCK).read_bytes()
         for _ in range(2):  # a refusal leaves the lock and its text as they were
-            with pytest.raises(ConfigError) as caught, alone(workdir):
+            with pytest.raises(ConfigError) as caught, locked(workdir):
                 pass
             message = str(caught.value)
             assert f"another process is running in {workdir}" in message
@@ -67,7 +67,7 @@ def test_a_second_run_is_refused_until_the_first_dies(tmp_path):
         process.communicate()
     # It cleaned up nothing, yet its lock is free.
     assert json.loads((workdir / LOCK).read_bytes())["pid"] == process.pid
-    with alone(workdir) as left:
+    with locked(workdir) as left:
         assert left == ""
         assert json.loads((workdir / LOCK).read_bytes())["pid"] == os.getpid()
     assert (workdir / LOCK).read_bytes() == b""
@@ -78,34 +78,34 @@ def test_a_run_that_ends_with_an_error_leaves_nothing_behind(tmp_path):
     assert process.wait(60) == 3
     process.communicate()
     assert (tmp_path / LOCK).read_bytes() == b""
-    with pytest.raises(ValueError, match="mine"), alone(tmp_path):
+    with pytest.raises(ValueError, match="mine"), locked(tmp_path):
         raise ValueError("mine")
-    with alone(tmp_path) as left:
+    with locked(tmp_path) as left:
         assert left == ""
 
 
 def test_an_unfinished_run_of_another_machine_is_a_warning(tmp_path):
     """Its lock may not be visible here, on a file system that does not share locks."""
     (tmp_path / LOCK).write_text('{"pid": 41, "host": "node-7", "since": "yesterday"}')
-    with alone(tmp_path) as left:
+    with locked(tmp_path) as left:
         assert "process 41 on node-7, since yesterday" in left
         assert "stop one of the two" in left
         assert "\n" not in left
         # To others, this process is now the one that holds the lock.
-        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), alone(tmp_path):
+        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), locked(tmp_path):
             pass
-    with alone(tmp_path) as left:
+    with locked(tmp_path) as left:
         assert left == ""
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"null", b"\xff" * 9000, b'{"pid": 3}'])
 def test_a_lock_with_unreadable_text_is_still_a_lock(tmp_path, content):
-    with alone(tmp_path):
+    with locked(tmp_path):
         (tmp_path / LOCK).write_bytes(content)
-        with pytest.raises(ConfigError, match="an unknown process"), alone(tmp_path):
+        with pytest.raises(ConfigError, match="an unknown process"), locked(tmp_path):
             pass
     (tmp_path / LOCK).write_bytes(content)
-    with alone(tmp_path) as left:
+    with locked(tmp_path) as left:
         assert left == ""
 
 
@@ -114,7 +114,7 @@ def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
         raise OSError(95, os.strerror(95))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(DiskError, match="not supported"), alone(tmp_path):
+    with pytest.raises(DiskError, match="not supported"), locked(tmp_path):
         pass
 
 
@@ -124,11 +124,11 @@ def test_of_two_configs_started_at_once_one_stays(tmp_path):
     other.seed = 7
     check_config(default(), tmp_path)
     check_config(other, tmp_path)  # both found a workdir without a config
-    with alone(tmp_path):
-        with pytest.raises(ConfigError, match="another process"), alone(tmp_path):
+    with locked(tmp_path):
+        with pytest.raises(ConfigError, match="another process"), locked(tmp_path):
             keep_config(other, tmp_path)
         keep_config(default(), tmp_path)
         (tmp_path / "checkpoints" / "4").mkdir(parents=True)
-    with alone(tmp_path), pytest.raises(ConfigError, match="seed: before 0, now 7"):
+    with locked(tmp_path), pytest.raises(ConfigError, match="seed: before 0, now 7"):
         keep_config(other, tmp_path)
     assert json.loads((tmp_path / "config.json").read_bytes())["seed"] == 0

@@ -22,7 +22,7 @@ from sketchjax.run import experiment
 from sketchjax.run.writers import RESULT_KEYS
 from sketchjax.train import stages
 from sketchjax.train.pretrained import first_variables
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 
@@ -302,7 +302,7 @@ def test_other_data_are_refused(stopped, config, whole, tmp_path):
 
 
 def test_a_second_process_in_a_workdir_is_refused(stopped, config):
-    with alone(stopped), pytest.raises(ConfigError, match="another process is running"):
+    with locked(stopped), pytest.raises(ConfigError, match="another process is running"):
         experiment.run(config, stopped)
 
 

@@ -6,7 +6,7 @@ import pytest
 from sketchjax.config import default, encoder, flat, validate
 from sketchjax.config.fields import FIELDS
 from sketchjax.errors import ConfigError, DiskError
-from sketchjax.train.workdir import CONVERSION_FIELDS, alone, changes, check_config, keep_config
+from sketchjax.train.workdir import CONVERSION_FIELDS, changes, check_config, keep_config, locked
 
 # Another value for each field that is neither a weight of a loss nor a size of a split.
 OTHER = {
@@ -385,10 +385,10 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     for use in (check_config, keep_config):
         with pytest.raises(ConfigError, match="it is a file; give a folder"):
             use(default(), tmp_path / "file")
-    with pytest.raises(ConfigError, match="it is a file"), alone(tmp_path / "file"):
+    with pytest.raises(ConfigError, match="it is a file"), locked(tmp_path / "file"):
         pass
     within = tmp_path / "file" / "within"
     with pytest.raises(DiskError, match="Not a directory"):
         keep_config(default(), within)
-    with pytest.raises(DiskError, match="Not a directory"), alone(within):
+    with pytest.raises(DiskError, match="Not a directory"), locked(within):
         pass

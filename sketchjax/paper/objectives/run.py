@@ -26,7 +26,7 @@ from sketchjax.run.compare_scores import score
 from sketchjax.run.objectives import OBJECTIVES
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.train.data import prepare_data
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 SETTINGS = "settings.json"
 
@@ -52,7 +52,7 @@ def run_objectives(
     """
     validate_objectives(config)
     given = read_settings(home_path(config.settings)) if config.settings else None
-    with alone(workdir) as warning:
+    with locked(workdir) as warning:
         write_whole(workdir / "study.json", orjson.dumps(flat(config), option=orjson.OPT_INDENT_2))
         runs, unseen = train_runs(config, workdir, should_stop)
         with TrainingProgress() as progress:

@@ -30,7 +30,7 @@ from sketchjax.paper.study.state import Study
 from sketchjax.run import experiment
 from sketchjax.run.writers import read_results
 from sketchjax.train.data import check_categories, check_data, prepare_data
-from sketchjax.train.workdir import alone
+from sketchjax.train.workdir import locked
 
 FAILED = "failed.json"
 
@@ -50,7 +50,7 @@ def run_study(
     `should_stop` asked for it, DiskError.
     """
     validate_study(config)
-    with alone(workdir) as warning:
+    with locked(workdir) as warning:
         folder = prepare_data(config.base, workdir)
         manifest = check_data(folder, config.base)
         study = Study(config, workdir, folder, manifest, plan_runs(config, workdir, folder))
