@@ -76,7 +76,7 @@ def recode(
         ),
     ] = None,
     copies: Copies = 2,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of the classifier.")] = 30,
+    epochs: Annotated[int, typer.Option(metavar="N", help="Epochs of a fitted classifier.")] = 30,
     steps: Annotated[
         int, typer.Option(metavar="N", help="Steps of training the codes; 0: their closed form.")
     ] = 1500,

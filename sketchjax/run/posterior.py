@@ -166,7 +166,9 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
     passes = source.passes(source.model.network)
     rows, labels, _ = training_rows(source, settings, passes, note)
     fitted = own_classifier(source)
-    if fitted is None:
+    if fitted is not None:
+        note("the codes are made from the classifier that the run has trained: none is fitted")
+    else:
         fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
     splits = {}
     for split in dict.fromkeys(("validation", *source.ranked)):

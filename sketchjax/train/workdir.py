@@ -31,15 +31,9 @@ _CONVERTED = "data/manifest.json"
 CONVERSION_FIELDS = frozenset(
     {
         *("seed", "data.dir", "data.source", "data.split_file", "data.extra_train"),
-        *(
-            "data.categories",
-            "data.recognized_only",
-            "data.max_per_category",
-            "data.on_bad",
-            "data.shards",
-        ),
-        *("data.synthetic_per_category", "data.unseen", "photos.contours"),
-        *("photos.validation", "photos.sketches_each", "photos.painted_size"),
+        *("data.categories", "data.recognized_only", "data.max_per_category"),
+        *("data.on_bad", "data.shards", "data.synthetic_per_category", "data.unseen"),
+        *("photos.contours", "photos.validation", "photos.sketches_each", "photos.painted_size"),
     }
 )
 
