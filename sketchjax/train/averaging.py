@@ -6,15 +6,18 @@ SIAM J. Control Optim. 1992), without a slower learning rate.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from sketchjax.train.vectors import as_tree
+
 
 class _Mean(NamedTuple):
-    """steps: i32[], so far. weight_mean: of the trained parameters."""
+    """steps: i32[], so far. weight_mean: of the trained parameters, as `vectors`."""
 
     steps: Any
     weight_mean: Any
@@ -40,10 +43,12 @@ def averaged(decay: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def mean_weights(params: dict, optimizer: Any) -> dict:
-    """The parameters at the end of a stage: means of those whose optimizer kept them.
+def mean_weights(trained: dict, optimizer: Any, head_parts: Collection[str]) -> dict:
+    """The trained parameters at the end of a stage: their means, if the optimizer kept them.
 
-    params: by part.
+    trained: as the last step left them, by part.
     optimizer: the optimizer's state.
+    head_parts: the parameters after the encoders, by part.
     """
-    return params | (optax.tree.get(optimizer, "weight_mean") or {})
+    means = optax.tree.get(optimizer, "weight_mean")
+    return trained if means is None else as_tree(means, trained, head_parts)

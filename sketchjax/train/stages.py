@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
 import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
-from sketchjax.models.table import CODEBOOK, HEAD, of_side
+from sketchjax.models.table import HEAD, of_side
 from sketchjax.train.averaging import averaged
+from sketchjax.train.vectors import HEAD_KERNELS, HEAD_OTHERS, KERNELS
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def learning_rate(stage: Stage) -> optax.Schedule:
 def optimizer(
     stage: Stage, *, weight_decay: float, clip_norm: float, averaging: float = 0.0
 ) -> optax.GradientTransformation:
-    """Adam with the stage's schedule.
+    """Adam with the stage's schedule, over the vectors that `vectors` makes of its parameters.
 
     stage: its schedule, and the rate of its head.
     weight_decay: decoupled, on kernels only; 0: none.
@@ -131,22 +131,20 @@ def optimizer(
     """
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts.append(
-        optax.adamw(learning_rate(stage), weight_decay=weight_decay, mask=_kernels)
+        optax.adamw(
+            learning_rate(stage), weight_decay=weight_decay, mask=_only(KERNELS, HEAD_KERNELS)
+        )
         if weight_decay
         else optax.adam(learning_rate(stage))
     )
     if stage.head_rate != 1:
-        in_head = lambda params: jax.tree_util.tree_map_with_path(  # noqa: E731
-            lambda path, _: path[0].key in stage.head_parts, params
-        )
+        in_head = _only(HEAD_KERNELS, HEAD_OTHERS)
         parts.append(optax.masked(optax.scale(stage.head_rate), in_head))
     if averaging:
         parts.append(averaged(averaging))
     return optax.chain(*parts)
 
 
-def _kernels(params):
-    """True for kernels: biases, parameters of normalisation and codewords are not decayed."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: leaf.ndim > 1 and path[-1].key != CODEBOOK, params
-    )
+def _only(*groups: str) -> Callable[[dict], dict]:
+    """A mask of vectors by group."""
+    return lambda vectors: {group: group in groups for group in vectors}

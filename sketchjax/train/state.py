@@ -9,6 +9,7 @@ from flax import struct
 
 from sketchjax.losses.loss import Memory
 from sketchjax.train.stages import Stage
+from sketchjax.train.vectors import vectors
 
 
 class State(struct.PyTreeNode):
@@ -19,7 +20,7 @@ class State(struct.PyTreeNode):
       not finite.
     params: of all parts of the network.
     batch_stats: batch statistics of all parts of the network.
-    optimizer: its state for the parts that the stage trains.
+    optimizer: its state for the parts that the stage trains, which it sees as `vectors`.
     memories: what losses remember, by the name of the loss.
     """
 
@@ -60,6 +61,6 @@ def start(
         skipped=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        optimizer=optimizer.init(trained_params(params, stage)),
+        optimizer=optimizer.init(vectors(trained_params(params, stage), stage.head_parts)),
         memories=jax.tree.map(jnp.asarray, dict(memories)),
     )

@@ -26,6 +26,7 @@ from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD, of_side
 from sketchjax.train.stages import Stage
 from sketchjax.train.state import State, trained_params
+from sketchjax.train.vectors import as_tree, vectors
 
 
 class Minibatch(NamedTuple):
@@ -216,21 +217,28 @@ def theta_step(
 
     parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
-    gradients, metrics = training.average((gradients, metrics))
-    updates, optimizer = training.optimizer.update(gradients, state.optimizer, parts)
-    # The statistics of a part belong to it: where it is not trained, they stay too.
-    own = {part: each for part, each in batch_stats.items() if part in training.stage.parts}
-    after = state.replace(
-        params=state.params | cast(dict, optax.apply_updates(parts, updates)),
-        batch_stats=state.batch_stats | own,
-        optimizer=optimizer,
-        memories=memories,
-    )
+    head = training.stage.head_parts
+    gradients, metrics = training.average((vectors(gradients, head), metrics))
+    updates, optimizer = training.optimizer.update(gradients, state.optimizer, vectors(parts, head))
     sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
-    after = jax.tree.map(partial(jnp.where, sound), after, state)
     skipped = jnp.where(sound, 0, state.skipped + 1)
     metrics["skipped"] = skipped
-    return after.replace(step=state.step + 1, skipped=skipped), metrics
+    # Adding -0 changes no number, not even 0.
+    updates = jax.tree.map(lambda update: jnp.where(sound, update, -0.0), updates)
+    # The statistics of a part belong to it: where it is not trained, they stay too.
+    own = {part: each for part, each in batch_stats.items() if part in training.stage.parts}
+    before = state.batch_stats, state.optimizer, state.memories
+    after = state.batch_stats | own, optimizer, memories
+    batch_stats, optimizer, memories = jax.tree.map(partial(jnp.where, sound), after, before)
+    changed = optax.apply_updates(parts, as_tree(updates, parts, head))
+    return State(
+        step=state.step + 1,
+        skipped=skipped,
+        params=state.params | cast(dict, changed),
+        batch_stats=batch_stats,
+        optimizer=optimizer,
+        memories=memories,
+    ), metrics
 
 
 def _taught(

@@ -33,7 +33,7 @@ from sketchjax.train.profile import Profile
 from sketchjax.train.reporter import Reporter
 from sketchjax.train.spike import Spike, check_spike
 from sketchjax.train.stages import Stage
-from sketchjax.train.state import State, start
+from sketchjax.train.state import State, start, trained_params
 from sketchjax.train.step import Training
 from sketchjax.train.supply import Supply
 from sketchjax.train.teacher import Teacher, needs_teacher
@@ -89,9 +89,11 @@ class Trainer:
             except Spike as spike:
                 number, current = self._go_back(spike)
                 continue
-            mean = mean_weights(current.params, current.optimizer)
-            current = current.replace(params=mean)
-            yield self.plan[number], current
+            stage = self.plan[number]
+            trained = trained_params(current.params, stage)
+            mean = mean_weights(trained, current.optimizer, stage.head_parts)
+            current = current.replace(params=current.params | mean)
+            yield stage, current
             if (number := number + 1) == len(self.plan):
                 return
             self.progress.losses = []

@@ -14,6 +14,7 @@ from sketchjax.config import stage as stage_of
 from sketchjax.train import stages
 from sketchjax.train.averaging import mean_weights
 from sketchjax.train.stages import Stage, learning_rate, optimizer
+from sketchjax.train.vectors import as_tree, vectors
 
 ROW = StageRow(
     name="cnn",
@@ -216,11 +217,12 @@ PARAMETERS = {
 
 def moved(transformation, gradient, steps=1):
     """What the parameters become, and the optimizer's state."""
-    parameters, state = PARAMETERS, transformation.init(PARAMETERS)
+    parameters = vectors(PARAMETERS, ())
+    state = transformation.init(parameters)
     for _ in range(steps):
-        updates, state = transformation.update(gradient, state, parameters)
+        updates, state = transformation.update(vectors(gradient, ()), state, parameters)
         parameters = optax.apply_updates(parameters, updates)
-    return parameters, state
+    return as_tree(parameters, PARAMETERS, ()), state
 
 
 def filled(value):
@@ -257,6 +259,7 @@ def test_gradients_are_clipped_by_their_common_norm(clip_norm, scale):
     size = 15 / math.sqrt(26)
     _, state = moved(optimizer(stage(), weight_decay=1e-4, clip_norm=clip_norm), filled(size))
     first_moment = optax.tree_utils.tree_get(state, "mu")
+    first_moment = as_tree(first_moment, PARAMETERS, ())
     np.testing.assert_allclose(first_moment["norm"]["bias"], 0.1 * size * scale, rtol=1e-5)
 
 
@@ -267,7 +270,9 @@ def test_the_head_has_a_learning_rate_of_its_own():
     parts = ("cnn", "rnn", "fusion", "hash", "classifier")
     params = {part: {"kernel": jnp.full((3, 2), 2.0), "bias": jnp.ones(2)} for part in parts}
     gradient = jax.tree.map(jnp.ones_like, params)
-    updates, _ = both.update(gradient, both.init(params), params)
+    before, gradient = (vectors(tree, settings.head_parts) for tree in (params, gradient))
+    updates, _ = both.update(gradient, both.init(before), before)
+    updates = as_tree(updates, params, settings.head_parts)
     for part in parts:
         rate = 0.01 if part in ("cnn", "rnn") else 0.1
         np.testing.assert_allclose(updates[part]["bias"], -rate, rtol=1e-5)
@@ -287,7 +292,7 @@ def test_the_mean_of_the_weights_is_that_of_all_steps():
     with_mean = optimizer(stage(schedule="constant"), weight_decay=0, clip_norm=0, averaging=decay)
     plain = optimizer(stage(schedule="constant"), weight_decay=0, clip_norm=0)
     after, state = moved(with_mean, filled(1.0), steps)
-    own = mean_weights(after, state)
+    own = mean_weights(after, state, ())
     expected = PARAMETERS["dense"]["bias"]
     for count in range(steps):
         share = min(decay, (1 + count) / (10 + count))
@@ -297,5 +302,5 @@ def test_the_mean_of_the_weights_is_that_of_all_steps():
     # The steps themselves stay as they are.
     np.testing.assert_array_equal(after["dense"]["bias"], weights["dense"]["bias"])
     np.testing.assert_array_equal(
-        mean_weights(weights, plain_state)["dense"]["bias"], weights["dense"]["bias"]
+        mean_weights(weights, plain_state, ())["dense"]["bias"], weights["dense"]["bias"]
     )
