@@ -28,7 +28,10 @@ def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], t
     trained: dict[str, Any] = {}
     if config.train.pretrained:
         trained = load_pretrained(config.train.pretrained, network)
-    variables = jax.jit(network.initialise)(jax.random.key(config.seed))
+    # The program runs once: with all optimisations it takes twice as long to compile, for the same
+    # bits.
+    initialise = jax.jit(network.initialise, compiler_options={"xla_backend_optimization_level": 1})
+    variables = initialise(jax.random.key(config.seed))
     read = read_encoders(network)
     joined = {
         name: parts | read.get(name, {}) | trained.get(name, {})
