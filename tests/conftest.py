@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 # Before jax is imported anywhere, and for all processes that the tests start. Four virtual devices,
@@ -15,11 +16,14 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 ).strip()
-# Compile with little optimisation, and each program once for a session: a stage takes 14 s to
-# compile with all optimisations, 9 s like this, and 0.2 s to load. Small programs too, of which
-# each module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load.
+# Compile with little optimisation, and each program once for a session: the last stage of the
+# quickstart takes 39 s of CPU to compile with all optimisations, 25 s with few, 14 s without XLA's
+# newer way to emit fusions too, and 0.2 s to load. Small programs are kept as well, of which each
+# module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load.
 # Where JAX_COMPILATION_CACHE_DIR is set, later sessions compile nothing at all.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if version("jaxlib").startswith("0.10."):  # the next one has only the newer way
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.mkdtemp(prefix="sketchjax-compiled-")
@@ -72,6 +76,27 @@ def optimised() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture
+def usual_emitters() -> Iterator[None]:
+    """Emit fusions as users do: the older way rounds some of them otherwise within a loop."""
+    option = "xla_cpu_use_fusion_emitters"
+    if option not in os.environ["XLA_FLAGS"]:
+        yield
+        return
+    from jax._src import compiler
+
+    options_of = compiler.get_compile_options
+
+    def with_emitters(*arguments, **settings):
+        options = options_of(*arguments, **settings)
+        options.env_option_overrides = [*options.env_option_overrides, (option, True)]
+        return options
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compiler, "get_compile_options", with_emitters)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,12 @@ def start(workdir: Path, environment: dict[str, str], *arguments: str) -> subpro
         return subprocess.Popen(whole, stdout=log, stderr=subprocess.STDOUT, env=environment)
 
 
+def with_devices(environment: dict[str, str], count: int) -> dict[str, str]:
+    """The variables of a process that has this many virtual devices."""
+    flag = f"--xla_force_host_platform_device_count={count}"
+    return environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} {flag}"}
+
+
 def finish(process: subprocess.Popen, timeout: float = 600) -> int:
     """The exit code of a process, once it has ended."""
     try:

@@ -22,6 +22,7 @@ from tiny_run import (
     same_weights,
     start,
     wait_for,
+    with_devices,
 )
 
 from sketchjax.retrieval.codes import Codes
@@ -43,7 +44,7 @@ class Pair:
 
     def __init__(self, workdir: Path, data: Path, environment):
         self.workdir, self._data = workdir, data
-        self._environment = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+        self._environment = with_devices(environment, 2)
 
     def __enter__(self) -> "Pair":
         port = free_port()
@@ -140,7 +141,7 @@ def test_a_run_resumes_on_other_processes_and_devices(calm, whole, environment, 
         pair.wait_for(stage="full", stage_step=4)
         pair.processes[0].send_signal(signal.SIGTERM)
         assert pair.end() == [75, 75], pair.printed()
-    single = environment | {"XLA_FLAGS": "--xla_force_host_platform_device_count=1"}
+    single = with_devices(environment, 1)
     flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
     assert finish(start(workdir, single, *flags)) == 0, output(workdir)
     ours, theirs = (
@@ -162,12 +163,11 @@ def test_a_scheduler_that_kills_and_requeues_gets_the_same_bits(calm, whole, env
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    job = environment | {
+    job = with_devices(environment, 2) | {
         "PATH": f"{tmp_path}:{environment['PATH']}",
         "PYTHON": sys.executable,
         "SLURM_JOB_ID": str(rng.integers(1, 4096)),
         "STEP_TASKS": str(tasks),
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
     }
     flags = [f"--config={CONFIG}", f"--workdir={workdir}", f"--config.data.dir={whole / 'data'}"]
     log = tmp_path / "log"

@@ -71,6 +71,7 @@ def map_of(own, variables) -> float:
     return evaluate(codes[0], asked.labels, codes[1], found.labels, bits=BITS).map
 
 
+@pytest.mark.usefixtures("usual_emitters")
 def test_training_is_a_plain_loop_over_the_same_batches():
     own, data = network(), frozen()
     row = head_stage("only", {"cross_entropy": 1.0}, epochs=2)

@@ -42,6 +42,7 @@ NAMES = ["cat", "clock", "face", "sun"]
 # --- a small network: all five rows ----------------------------------------------------------
 
 
+@pytest.mark.usefixtures("usual_emitters")
 @pytest.mark.parametrize("name", ROWS)
 def test_the_scan_is_a_plain_loop_bit_for_bit(name):
     training = small_training(small_stage(name))
@@ -82,6 +83,7 @@ def test_a_stage_changes_only_the_parts_it_trains(trains):
     assert differs(state.batch_stats, after.batch_stats) == ("cnn" in trains)
 
 
+@pytest.mark.usefixtures("usual_emitters")
 def test_codes_are_fixed_in_a_block_and_remade_for_the_next():
     """Codes of every step, or of only the first state, lead elsewhere: the test above can tell."""
     training = small_training(small_stage("full", rate=0.3))
@@ -233,6 +235,7 @@ def tiny_training(tiny, name, optimizer=None):
     return training, start(optimizer, stage, variables, memories)
 
 
+@pytest.mark.usefixtures("usual_emitters")
 def test_the_scan_of_the_real_network_is_a_plain_loop_bit_for_bit(tiny):
     """Only the last stage: each of the others takes 20 s to compile, and has less in it."""
     training, state = tiny_training(tiny, "full")

@@ -146,6 +146,7 @@ class LoopWithMemory(PlainLoop):
         return state
 
 
+@pytest.mark.usefixtures("usual_emitters")
 @LOSSES
 def test_the_scan_is_a_plain_loop_bit_for_bit(losses):
     training = small_training(small_stage("full", losses=losses))
