@@ -33,6 +33,7 @@ from sketchjax.run.scoring import (
     rank_photos,
 )
 from sketchjax.run.writers import write_results
+from sketchjax.train.workdir import locked
 
 
 def evaluate_model(
@@ -66,7 +67,7 @@ def evaluate_model(
     data and only the model have.
     Raises DataError when the folder is damaged, lacks sketches of a split or shares no category
     with the model, when the model has neither codes nor a trained classifier, and when `out` is
-    the workdir of a run or a data folder.
+    the workdir of a run or a data folder; ConfigError when another process writes to `out`.
     """
     started = time.monotonic()
     check_out(out)
@@ -90,18 +91,21 @@ def evaluate_model(
         forms=model.architecture.forms,
         task=task,
     )
-    encoded = {
-        split: _in_names_of(
-            passes.encode(model.variables, split, model.output, features=model.bits is not None),
-            known,
-        )
-        for split in splits
-    }
-    measured = _measure(model, manifest, encoded, pairs, precision_at, known)
-    results = results_of(model, folder, manifest, measured, pairs, time.monotonic() - started)
-    title = title or f"{model.card.stage} on {folder}"
-    kinds = {side: form.kind for side, form in model.architecture.forms.items()}
-    leave_evaluation(out, folder, measured, results, pairs, kinds, title)
+    with_features = model.bits is not None
+    with locked(out, "OUT") as warning:
+        if warning:
+            note(warning)
+        encoded = {
+            split: _in_names_of(
+                passes.encode(model.variables, split, model.output, features=with_features), known
+            )
+            for split in splits
+        }
+        measured = _measure(model, manifest, encoded, pairs, precision_at, known)
+        results = results_of(model, folder, manifest, measured, pairs, time.monotonic() - started)
+        title = title or f"{model.card.stage} on {folder}"
+        kinds = {side: form.kind for side, form in model.architecture.forms.items()}
+        leave_evaluation(out, folder, measured, results, pairs, kinds, title)
     return results
 
 

@@ -13,7 +13,7 @@ from sketchjax import cli
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources.doodles import write
-from sketchjax.errors import DataError
+from sketchjax.errors import ConfigError, DataError
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.model import Model, load
 from sketchjax.run.elsewhere import evaluate_model
@@ -190,7 +190,7 @@ def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, caps
         (["{damaged}", "{later}", "{out}"], 66, "is damaged"),
         (["{out}", "{later}", "{out}"], 66, "there is no model file"),
         (["{whole}", "{out}", "{out}"], 65, "is not a data folder"),
-        (["{whole}", "{later}", "{damaged}/out"], 74, "the evaluation cannot be written"),
+        (["{whole}", "{later}", "{damaged}/out"], 74, "out cannot be used"),
         (
             ["{whole}", "{later}", "{out}", "--ranking=query"],
             64,
@@ -214,3 +214,19 @@ def test_mistakes_are_one_line(
     assert printed.startswith("sketchjax: ")
     assert printed.count("\n") == 1
     assert message in printed
+
+
+def test_a_second_process_is_refused(model, later, tmp_path):
+    """One folder holds one evaluation: codes of one and results of another would not fit."""
+    refused = []
+
+    @contextmanager
+    def again(name: str, total: int) -> Iterator[Callable[[int], None]]:
+        if not refused:
+            with pytest.raises(ConfigError, match=r"process is running in .*another OUT"):
+                evaluate(model, later, tmp_path)
+            refused.append(name)
+        yield lambda count: None
+
+    evaluate_model(model, later, tmp_path, batch=16, task=again, note=print)
+    assert refused
