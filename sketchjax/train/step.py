@@ -217,28 +217,49 @@ def theta_step(
 
     parts = trained_params(state.params, training.stage)
     gradients, (metrics, batch_stats, memories) = jax.grad(loss_of, has_aux=True)(parts)
-    head = training.stage.head_parts
-    gradients, metrics = training.average((vectors(gradients, head), metrics))
-    updates, optimizer = training.optimizer.update(gradients, state.optimizer, vectors(parts, head))
+    # Array by array: the exchange of the last layers' can begin while the others are computed.
+    gradients, metrics = training.average((gradients, metrics))
+    return _updated(training, state, gradients, metrics, batch_stats, memories)
+
+
+def _updated(
+    training: Training,
+    state: State,
+    gradients: dict,
+    metrics: dict[str, jax.Array],
+    batch_stats: dict,
+    memories: dict,
+) -> tuple[State, dict[str, jax.Array]]:
+    """The state after a step, and its metrics with the count of skipped steps.
+
+    gradients, metrics: means over all devices.
+    batch_stats, memories: as the step leaves them, if it is not skipped.
+    """
+    stage = training.stage
+    parts = trained_params(state.params, stage)
+    gradients, before = vectors(gradients, stage.head_parts), vectors(parts, stage.head_parts)
+    updates, optimizer = training.optimizer.update(gradients, state.optimizer, before)
     sound = jnp.isfinite(metrics["loss"]) & jnp.isfinite(optax.tree.norm(gradients))
     skipped = jnp.where(sound, 0, state.skipped + 1)
-    metrics["skipped"] = skipped
     # Adding -0 changes no number, not even 0.
     updates = jax.tree.map(lambda update: jnp.where(sound, update, -0.0), updates)
+    changed = optax.apply_updates(parts, as_tree(updates, parts, stage.head_parts))
     # The statistics of a part belong to it: where it is not trained, they stay too.
-    own = {part: each for part, each in batch_stats.items() if part in training.stage.parts}
-    before = state.batch_stats, state.optimizer, state.memories
-    after = state.batch_stats | own, optimizer, memories
-    batch_stats, optimizer, memories = jax.tree.map(partial(jnp.where, sound), after, before)
-    changed = optax.apply_updates(parts, as_tree(updates, parts, head))
-    return State(
+    own = {part: each for part, each in batch_stats.items() if part in stage.parts}
+    batch_stats, optimizer, memories = jax.tree.map(
+        partial(jnp.where, sound),
+        (state.batch_stats | own, optimizer, memories),
+        (state.batch_stats, state.optimizer, state.memories),
+    )
+    after = State(
         step=state.step + 1,
         skipped=skipped,
         params=state.params | cast(dict, changed),
         batch_stats=batch_stats,
         optimizer=optimizer,
         memories=memories,
-    ), metrics
+    )
+    return after, metrics | {"skipped": skipped}
 
 
 def _taught(

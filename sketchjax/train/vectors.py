@@ -1,8 +1,8 @@
 """The trained parameters as a few long vectors, which is how the optimizer sees them.
 
-A network has some seventy arrays of parameters. Adam over each of them is a quarter of a training
+A network has some seventy arrays of parameters. Adam over each of them is a fifth of a training
 step's program, and of the time that it takes to compile; over a vector for each group it is next to
-nothing, and devices exchange a sum for each group.
+nothing.
 """
 
 from __future__ import annotations
