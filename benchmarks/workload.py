@@ -53,13 +53,7 @@ def step_parser(description: str | None, *, rounds: int = 5) -> argparse.Argumen
 
 def load_config(sizes: str, dtype: str) -> Config:
     """The config of `sample` or `paper`, computing in dtype; shrunk where that is asked for."""
-    path = REPOSITORY / "configs" / "sketchmate.py"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None, f"{path} is a Python file"
-    assert spec.loader is not None, f"{path} is a Python file"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config("64")
+    config = read_config(REPOSITORY / "configs" / "sketchmate.py", "64")
     config.model.dtype = dtype
     if sizes == "sample":
         shrink(config)
@@ -69,6 +63,19 @@ def load_config(sizes: str, dtype: str) -> Config:
         config.model.encoders.rnn.update({"hidden": 8, "layers": 1})
         config.train.update({"batch_size": 8, "inner_steps": 2})
     return config
+
+
+def read_config(path: Path, *argument: str) -> Config:
+    """The config of a file.
+
+    path: of the file; argument: what stands after the colon on the command line, if anything.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None, f"{path} is a Python file"
+    assert spec.loader is not None, f"{path} is a Python file"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*argument)
 
 
 def shrink(config: Config) -> None:

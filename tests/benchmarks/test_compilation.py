@@ -1,0 +1,48 @@
+"""benchmarks.compilation on a config with one small stage."""
+
+import jax
+import orjson
+import pytest
+from tiny_run import CONFIG
+
+from benchmarks import compilation
+
+ONE_STAGE = """
+import importlib.util
+
+spec = importlib.util.spec_from_file_location("tiny", {path!r})
+tiny = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tiny)
+
+
+def get_config():
+    config = tiny.get_config()
+    config.plan = ("rnn",)
+    for name in ("cnn", "joint", "center", "full"):
+        del config.stages[name]
+    config.model.branches = ("rnn",)
+    config.evaluation.after_stages = ()
+    return config
+"""
+
+
+@pytest.fixture
+def kept():
+    """Other tests keep what is compiled."""
+    before = jax.config.jax_enable_compilation_cache
+    yield
+    jax.config.update("jax_enable_compilation_cache", before)
+
+
+@pytest.mark.usefixtures("kept", "short_runs")
+def test_every_program_of_a_run_is_compiled(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "true")
+    path = tmp_path / "one.py"
+    path.write_text(ONE_STAGE.format(path=str(CONFIG)))
+    compilation.main(["--config", str(path), "--json", str(tmp_path / "found.json")])
+    found = orjson.loads((tmp_path / "found.json").read_bytes())
+    assert found["config"] == "one.py"
+    # The initialiser, a dispatch of the stage, a pass over the data, and small ones.
+    assert found["programs"] > 3
+    assert found["compiling_seconds"] > 0.5
+    assert found["lowering_seconds"] > 0
