@@ -68,18 +68,26 @@ def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, t
 
 
 def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path):
-    """A stream with a worker process gives the batches of data held by the devices."""
-    workdir = tmp_path / "run"
-    for stage in ("cnn", "rnn"):
-        feed = ("--config.data.feed=stream", "--config.train.workers=1")
-        process = start(workdir, environment, *feed)
-        try:
-            wait_for(lambda stage=stage: has_line(workdir, stage=stage), process)
-            process.send_signal(signal.SIGTERM)
-        finally:
-            code = finish(process)
-        assert code == 75, output(workdir)
-    same_weights(workdir, whole, "cnn")
+    """A stream with a worker process gives the batches of data held by the devices.
+
+    The bits too, where fusions are emitted as users do: each feed has a program of its own.
+    """
+    older, usual = "xla_cpu_use_fusion_emitters=false", "xla_cpu_use_fusion_emitters=true"
+    usually = environment | {"XLA_FLAGS": environment["XLA_FLAGS"].replace(older, usual)}
+    first = [f"--config.data.dir={whole / 'data'}", "--config.model.branches=cnn"]
+    first += [f"--config.stages.{stage}.epochs=0" for stage in ("rnn", "joint", "center", "full")]
+    stream = [*first, "--config.data.feed=stream", "--config.train.workers=1"]
+    held, workdir = tmp_path / "held", tmp_path / "run"
+    assert finish(start(held, usually, *first)) == 0, output(held)
+    process = start(workdir, usually, *stream)
+    try:
+        wait_for(lambda: has_line(workdir, stage="cnn"), process)
+        process.send_signal(signal.SIGTERM)
+    finally:
+        code = finish(process)
+    assert code == 75, output(workdir)
+    assert finish(start(workdir, usually, *stream)) == 0, output(workdir)
+    same_weights(workdir, held, "cnn")
 
 
 def test_a_second_signal_ends_a_run_at_once(environment, tmp_path):

@@ -127,6 +127,7 @@ def loss_of(encoder, images, keys=None):
 
 
 @EACH_KIND
+@pytest.mark.usefixtures("usual_emitters")  # without, a step takes half a minute
 def test_a_step_in_a_scan_has_finite_gradients(encoder):
     images = np.random.default_rng(0).random((2, 4, 40, 40, 1), np.float32)
     variables = jax.jit(encoder.init)(jax.random.key(0), images[0])
