@@ -68,7 +68,7 @@ def load_config(sizes: str, dtype: str) -> Config:
 def read_config(path: Path, *argument: str) -> Config:
     """The config of a file.
 
-    path: of the file; argument: what stands after the colon on the command line, if anything.
+    path: of the file; argument: what follows the colon on the command line, if anything.
     """
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None, f"{path} is a Python file"

@@ -2,9 +2,9 @@
 
     python -m sketchjax.main --config configs/quickstart.py --workdir runs/quickstart
 
-Takes 3 min 37 s on two busy CPU cores, compilation included. MAP 0.899 (0.887 to 0.908 over the
-orders of ties), precision@200 0.270 (at most 0.29 is possible: 58 gallery sketches per category),
-accuracy 0.938.
+Takes 4 min 34 s on two CPU cores, compilation included. MAP 0.904 (0.894 to 0.912 over the orders
+of ties), precision@200 0.273 (at most 0.29 is possible: 58 gallery sketches per category), accuracy
+0.936.
 """
 
 from sketchjax.config import default
