@@ -45,9 +45,9 @@ def measure(path: Path) -> dict[str, Any]:
         config.stages[name].epochs = min(1, config.stages[name].epochs)
     seconds = {name: [] for name in _EVENTS.values()}
 
-    def listen(event: str, duration: float, **_: Any) -> None:
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
         if name := _EVENTS.get(event):
-            seconds[name].append(duration)
+            seconds[name].append(duration_secs)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
