@@ -8,7 +8,6 @@ Programs are as large as in a whole run, which compiles no others.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ def main(arguments: list[str] | None = None) -> None:
     flags = parser(__doc__)
     flags.add_argument("--config", type=Path, default=REPOSITORY / "configs" / "quickstart.py")
     chosen = flags.parse_args(arguments)
-    os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     report("compilation", measure(chosen.config), chosen.json)
 
 

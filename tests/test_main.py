@@ -17,6 +17,7 @@ from tiny_run import (
     same_weights,
     start,
     wait_for,
+    with_usual_emitters,
 )
 
 
@@ -72,21 +73,22 @@ def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path)
 
     The bits too, where fusions are emitted as users do: each feed has a program of its own.
     """
-    older, usual = "xla_cpu_use_fusion_emitters=false", "xla_cpu_use_fusion_emitters=true"
-    usually = environment | {"XLA_FLAGS": environment["XLA_FLAGS"].replace(older, usual)}
-    first = [f"--config.data.dir={whole / 'data'}", "--config.model.branches=cnn"]
-    first += [f"--config.stages.{stage}.epochs=0" for stage in ("rnn", "joint", "center", "full")]
-    stream = [*first, "--config.data.feed=stream", "--config.train.workers=1"]
+    usually = with_usual_emitters(environment)
+    data = f"--config.data.dir={whole / 'data'}"
+    stream = (data, "--config.data.feed=stream", "--config.train.workers=1")
     held, workdir = tmp_path / "held", tmp_path / "run"
-    assert finish(start(held, usually, *first)) == 0, output(held)
-    process = start(workdir, usually, *stream)
-    try:
-        wait_for(lambda: has_line(workdir, stage="cnn"), process)
-        process.send_signal(signal.SIGTERM)
-    finally:
-        code = finish(process)
-    assert code == 75, output(workdir)
-    assert finish(start(workdir, usually, *stream)) == 0, output(workdir)
+    for folder, stage, flags in (
+        (held, "rnn", (data,)),
+        (workdir, "cnn", stream),
+        (workdir, "rnn", stream),
+    ):
+        process = start(folder, usually, *flags)
+        try:
+            wait_for(lambda folder=folder, stage=stage: has_line(folder, stage=stage), process)
+            process.send_signal(signal.SIGTERM)
+        finally:
+            code = finish(process)
+        assert code == 75, output(folder)
     same_weights(workdir, held, "cnn")
 
 

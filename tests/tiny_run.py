@@ -79,6 +79,12 @@ def with_devices(environment: dict[str, str], count: int) -> dict[str, str]:
     return environment | {"XLA_FLAGS": f"{environment['XLA_FLAGS']} {flag}"}
 
 
+def with_usual_emitters(environment: dict[str, str]) -> dict[str, str]:
+    """The variables of a process with the fusions that `usual_emitters` gives a test."""
+    older, usual = "xla_cpu_use_fusion_emitters=false", "xla_cpu_use_fusion_emitters=true"
+    return environment | {"XLA_FLAGS": environment["XLA_FLAGS"].replace(older, usual)}
+
+
 def finish(process: subprocess.Popen, timeout: float = 600) -> int:
     """The exit code of a process, once it has ended."""
     try:

@@ -35,8 +35,7 @@ def kept():
 
 
 @pytest.mark.usefixtures("kept", "short_runs")
-def test_every_program_of_a_run_is_compiled(tmp_path, monkeypatch):
-    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "true")
+def test_every_program_of_a_run_is_compiled(tmp_path):
     path = tmp_path / "one.py"
     path.write_text(ONE_STAGE.format(path=str(CONFIG)))
     compilation.main(["--config", str(path), "--json", str(tmp_path / "found.json")])
