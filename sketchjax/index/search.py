@@ -7,6 +7,7 @@ answer says how many equally near drawings it does not show.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from sketchjax.data.sketch import strokes
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Engine, Found, Items, Scale, Snapshot
 from sketchjax.retrieval.outputs import Outputs
@@ -234,32 +234,61 @@ def _wanted(snapshot: Snapshot, query: Query, scale: Scale) -> tuple[np.ndarray,
 
 
 def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Result]:
-    return [_result(found, items, i, scale, points) for i in range(len(items))]
-
-
-def _result(found: Found, items: Items, i: int, scale: Scale, points: bool) -> Result:
-    id_, own = str(items.ids[i]), items.points_of(i)
-    is_photo = not len(own)
-    return Result(
-        id=id_,
-        kind="photo" if is_photo else "drawing",
-        key_id=str(items.key_ids[i]),
-        category=items.categories[i],
-        code=items.codes[i].tobytes().hex(),
-        distance=int(found.distances[i]),
-        feature_distance=None
-        if found.squares is None
-        else round(scale.step * math.sqrt(found.squares[i]), 6),
-        source=items.sources[i],
-        place=int(items.places[i]),
-        points=drawing_of(own) if points and not is_photo else None,
-        thumbnail=f"v1/sketches/{id_}/thumbnail" if is_photo else None,
+    # Column by column: numpy takes a microsecond for each number that is asked for by itself.
+    width = 2 * items.codes.shape[1]
+    digits = items.codes.tobytes().hex()
+    squares = [None] * len(items) if found.squares is None else found.squares.tolist()
+    columns = zip(
+        items.ids.tolist(),
+        items.key_ids.tolist(),
+        items.categories,
+        found.distances.tolist(),
+        squares,
+        items.sources,
+        items.places.tolist(),
+        _drawings(items.points, items.offsets),
+        strict=True,
     )
+    return [
+        Result(
+            id=str(id_),
+            kind="drawing" if drawing else "photo",
+            key_id=str(key_id),
+            category=category,
+            code=digits[i * width : (i + 1) * width],
+            distance=distance,
+            feature_distance=None if square is None else round(scale.step * math.sqrt(square), 6),
+            source=source,
+            place=place,
+            points=drawing if points and drawing else None,
+            thumbnail=None if drawing else f"v1/sketches/{id_}/thumbnail",
+        )
+        for i, (id_, key_id, category, distance, square, source, place, drawing) in enumerate(
+            columns
+        )
+    ]
 
 
 def drawing_of(points: np.ndarray) -> list[list[list[int]]]:
     """Points u8[t 3] as strokes [[xs, ys], ...]."""
-    return [stroke.T.tolist() for stroke in strokes(points)]
+    return _drawings(points, np.array([0, len(points)]))[0]
+
+
+def _drawings(points: np.ndarray, offsets: np.ndarray) -> list[list[list[list[int]]]]:
+    """Points u8[p 3] of n drawings as strokes [[xs, ys], ...] of each; offsets: i64[n+1]."""
+    last = points[:, 2] > 0
+    last[offsets[1:][np.diff(offsets) > 0] - 1] = True
+    xs, ys, _ = points.T.tolist()
+    drawings, start = [], 0
+    ends = (np.flatnonzero(last) + 1).tolist()
+    counts = np.searchsorted(ends, offsets, side="right")
+    for first, following in itertools.pairwise(counts.tolist()):
+        drawing = []
+        for end in ends[first:following]:
+            drawing.append([xs[start:end], ys[start:end]])
+            start = end
+        drawings.append(drawing)
+    return drawings
 
 
 def _ties(found: Found) -> Ties | None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sketchjax.compiled import kernel
 from sketchjax.retrieval.index import PART, count_segment, units
-from sketchjax.retrieval.popcount import distance
+from sketchjax.retrieval.popcount import distance, popcount
 
 _ROW_BITS = 31  # of a rank; the other 33 hold squares of up to 132,000 features u8
 
@@ -150,20 +150,43 @@ def _gather(
     counts: i32[parts d+1]; a part without an item within the radius is not read again.
     first: i64[d+1], the rank of the first item at each distance; it is used up.
     """
+    near = np.empty(PART, np.int64)
     for part in range(counts.shape[0]):
         inside = 0
         for here in range(radius + 1):
             inside += counts[part, here]
         if inside == 0:
             continue
-        for item in range(part * PART, min(gallery.shape[0], (part + 1) * PART)):
+        start, end = part * PART, min(gallery.shape[0], (part + 1) * PART)
+        found = _near(query, gallery, start, end, radius, near)
+        for item in near[:found]:
+            if not allowed[labels[item]]:
+                continue
             here = distance(query, 0, gallery, item)
-            if here <= radius and allowed[labels[item]]:
-                rank = first[here]
-                if rank < rows.shape[0]:
-                    distances[rank] = here
-                    rows[rank] = item
-                first[here] = rank + 1
+            rank = first[here]
+            if rank < rows.shape[0]:
+                distances[rank] = here
+                rows[rank] = item
+            first[here] = rank + 1
+
+
+@kernel
+def _near(query: Any, gallery: Any, start: int, end: int, radius: int, near: Any) -> Any:
+    """Fill near i64[PART] with the items of gallery[start:end] within the radius; how many.
+
+    Without a branch, which few items would take, so that the processor would often guess wrong.
+    """
+    found, most = np.uint64(0), np.uint64(radius)
+    if query.shape[1] > 1:
+        for item in range(np.uint64(start), np.uint64(end)):
+            near[found] = item
+            found += np.uint64(distance(query, 0, gallery, item) <= most)
+        return found
+    code = query[0, 0]
+    for item in range(np.uint64(start), np.uint64(end)):
+        near[found] = item
+        found += np.uint64(popcount(code ^ gallery[item, 0]) <= most)
+    return found
 
 
 @kernel
