@@ -7,13 +7,15 @@ features at random, points of doodles. Starts `sketchjax serve` on it, then one 
 clients at once search by doodles, each as soon as it has its answer. The clients are a process of
 their own that shares the machine's cores with the server; what they compute counts against it.
 Figures: requests a second, and the median and the 99th percentile of a request in milliseconds;
-seconds until the server was ready, and its memory.
+seconds until the server was ready, and its memory; and the milliseconds in which onnxruntime runs
+the model for one drawing on one thread, the part of a request that depends on the model.
 """
 
 from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import json
 import multiprocessing
 import re
@@ -31,7 +33,9 @@ import numpy as np
 
 from benchmarks.pool import clustered
 from benchmarks.record import parser, report
+from benchmarks.timing import median_seconds
 from sketchjax.data.sources.doodles import sketches
+from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.index.engine import Items, Scale
 from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import drawing_of
@@ -56,6 +60,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 measured = load_of(port, bodies, clients, arguments.seconds)
                 figures |= {f"{name}_{key}": value for key, value in measured.items()}
             figures["memory_mb"] = _memory_mb(process)
+        figures["encoder_ms"] = encoder_ms(index)
     report("serving", figures, arguments.json)
 
 
@@ -166,6 +171,14 @@ def _clients(port: int, bodies: list[bytes], clients: int, seconds: float, sendi
     for thread in threads:
         thread.join()
     sending.send(times)
+
+
+def encoder_ms(index: Path, rounds: int = 200) -> float:
+    """Milliseconds of the model of an index for one drawing, without a server; the median."""
+    encoder = OnnxEncoder.load(index / MODEL)
+    drawn = sketches(CATEGORIES[0], PER_CATEGORY, seed=1)
+    following = itertools.cycle(drawn.points_of(i) for i in range(len(drawn)))
+    return 1e3 * median_seconds(lambda: encoder.outputs(next(following)), rounds)
 
 
 def _memory_mb(process: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import socket
 import threading
@@ -67,6 +68,10 @@ def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> No
     def warm() -> None:
         try:
             app.state.service.warm()
+            # What is loaded by now stays. An answer makes a thousand small lists, and each full
+            # collection would look through everything again: 70 ms at the 99th percentile.
+            gc.collect()
+            gc.freeze()
             ready()
         except Exception as error:
             failures.append(error)
