@@ -15,18 +15,24 @@ export function bitsOf(hex) {
 export function showCode(image, hex, other) {
   const bits = bitsOf(hex);
   const others = other ? bitsOf(other) : bits;
-  image.setAttribute("viewBox", `0 0 ${8 * STEP} ${Math.ceil(bits.length / 8) * STEP}`);
-  const squares = [];
+  let squares = [...image.querySelectorAll(".bit")];
+  if (squares.length !== bits.length) {
+    image.setAttribute("viewBox", `0 0 ${8 * STEP} ${Math.ceil(bits.length / 8) * STEP}`);
+    squares = bits.map((_, j) => svg("rect", { ...placeOf(j), width: SIDE, height: SIDE, rx: 1.8 }));
+  }
   const marks = [];
   bits.forEach((bit, j) => {
-    const [x, y] = [(j % 8) * STEP + (STEP - SIDE) / 2, Math.floor(j / 8) * STEP + (STEP - SIDE) / 2];
-    squares.push(svg("rect", { x, y, width: SIDE, height: SIDE, rx: 1.8, class: bit ? "one" : "" }));
-    if (bit !== others[j]) {
-      const ring = { x: x + 0.4, y: y + 0.4, width: SIDE - 0.8, height: SIDE - 0.8, rx: 1.6 };
-      marks.push(svg("rect", { ...ring, class: "differs" }));
-      marks.push(svg("circle", { cx: x + SIDE / 2, cy: y + SIDE / 2, r: 1.7, class: "dot" }));
-    }
+    squares[j].setAttribute("class", bit ? "bit one" : "bit");
+    if (bit === others[j]) return;
+    const { x, y } = placeOf(j);
+    const ring = { x: x + 0.4, y: y + 0.4, width: SIDE - 0.8, height: SIDE - 0.8, rx: 1.6 };
+    marks.push(svg("rect", { ...ring, class: "differs" }));
+    marks.push(svg("circle", { cx: x + SIDE / 2, cy: y + SIDE / 2, r: 1.7, class: "dot" }));
   });
-  image.replaceChildren(...squares, ...marks);
+  if (marks.length || image.children.length !== squares.length) image.replaceChildren(...squares, ...marks);
   return marks.length / 2;
+}
+
+function placeOf(j) {
+  return { x: (j % 8) * STEP + (STEP - SIDE) / 2, y: Math.floor(j / 8) * STEP + (STEP - SIDE) / 2 };
 }

@@ -33,15 +33,35 @@ export function centred(drawing, side, size) {
   ]);
 }
 
-/** A drawing as inline SVG with a path for each stroke, ready to be replayed. */
+const drawings = new WeakMap(); // of pictures that were not replayed yet
+
+/** A drawing as inline SVG, in one path: an answer has some 300 strokes, most never replayed. */
 export function picture(drawing) {
   const { left, top, width, height, side } = box(drawing);
   const margin = side * 0.06;
   const whole = side + 2 * margin;
   const corner = [left - (whole - width) / 2, top - (whole - height) / 2];
-  const image = svg("svg", { viewBox: [...corner, whole, whole].map((v) => v.toFixed(1)).join(" "), "aria-hidden": "true" });
+  const viewBox = [...corner, whole, whole].map((v) => v.toFixed(1)).join(" ");
+  const path = svg("path", { d: drawing.map(pathData).join("") });
+  const image = svg("svg", { viewBox, "aria-hidden": "true" }, [path]);
+  drawings.set(image, drawing);
+  return image;
+}
+
+/** Draw the strokes of a picture once more, in their order. */
+export function replay(image) {
+  image.classList.remove("replay");
+  if (drawings.has(image)) image.replaceChildren(...inTurn(drawings.get(image)));
+  drawings.delete(image);
+  image.getBoundingClientRect(); // so that the animation starts again
+  image.classList.add("replay");
+}
+
+/** A path for each stroke, with the time that it takes in a replay. */
+function inTurn(drawing) {
+  const { side } = box(drawing);
   let wait = 0;
-  for (const stroke of drawing) {
+  return drawing.map((stroke) => {
     const path = svg("path", { d: pathData(stroke), pathLength: 1 });
     const length = (lengthOf(stroke) / side) * 255;
     if (length === 0) path.dataset.dot = "";
@@ -49,16 +69,8 @@ export function picture(drawing) {
     path.style.setProperty("--wait", `${wait.toFixed(3)}s`);
     path.style.setProperty("--time", `${time.toFixed(3)}s`);
     wait += time + LIFT;
-    image.append(path);
-  }
-  return image;
-}
-
-/** Draw the strokes of a picture once more, in their order. */
-export function replay(image) {
-  image.classList.remove("replay");
-  image.getBoundingClientRect(); // so that the animation starts again
-  image.classList.add("replay");
+    return path;
+  });
 }
 
 /** A drawing of any scale as whole numbers from 0 to 255. */
