@@ -11,7 +11,8 @@ The argument is the folder of the set within sketch-photo, or `distilled` for tw
 that learn the embeddings of the first run; docs/sketch-photo.md says how to train on other pairs.
 Both encoders are EfficientNet-Lite0 with ImageNet's weights, read from an installed
 package; sketches and photos meet in 64 batch-normalised features, whose signs are 64-bit codes.
-Batches are pairs of a sketch and its photo, mirrored together.
+With categories, each side first learns them by itself, from all its pictures, and then batches are
+pairs of a sketch and its photo, mirrored together.
 
 Not measured yet.
 """
@@ -20,14 +21,20 @@ import os
 
 from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
 
-EPOCHS = {".": 12, "shoes": 24}
+SKETCHES, PHOTOS = ("encoders", "head"), ("photo_encoders", "photo_head")
+OWN_PHOTO = {
+    "distance": "euclidean",
+    "margin": 2.0,
+    "compare": "sketch_to_photo",
+    "match": "instance",
+}
 
 
 def get_config(where: str = "."):
-    """Class loss, and triplets of a sketch, its photo and the other photos of the batch.
+    """Classes on each side, then triplets of a sketch, its photo and the batch's other photos.
 
-    where: `.` for Sketchy's 125 categories, or the folder of another set, such as `shoes`;
-      `distilled` for small students on the first.
+    where: `.` for Sketchy's 125 categories, or the folder of another set, such as `shoes`, which is
+      of one category; `distilled` for small students on the first.
     """
     if where == "distilled":
         return _distilled()
@@ -37,6 +44,7 @@ def get_config(where: str = "."):
     config.data.source = os.path.join(data, "sketch-photo", where) if data else ""
     config.data.sketches = "raster"
     config.data.shards = 1
+    config.drawing.fit = "ink"
     config.drawing.size = config.photos.size = 112
     imagenet = {"pretrained": "efficientnet-lite0", "drop_path": 0.1}
     set_encoders(config, lines=encoder("efficientnet_lite", **imagenet))
@@ -50,24 +58,44 @@ def get_config(where: str = "."):
     config.evaluation.batch_size = 64
     config.evaluation.rankings = ("query:photo/gallery",)
     config.evaluation.feature_distances = ("euclidean", "cosine")
+    joint = {"inputs": ("sketch", "photo"), "trains": SKETCHES + PHOTOS}
+    if where == "shoes":
+        losses = {"cross_entropy": 1.0, "triplet": OWN_PHOTO}
+        set_stages(
+            config,
+            stage("joint", **joint, losses=losses, epochs=24, learning_rate=5e-4, warmup_epochs=1),
+        )
+        return config
+    # ImageNet's features of photos are worth keeping: a low rate, statistics as they are, and the
+    # pixels that they need. Those of sketches are not.
+    config.photos.size = 160
+    config.model.encoders.colours.frozen_norm = True
+    config.train.head_rate = 10.0
+    by_class = {"cross_entropy": {"weight": 1.0, "smoothing": 0.1}}
     set_stages(
         config,
         stage(
-            "joint",
-            inputs=("sketch", "photo"),
-            trains=("encoders", "head", "photo_encoders", "photo_head"),
-            losses={
-                "cross_entropy": 1.0,
-                "triplet": {
-                    "distance": "euclidean",
-                    "margin": 2.0,
-                    "compare": "sketch_to_photo",
-                    "match": "instance",
-                },
-            },
-            epochs=EPOCHS.get(where, 12),
+            "photos",
+            inputs=("photo",),
+            trains=PHOTOS,
+            losses=by_class,
+            epochs=4,
+            learning_rate=1e-4,
+        ),
+        stage(
+            "sketches",
+            trains=SKETCHES,
+            losses=by_class,
+            epochs=8,
             learning_rate=5e-4,
             warmup_epochs=1,
+        ),
+        stage(
+            "joint",
+            **joint,
+            losses=by_class | {"triplet": OWN_PHOTO},
+            epochs=4,
+            learning_rate=1e-4,
         ),
     )
     return config
@@ -80,6 +108,7 @@ def _distilled():
     small = {"times": "0.5"}
     set_encoders(config, lines=encoder("shufflenet_v2", **small))
     set_photo_encoders(config, colours=encoder("shufflenet_v2", **small))
+    config.plan, config.train.head_rate = ("joint",), 5.0
     joint = config.stages.joint
     joint.losses.distillation = {"weight": 1.0, "target": "same"}
     joint.epochs, joint.learning_rate = 24, 2e-3

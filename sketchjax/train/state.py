@@ -56,11 +56,16 @@ def start(
     memories: what its losses remember, by the name of the loss.
     """
     params = variables["params"]
+
+    @jax.jit  # one program, not one for each shape of an array
+    def begun(trained: dict) -> optax.OptState:
+        return optimizer.init(vectors(trained, stage.head_parts))
+
     return State(
         step=jnp.zeros((), jnp.int32),
         skipped=jnp.zeros((), jnp.int32),
         params=params,
         batch_stats=variables.get("batch_stats", {}),
-        optimizer=optimizer.init(vectors(trained_params(params, stage), stage.head_parts)),
+        optimizer=begun(trained_params(params, stage)),
         memories=jax.tree.map(jnp.asarray, dict(memories)),
     )

@@ -38,6 +38,15 @@ def test_the_same_seed_gives_the_same_bytes_and_more_adds(tmp_path):
     assert len(first) == 2 * 3 * (1 + 1 + 2) + 2
 
 
+def test_a_larger_set_has_the_same_to_find(tmp_path):
+    write_photos(tmp_path, per_category=50, seed=0, categories=["sun"], sketches=1, size=32)
+    rows = list(csv.reader((tmp_path / "splits.csv").open()))[1:]
+    gallery = [path for path, split in rows if split == "gallery"]
+    assert gallery == [f"photo/sun/sun_{number:05d}.jpg" for number in range(2, 36, 3)]
+    assert [split for _, split in rows].count("query") == len(gallery) == 12
+    assert [split for _, split in rows].count("train") == 2 * (50 - 12)
+
+
 def test_it_is_an_ordinary_picture_folder(tmp_path):
     write_photos(tmp_path / "in", per_category=6, seed=0, categories=["cat", "house"], size=64)
     manifest = convert([tmp_path / "in"], tmp_path / "out", workers=1, progress=False, shards=1)

@@ -30,7 +30,9 @@ PHOTO_CATEGORIES = tuple(
     name for name, (_, order) in PROGRAMS.items() if order in (Order.HABIT, Order.KEPT)
 )
 QUALITY = 88  # of the JPEG files
-_EVERY_THIRD = 3  # photo is in the gallery
+# Of a category's photos, every third of the first 36 is in the gallery, so that a larger set has more
+# to learn from and the same to find.
+_EVERY_THIRD, _HELD_OUT_AMONG = 3, 36
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def write_photos(
 ) -> Path:
     """Write a picture folder: photo/, sketch/ (SVG), contour/, pairs.csv and splits.csv.
 
-    Every third photo of a category is in the gallery and its doodles are queries; all others are
-    for training.
+    Every third of a category's first 36 photos is in the gallery, and its doodles are queries; all
+    others are for training.
     folder: made where it is missing.
     per_category: photos of each category; a larger number adds to the same first ones.
     seed: a photo and its doodles depend only on seed, category and their number.
@@ -136,7 +138,7 @@ def _write_scene(
     photo_path = f"photo/{kind}/{name}.jpg"
     (folder / photo_path).write_bytes(made.photo)
     (folder / "contour" / kind / f"{name}.png").write_bytes(made.contour)
-    held_out = index % _EVERY_THIRD == _EVERY_THIRD - 1
+    held_out = index < _HELD_OUT_AMONG and index % _EVERY_THIRD == _EVERY_THIRD - 1
     pairs, splits = [], [f"{photo_path},{'gallery' if held_out else 'train'}"]
     for number, points in enumerate(made.doodles, 1):
         path = f"sketch/{kind}/{name}-{number}.svg"
