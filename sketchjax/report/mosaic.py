@@ -35,7 +35,7 @@ def retrieval_mosaic(retrieval: Retrieval, *, columns: int = 9, size: int = 128)
     mosaic = Image.new("RGB", (width, gap + (rows + 1) * cell + 2 * gap), LIGHT.ground)
     pen = ImageDraw.Draw(mosaic)
     small = size - 2 * inset  # keeps the frame off the ink
-    query = _tile(retrieval.query_points, retrieval.query_picture, small)
+    query = tile(retrieval.query_points, retrieval.query_picture, small)
     mosaic.paste(query, (gap + inset, gap + inset))
     pen.rectangle((gap, gap, gap + size - 1, gap + size - 1), outline=LIGHT.accent, width=frame)
     precision = retrieval.precision
@@ -46,14 +46,14 @@ def retrieval_mosaic(retrieval: Retrieval, *, columns: int = 9, size: int = 128)
     for rank, result in enumerate(retrieval.results):
         x = gap + rank % columns * cell
         y = 3 * gap + (1 + rank // columns) * cell
-        mosaic.paste(_tile(result.points, result.picture, small), (x + inset, y + inset))
+        mosaic.paste(tile(result.points, result.picture, small), (x + inset, y + inset))
         if result.exact or not result.correct:
             box = (x, y, x + size - 1, y + size - 1)
             pen.rectangle(box, outline=EXACT if result.exact else FALSE_POSITIVE, width=frame)
     return mosaic
 
 
-def _tile(points: np.ndarray, picture: str, size: int) -> Image.Image:
+def tile(points: np.ndarray, picture: str, size: int) -> Image.Image:
     """A sketch u8[t 3], or a picture given as a data URI, RGB of that side in pixels."""
     if not picture:
         return thumbnail(points, size)
