@@ -3,7 +3,7 @@
     python -m tests.fuzz.blind request --executions 1000000 --seed 0
 
 Each input is a random change of one in tests/faults/corpus. `python -m tests.fuzz` finds more per
-input, as it is guided by coverage; this one makes some twenty times as many in a second. It stops at
+input, as it is guided by coverage; this one makes some ten times as many in a second. It stops at
 the first input whose answer is neither data nor DataError (of the server: a status 5xx), or that
 takes a second of processor time, prints it, and exits with 1.
 """

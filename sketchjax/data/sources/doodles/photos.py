@@ -30,8 +30,8 @@ PHOTO_CATEGORIES = tuple(
     name for name, (_, order) in PROGRAMS.items() if order in (Order.HABIT, Order.KEPT)
 )
 QUALITY = 88  # of the JPEG files
-# Of a category's photos, every third of the first 36 is in the gallery, so that a larger set has more
-# to learn from and the same to find.
+# Of a category's photos, every third of the first 36 is in the gallery, so that a larger set has
+# more to learn from and the same to find.
 _EVERY_THIRD, _HELD_OUT_AMONG = 3, 36
 
 
