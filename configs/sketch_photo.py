@@ -15,11 +15,11 @@ With categories, each side first learns them by itself, from all its pictures, a
 pairs of a sketch and its photo, mirrored together.
 
 The first run takes 18 to 20 minutes on one core of an AMD EPYC of the third generation, shoes 9. To
-expect, of Sketchy's 736 queries among 1,140 photos (two seeds) and of 240 among 81 shoes (one):
+expect, of Sketchy's 736 queries among 1,140 photos (three seeds) and of 240 among 81 shoes (one):
 
     Sketchy, ranked by  category: MAP  own photo: R@1  R@5     R@10
-    64-bit codes        0.242          5.9  %          21.4 %  31.7 %
-    cosine              0.355          10.1 %          30.6 %  44.4 %
+    64-bit codes        0.241          5.7  %          21.1 %  32.1 %
+    cosine              0.354          9.7  %          30.9 %  45.1 %
     shoes, cosine       -              15.8 %          47.9 %  65.0 %
 
 docs/results-photo.md has the rest. `distilled` has not been run yet.
