@@ -19,10 +19,11 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
-from sketchjax.data.sketch import Sketches, points_of_strokes, strokes
+from sketchjax.data.sketch import Sketches, points_of_strokes
 from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
 from sketchjax.index.duck import duckdb
+from sketchjax.index.search import drawing_of
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.outputs import Outputs
 
@@ -180,7 +181,7 @@ class _GrowingArray:
 def _rows(source: str, sketches: Sketches) -> dict[str, Any]:
     """Drawings as columns of the table."""
     drawings = [
-        msgspec.json.encode([part.T.tolist() for part in strokes(sketches.points_of(i))]).decode()
+        msgspec.json.encode(drawing_of(sketches.points_of(i))).decode()
         for i in range(len(sketches))
     ]
     return {

@@ -237,35 +237,36 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
     # Column by column: numpy takes a microsecond for each number that is asked for by itself.
     width = 2 * items.codes.shape[1]
     digits = items.codes.tobytes().hex()
-    squares = [None] * len(items) if found.squares is None else found.squares.tolist()
-    columns = zip(
+    nothing = [None] * len(items)
+    squares = nothing if found.squares is None else found.squares.tolist()
+    rows = zip(
         items.ids.tolist(),
         items.key_ids.tolist(),
         items.categories,
+        [digits[i : i + width] for i in range(0, len(digits), width)],
         found.distances.tolist(),
         squares,
         items.sources,
         items.places.tolist(),
-        _drawings(items.points, items.offsets),
+        (np.diff(items.offsets) == 0).tolist(),
+        _drawings(items.points, items.offsets) if points else nothing,
         strict=True,
     )
     return [
         Result(
             id=str(id_),
-            kind="drawing" if drawing else "photo",
+            kind="photo" if is_photo else "drawing",
             key_id=str(key_id),
             category=category,
-            code=digits[i * width : (i + 1) * width],
+            code=code,
             distance=distance,
             feature_distance=None if square is None else round(scale.step * math.sqrt(square), 6),
             source=source,
             place=place,
-            points=drawing if points and drawing else None,
-            thumbnail=None if drawing else f"v1/sketches/{id_}/thumbnail",
+            points=None if is_photo else drawing,
+            thumbnail=f"v1/sketches/{id_}/thumbnail" if is_photo else None,
         )
-        for i, (id_, key_id, category, distance, square, source, place, drawing) in enumerate(
-            columns
-        )
+        for id_, key_id, category, code, distance, square, source, place, is_photo, drawing in rows
     ]
 
 
