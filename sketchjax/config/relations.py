@@ -17,6 +17,7 @@ from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
 from sketchjax.models.table import (
     ALL_ENCODERS,
     CLASSIFIER,
+    EMBEDDING,
     EMBEDDINGS,
     ENCODERS,
     FUSION,
@@ -171,8 +172,6 @@ def _of_sides(fields: Fields) -> list[str]:
         problems.append(f"model.head={head} is for sketches only; choose another with photos")
     if photos and (start := fields.get("train.head_start", "random")) != "random":
         problems.append(f"train.head_start={start} is for sketches only; choose random with photos")
-    if photos and fields.get("evaluation.posterior_bits"):
-        problems.append("evaluation.posterior_bits are for sketches only; give () with photos")
     sides = [side for side in SIDES if _branches(fields, side)]
     asked = [part for row in fields.get("evaluation.rankings", ()) for part in ranking_sides(row)]
     problems += [
@@ -459,6 +458,14 @@ def _of_posterior_bits(fields: Fields, running: list[str]) -> list[str]:
         return []
     if fields[f"stages.{running[-1]}.output"] != HEAD:
         return [f"{path} needs a network whose last stage trains the {HEAD}; give ()"]
+    if fields.get("model.photo_branches") or fields.get("data.sketches") == "raster":
+        # Sketches and photos share the classifier of their embeddings, and nothing else.
+        if fields.get("model.head") != EMBEDDING:
+            return [f"{path} of pictures need model.head={EMBEDDING}; choose it, or give ()"]
+        losses = [fields.get(f"stages.{name}.losses", {}) for name in running]
+        named = {name for own in losses for name in _weighted(own) if name in LOSSES}
+        if not any("logits" in LOSSES[name].reads for name in named):
+            return [f"{path} need a classifier; give a stage a loss such as cross_entropy, or ()"]
     splits = fields.get("data.splits", {})
     if isinstance(splits, Mapping) and not splits.get("validation", 1):
         return [f"{path} are chosen on validation sketches; give data.splits.validation some"]

@@ -57,6 +57,8 @@ class Architecture(
     photo_encoders: of photos, like `encoders`.
     photo_size: side of a photo as its encoders read it, in pixels.
     fit: whether raster sketches are cut to their ink.
+    projection: width of the embedding that the classifier of a posterior head reads; 0: it reads
+      what the encoders give. Sides of sketches and photos need one to share a classifier.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -73,6 +75,7 @@ class Architecture(
     photo_encoders: dict[str, dict[str, Any]] = {}
     photo_size: int = 0
     fit: bool = False
+    projection: int = 0
 
     @property
     def sides(self) -> dict[str, dict[str, dict[str, Any]]]:

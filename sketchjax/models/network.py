@@ -1,10 +1,10 @@
 """The network: encoders, a head over all of them, and a classifier for each output.
 
-A network has a side of sketches, of photos, or both. The sides share the classifier of their heads,
-and nothing else: encoders, head layers and batch statistics are each side's own. Only an encoder
-that `shares` a part reads the kernels of an encoder of sketches. An output is what
-a stage's losses read of a side: `head` or `photo_head`, or an encoder's name for that encoder's
-classifier.
+A network has a side of sketches, of photos, or both. The sides share the classifier of their heads
+and what makes codes from its posterior, but nothing else: encoders, head layers and batch
+statistics are each side's own. Only an encoder that `shares` a part reads the kernels of an encoder
+of sketches. An output is what a stage's losses read of a side: `head` or `photo_head`, or an
+encoder's name for that encoder's classifier.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sketchjax.models.layers import Projection
 from sketchjax.models.posterior import Posterior
 from sketchjax.models.table import (
     CLASSIFIER,
+    EMBEDDING,
     EMBEDDINGS,
     ENCODERS,
     FUSION,
@@ -77,6 +78,7 @@ class Layers(nn.Module):
     dropout: of what the head reads, in training.
     axis_name: the devices' axis for the batch statistics of an embedding; None for one device.
     photo_encoders: of photos.
+    projection: width of the embedding that the classifier of a posterior head reads; 0: none.
     """
 
     encoders: tuple[Made, ...]
@@ -88,6 +90,7 @@ class Layers(nn.Module):
     axis_name: str | None = None
     dropout: float = 0.0
     photo_encoders: tuple[Made, ...] = ()
+    projection: int = 0
 
     @nn.compact
     def __call__(
@@ -122,18 +125,20 @@ class Layers(nn.Module):
         if keys is not None and self.dropout:
             own_keys = jax.vmap(jax.random.fold_in, (0, None))(keys, _HEAD_DROPOUT)
             fused = dropout(fused, self.dropout, own_keys)
-        if HEADS[self.head].of_posterior:
-            logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
-            features = Posterior(self.width, name=of_side(self.head, side))(logits)
-            return Output(logits, features, features)
-        activations = Projection(
-            self.width,
+        project = partial(
+            Projection,
             use_bias=self.embedding != "batch_norm",  # which would subtract it again
             embedding=self.embedding,
             axis_name=self.axis_name,
             train=train,
-            name=of_side(self.head, side),
-        )(fused)
+        )
+        if HEADS[self.head].of_posterior:
+            if self.projection:
+                fused = project(self.projection, name=of_side(EMBEDDING, side))(fused)
+            logits = nn.Dense(self.classes, name=CLASSIFIER)(fused)
+            features = Posterior(self.width, name=self.head)(logits)
+            return Output(logits, features, features)
+        activations = project(self.width, name=of_side(self.head, side))(fused)
         features = ACTIVATIONS[HEADS[self.head].activation](activations)
         read = features
         if HEADS[self.head].classifies_signs:
@@ -176,14 +181,21 @@ class Layers(nn.Module):
         names: encoders, `head` and `photo_head`.
         output: what its losses read; its classifier is added.
         """
-        head = (FUSION, self.head) if self.fusion_features else (self.head,)
         parts: list[str] = []
         for name in names:
-            is_head = name in SIDE_OF_HEAD
-            own = [of_side(part, SIDE_OF_HEAD[name]) for part in head] if is_head else []
-            parts += own or [self.part_of(name)]
+            side = SIDE_OF_HEAD.get(name)
+            parts += self._head_of(side) if side else [self.part_of(name)]
         parts.append(CLASSIFIER if output in SIDE_OF_HEAD else f"{output}_{CLASSIFIER}")
         return tuple(dict.fromkeys(parts))
+
+    @nn.nowrap
+    def _head_of(self, side: str) -> list[str]:
+        """The parameters of a side between its encoders and the classifier, and of its codes."""
+        fusion = [of_side(FUSION, side)] if self.fusion_features else []
+        if not HEADS[self.head].of_posterior:
+            return [*fusion, of_side(self.head, side)]
+        projection = [of_side(EMBEDDING, side)] if self.projection else []
+        return [*fusion, *projection, self.head]
 
     @nn.nowrap
     def head_parts(self) -> tuple[str, ...]:
@@ -334,6 +346,7 @@ def build(
         axis_name,
         architecture.dropout,
         made(architecture.photo_encoders),
+        architecture.projection,
     )
     return Network(architecture, layers, dict(augmentation or {}), dict(photo_augmentation or {}))
 

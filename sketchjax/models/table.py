@@ -143,6 +143,7 @@ EMBEDDINGS = ("raw", "unit_length", "batch_norm")
 HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
+EMBEDDING = "embedding"  # the head of embeddings; in front of a posterior head, its projection
 SHARES = "shares"  # the setting of a photo encoder that has its parameters in another one's part
 CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel
 

@@ -33,7 +33,7 @@ from sketchjax.run.objectives import (
     MakeCoder,
     Setting,
 )
-from sketchjax.run.posterior import POSTERIOR, Source, map_among_themselves
+from sketchjax.run.posterior import POSTERIOR, Source, map_of_codes
 from sketchjax.run.recode import check_codebooks, checked, find_source
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 from sketchjax.train.workdir import locked
@@ -241,8 +241,15 @@ def _unknown(names: Sequence[str], makers: Mapping[str, MakeCoder]) -> list[str]
 
 
 def _check_runs(paths: Sequence[Path], sources: Sequence[Source]) -> None:
-    """Raise ConfigError unless the runs differ by their seeds only."""
+    """Raise ConfigError unless the runs read strokes and differ by their seeds only."""
     first, problems = sources[0], []
+    if pictures := [path for path, own in zip(paths, sources, strict=True) if own.embedded]:
+        raise ConfigError(
+            [
+                f"{path} reads photos or raster sketches; give runs of strokes to compare"
+                for path in pictures
+            ]
+        )
     models = [source.model.fingerprint for source in sources]
     data = [sha256(source.folder / NAME) for source in sources]
     for number, (path, source) in enumerate(zip(paths, sources, strict=True)):
@@ -376,7 +383,7 @@ class _Contest:
             return None
         seconds = time.perf_counter() - started
         codes = coder.encode(arrays, material.validation.features)
-        score = map_among_themselves(codes, material.validation.labels)
+        score = map_of_codes([codes], [material.validation.labels])
         return _Fit(arrays, score, seconds)
 
 

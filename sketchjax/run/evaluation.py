@@ -198,7 +198,7 @@ def _lacks_codes(this: Run) -> bool:
     )
     if not head.of_posterior or any(loss.reads != ("logits",) for loss in losses):
         return False
-    if not can_choose(this.passes.manifest):
+    if not can_choose(this.passes.manifest, this.passes.forms):
         this.log.note(
             "no two validation sketches are of one category: the thresholds and the temperature "
             "of the posterior codes stay as they began"

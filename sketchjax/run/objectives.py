@@ -179,7 +179,7 @@ class PosteriorHead:
     def fit(self, material: Material, rate: float | None, seed: int) -> Arrays:
         classifier, frozen = material.classifier(seed), material.frozen
         choice = choose(
-            classified(material.validation, classifier),
+            [classified(material.validation, classifier)],
             classifier,
             rows_for_codes(frozen.features, frozen.labels, material.copies),
             material.unseen,

@@ -1,14 +1,15 @@
 """A posterior head fitted to a trained network: classifier, codebook, thresholds, temperature.
 
-A network that has such a head keeps its classifier; for others one is fitted to the training
-sketches. The rest has a closed form but for three numbers, from which the training sketches improve
-it by the tie-aware loss. What is taken is chosen by the
-exact MAP of the validation sketches among themselves: no query decides anything.
+A network that has such a head keeps its classifier, and so does one that reads pictures: the
+classifier of its embedding is what sketches and photos share. For others one is fitted to the
+training sketches. The rest has a closed form but for three numbers, from which what the network was
+trained on improves it by the tie-aware loss. What is taken is chosen by the exact MAP of validation
+sketches, among themselves or against validation photos: no query decides anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ import jax.numpy as jnp
 import msgspec
 import numpy as np
 
+from sketchjax.data.feed.items import counts_of
 from sketchjax.data.folder.manifest import Manifest
-from sketchjax.data.inputs import SKETCH
+from sketchjax.data.inputs import SKETCH, Form, part_name
 from sketchjax.models import network as networks
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.network import Network
@@ -47,7 +49,7 @@ EPOCHS = 30  # of the classifier
 NEVER = -1e4  # bias of a category kept out of training: exp(NEVER / T) is 0 at any temperature T
 STEPS = 1500  # of the training of codes
 CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
-_RANKED = 2048  # queries ranked by floats, which reads the gallery for each
+_RANKED = 4096  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
 _TRAINING = 100_000  # training rows that codes are trained on
 
@@ -95,6 +97,15 @@ class Source:
         splits = (split for queries, gallery in self.pairs for split in (gallery, queries))
         return list(dict.fromkeys(splits))
 
+    @property
+    def embedded(self) -> bool:
+        """Whether codes come from the classifier of the embedding, as where pictures are read."""
+        return any(form.kind != "strokes" for form in self.model.architecture.forms.values())
+
+    def parts(self, split: str) -> list[str]:
+        """A split of every side."""
+        return [part_name(side, split) for side in self.model.architecture.forms]
+
     def passes(self, network: Network) -> Passes:
         """Passes of a network over the data."""
         devices = jax.local_device_count()
@@ -113,8 +124,8 @@ class Classifier:
     """A linear classifier, what it was trained on, and what it says of the splits.
 
     linear: its bias is far below 0 for categories kept out of training.
-    training: what codes are trained on: fused features f32[n f] and labels i[n].
-    splits: sketches by split; their features are logits f32[n l].
+    training: what codes are trained on: features f32[n f] that it reads, and labels i[n].
+    splits: sketches and photos by part; their features are logits f32[n l].
     """
 
     linear: LinearClassifier
@@ -153,9 +164,14 @@ class Choice:
         return np.asarray(_activations(self.codes, logits))
 
 
-def can_choose(manifest: Manifest) -> bool:
-    """Whether two validation sketches are of one category, so that they can rank each other."""
-    return any(counts.get("validation", 0) >= 2 for counts in manifest.counts_by_category.values())
+def can_choose(manifest: Manifest, forms: Mapping[str, Form]) -> bool:
+    """Whether a validation sketch has something of its category to find: a sketch, or a photo."""
+    counts = [counts_of(manifest, form.kind) for form in forms.values()]
+    least = 2 if len(counts) == 1 else 1
+    return any(
+        all(own[name].get("validation", 0) >= least for own in counts)
+        for name in manifest.categories
+    )
 
 
 def classify(source: Source, settings: Settings, note: Callable[[str], None]) -> Classifier:
@@ -163,18 +179,30 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
 
     note: gets what was decided, line by line.
     """
-    passes = source.passes(source.model.network)
-    rows, labels, _ = training_rows(source, settings, passes, note)
+    passes, output = source.passes(source.model.network), HEAD if source.embedded else FUSION
+    if source.embedded:
+        rows, labels, copies = *_embedded_rows(source, passes), 0
+    else:
+        (rows, labels, _), copies = training_rows(source, settings, passes, note), settings.copies
     fitted = own_classifier(source)
     if fitted is not None:
         note("the codes are made from the classifier that the run has trained: none is fitted")
     else:
         fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
+    if source.embedded and settings.copies:
+        note("pictures are read as they are: the codes are trained without augmented copies")
     splits = {}
-    for split in dict.fromkeys(("validation", *source.ranked)):
-        parts = passes.stream(source.model.variables, split, FUSION)
-        splits[split] = concatenate(classified(part, fitted) for part in parts)
-    return Classifier(fitted, rows_for_codes(rows, labels, settings.copies), splits)
+    for part in dict.fromkeys((*source.parts("validation"), *source.ranked)):
+        some = passes.stream(source.model.variables, part, output)
+        splits[part] = concatenate(classified(each, fitted) for each in some)
+    return Classifier(fitted, rows_for_codes(rows, labels, copies), splits)
+
+
+def _embedded_rows(source: Source, passes: Passes) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings f32[n d] of the training sketches and photos, and their labels i[n]."""
+    sides = [passes.encode(source.model.variables, part) for part in source.parts("train")]
+    seen = [side[~source.unseen[side.labels]] for side in sides]
+    return np.concatenate([s.features for s in seen]), np.concatenate([s.labels for s in seen])
 
 
 def rows_for_codes(
@@ -193,11 +221,11 @@ def rows_for_codes(
 
 
 def own_classifier(source: Source) -> LinearClassifier | None:
-    """The classifier of a model with a posterior head, which reads what its head reads.
+    """The classifier that a model with a posterior head, or one of pictures, has trained.
 
     One fitted to the features is a little more accurate, but codes made from it rank no better.
     """
-    if source.model.architecture.head != POSTERIOR:
+    if source.model.architecture.head != POSTERIOR and not source.embedded:
         return None
     own = jax.device_get(source.model.variables["params"][CLASSIFIER])
     return LinearClassifier(
@@ -224,13 +252,13 @@ def fit_linear(
 
 
 def classified(sketches: Encoded, classifier: LinearClassifier) -> Encoded:
-    """Sketches with logits f32[n l] in place of their fused features, and their predictions."""
+    """Sketches or photos with logits f32[n l] in place of features, and their predictions."""
     logits = np.asarray(_logits(classifier, sketches.features))
     return replace(sketches, features=logits, predictions=logits.argmax(1).astype(np.int32))
 
 
 def choose(
-    sketches: Encoded,
+    sides: Sequence[Encoded],
     classifier: LinearClassifier,
     training: tuple[np.ndarray, np.ndarray],
     unseen: np.ndarray,
@@ -239,16 +267,18 @@ def choose(
     steps: int,
     seed: int,
 ) -> Choice:
-    """The head of this many bits whose validation codes rank each other best.
+    """The head of this many bits whose validation codes rank best.
 
-    sketches: of the validation split; their features are logits of the classifier.
-    training: fused features f32[n f] and labels i[n] of training sketches.
+    sides: validation sketches, ranked among themselves, or with photos that they rank; their
+      features are logits of the classifier.
+    training: features f32[n f] that it reads, and labels i[n], of training sketches and photos.
     unseen: bool[l].
     steps: of training; 0: the closed form.
     seed: of the order of the thresholds and of training.
     """
-    sketches = sketches[~unseen[sketches.labels]][:CHOOSING]
-    confusion = _confusion(sketches.features[:, ~unseen])
+    sides = [side[~unseen[side.labels]][:CHOOSING] for side in sides]
+    labels, logits = [side.labels for side in sides], [side.features for side in sides]
+    confusion = _confusion(np.concatenate(logits)[:, ~unseen])
     found = []
     for assigned in (False, True):
         codewords = np.zeros((len(unseen), bits), np.float32)
@@ -257,36 +287,37 @@ def choose(
         )
         for temperature in TEMPERATURES:
             none = PosteriorCodes(codewords, np.zeros(bits, np.float32), np.float32(temperature))
-            soft = np.asarray(_activations(none, sketches.features))
+            soft = [np.asarray(_activations(none, own)) for own in logits]
             for spread in SPREADS:
                 thresholds = dither(bits, spread, seed)
-                score = map_among_themselves(soft - thresholds > 0, sketches.labels)
+                score = map_of_codes([own - thresholds > 0 for own in soft], labels)
                 codes = none._replace(thresholds=thresholds)
                 found.append(Choice(codes, spread, assigned, False, score))
     best = max(found, key=lambda choice: choice.map_validation)
     codes = train_codes(best.codes, classifier, *training, steps=steps, seed=seed)
     trained = replace(best, codes=codes, trained=True)
-    score = map_among_themselves(trained.features(sketches.features) > 0, sketches.labels)
+    score = map_of_codes([trained.features(own) > 0 for own in logits], labels)
     return replace(trained, map_validation=score) if score > best.map_validation else best
 
 
 def chosen(source: Source, classifier: Classifier, bits: int, *, steps: int, seed: int) -> Choice:
     """`choose` for a classifier of the source."""
-    sketches = classifier.splits["validation"]
+    sides = [classifier.splits[part] for part in source.parts("validation")]
     fitted = classifier.linear, classifier.training
-    return choose(sketches, *fitted, source.unseen, bits, steps=steps, seed=seed)
+    return choose(sides, *fitted, source.unseen, bits, steps=steps, seed=seed)
 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:
-    """The network with a posterior head in place of its own."""
-    model, old = source.model, {source.model.architecture.head, CLASSIFIER}
+    """The network with a posterior head in place of its own, or behind its embedding."""
+    model, bits = source.model, len(choice.codes.thresholds)
+    old = {CLASSIFIER} if source.embedded else {model.architecture.head, CLASSIFIER}
     own = posterior_params(classifier.linear, choice)
     variables = {
         collection: {name: part for name, part in parts.items() if name not in old}
         for collection, parts in jax.device_get(model.variables).items()
     }
     variables["params"] |= own
-    architecture = with_posterior(model.architecture, len(choice.codes.thresholds))
+    architecture = with_posterior(model.architecture, bits, behind_embedding=source.embedded)
     card = Card(
         architecture=architecture,
         stage=POSTERIOR,
@@ -310,17 +341,18 @@ def posterior_params(classifier: LinearClassifier, choice: Choice) -> dict[str, 
     }
 
 
-def with_posterior(architecture: Architecture, bits: int) -> Architecture:
-    """The architecture with a posterior head in place of its own."""
-    return msgspec.structs.replace(
-        architecture, head=POSTERIOR, width=bits, embedding=EMBEDDINGS[0]
-    )
+def with_posterior(
+    architecture: Architecture, bits: int, *, behind_embedding: bool = False
+) -> Architecture:
+    """The architecture with a posterior head in place of its own, or behind its embedding."""
+    kept = {"projection": architecture.width} if behind_embedding else {"embedding": EMBEDDINGS[0]}
+    return msgspec.structs.replace(architecture, head=POSTERIOR, width=bits, **kept)
 
 
 def posterior_map(queries: Encoded, gallery: Encoded) -> float:
     """MAP of the float ranking by ⟨p_q, p_g⟩, the probability of one class: the codes' ceiling.
 
-    Of at most 2,048 queries. queries, gallery: their features are logits.
+    Of at most 4,096 queries. queries, gallery: their features are logits.
     Raises DataError when no query can be scored.
     """
     queries = queries[:_RANKED]
@@ -386,8 +418,12 @@ def _confusion(logits: np.ndarray) -> np.ndarray:
     return posterior.T @ posterior
 
 
-def map_among_themselves(bits: np.ndarray, labels: np.ndarray) -> float:
-    """The exact MAP of codes, each ranked against the others."""
-    packed = pack_codes(bits)
-    counts = histograms(packed, labels, packed, labels, exclude_self=True)
+def map_of_codes(bits: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> float:
+    """The exact MAP of codes bool[n d] against those of the next side, or among themselves.
+
+    bits, labels: of one side or two.
+    """
+    packed = [pack_codes(own) for own in bits]
+    ranked = packed[0], labels[0], packed[-1], labels[-1]
+    counts = histograms(*ranked, exclude_self=len(packed) == 1)
     return float(np.nanmean(average_precision(counts.all, counts.relevant)))

@@ -13,14 +13,15 @@ import numpy as np
 import orjson
 
 from sketchjax.config import default, flat, parts_of_ranking
-from sketchjax.data.folder.manifest import NAME
+from sketchjax.data.feed.items import totals_of
+from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.unseen import unseen_categories
-from sketchjax.data.inputs import SKETCH
+from sketchjax.data.inputs import Form, part_name, side_and_split
 from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.files import sha256
 from sketchjax.models.card import FILE
-from sketchjax.models.table import HEAD, HEADS
+from sketchjax.models.table import EMBEDDING, HEAD, HEADS
 from sketchjax.ops.codebook import codebook
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model, load
@@ -36,7 +37,7 @@ from sketchjax.run.posterior import (
     posterior_map,
     posterior_model,
 )
-from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank
+from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_photos
 from sketchjax.run.writers import read_results
 from sketchjax.train.workdir import locked
 
@@ -66,8 +67,8 @@ def recode(
     Returns `out` and the results of each length, as in OUT/LENGTH/results.json.
     Raises ConfigError for lengths or settings that are out of range or lengths that have no
     codebook, or where another process writes to `out`; CheckpointError and DataError for a run that
-    has not finished, a model without a trained classifier or other categories than those of the
-    data: all before any work.
+    has not finished, a model without a trained classifier, one of pictures without an embedding or
+    other categories than those of the data: all before any work.
     """
     least = {"copies": 0, "epochs": 1, "steps": 0, "seed": 0}
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
@@ -149,7 +150,7 @@ def _leave(
     if jax.process_index() == 0:
         model.save(out / FILE)
         title = f"{bits}-bit posterior codes"
-        kinds = {SKETCH: "strokes"}
+        kinds = {side: form.kind for side, form in model.architecture.forms.items()}
         leave_evaluation(out, source.folder, measured, results, source.pairs, kinds, title)
     return results
 
@@ -202,8 +203,15 @@ def _measure(
     }
     sizes = {split: len(every.labels) for split, every in ranked.items()}
     distances = distances_of(ranked[source.pairs[0][1]])
-    rankings = rank(codes, source.pairs, (100, 200))
-    return Measured(codes, rankings, distances, *accuracies, sizes=sizes)
+    cuts = (100, 200)
+    return Measured(
+        codes,
+        rank(codes, source.pairs, cuts),
+        distances,
+        *accuracies,
+        sizes=sizes,
+        photo_rankings=rank_photos(ranked, codes, source.pairs, (), cuts),
+    )
 
 
 def find_source(path: Path, data: Path | None, task: Task) -> Source:
@@ -214,9 +222,12 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"the run in {path} has not finished; rerun its command with the same --workdir first"
         )
     model, fields = load(path), _config_of(workdir)
-    if [form.kind for form in model.architecture.forms.values()] != ["strokes"]:
+    forms, head = model.architecture.forms, model.architecture.head
+    if head != EMBEDDING and any(form.kind != "strokes" for form in forms.values()):
         raise CheckpointError(
-            f"{path} reads photos or raster sketches; posterior codes are for strokes only"
+            f"{path} reads photos or raster sketches, whose posterior codes are made from the "
+            f"classifier of an embedding, but its head is {head}; give a run with "
+            f"model.head={EMBEDDING}"
         )
     if model.output != HEAD or not classifies(model):
         raise CheckpointError(
@@ -237,16 +248,18 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             "was trained on"
         )
     pairs = [parts_of_ranking(row) for row in fields["evaluation.rankings"]]
-    needed = dict.fromkeys(["train", "validation", *(split for pair in pairs for split in pair)])
-    if empty := [split for split in needed if not manifest.counts.get(split)]:
+    needed = [part_name(side, split) for split in ("train", "validation") for side in forms]
+    needed += [part for pair in pairs for part in pair]
+    if empty := [part for part in dict.fromkeys(needed) if not _count(manifest, forms, part)]:
         raise DataError(
-            f"{data} has no sketches in the split {' and '.join(empty)}; posterior codes are "
+            f"{data} has nothing in the split {' and '.join(empty)}; posterior codes are "
             "fitted on train, chosen on validation, and scored on the run's rankings"
         )
-    if not can_choose(manifest):
+    if not can_choose(manifest, forms):
+        what = "two validation sketches" if len(forms) == 1 else "validation sketch and photo"
         raise DataError(
-            f"{data} has no two validation sketches of one category, by which posterior codes are "
-            "chosen; convert the drawings with a larger share for validation"
+            f"{data} has no {what} of one category, by which posterior codes are chosen; convert "
+            "it with a larger share for validation"
         )
     unseen = unseen_categories(
         manifest.categories, fields["data.unseen"], fields["data.unseen_count"], fields["seed"]
@@ -258,6 +271,12 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
     }
     batch = fields["evaluation.batch_size"]
     return Source(model, data, manifest, unseen, pairs, amounts, batch, task)
+
+
+def _count(manifest: Manifest, forms: Mapping[str, Form], part: str) -> int:
+    """The items of a part of the data; 0 where the model has no such side."""
+    side, split = side_and_split(part)
+    return totals_of(manifest, forms[side].kind).get(split, 0) if side in forms else 0
 
 
 def _config_of(workdir: Path | None) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def check_data(folder: Path, config: Config) -> Manifest:
     kept_out = {name for name, out in zip(manifest.categories, unseen, strict=True) if out}
     asked = dict.fromkeys([*(part_name(side, "train") for side in stored), *chain(*pairs)])
     if config.evaluation.posterior_bits:
-        asked["validation"] = None
+        asked |= dict.fromkeys(part_name(side, "validation") for side in stored)
 
     def count(part: str, name: str) -> int:
         side, split = side_and_split(part)

@@ -52,6 +52,11 @@ def strokes_for_photos(config):
     set_photo_encoders(config, colours=encoder("bigru"))
 
 
+def codes_of_no_classifier(config):
+    config.plan, config.evaluation.posterior_bits = ("joint",), (16,)
+    config.stages.joint.losses = BY_INSTANCE
+
+
 def sequences_of_rasters(config):
     config.model.encoders.lines = encoder("bigru")
 
@@ -78,7 +83,11 @@ def sequences_of_rasters(config):
         (sequences_of_rasters, "reads the view sequence, which raster sketches do not have"),
         (fields(photos__size=8), "photos.size=8 is too small for model.encoders.colours"),
         (fields(train__head_start="lda"), "train.head_start=lda is for sketches only"),
-        (fields(evaluation__posterior_bits=(16,)), "posterior_bits are for sketches only"),
+        (
+            fields(evaluation__posterior_bits=(16,), model__head="hash", model__embedding="raw"),
+            "posterior_bits of pictures need model.head=embedding",
+        ),
+        (codes_of_no_classifier, "need a classifier; give a stage a loss such as cross_entropy"),
         (fields(model__branches=()), "evaluation.rankings names sketch/query, but model.branches"),
     ],
 )  # fmt: skip
