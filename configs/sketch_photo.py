@@ -74,6 +74,8 @@ def get_config(where: str = "."):
             stage("joint", **joint, losses=losses, epochs=24, learning_rate=5e-4, warmup_epochs=1),
         )
         return config
+    # Codes for the category, next to the signs of the embedding.
+    config.evaluation.posterior_bits = (64,)
     # ImageNet's features of photos are worth keeping: a low rate, statistics as they are, and the
     # pixels that they need. Those of sketches are not.
     config.photos.size = 160

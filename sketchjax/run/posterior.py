@@ -10,7 +10,7 @@ sketches, among themselves or against validation photos: no query decides anythi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -126,11 +126,13 @@ class Classifier:
     linear: its bias is far below 0 for categories kept out of training.
     training: what codes are trained on: features f32[n f] that it reads, and labels i[n].
     splits: sketches and photos by part; their features are logits f32[n l].
+    embedded: likewise, with the embeddings that the logits are of; empty for other heads.
     """
 
     linear: LinearClassifier
     training: tuple[np.ndarray, np.ndarray]
     splits: dict[str, Encoded]
+    embedded: dict[str, Encoded] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
 
     note: gets what was decided, line by line.
     """
-    passes, output = source.passes(source.model.network), HEAD if source.embedded else FUSION
+    passes = source.passes(source.model.network)
     if source.embedded:
         rows, labels, copies = *_embedded_rows(source, passes), 0
     else:
@@ -191,11 +193,15 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
         fitted = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
     if source.embedded and settings.copies:
         note("pictures are read as they are: the codes are trained without augmented copies")
-    splits = {}
+    splits, embedded = {}, {}
     for part in dict.fromkeys((*source.parts("validation"), *source.ranked)):
-        some = passes.stream(source.model.variables, part, output)
-        splits[part] = concatenate(classified(each, fitted) for each in some)
-    return Classifier(fitted, rows_for_codes(rows, labels, copies), splits)
+        if source.embedded:
+            embedded[part] = passes.encode(source.model.variables, part)
+            splits[part] = classified(embedded[part], fitted)
+        else:
+            some = passes.stream(source.model.variables, part, FUSION)
+            splits[part] = concatenate(classified(each, fitted) for each in some)
+    return Classifier(fitted, rows_for_codes(rows, labels, copies), splits, embedded)
 
 
 def _embedded_rows(source: Source, passes: Passes) -> tuple[np.ndarray, np.ndarray]:

@@ -108,7 +108,7 @@ def recode_source(
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
         classifier = classifier or classify(source, settings, note)
-        own = _own_scores(source)
+        own = _own_scores(source, classifier.embedded)
         for length in [length for length, results in kept.items() if results is None]:
             kept[length] = _leave(source, classifier, length, own, out / str(length), mark)
     return [results for results in kept.values() if results is not None]
@@ -155,14 +155,18 @@ def _leave(
     return results
 
 
-def _own_scores(source: Source) -> dict[str, Any]:
-    """Bits and MAP of the model's own codes; empty if it makes none."""
+def _own_scores(source: Source, encoded: dict[str, Encoded]) -> dict[str, Any]:
+    """Bits and MAP of the model's own codes; empty if it makes none.
+
+    encoded: by part, as its head gives them; empty: they are still to be encoded.
+    """
     model = source.model
     if model.bits is None:
         return {}
-    passes = source.passes(model.network)
     own = replace(source, pairs=source.pairs[:1])
-    encoded = {split: passes.encode(model.variables, split) for split in own.ranked}
+    if not encoded:
+        passes = source.passes(model.network)
+        encoded = {split: passes.encode(model.variables, split) for split in own.ranked}
     scores = _measure(own, model, encoded, source.unseen).scores
     return {
         "bits": model.bits,
