@@ -16,19 +16,26 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 ).strip()
-# Compile with little optimisation, and each program once for a session: the last stage of the
+# Compile with little optimisation, and each program once for a checkout: the last stage of the
 # quickstart takes 39 s of CPU to compile with all optimisations, 25 s with few, 14 s without XLA's
 # newer way to emit fusions too, and 0.2 s to load. Small programs are kept as well, of which each
-# module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load.
-# Where JAX_COMPILATION_CACHE_DIR is set, later sessions compile nothing at all.
+# module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load. jax
+# knows a program by its content and its options, so a changed one is compiled.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if version("jaxlib").startswith("0.10."):  # the next one has only the newer way
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _compiled = tempfile.mkdtemp(prefix="sketchjax-compiled-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled
-    atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+    _compiled = Path(__file__).parents[1] / ".jax_cache"
+    try:
+        # Above 2 GB, the programs of old versions are forgotten, and all others with them.
+        if sum(file.stat().st_size for file in _compiled.glob("*")) > 2 << 30:
+            shutil.rmtree(_compiled)
+        _compiled.mkdir(exist_ok=True)
+    except OSError:  # a checkout that is read-only
+        _compiled = Path(tempfile.mkdtemp(prefix="sketchjax-compiled-"))
+        atexit.register(shutil.rmtree, _compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compiled)
 
 import pytest
 from PIL import Image

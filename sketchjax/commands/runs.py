@@ -181,7 +181,7 @@ def study(
             parser=home_path,
             metavar="FILE",
             help="Also write it as Markdown, with its pictures; the table of a study of objectives "
-            "goes between the marks that FILE has for it.",
+            "or variants goes between the marks that FILE has for it.",
         ),
     ] = None,
 ) -> None:
@@ -189,19 +189,22 @@ def study(
     from rich.console import Console
 
     from sketchjax.paper.objectives import results as objectives
-    from sketchjax.paper.objectives.table import print_results, write_table
+    from sketchjax.paper.objectives import table as objectives_table
     from sketchjax.paper.report.markdown import write_markdown
     from sketchjax.paper.report.material import load_study
     from sketchjax.paper.report.page import rebuild_study
     from sketchjax.paper.report.terminal import progress_table, result_tables
+    from sketchjax.paper.variants import results as variants
+    from sketchjax.paper.variants import table as variants_table
 
-    if (workdir / objectives.FILE).exists():
-        found = objectives.read(workdir)
-        print_results(found)
-        if markdown is not None:
-            write_table(markdown, found)
-            print(markdown)
-        return
+    for kind, table in ((objectives, objectives_table), (variants, variants_table)):
+        if (workdir / kind.FILE).exists():
+            found = kind.read(workdir)
+            table.print_results(found)
+            if markdown is not None:
+                table.write_table(markdown, found)
+                print(markdown)
+            return
     material = load_study(workdir / "report" / "material.json")
     out = Console(highlight=False)
     for table in (progress_table(material.runs), *result_tables(material)):

@@ -1,4 +1,4 @@
-"""The two kinds of studies: the tables of the paper, and the comparison of objectives.
+"""The kinds of studies: the paper's tables, objectives on the same features, and variants.
 
 No jax is imported before a study runs: a wrong config is answered without delay.
 """
@@ -12,6 +12,7 @@ from sketchjax.config import Config, split_list
 from sketchjax.paper.objectives import config as objectives
 from sketchjax.paper.study import config as tables
 from sketchjax.paper.study.config import is_study
+from sketchjax.paper.variants import config as variants
 
 __all__ = ["is_study", "run_study", "study_literal", "validate_study", "wrong_study_text"]
 
@@ -20,19 +21,22 @@ def validate_study(config: Config) -> None:
     """Check a study's own fields. Raises ConfigError with one line per problem."""
     if objectives.is_objectives(config):
         objectives.validate_objectives(config)
+    elif variants.is_variants(config):
+        variants.validate_variants(config)
     else:
         tables.validate_study(config)
 
 
 def wrong_study_text(path: str, text: str) -> str | None:
     """What is wrong with a field given as text, of a run or of any study; None if it is valid."""
-    own = path in objectives.SINGLE or path in objectives.MANY
+    single = {*objectives.SINGLE, *variants.SINGLE}
+    own = path in single or path in objectives.MANY or path in variants.MANY
     return None if own else tables.wrong_study_text(path, text)
 
 
 def study_literal(path: str, text: str) -> str:
     """The text of a field that holds several values as a Python literal; other text as it is."""
-    if path == "objectives":
+    if path in ("objectives", "figures"):
         return repr(tuple(name for name in split_list(text) if name))
     return tables.study_literal(path, text)
 
@@ -43,6 +47,11 @@ def run_study(config: Config, workdir: Path, should_stop: Callable[[], bool]) ->
         from sketchjax.paper.objectives.run import run_objectives
 
         run_objectives(config, workdir, should_stop)
+        return 0
+    if variants.is_variants(config):
+        from sketchjax.paper.variants.run import run_variants
+
+        run_variants(config, workdir, should_stop)
         return 0
     from sketchjax.paper.study.run import run_study
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from pathlib import Path
 from statistics import mean
 
 from rich.table import Table
 
-from sketchjax.errors import ConfigError
-from sketchjax.files import write_whole
+from sketchjax.paper.marked import markdown_table, write_marked
 from sketchjax.paper.objectives.results import Found, Results
 from sketchjax.report.tables import NO_NUMBER
 from sketchjax.run.output import console
 from sketchjax.run.summary import spread
 
 _cell = partial(spread, digits=3, none=NO_NUMBER)
-# What a document has around the place of the table.
-BEGIN, END = "<!-- objectives: begin -->", "<!-- objectives: end -->"
+MARK = "objectives"  # of the table's place in a document
 
 
 def grid(results: Results) -> tuple[list[str], list[list[str]]]:
@@ -75,8 +72,6 @@ def markdown(results: Results) -> str:
     """The table, with what a reader has to know."""
     columns, rows = grid(results)
     runs = len(results.rows[0].map_validation)
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
     notes = [
         f"MAP of {results.queries} sketches against {results.gallery}, exact under ties: mean and "
         f"standard deviation of {runs} runs, each with heads of its own. Seconds (on "
@@ -87,21 +82,9 @@ def markdown(results: Results) -> str:
             f"Unseen: the sketches of {len(results.unseen)} classes kept out of training, "
             f"ranked among themselves: {', '.join(results.unseen)}."
         )
-    return "\n\n".join(["\n".join(lines), *notes])
+    return "\n\n".join([markdown_table(columns, rows), *notes])
 
 
 def write_table(path: Path, results: Results) -> None:
-    """Write the table to a Markdown file: between its two marks, or as a whole document.
-
-    Raises ConfigError when the file exists and has no such marks.
-    """
-    text = markdown(results)
-    if not path.exists():
-        write_whole(path, f"# {results.name}\n\n{text}\n".encode())
-        return
-    before = path.read_text()
-    found = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    if not found.search(before):
-        raise ConfigError(f"{path} has no place for the table; give it {BEGIN} and {END}")
-    after = found.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", before)
-    write_whole(path, after.encode())
+    """Write the table to a Markdown file; raises as `write_marked` does."""
+    write_marked(path, MARK, markdown(results), title=results.name)

@@ -178,22 +178,28 @@ def _wrong_method(config: Config, path: str, method: Any) -> list[str]:
     """What is wrong with a method of the study's own."""
     if not isinstance(method, ConfigDict) or not {"label", "changes"} <= {*method}:
         return [f"{path}={one_line(method)}; give it a label and its changes"]
-    if not isinstance(method.changes, ConfigDict):
-        return [f"{path}.changes={one_line(method.changes)}; give a section of fields"]
-    changed = copy.deepcopy(config.base)
-    apply_changes(changed, method.changes)
-    known = known_fields(changed)
-    free = tuple(f"{name}." for name, field in known.items() if isinstance(field.default, dict))
+    problems = wrong_changes(config.base, path, method.changes)
     begins: Any = method.get("begins", ())
     names = ", ".join(sorted({*METHODS, *config.methods}))
-    return [
-        f"{path}.changes.{field} names no field that a run has"
-        for field in flat(method.changes)
-        if field not in known and not field.startswith(free)
-    ] + [
+    return problems + [
         f"{path}.begins names {one_line(name)}; choose from {names}"
         for name in begins
         if name not in METHODS and name not in config.methods
+    ]
+
+
+def wrong_changes(base: Config, path: str, changes: Any) -> list[str]:
+    """One line for each change of a base that names no field. path: whose `changes` they are."""
+    if not isinstance(changes, ConfigDict):
+        return [f"{path}.changes={one_line(changes)}; give a section of fields"]
+    changed = copy.deepcopy(base)
+    apply_changes(changed, changes)
+    known = known_fields(changed)
+    free = tuple(f"{name}." for name, field in known.items() if isinstance(field.default, dict))
+    return [
+        f"{path}.changes.{field} names no field that a run has"
+        for field in flat(changes)
+        if field not in known and not field.startswith(free)
     ]
 
 

@@ -241,10 +241,14 @@ def own_method(method: Config) -> Method:
 
 
 def apply_changes(config: Config, changes: Config) -> None:
-    """Set the fields of a config that `changes` names; an objective is replaced whole."""
+    """Set the fields of a config that `changes` names.
+
+    An objective is replaced as a whole, and so is an encoder by one of another kind.
+    """
     for name, value in changes.items():
         own = config.get(name)
-        if isinstance(value, ConfigDict) and isinstance(own, ConfigDict) and name != "losses":
+        sections = isinstance(value, ConfigDict) and isinstance(own, ConfigDict)
+        if sections and name != "losses" and value.get("kind") in (None, own.get("kind")):
             apply_changes(own, value)
         else:
             config[name] = copy.deepcopy(value)

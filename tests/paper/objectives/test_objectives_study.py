@@ -13,10 +13,11 @@ from sketchjax import cli
 from sketchjax.errors import ConfigError, Stopped
 from sketchjax.models.card import FILE
 from sketchjax.models.weights import load_weights, save_weights
+from sketchjax.paper.marked import marks
 from sketchjax.paper.objectives import run as study_run
 from sketchjax.paper.objectives.config import default_objectives
 from sketchjax.paper.objectives.run import read_settings, run_objectives
-from sketchjax.paper.objectives.table import BEGIN, END
+from sketchjax.paper.objectives.table import MARK
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
 from sketchjax.run.objectives import RATES, TrainedHead
 
@@ -98,7 +99,7 @@ def test_the_study_chooses_then_scores_and_can_be_rerun(study, runs, tmp_path, m
     assert "tiny objectives" in capsys.readouterr().out
 
     document = tmp_path / "page.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    document.write_text("before\n{}\nold\n{}\nafter\n".format(*marks(MARK)))
     for _ in range(2):
         arguments = ["sketchjax", "study", str(tmp_path), "--markdown", str(document)]
         monkeypatch.setattr("sys.argv", arguments)

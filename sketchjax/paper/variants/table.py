@@ -1,0 +1,64 @@
+"""The table of a study of variants, on the terminal and in a Markdown document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from sketchjax.paper.marked import markdown_table, write_marked
+from sketchjax.paper.variants.results import Results, Row
+from sketchjax.report.tables import NO_NUMBER
+from sketchjax.run.output import console
+from sketchjax.run.summary import spread
+
+
+def grid(results: Results) -> tuple[list[str], list[list[str]]]:
+    """The columns and the rows: mean and standard deviation, and the differences from the first."""
+    first = results.rows[0]
+    figures = [*first.figures]
+    columns = ["", *figures]
+    if len(results.rows) > 1:
+        columns.append(f"{figures[0]}, less that of “{first.label}”")
+    cells = []
+    for row in results.rows:
+        line = [row.label, *(_cell(row.figures[figure]) for figure in figures)]
+        if len(results.rows) > 1:
+            line.append("" if row is first else _cell(_differences(row, first, figures[0])))
+        cells.append(line)
+    return columns, cells
+
+
+def _differences(row: Row, first: Row, figure: str) -> list[float | None]:
+    """Seed by seed: what two seeds have in common is in neither mean."""
+    pairs = zip(row.figures[figure], first.figures[figure], strict=True)
+    return [None if own is None or other is None else own - other for own, other in pairs]
+
+
+def _cell(values: tuple[float | None, ...] | list[float | None]) -> str:
+    return spread(values, digits=3, none=NO_NUMBER)
+
+
+def print_results(results: Results) -> None:
+    """Print the table."""
+    columns, rows = grid(results)
+    table = Table(*columns, title=results.name)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def markdown(results: Results) -> str:
+    """The table, with what a reader has to know."""
+    seeds = len(results.seeds)
+    values = [value for row in results.rows for own in row.figures.values() for value in own]
+    note = f"Mean and standard deviation of {seeds} seeds" if seeds > 1 else "One seed"
+    note += f", on {results.device}. Differences are taken seed by seed."
+    if None in values:
+        note += f" {NO_NUMBER}: not there, or not trained yet."
+    return "\n\n".join([markdown_table(*grid(results)), note])
+
+
+def write_table(path: Path, results: Results) -> None:
+    """Write the table to a Markdown file; raises as `write_marked` does."""
+    write_marked(path, results.name, markdown(results), title=results.name)
