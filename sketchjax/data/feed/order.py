@@ -108,10 +108,22 @@ class BalancedOrder(Order):
 
     def _of_class(self, label: int, turn: int) -> np.ndarray:
         """The sketches of a class in a round, i64[b / P]."""
-        own, each = self._own[label], self.batch // self.classes
-        again, place = np.divmod(turn * each + np.arange(each), len(own))
-        shuffled = [
-            permute(place[again == time], len(own), round_keys(*self.key, 1 + label, time))
-            for time in np.unique(again).tolist()
-        ]
-        return own[np.concatenate(shuffled)]
+        each, parts = self.batch // self.classes, []
+        time, start = divmod(turn * each, len(self._own[label]))
+        while each > 0:
+            part = self._shuffled(label, time)[start : start + each]
+            parts.append(part)
+            each, time, start = each - len(part), time + 1, 0
+        return np.concatenate(parts)
+
+    def _shuffled(self, label: int, time: int) -> np.ndarray:
+        """The places of a class in the order of its shuffle of a number; the last is kept."""
+        if label not in self._last or self._last[label][0] != time:
+            own = self._own[label]
+            order = permute(np.arange(len(own)), len(own), round_keys(*self.key, 1 + label, time))
+            self._last[label] = time, own[order]
+        return self._last[label][1]
+
+    @cached_property
+    def _last(self) -> dict[int, tuple[int, np.ndarray]]:
+        return {}
