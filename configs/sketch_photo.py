@@ -12,8 +12,8 @@ that learn the embeddings of the first run; docs/sketch-photo.md says how to tra
 Both encoders are EfficientNet-Lite0 with ImageNet's weights, read from an installed
 package; sketches and photos meet in 64 batch-normalised features, whose signs are 64-bit codes.
 With categories, each side first learns them by itself, from all its pictures, and then batches are
-pairs of a sketch and its photo, mirrored together. At its end the run also makes posterior codes, in
-recode/64.
+pairs of a sketch and its photo, mirrored together. At its end the run also makes posterior codes,
+in recode/64.
 
 The first run takes 18 to 20 minutes on one core of an AMD EPYC of the third generation, shoes 9. To
 expect, of Sketchy's 736 queries among 1,140 photos (three seeds) and of 240 among 81 shoes (one):
