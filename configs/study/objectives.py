@@ -7,7 +7,8 @@
 Trains three seeds of configs/quickdraw55.py:64 with a third of its epochs, and one run with 10
 categories kept out of training; then fits trained heads, posterior codes and shallow methods at 16,
 24, 32 and 64 bits. Learning rates are chosen by validation sketches of the first run and written to
-settings.json before any query is looked at. With runs that have finished, nothing is trained but heads:
+settings.json before any query is looked at. With runs that have finished, nothing is trained but
+heads:
 
     python -m sketchjax.main --config configs/study/objectives.py --workdir runs/objectives \
         --config.runs=runs/a,runs/b,runs/c --config.unseen_run=runs/unseen
