@@ -5,16 +5,18 @@
     sketchjax study runs/objectives --markdown docs/objectives.md
 
 Trains three seeds of configs/quickdraw55.py:64 with a third of its epochs, and one run with 10
-categories kept out of training; then fits trained heads, posterior codes and shallow methods at 16,
-24, 32 and 64 bits. Learning rates are chosen by validation sketches of the first run and written to
+categories kept out of training; then fits trained heads, posterior codes and shallow methods at 16
+and 64 bits. Learning rates are chosen by validation sketches of the first run and written to
 settings.json before any query is looked at. With runs that have finished, nothing is trained but
 heads:
 
     python -m sketchjax.main --config configs/study/objectives.py --workdir runs/objectives \
         --config.runs=runs/a,runs/b,runs/c --config.unseen_run=runs/unseen
 
-Where objectives_settings.json is next to this file, its learning rates are taken as they are.
-Never run at full size yet: there is no time and no figure to expect.
+objectives_settings.json, next to this file, has the learning rates that were chosen; they are taken
+as they are. A run takes half an hour on one core, the rows 20 minutes on two, the scores two. To
+expect at 16 and 64 bits: posterior codes 0.820 and 0.856, sdh 0.729 and 0.816, the best other head
+0.695 and 0.787.
 """
 
 import runpy
