@@ -463,7 +463,7 @@ def _of_posterior_bits(fields: Fields, running: list[str]) -> list[str]:
         if fields.get("model.head") != EMBEDDING:
             return [f"{path} of pictures need model.head={EMBEDDING}; choose it, or give ()"]
         losses = [fields.get(f"stages.{name}.losses", {}) for name in running]
-        named = {name for own in losses for name in _weighted(own) if name in LOSSES}
+        named = {name for own in losses for name in _weighted(own)}
         if not any("logits" in LOSSES[name].reads for name in named):
             return [f"{path} need a classifier; give a stage a loss such as cross_entropy, or ()"]
     splits = fields.get("data.splits", {})

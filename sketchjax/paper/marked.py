@@ -1,4 +1,4 @@
-"""Tables in Markdown documents, between marks that a document has for them."""
+"""Tables on the terminal, and in Markdown documents between marks that they have for them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,24 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from rich.table import Table
+
 from sketchjax.errors import ConfigError
 from sketchjax.files import write_whole
+from sketchjax.run.output import console
 
 
 def marks(name: str) -> tuple[str, str]:
     """What a document has around the place of a table."""
     return f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -6,12 +6,9 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
-from rich.table import Table
-
-from sketchjax.paper.marked import markdown_table, write_marked
+from sketchjax.paper.marked import markdown_table, print_table, write_marked
 from sketchjax.paper.objectives.results import Found, Results
 from sketchjax.report.tables import NO_NUMBER
-from sketchjax.run.output import console
 from sketchjax.run.summary import spread
 
 _cell = partial(spread, digits=3, none=NO_NUMBER)
@@ -61,11 +58,7 @@ def _ranks(results: Results, lengths: list[int]) -> dict[str, list[int]]:
 
 def print_results(results: Results) -> None:
     """Print the table."""
-    columns, rows = grid(results)
-    table = Table(*columns, title=results.name)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    print_table(results.name, *grid(results))
 
 
 def markdown(results: Results) -> str:

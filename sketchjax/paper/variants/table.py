@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.table import Table
-
-from sketchjax.paper.marked import markdown_table, write_marked
+from sketchjax.paper.marked import markdown_table, print_table, write_marked
 from sketchjax.paper.variants.results import Results, Row
 from sketchjax.report.tables import NO_NUMBER
-from sketchjax.run.output import console
 from sketchjax.run.summary import spread
 
 
@@ -41,11 +38,7 @@ def _cell(values: tuple[float | None, ...] | list[float | None]) -> str:
 
 def print_results(results: Results) -> None:
     """Print the table."""
-    columns, rows = grid(results)
-    table = Table(*columns, title=results.name)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    print_table(results.name, *grid(results))
 
 
 def markdown(results: Results) -> str:
