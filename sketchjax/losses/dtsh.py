@@ -1,9 +1,11 @@
 """Deep supervised hashing with triplet labels, DTSH (Wang, Shi and Kitani, ACCV 2016)."""
 
 import jax
+import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.pairs import Alike, mean_where, pairs_of, products
+from sketchjax.losses.mining import sum_over_positives
+from sketchjax.losses.pairs import Alike, pairs_of, products
 from sketchjax.losses.sides import of_pairs
 from sketchjax.ops.signs import signs
 
@@ -29,19 +31,18 @@ def dtsh(
     """
     outputs, pairs = pairs_of(activations, labels)
 
-    # One anchor at a time, and computed again for the gradient: never b³ numbers in memory.
-    @jax.checkpoint
-    def of_anchor(row: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
-        likeness, same, other = row
-        unlikely = jax.nn.softplus(margin - likeness[:, None] + likeness[None])
-        return mean_where(unlikely, same[:, None] * other[None])
+    likeness = products(outputs)
+    per_anchor = pairs.same.sum(1) * pairs.other.sum(1)
+    anchors_with_triplets = jnp.maximum((per_anchor > 0).sum(), 1)
+    share = 1 / jnp.maximum(per_anchor * anchors_with_triplets, 1)
 
-    each = jax.lax.map(of_anchor, (products(outputs), *pairs))
-    has_triplets = pairs.same.any(1) & pairs.other.any(1)
-    return (
-        mean_where(each, has_triplets.astype(each.dtype))
-        + alpha * ((outputs - signs(outputs)) ** 2).mean()
-    )
+    def of_positives(anchors: jax.Array, others: jax.Array) -> tuple[jax.Array]:
+        near, far = likeness[anchors, others][:, None], likeness[anchors]
+        unlikely = jax.nn.softplus(margin - near + far)
+        return ((share[anchors] * (pairs.other[anchors] * unlikely).sum(-1)),)
+
+    (unlikely,) = sum_over_positives(pairs.same > 0, of_positives)
+    return unlikely + alpha * ((outputs - signs(outputs)) ** 2).mean()
 
 
 LOSS = Loss(of_pairs(dtsh))

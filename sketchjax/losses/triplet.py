@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
+from sketchjax.losses.mining import (
+    anchors_of,
+    distance_weights,
+    mean_of_active,
+    sum_over_positives,
+)
 from sketchjax.losses.pairs import Alike
 from sketchjax.losses.sides import of_pairs
-
-_ANCHORS = 16  # whose triplets are computed at once: memory is 16 b² numbers, not b³
 
 
 def triplet(
@@ -34,23 +37,20 @@ def triplet(
     Raises ValueError when activations and labels differ in b, or b < 2.
     """
     distances, positives, negatives = anchors_of(activations, labels, distance)
-    weights = negatives.astype(jnp.float32)
+    weights = jnp.asarray(negatives, jnp.float32)
     if mining == "distance_weighted":
         weights = distance_weights(activations, negatives, distance)
 
-    @jax.checkpoint
-    def of_anchor(row: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-        """Sum of the weighted terms [p n], and of the weights of those above 0."""
-        far, positive, weight = row
-        terms = jax.nn.relu(far[:, None] - far[None] + margin)
-        counts = positive[:, None] * weight[None]
+    def of_positives(anchors: jax.Array, others: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Sum of the weighted terms f[c], and of the weights of those above 0."""
+        near, far = distances[anchors, others][:, None], distances[anchors]
+        terms = jax.nn.relu(near - far + margin)
+        counts = weights[anchors]
         if mining == "semi_hard":
-            counts *= far[None] > far[:, None]
-        return (counts * terms).sum(), (counts * (terms > 0)).sum()
+            counts *= far > near
+        return (counts * terms).sum(-1), (counts * (terms > 0)).sum(-1)
 
-    return mean_of_active(
-        *jax.lax.map(of_anchor, (distances, positives, weights), batch_size=_ANCHORS)
-    )
+    return mean_of_active(*sum_over_positives(positives, of_positives))
 
 
 LOSS = Loss(of_pairs(triplet))

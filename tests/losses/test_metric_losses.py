@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sketchjax.losses.contrastive import contrastive
 from sketchjax.losses.lifted_structure import lifted_structure
-from sketchjax.losses.mining import distance_weights
+from sketchjax.losses.mining import distance_weights, sum_over_positives
 from sketchjax.losses.n_pair import n_pair
 from sketchjax.losses.triplet import triplet
 from sketchjax.losses.zero_mean import zero_mean
@@ -135,6 +135,24 @@ def test_a_batch_without_pairs_is_refused(case):
         ours(jnp.zeros((3, 4)), jnp.zeros(2, int), **own)
     with pytest.raises(ValueError, match="at least two"):
         ours(jnp.zeros((1, 4)), jnp.zeros(1, int), **own)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_sums_over_positives_count_each_pair_once(share):
+    """In no, some and all blocks of pairs, with the gradient of a masked sum."""
+    random = np.random.default_rng(0)
+    values = random.normal(size=(11, 11)).astype(np.float32)
+    mask = random.random((11, 11)) < share
+
+    def sums(values):
+        found = sum_over_positives(
+            jnp.asarray(mask), lambda i, j: (values[i, j], values[i, j] ** 2)
+        )
+        return found[0] + found[1], found
+
+    (_, found), gradient = jax.value_and_grad(sums, has_aux=True)(jnp.asarray(values))
+    np.testing.assert_allclose(found, [values[mask].sum(), (values[mask] ** 2).sum()], rtol=1e-5)
+    np.testing.assert_allclose(gradient, mask * (1 + 2 * values), rtol=1e-5)
 
 
 def test_values_by_hand():
