@@ -20,18 +20,21 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.folder.manifest import NAME
+from sketchjax.data.folder.shards import same_drawings
 from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
 from sketchjax.files import sha256, write_whole
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.material import Material, material_of
 from sketchjax.run.objectives import (
     CODERS,
+    FIRST_RATES,
     OBJECTIVES,
     RATES,
     Arrays,
     Coder,
     MakeCoder,
     Setting,
+    next_rates,
 )
 from sketchjax.run.posterior import POSTERIOR, Source, map_of_codes
 from sketchjax.run.recode import check_codebooks, checked, find_source
@@ -185,6 +188,7 @@ def compare(
         "seeds": seeds,
         "epochs": epochs,
         "copies": copies,
+        "rates": [*RATES],
     }
     with locked(out, "OUT") as warning:
         if warning:
@@ -220,7 +224,7 @@ def _fill(
     contest = _Contest(comparison, materials, note)
     with task("rows", len(missing)) as advance:
         for name, length in missing:
-            comparison.rows.append(contest.row(name, length, _tried(name, length, rates)))
+            comparison.rows.append(contest.row(name, length, rates))
             comparison.write()
             advance(1)
             # The programs of one row serve no other, and a hundred rows would keep gigabytes.
@@ -251,12 +255,11 @@ def _check_runs(paths: Sequence[Path], sources: Sequence[Source]) -> None:
             ]
         )
     models = [source.model.fingerprint for source in sources]
-    data = [sha256(source.folder / NAME) for source in sources]
     for number, (path, source) in enumerate(zip(paths, sources, strict=True)):
         if (same := models.index(models[number])) < number:
             problems.append(f"{path} has the same model as {paths[same]}")
-        elif data[number] != data[0]:
-            problems.append(f"{path} was trained on other data than {paths[0]}")
+        elif not same_drawings(first.folder, source.folder):
+            problems.append(f"{path} was trained on other drawings or splits than {paths[0]}")
         elif (source.model.architecture, source.pairs) != (first.model.architecture, first.pairs):
             problems.append(f"{path} has another architecture or other rankings than {paths[0]}")
         elif source.unseen.any() != first.unseen.any():
@@ -286,16 +289,6 @@ def _check_rates(
             )
     if problems:
         raise ConfigError(problems)
-
-
-def _tried(name: str, bits: int, rates: Rates | None) -> tuple[float | None, ...]:
-    """The learning rates to choose from; None for a way to codes that has none."""
-    if name not in OBJECTIVES:
-        return (None,)
-    if rates is None:
-        return RATES
-    given = rates[name, bits]
-    return () if given is None else (given,)
 
 
 def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
@@ -341,28 +334,35 @@ class _Contest:
     materials: Sequence[Material]
     note: Callable[[str], None]
 
-    def row(self, name: str, bits: int, rates: Sequence[float | None]) -> Row:
+    def row(self, name: str, bits: int, rates: Rates | None) -> Row:
         """Choose a learning rate by the first seed of the first run, then fit all with it."""
         seeds = self.comparison.seeds
         coder = self.comparison.coder(name, bits, self.materials[0].frozen.features.shape[1])
         fit = partial(self._fit, f"{name}, {bits} bits", coder)
-        tried = {rate: found for rate in rates if (found := fit(rate, 0, 0))}
-        if not tried:
+        if name not in OBJECTIVES:
+            tried = {None: fit(None, 0, 0)}
+        elif rates is None:
+            tried = _searched(lambda rate: fit(rate, 0, 0))
+        else:
+            given = rates[name, bits]
+            tried = {given: fit(given, 0, 0)} if given is not None else {}
+        finite = {rate: found for rate, found in tried.items() if found}
+        if not finite:
             return Row(name, bits, None, (), None, 0)
-        best = max(tried, key=lambda rate: tried[rate].map_validation)
+        best = _best(finite)
         others = [divmod(number, seeds) for number in range(1, len(self.materials) * seeds)]
-        fits = [tried[best], *(fit(best, run, seed) for run, seed in others)]
+        fits = [finite[best], *(fit(best, run, seed) for run, seed in others)]
         for number, found in enumerate(fits):
             if found:
                 self._keep(found, name, bits, best, *divmod(number, seeds))
-        seconds = [found.seconds for found in (*tried.values(), *fits[1:]) if found]
+        seconds = [found.seconds for found in (*finite.values(), *fits[1:]) if found]
         return Row(
             name,
             bits,
             best,
             tuple(found and found.map_validation for found in fits),
             round(float(np.median(seconds)), 3),
-            sum(array.nbytes for array in tried[best].arrays.values()),
+            sum(array.nbytes for array in finite[best].arrays.values()),
         )
 
     def _keep(
@@ -385,6 +385,22 @@ class _Contest:
         codes = coder.encode(arrays, material.validation.features)
         score = map_of_codes([codes], [material.validation.labels])
         return _Fit(arrays, score, seconds)
+
+
+def _searched(fit: Callable[[float], _Fit | None]) -> dict[float, _Fit | None]:
+    """Fits at FIRST_RATES, and at further RATES until the best one lies between two others."""
+    tried: dict[float, _Fit | None] = {}
+    missing = list(FIRST_RATES)
+    while missing:
+        tried |= {rate: fit(rate) for rate in missing}
+        found = {rate: each for rate, each in tried.items() if each}
+        missing = next_rates(_best(found), tried) if found else []
+    return tried
+
+
+def _best(tried: Mapping[Any, _Fit]) -> Any:
+    """The learning rate of the highest validation MAP."""
+    return max(tried, key=lambda rate: tried[rate].map_validation)
 
 
 def _head_file(out: Path, name: str, bits: int, run: int, seed: int) -> Path:

@@ -5,7 +5,7 @@ What is compared is a row of a table by name; `run.compare` fits, keeps and scor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Protocol
@@ -36,9 +36,10 @@ from sketchjax.train.frozen import (
     head_stage,
 )
 
-RATES = (1e-3, 3e-3, 1e-2)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of learning, to choose from
+FIRST_RATES = RATES[2:5]  # the others are tried where the best one is at the edge
 _EACH = 4  # sketches per class of a batch for a loss over pairs
-_BATCH = 128  # losses over triplets need its cube
+_BATCH = 128
 
 # What decides codes, by name: all that a fitted way to codes has to keep.
 Arrays = dict[str, np.ndarray]
@@ -94,6 +95,12 @@ class Objective:
     head: str = "hash"
     embedding: str = "raw"
     balanced: bool = False
+
+
+def next_rates(best: float, tried: Collection[float]) -> list[float]:
+    """Those next to the best of the RATES tried so far that were not tried themselves."""
+    place = RATES.index(best)
+    return [rate for rate in RATES[max(0, place - 1) : place + 2] if rate not in tried]
 
 
 def _only(losses: dict[str, Any], **own: Any) -> Objective:

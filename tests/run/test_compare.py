@@ -18,7 +18,14 @@ from sketchjax.paper.objectives.shallow import SHALLOW
 from sketchjax.retrieval.model import load
 from sketchjax.run.compare import Rates, compare
 from sketchjax.run.compare_scores import score
-from sketchjax.run.objectives import OBJECTIVES, RATES, PosteriorHead, TrainedHead
+from sketchjax.run.objectives import (
+    FIRST_RATES,
+    OBJECTIVES,
+    RATES,
+    PosteriorHead,
+    TrainedHead,
+    next_rates,
+)
 from sketchjax.run.posterior import STEPS, Settings, chosen, classify
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.recode import find_source
@@ -156,10 +163,14 @@ def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypat
     assert command(monkeypatch, *arguments, "--objectives=cross_entropy") == 0
     (first,) = rows_in(out)
     assert (first["objective"], first["bits"]) == ("cross_entropy", 8)
-    assert first["learning_rate"] in RATES
+    chosen = first["learning_rate"]
     assert len(first["map_validation"]) == 2
     assert all(0 < score <= 1 for score in first["map_validation"])
-    assert fitted == [(rate, 0) for rate in RATES] + [(first["learning_rate"], 1)]
+    tried = [rate for rate, _ in fitted[:-1]]
+    assert fitted == [*((rate, 0) for rate in tried), (chosen, 1)]
+    assert tried[: len(FIRST_RATES)] == [*FIRST_RATES]
+    assert chosen in tried
+    assert next_rates(chosen, tried) == []
 
     fitted.clear()
     assert command(monkeypatch, *arguments, "--objectives=pcah, cross_entropy") == 0
@@ -170,6 +181,21 @@ def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypat
     assert "pcah" in printed
     assert f"{sum(first['map_validation']) / 2:.4f}" in printed
     assert "P@100" not in printed
+
+
+@pytest.mark.parametrize(
+    "best, tried, wanted",
+    [
+        (3e-3, FIRST_RATES, []),
+        (1e-2, FIRST_RATES, [3e-2]),
+        (3e-2, (*FIRST_RATES, 3e-2), [1e-1]),
+        (1e-1, (*FIRST_RATES, 3e-2, 1e-1), []),
+        (1e-3, FIRST_RATES, [3e-4]),
+        (1e-4, RATES[:5], []),
+    ],
+)
+def test_a_rate_at_the_edge_is_not_the_last_that_is_tried(best, tried, wanted):
+    assert next_rates(best, tried) == wanted
 
 
 def test_kept_heads_of_all_runs_are_scored_after_the_choice(
@@ -277,13 +303,17 @@ def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, m
     other = changed(whole, tmp_path / "other", 0.02, {"data.dir": str(tmp_path / "data")})
     shutil.copytree(whole / "data", tmp_path / "data")
     manifest = tmp_path / "data" / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    content = orjson.loads(manifest.read_bytes())
+    lengths = content["lengths"]["train"]
+    least, most = (pick(lengths, key=lengths.__getitem__) for pick in (min, max))
+    lengths[least], lengths[most] = lengths[most], lengths[least]
+    manifest.write_bytes(orjson.dumps(content))
     runs = [str(run) for run in (whole, whole, unseen, other)]
     assert command(monkeypatch, *runs, str(tmp_path / "out")) == 64
     said = capsys.readouterr().err
     assert "has the same model as" in said
     assert "kept categories out of training" in said
-    assert "was trained on other data" in said
+    assert "was trained on other drawings or splits" in said
     assert load(whole).fingerprint != load(other).fingerprint
     assert not (tmp_path / "out").exists()
 

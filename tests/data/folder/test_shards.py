@@ -11,7 +11,8 @@ from plain_records import plain_decode, records_of
 
 from sketchjax.data.folder import shards
 from sketchjax.data.folder.conversion.convert import convert
-from sketchjax.data.folder.shards import Shards
+from sketchjax.data.folder.shards import Shards, same_drawings
+from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.errors import DataError
 
@@ -61,6 +62,33 @@ def test_empty_and_unknown_splits(folder):
     assert len(Shards(folder, "validation")) == 0
     with pytest.raises(DataError, match="'test' is not a split"):
         Shards(folder, "test")
+
+
+def test_the_same_drawings_in_another_order_are_the_same(folder, tmp_path):
+    """Conversions by one split file; then by one that moves a drawing of each of two splits."""
+    rows = [[str(key), split] for split in SPLITS for key in all_of(folder, split).key_ids.tolist()]
+    moved = [row.copy() for row in rows]
+    train, query = (next(row for row in moved if row[1] == split) for split in ("train", "query"))
+    train[1], query[1] = "query", "train"
+    found = {}
+    for name, content, seed in [("one", rows, 1), ("two", rows, 2), ("moved", moved, 1)]:
+        csv = tmp_path / f"{name}.csv"
+        csv.write_text("\n".join(["key_id,split", *map(",".join, content)]))
+        found[name] = tmp_path / name
+        source = folder.parent / "in"
+        convert([source], found[name], splits=csv, seed=seed, workers=1, progress=False)
+    one, two = (all_of(found[name], "train").key_ids.tolist() for name in ("one", "two"))
+    assert one != two
+    assert sorted(one) == sorted(two)
+    assert same_drawings(found["one"], found["two"])
+    assert not same_drawings(found["one"], found["moved"])
+    with pytest.raises(DataError, match="manifest"):
+        same_drawings(found["one"], tmp_path / "nothing")
+
+
+def all_of(folder, split):
+    with Shards(folder, split) as opened:
+        return opened.read(np.arange(len(opened)))
 
 
 def test_pickle_and_close(folder):
