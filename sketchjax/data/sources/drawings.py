@@ -263,6 +263,12 @@ def _own_units(bounds: Sequence[_Bounds], notes: list[str]) -> bool:
             f"drawings of at most {longest:g} of {SQUARE} units are read as they are; if that is "
             f"your whole canvas, multiply coordinates by {SQUARE / longest:.3g} first"
         )
+    dots = sum(b.side == 0 for b in bounds)
+    if dots > 0.5 * count:
+        notes.append(
+            f"{dots} of the first {count} drawings are a single point; fractions that were rounded "
+            "look like this too"
+        )
     return False
 
 

@@ -71,9 +71,10 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     """All sketch files: those named, and those in folders at any depth, through links as well.
 
     A real folder and a real file count once, however many links lead there. A .json or .jsonl in a
-    folder counts where it holds drawings, and a .csv as well where there is nothing else: next to
-    other sketch files a table is more often an index of them. An .svg counts where its source has
-    no other sketch files: next to them it is more often a figure.
+    folder counts where it holds drawings, in an array too, which `read` refuses; a .csv counts as
+    well where there is nothing else: next to other sketch files a table is more often an index of
+    them. An .svg counts where its source has no other sketch files: next to them it is more often a
+    figure.
     sources: files and folders.  skip: a folder that is not looked into.
     Raises DataError where a source does not exist, a named file's extension is not a known one, a
     folder cannot be read, a name is not UTF-8, or nothing is found.
@@ -111,7 +112,9 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     if not paths:
         where = ", ".join(map(str, sources)) or "no folder or file at all"
         passed = "".join(f" ({note})" for note in found.notes())
-        raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}{passed}")
+        hints = {path.suffix.lower() for path in found.passed_over} & {*_HINTS}
+        more = "".join(f"; {ending}{_HINTS[ending]}" for ending in sorted(hints))
+        raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}{passed}{more}")
     return found
 
 
@@ -168,7 +171,7 @@ def _holds_drawings(path: Path) -> bool:
         return has_drawings(head_of(path, _LOOK_AT))
     if path.name.lower().removesuffix(".gz").endswith((".json", ".jsonl")):
         head = head_of(path, _LOOK_AT).lstrip(b"\xef\xbb\xbf \t\r\n")
-        return head.startswith(b"{") and b'"drawing"' in head
+        return head.startswith((b"{", b"[")) and b'"drawing"' in head
     return True
 
 

@@ -248,9 +248,18 @@ def test_small_whole_numbers_stay_and_are_noted(tmp_path):
     ]
 
 
-def test_dots_say_nothing_about_the_unit(tmp_path):
+def test_dots_say_nothing_about_the_unit_and_are_noted(tmp_path):
     dots = [[[[i], [2 * i]]] for i in range(5)]
-    assert read(written(tmp_path / "a.ndjson", dots)) == (dots, [])
+    found, notes = read(written(tmp_path / "a.ndjson", dots))
+    assert found == dots
+    assert notes == [
+        "5 of the first 5 drawings are a single point; fractions that were rounded look like this "
+        "too"
+    ]
+    rounded = [[[[0, 0, 0], [1, 1, 1]]]] * 3
+    assert "3 of the first 3" in read(written(tmp_path / "b.ndjson", rounded))[1][0]
+    few = [*dots, *[[[[0, 255], [0, 9]]]] * 5]
+    assert read(written(tmp_path / "c.ndjson", few)) == (few, [])
 
 
 def test_an_ordinary_file_has_no_notes(tmp_path, real_data):

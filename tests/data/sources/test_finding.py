@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sketchjax.data.sources import find, survey
+from sketchjax.data.sources import find, read, survey
 from sketchjax.errors import DataError
 
 LINE = json.dumps({"word": "dog", "key_id": "1", "drawing": [[[0, 255], [3, 4]]]}) + "\n"
@@ -33,7 +33,7 @@ def test_other_files_of_a_folder_are_reported(tmp_path):
             "owl.json": LINE,
             "bird.csv": TABLE,
             "manifest.json": '{"version": 1}',
-            "list.json": f"[{LINE}]",
+            "list.json": '[{"version": 1}]',
             "metrics.jsonl": '{"loss": 1}\n',
             "splits.csv": "key_id,split\n1,train\n",
             "1.svg": "<svg/>",
@@ -57,6 +57,14 @@ def test_other_files_of_a_folder_are_reported(tmp_path):
     assert find([tmp_path]) == found.paths
 
 
+def test_an_array_of_drawings_is_not_passed_over(tmp_path):
+    """Reading it says what to do; a class would be missing otherwise."""
+    made(tmp_path, {"cat.ndjson": LINE, "dog.json": f" [{LINE}]"})
+    assert names(survey([tmp_path]).paths, tmp_path) == ["cat.ndjson", "dog.json"]
+    with pytest.raises(DataError, match="is one JSON array: write one object per line"):
+        list(read(tmp_path / "dog.json"))
+
+
 def test_tables_are_read_where_there_is_nothing_else(tmp_path):
     made(tmp_path, {"bird.csv": TABLE, "b/owl.CSV": TABLE, "splits.csv": "key_id,split\n1,train\n"})
     found = survey([tmp_path])
@@ -68,8 +76,8 @@ def test_tables_are_read_where_there_is_nothing_else(tmp_path):
 
 
 def test_a_folder_of_other_files_names_them(tmp_path):
-    made(tmp_path, {"1.png": "", "2.png": ""})
-    with pytest.raises(DataError, match=r"no sketch files.*passed over: 2 \.png"):
+    made(tmp_path, {"1.png": "", "2.png": "", "3.zip": ""})
+    with pytest.raises(DataError, match=r"no sketch files.*passed over: 2 \.png.*\.zip \(unpack"):
         survey([tmp_path])
 
 
