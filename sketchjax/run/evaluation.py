@@ -217,6 +217,7 @@ def _source(this: Run, variables: dict) -> Source:
         this.config.augmentation.to_dict(),
         this.config.evaluation.batch_size,
         this.log.task,
+        this.passes.check,
     )
 
 

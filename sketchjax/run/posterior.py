@@ -80,6 +80,7 @@ class Source:
     augmentation: amounts by name, of the copies.
     batch: sketches encoded at once.
     task: shows progress.
+    check: called now and then while codes are made; it may raise to end that.
     """
 
     model: Model
@@ -90,6 +91,7 @@ class Source:
     augmentation: dict[str, float]
     batch: int
     task: Task
+    check: Callable[[], None] = lambda: None
 
     @property
     def ranked(self) -> list[str]:
@@ -116,6 +118,7 @@ class Source:
             batch=-(-self.batch // devices) * devices,
             forms=self.model.architecture.forms,
             task=self.task,
+            check=self.check,
         )
 
 
@@ -272,6 +275,7 @@ def choose(
     *,
     steps: int,
     seed: int,
+    check: Callable[[], None] = lambda: None,
 ) -> Choice:
     """The head of this many bits whose validation codes rank best.
 
@@ -281,6 +285,7 @@ def choose(
     unseen: bool[l].
     steps: of training; 0: the closed form.
     seed: of the order of the thresholds and of training.
+    check: called now and then; it may raise.
     """
     sides = [side[~unseen[side.labels]][:CHOOSING] for side in sides]
     labels, logits = [side.labels for side in sides], [side.features for side in sides]
@@ -292,6 +297,7 @@ def choose(
             int((~unseen).sum()), bits, confusion=confusion if assigned else None
         )
         for temperature in TEMPERATURES:
+            check()
             none = PosteriorCodes(codewords, np.zeros(bits, np.float32), np.float32(temperature))
             soft = [np.asarray(_activations(none, own)) for own in logits]
             for spread in SPREADS:
@@ -300,7 +306,7 @@ def choose(
                 codes = none._replace(thresholds=thresholds)
                 found.append(Choice(codes, spread, assigned, False, score))
     best = max(found, key=lambda choice: choice.map_validation)
-    codes = train_codes(best.codes, classifier, *training, steps=steps, seed=seed)
+    codes = train_codes(best.codes, classifier, *training, steps=steps, seed=seed, check=check)
     trained = replace(best, codes=codes, trained=True)
     score = map_of_codes([trained.features(own) > 0 for own in logits], labels)
     return replace(trained, map_validation=score) if score > best.map_validation else best
@@ -310,7 +316,7 @@ def chosen(source: Source, classifier: Classifier, bits: int, *, steps: int, see
     """`choose` for a classifier of the source."""
     sides = [classifier.splits[part] for part in source.parts("validation")]
     fitted = classifier.linear, classifier.training
-    return choose(sides, *fitted, source.unseen, bits, steps=steps, seed=seed)
+    return choose(sides, *fitted, source.unseen, bits, steps=steps, seed=seed, check=source.check)
 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:

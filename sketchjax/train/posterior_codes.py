@@ -8,6 +8,7 @@ rank others badly. So each step drops most of the features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -51,6 +52,7 @@ def train_codes(
     batch: int = 512,
     learning_rate: float = 0.05,
     seed: int = 0,
+    check: Callable[[], None] = lambda: None,
 ) -> PosteriorCodes:
     """Descend from `begin` by Adam, with batches of as many sketches of each class.
 
@@ -62,6 +64,7 @@ def train_codes(
     batch: about this many sketches, but no more than there are.
     learning_rate: at first; it falls to 0 along a cosine.
     seed: of batches and dropout; the same seed gives the same result on one machine.
+    check: called every hundred steps; it may raise.
     """
     present, counts = np.unique(labels, return_counts=True)
     if steps < 1 or len(present) < 2:  # one class has no ranking
@@ -90,6 +93,8 @@ def train_codes(
         return optax.apply_updates(params, updates), moments
 
     for number in range(steps):
+        if number % 100 == 0:
+            check()
         own = rng.choice(len(present), classes, replace=False)
         drawn = firsts[own] + rng.integers(0, counts[own], (each, classes))
         rows = by_class[drawn.ravel()]

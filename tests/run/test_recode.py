@@ -16,10 +16,10 @@ from sketchjax import cli
 from sketchjax.commands import runs
 from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
-from sketchjax.errors import ConfigError
+from sketchjax.errors import ConfigError, Stopped
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
-from sketchjax.run import experiment
+from sketchjax.run import experiment, posterior
 from sketchjax.run.posterior import Settings
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.rebuild import rebuild
@@ -160,6 +160,23 @@ def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
         Codes.load(folder / "codes" / "query") for folder in (tmp_path, tmp_path / "recode" / "16")
     )
     np.testing.assert_array_equal(own.packed, other.packed)
+
+
+def test_a_stop_is_obeyed_while_codes_are_chosen(environment, tmp_path, monkeypatch):
+    config, chosen = run_config(**{"model.head": "posterior"}), []
+    codebook = posterior.codebook
+
+    def noted(*arguments, **settings):
+        chosen.append(True)
+        return codebook(*arguments, **settings)
+
+    monkeypatch.setattr(posterior, "codebook", noted)
+    with pytest.raises(Stopped, match="rerun the same command"):
+        experiment.run(config, tmp_path, lambda: bool(chosen))
+    assert len(chosen) == 1
+    assert not (tmp_path / "results.json").exists()
+    found = experiment.run(config, tmp_path)
+    assert found["map_stable"] == pytest.approx(stable_map(tmp_path))
 
 
 def test_the_command_and_the_function_have_the_same_defaults():

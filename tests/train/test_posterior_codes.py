@@ -109,3 +109,11 @@ def test_any_number_of_classes_fills_a_batch(classes, batch):
     begin = codes_at_first(classes)
     trained = trained_on(begin, logits, labels, steps=2, batch=batch)
     assert not np.array_equal(trained.thresholds, begin.thresholds)
+
+
+def test_training_asks_every_hundred_steps_whether_to_end():
+    asked = []
+    logits = np.eye(6, dtype=np.float32).repeat(4, 0)
+    labels = np.arange(6).repeat(4)
+    trained_on(codes_at_first(), logits, labels, steps=201, check=lambda: asked.append(True))
+    assert len(asked) == 3
