@@ -1,4 +1,4 @@
-"""Files that are complete or absent, their sha256, and how we write JSON."""
+"""Files that are complete or absent, their sha256, and how we read and write JSON."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import hashlib
 import io
 import os
 from pathlib import Path
+from typing import TypeVar
 
+import msgspec
 import numpy as np
 import orjson
+
+from sketchjax.errors import DataError, SketchjaxError
+
+_Kind = TypeVar("_Kind")
 
 # Numbers and arrays of numpy are written as they are; integers may be keys.
 JSON_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -55,3 +61,16 @@ def sha256(path: Path) -> str:
     """The sha256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(
+    path: Path, kind: type[_Kind], *, remedy: str, error: type[SketchjaxError] = DataError
+) -> _Kind:
+    """The content of a JSON file as one kind of value.
+
+    remedy: ends the message. Raises `error` where the file is missing, damaged or of another kind.
+    """
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as reason:
+        raise error(f"{path} cannot be read ({reason}); {remedy}") from reason

@@ -6,8 +6,10 @@ import sys
 
 import numpy as np
 import orjson
+import pytest
 
-from sketchjax.files import JSON_OPTIONS, write_whole
+from sketchjax.errors import ConfigError
+from sketchjax.files import JSON_OPTIONS, read_json, write_whole
 
 
 def test_content_is_flushed_before_the_rename(tmp_path, monkeypatch):
@@ -37,3 +39,14 @@ def test_the_next_write_removes_what_a_kill_left(tmp_path):
 def test_json_takes_numpy_values_and_integer_keys():
     content = {200: np.float32(0.5), "codes": np.arange(3)}
     assert orjson.dumps(content, option=JSON_OPTIONS) == b'{"200":0.5,"codes":[0,1,2]}'
+
+
+@pytest.mark.parametrize("content", [None, b"{", b'{"a": "text"}'])
+def test_json_that_cannot_be_read_says_where_and_what_to_do(tmp_path, content):
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"{path} cannot be read \(.+\); write it again"):
+        read_json(path, dict[str, int], remedy="write it again", error=ConfigError)
+    path.write_bytes(b'{"a": 3}')
+    assert read_json(path, dict[str, int], remedy="") == {"a": 3}

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from sketchjax.errors import DataError
 from sketchjax.export.description import Description
+from sketchjax.files import read_json
 
 # Of results.json: what a reader calls it, and what a hub does.
 FIGURES = {
@@ -27,10 +27,7 @@ def read_figures(source: Path) -> dict[str, Any]:
     path = source / "results.json"
     if not path.is_file():
         return {}
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error}); rerun its run to write it") from error
+    return read_json(path, dict[str, Any], remedy="rerun its run to write it")
 
 
 def model_card(

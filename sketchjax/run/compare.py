@@ -22,7 +22,7 @@ import numpy as np
 from sketchjax.data.folder.manifest import NAME
 from sketchjax.data.folder.shards import same_drawings
 from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
-from sketchjax.files import sha256, write_whole
+from sketchjax.files import read_json, sha256, write_whole
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.material import Material, material_of
 from sketchjax.run.objectives import (
@@ -299,13 +299,8 @@ def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
     path = out / FILE
     if not path.exists():
         return ()
-    try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except msgspec.MsgspecError as error:
-        raise ConfigError(
-            f"{path} cannot be read, or an earlier version of sketchjax wrote it ({error}); give "
-            "another OUT"
-        ) from error
+    remedy = "an earlier version of sketchjax may have written it: give another OUT"
+    kept = read_json(path, _Kept, remedy=remedy, error=ConfigError)
     if kept.mark != mark:
         raise ConfigError(
             f"{out} has rows of other models, other data or other settings; give another OUT"

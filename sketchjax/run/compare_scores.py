@@ -14,7 +14,7 @@ import jax
 import msgspec
 
 from sketchjax.errors import ConfigError, DataError, Stopped
-from sketchjax.files import write_whole
+from sketchjax.files import read_json, write_whole
 from sketchjax.models.table import CLASSIFIER, FUSION
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Task
@@ -108,10 +108,7 @@ def _kept(comparison: Comparison) -> dict[_Key, list[Score]]:
     path = comparison.out / FILE
     if not path.exists():
         return {}
-    try:
-        kept = msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except msgspec.MsgspecError as error:
-        raise ConfigError(f"{path} cannot be read ({error}); remove it") from error
+    kept = read_json(path, _Kept, remedy="remove it", error=ConfigError)
     if kept.mark != comparison.mark:
         raise ConfigError(f"{path} has scores of other rows; remove it")
     found: dict[_Key, list[Score]] = {}

@@ -9,7 +9,7 @@ from statistics import mean
 import msgspec
 
 from sketchjax.config import Config
-from sketchjax.errors import DataError
+from sketchjax.files import read_json
 from sketchjax.run.compare import Comparison
 from sketchjax.run.compare_scores import CEILING, Score
 from sketchjax.run.results import device_name, versions
@@ -105,10 +105,5 @@ def average(values: Values) -> float | None:
 
 def read(workdir: Path) -> Results:
     """The results of a finished study. Raises DataError when there are none."""
-    path = workdir / FILE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Results)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); a study of objectives writes it when it finishes"
-        ) from error
+    remedy = "a study of objectives writes it when it finishes"
+    return read_json(workdir / FILE, Results, remedy=remedy)

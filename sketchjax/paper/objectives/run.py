@@ -14,7 +14,7 @@ import orjson
 from sketchjax.config import Config, flat
 from sketchjax.errors import ConfigError
 from sketchjax.fields import home_path
-from sketchjax.files import write_whole
+from sketchjax.files import read_json, write_whole
 from sketchjax.paper.objectives.config import validate_objectives
 from sketchjax.paper.objectives.results import FILE, Results, collect
 from sketchjax.paper.objectives.shallow import SHALLOW
@@ -136,13 +136,8 @@ def write_settings(path: Path, rates: Rates) -> None:
 
 def read_settings(path: Path) -> Rates:
     """Chosen learning rates. Raises ConfigError when the file is missing or is something else."""
-    try:
-        chosen = msgspec.json.decode(path.read_bytes(), type=Chosen)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError(
-            f"settings={str(path)!r} cannot be read ({error}); give the settings.json of a study, "
-            "or leave it empty to choose again"
-        ) from error
+    remedy = "give settings= the settings.json of a study, or leave it empty to choose again"
+    chosen = read_json(path, Chosen, remedy=remedy, error=ConfigError)
     return {
         (name, bits): rate
         for name, own in chosen.learning_rates.items()

@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from sketchjax.errors import DataError
-from sketchjax.files import write_whole
+from sketchjax.files import read_json, write_whole
 
 FILE = "variants.json"
 _RANKINGS = ("photo_rankings", "feature_rankings")
@@ -61,10 +60,5 @@ def write(workdir: Path, results: Results) -> None:
 
 def read(workdir: Path) -> Results:
     """What is known of a study. Raises DataError when there is nothing."""
-    path = workdir / FILE
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Results)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}); a study of variants writes it after every run"
-        ) from error
+    remedy = "a study of variants writes it after every run"
+    return read_json(workdir / FILE, Results, remedy=remedy)
