@@ -248,7 +248,9 @@ def test_small_drawings_of_one_file_stay_apart(tmp_path):
     assert manifest.decisions == {
         "cat.ndjson": [
             "drawings of at most 19 of 255 units are read as they are; if that is your whole "
-            "canvas, multiply coordinates by 13.4 first"
+            "canvas, multiply coordinates by 13.4 first",
+            "20 of the first 39 drawings are a single point; fractions that were rounded look like "
+            "this too",
         ]
     }
 
