@@ -53,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def measure(workdir: Path, runtime: str, requests: int) -> dict[str, Any]:
     """The figures of one runtime, and the codes of its requests."""
     begin = time.perf_counter()
-    from sketchjax.index.search import drawing_of
+    from sketchjax.data.sketch import drawing_of
     from sketchjax.index.sources import find_sources
     from sketchjax.serving.gallery import index_in_memory
     from sketchjax.serving.schema import SearchRequest

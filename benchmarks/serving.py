@@ -34,11 +34,11 @@ import numpy as np
 from benchmarks.pool import clustered
 from benchmarks.record import parser, report
 from benchmarks.timing import median_seconds
+from sketchjax.data.sketch import drawing_of
 from sketchjax.data.sources.doodles import sketches
 from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.index.engine import Items, Scale
 from sketchjax.index.records import FORMAT, Meta
-from sketchjax.index.search import drawing_of
 from sketchjax.index.store import MODEL, Store
 from sketchjax.retrieval.model import Model, load
 

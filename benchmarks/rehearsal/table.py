@@ -21,7 +21,7 @@ def line(row: Row) -> str:
     """One step for the terminal."""
     text = (
         f"{row['step']:<9} {row['seconds']:8.1f} s {row['cpu_seconds']:8.1f} CPU s  "
-        f"{row['items'] / row['seconds']:10,.0f} items/s "
+        f"{_speed(row):>10} items/s "
         f"{row['peak_bytes'] / 1e9:6.2f} GB memory  {row['peak_disk_bytes'] / 1e9:6.2f} GB disk"
     )
     return text + (f"  ({note})" if (note := _note(row)) else "")
@@ -98,7 +98,7 @@ def markdown(sizes: list[dict]) -> str:
     ]
     lines += [
         f"| {row['step']} | {row['items']:,} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} | "
-        f"{row['items'] / row['seconds']:,.0f} | {row['peak_bytes'] / 1e9:.2f} | "
+        f"{_speed(row)} | {row['peak_bytes'] / 1e9:.2f} | "
         f"{row['peak_disk_bytes'] / 1e9:.2f} | {_note(row)} |"
         for row in size["rows"]
     ]
@@ -107,6 +107,11 @@ def markdown(sizes: list[dict]) -> str:
         total = sum(parts.values())
         lines += ["", f"The whole schedule of 55 epochs would take {total:.1f} hours: {text}."]
     return "\n".join(lines)
+
+
+def _speed(row: Row) -> str:
+    """Items a second; of a training, which compiles and finds centres as well, see `_note`."""
+    return "-" if row["step"] == "train" else f"{row['items'] / row['seconds']:,.0f}"
 
 
 def _note(row: Row) -> str:
@@ -120,7 +125,10 @@ def _note(row: Row) -> str:
         "open_seconds": "opened in {:.1f} s",
         "median_milliseconds": "a query {:.1f} ms",
     }
-    return ", ".join(text.format(row[name]) for name, text in notes.items() if name in row)
+    said = [text.format(row[name]) for name, text in notes.items() if name in row]
+    speeds = {name: row.get(f"{name}_sketches_per_second") for name in EPOCHS}
+    own = [f"{name} {speed:,.0f}" for name, speed in speeds.items() if speed]
+    return ", ".join(said + ([f"sketches/s: {', '.join(own)}"] if own else []))
 
 
 def insert(page: Path, text: str) -> None:

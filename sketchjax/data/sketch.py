@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -58,3 +59,25 @@ def points_of_strokes(drawing: Iterable[np.ndarray]) -> np.ndarray:
         part[-1, 2] = 1
         parts.append(part)
     return np.concatenate(parts) if parts else np.zeros((0, 3), np.uint8)
+
+
+def drawing_of(points: np.ndarray) -> list[list[list[int]]]:
+    """Points u8[t 3] as strokes [[xs, ys], ...]."""
+    return drawings_of(points, np.array([0, len(points)]))[0]
+
+
+def drawings_of(points: np.ndarray, offsets: np.ndarray) -> list[list[list[list[int]]]]:
+    """Points u8[p 3] of n drawings as strokes [[xs, ys], ...] of each; offsets: i64[n+1]."""
+    last = points[:, 2] > 0
+    last[offsets[1:][np.diff(offsets) > 0] - 1] = True
+    xs, ys, _ = points.T.tolist()
+    drawings, start = [], 0
+    ends = (np.flatnonzero(last) + 1).tolist()
+    counts = np.searchsorted(ends, offsets, side="right")
+    for first, following in itertools.pairwise(counts.tolist()):
+        drawing = []
+        for end in ends[first:following]:
+            drawing.append([xs[start:end], ys[start:end]])
+            start = end
+        drawings.append(drawing)
+    return drawings

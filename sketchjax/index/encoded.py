@@ -19,11 +19,10 @@ import msgspec
 import numpy as np
 from numpy.lib import format as npy
 
-from sketchjax.data.sketch import Sketches, points_of_strokes
+from sketchjax.data.sketch import Sketches, drawing_of, points_of_strokes
 from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sync_folder
 from sketchjax.index.duck import duckdb
-from sketchjax.index.search import drawing_of
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.outputs import Outputs
 

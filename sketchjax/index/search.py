@@ -7,7 +7,6 @@ answer says how many equally near drawings it does not show.
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from sketchjax.data.sketch import drawings_of
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Engine, Found, Items, Scale, Snapshot
 from sketchjax.retrieval.outputs import Outputs
@@ -249,7 +249,7 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
         items.sources,
         items.places.tolist(),
         (np.diff(items.offsets) == 0).tolist(),
-        _drawings(items.points, items.offsets) if points else nothing,
+        drawings_of(items.points, items.offsets) if points else nothing,
         strict=True,
     )
     return [
@@ -268,28 +268,6 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
         )
         for id_, key_id, category, code, distance, square, source, place, is_photo, drawing in rows
     ]
-
-
-def drawing_of(points: np.ndarray) -> list[list[list[int]]]:
-    """Points u8[t 3] as strokes [[xs, ys], ...]."""
-    return _drawings(points, np.array([0, len(points)]))[0]
-
-
-def _drawings(points: np.ndarray, offsets: np.ndarray) -> list[list[list[list[int]]]]:
-    """Points u8[p 3] of n drawings as strokes [[xs, ys], ...] of each; offsets: i64[n+1]."""
-    last = points[:, 2] > 0
-    last[offsets[1:][np.diff(offsets) > 0] - 1] = True
-    xs, ys, _ = points.T.tolist()
-    drawings, start = [], 0
-    ends = (np.flatnonzero(last) + 1).tolist()
-    counts = np.searchsorted(ends, offsets, side="right")
-    for first, following in itertools.pairwise(counts.tolist()):
-        drawing = []
-        for end in ends[first:following]:
-            drawing.append([xs[start:end], ys[start:end]])
-            start = end
-        drawings.append(drawing)
-    return drawings
 
 
 def _ties(found: Found) -> Ties | None:

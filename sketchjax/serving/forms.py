@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
+from sketchjax.data.sketch import drawing_of
 from sketchjax.data.sources.records import Refused
 from sketchjax.data.sources.svg import points_of_svg
 from sketchjax.errors import DataError
-from sketchjax.index.search import drawing_of
 
 Options = Sequence[tuple[str, str]]
 

@@ -14,12 +14,12 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.simplify import simplify
-from sketchjax.data.sketch import Sketches, points_of_strokes
+from sketchjax.data.sketch import Sketches, drawing_of, points_of_strokes
 from sketchjax.data.sources import canonical
 from sketchjax.data.sources.records import key_of_points, wrong_name
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Description, Engine, Items
-from sketchjax.index.search import Answer, Milliseconds, Query, answer, check_model, drawing_of
+from sketchjax.index.search import Answer, Milliseconds, Query, answer, check_model
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.outputs import Encoder, Outputs
 from sketchjax.serving.schema import (

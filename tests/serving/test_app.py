@@ -24,11 +24,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from sketchjax.data.simplify import simplify
+from sketchjax.data.sketch import drawing_of
 from sketchjax.data.sources.doodles import sketches, write
 from sketchjax.data.sources.svg import points_of_svg
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.index.build import build
-from sketchjax.index.search import Query, answer, drawing_of
+from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import FileSource
 from sketchjax.index.store import open_index
 from sketchjax.serving.app import Settings, create_app, read_token

@@ -22,12 +22,13 @@ from web_host import hosted
 
 import sketchjax
 from sketchjax.data.simplify import simplify
+from sketchjax.data.sketch import drawing_of
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.index import search
 from sketchjax.index.engine import Description, Scale
 from sketchjax.index.memory import Memory
-from sketchjax.index.search import Query, answer, drawing_of
+from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
 from sketchjax.retrieval.codes import Codes
 from sketchjax.serving.gallery import index_in_memory
