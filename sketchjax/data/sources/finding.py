@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,9 @@ EXTENSIONS = tuple(
     if name + packed != ".npz.gz"
 )
 SVG = (".svg", ".svg.gz")
+_PICTURES = " (pictures are read from the folders photo/CATEGORY and sketch/CATEGORY of a source)"
 _HINTS = {
+    **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp"), _PICTURES),
     ".npy": " (pictures are not read; put one category's rows of points into the arrays train, "
     "valid and test of an .npz)",
     ".zip": " (unpack it)",
@@ -49,17 +51,26 @@ class Survey:
 
     def notes(self) -> list[str]:
         """What was passed over, in words: "passed over: 2 .csv, 1 .svg"."""
-        notes = []
-        if self.passed_over:
-            counts = Counter(map(_ending, self.passed_over))
-            listed = ", ".join(f"{count} {ending}" for ending, count in sorted(counts.items()))
-            notes.append(f"passed over: {listed}")
+        notes = passed_over(Counter(map(_ending, self.passed_over)))
         if self.tables:
             count = len(self.tables)
             notes.append(f"{count} .csv with drawings passed over: name a .csv for it to be read")
         if self.repeated:
             notes.append(f"read once: {len(self.repeated)} other names of files that are read")
         return notes
+
+
+def passed_over(counts: Mapping[str, int]) -> list[str]:
+    """A note about files that no reader takes, such as "passed over: 2 .csv, 1 folder"; or none.
+
+    counts: by extension, or the word "folder".
+    """
+    listed = [
+        f"{count} {'folders' if name == 'folder' and count > 1 else name}"
+        for name, count in sorted(counts.items())
+        if count
+    ]
+    return [f"passed over: {', '.join(listed)}"] if listed else []
 
 
 def find(sources: Iterable[Path | str]) -> list[Path]:
@@ -112,8 +123,10 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     if not paths:
         where = ", ".join(map(str, sources)) or "no folder or file at all"
         passed = "".join(f" ({note})" for note in found.notes())
-        hints = {path.suffix.lower() for path in found.passed_over} & {*_HINTS}
-        more = "".join(f"; {ending}{_HINTS[ending]}" for ending in sorted(hints))
+        endings: dict[str, list[str]] = {}
+        for ending in sorted({path.suffix.lower() for path in found.passed_over} & {*_HINTS}):
+            endings.setdefault(_HINTS[ending], []).append(ending)
+        more = "".join(f"; {', '.join(own)}{hint}" for hint, own in endings.items())
         raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}{passed}{more}")
     return found
 

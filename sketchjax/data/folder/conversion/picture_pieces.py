@@ -25,7 +25,7 @@ from sketchjax.data.sources.pictures.image import LARGEST, normal_photo, normal_
 from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 
-_VERSION = 1
+_VERSION = 2
 AT_ONCE = 500  # pictures of a piece, so that all processes have work
 _REPORT = 50
 
@@ -49,6 +49,7 @@ class PicturesFound(msgspec.Struct):
 
     names: of the usable pictures, in the order of the bytes.
     sizes: the bytes of each picture and of its contour map.
+    digests: of each picture, a u64; two are the same where the bytes are.
     changes: pictures that are not the source's bytes, by reason.
     bad, bad_listed: as in `Manifest`.
     crc32: of the pictures.
@@ -56,6 +57,7 @@ class PicturesFound(msgspec.Struct):
 
     names: list[str] = []
     sizes: list[tuple[int, int]] = []
+    digests: list[int] = []
     changes: dict[str, int] = msgspec.field(default_factory=Counter)
     bad: dict[str, int] = msgspec.field(default_factory=Counter)
     bad_listed: list[dict[str, Any]] = []
@@ -123,6 +125,8 @@ def read_pictures(
             else:
                 found.names.append(item.name)
                 found.sizes.append((len(picture), len(contour)))
+                digest = hashlib.blake2b(picture, digest_size=8).digest()
+                found.digests.append(int.from_bytes(digest))
                 for blob in (picture, contour):
                     found.crc32 = zlib.crc32(blob, found.crc32)
                     blobs.write(blob)

@@ -91,10 +91,11 @@ def plan_pictures(
     """
     plan = PicturePlan()
     usable = _usable(pieces)
+    copies = _copies(collections, pieces)
     number = 0
     for found in collections:
         title = names[found.root]
-        plan.notes[title] = list(found.notes)
+        plan.notes[title] = found.all_notes()
         plan.left_out.update(found.left_out)
         items = {
             name: item
@@ -111,9 +112,13 @@ def plan_pictures(
             if sketch in items and photo in items
         }
         plan.instance.update({sketch: plan.instance[photo] for sketch, photo in pairs.items()})
-        split = _splits(found, items, pairs, rule, validation, seed, plan.notes[title])
+        key_of = {name: copies.get(photo, items[photo]).split_key for name, photo in pairs.items()}
+        own = {name: copies.get(name, item).split_key for name, item in items.items()} | key_of
+        keys = np.array([own[name] for name in items], np.uint64)
+        split = _splits(found, items, keys, rule, validation, seed, plan.notes[title])
         plan.split.update(split)
         plan.notes[title] += _apart(split, pairs)
+        plan.notes[title] += _repeated(copies, items, plan.split)
         pictures = [usable[name] for name, item in items.items() if item.kind != STROKES]
         chosen = [kept for kept in pictures if kept.item.name in split]
         plan.left_out["pictures in no split"] += len(pictures) - len(chosen)
@@ -143,6 +148,47 @@ def _usable(pieces: Sequence[tuple[Path, PicturesFound]]) -> dict[str, Kept]:
     return usable
 
 
+def _copies(
+    collections: Sequence[Collection], pieces: Sequence[tuple[Path, PicturesFound]]
+) -> dict[str, Item]:
+    """By name, the pictures with the same bytes as one of their kind before them, and that one."""
+    digests = {
+        name: digest
+        for _, found in pieces
+        for name, digest in zip(found.names, found.digests, strict=True)
+    }
+    first: dict[tuple[str, int], Item] = {}
+    copies = {}
+    for item in (item for found in collections for item in found.items.values()):
+        if item.name in digests:
+            before = first.setdefault((item.kind, digests[item.name]), item)
+            if before is not item:
+                copies[item.name] = before
+    return copies
+
+
+def _repeated(
+    copies: Mapping[str, Item], items: Mapping[str, Item], split: Mapping[str, str]
+) -> list[str]:
+    """A note about pictures that are there more than once."""
+    own = {name: copies[name] for name in items if name in copies}
+    if not own:
+        return []
+    name, first = next(iter(own.items()))
+    text = f"{len(own):,} pictures are the same as another, such as {name} and {first.name}"
+    labelled = [name for name, first in own.items() if items[name].category != first.category]
+    apart = [
+        name
+        for name, first in own.items()
+        if name in split and first.name in split and split[name] != split[first.name]
+    ]
+    for names, what in ((labelled, "category"), (apart, "split")):
+        if names:
+            name = names[0]
+            text += f"; in another {what}: {len(names):,}, such as {name} and {own[name].name}"
+    return [text]
+
+
 def _with_item(kept: Kept, items: Mapping[str, Item]) -> Kept:
     return Kept(items[kept.item.name], kept.base, kept.start, kept.picture, kept.contour)
 
@@ -150,14 +196,16 @@ def _with_item(kept: Kept, items: Mapping[str, Item]) -> Kept:
 def _splits(
     found: Collection,
     items: Mapping[str, Item],
-    pairs: Mapping[str, str],
+    keys: np.ndarray,
     rule: SplitRule,
     validation: float,
     seed: int,
     notes: list[str],
 ) -> dict[str, str]:
-    """The split of each item that is in one."""
-    keys = np.array([items[pairs.get(name, name)].split_key for name in items], np.uint64)
+    """The split of each item that is in one.
+
+    keys: u64[n], what decides it: the same for a photo, its sketches and its copies.
+    """
     if found.splits is None:
         return _divided(items, keys, rule, seed, notes)
     split = {name: found.splits[name] for name in items if name in found.splits}

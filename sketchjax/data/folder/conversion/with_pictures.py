@@ -41,6 +41,7 @@ from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, listed, 
 from sketchjax.data.folder.splits import SPLITS, NamedFirst, SplitRule
 from sketchjax.data.sources import pictures
 from sketchjax.data.sources.categories import some
+from sketchjax.data.sources.finding import passed_over
 from sketchjax.data.sources.pictures import PHOTO, RASTER, STROKES, Collection
 from sketchjax.data.sources.pictures.contours import CONTOURS, check_canny
 from sketchjax.data.sources.pictures.tables import read_names
@@ -246,8 +247,13 @@ class Pictured:
         mine = {kept.item.category for kept in self._plan.kept}
         self._categories = sorted({*plan.categories, *mine})
         if not self._categories:
-            reasons = [f"{number:,} {reason}" for reason, number in self._plan.left_out.items()]
-            raise DataError(f"no picture is left to convert: {', '.join(reasons) or 'none found'}")
+            left_out = self._plan.left_out.items()
+            reasons = [f"{number:,} {reason}" for reason, number in left_out if number]
+            notes = [note for own in self._collections for note in passed_over(own.passed_over)]
+            raise DataError(
+                f"no picture is left to convert: {'; '.join(reasons + notes) or 'none found'} "
+                "(pictures are read from photo/CATEGORY/NAME.jpg and sketch/CATEGORY/NAME.png)"
+            )
         return plan.relabelled(self._categories)
 
     def pack(

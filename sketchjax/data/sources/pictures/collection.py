@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sketchjax.data.sources.categories import canonical
+from sketchjax.data.sources.finding import passed_over
 from sketchjax.data.sources.pictures.image import EXTENSIONS
 from sketchjax.data.sources.records import wrong_name
 from sketchjax.errors import DataError
@@ -92,6 +93,10 @@ class Collection:
     def fault(self, file: str, kind: str, reason: str, place: int | None = None) -> None:
         """Note something that cannot be used."""
         self.faults.append(Fault(file, place, kind, reason))
+
+    def all_notes(self) -> list[str]:
+        """What was decided, and what was passed over."""
+        return [*self.notes, *passed_over(self.passed_over)]
 
     def of(self, *kinds: str) -> list[Item]:
         """The items of some kinds."""

@@ -16,6 +16,7 @@ from sketchjax.data.sources.pictures.tables import read_table
 
 PAIRS, SPLITS_FILE, CONTOUR = "pairs.csv", "splits.csv", "contour"
 _SIDES = ("photo", "sketch")
+_HINTS = 10  # a message lists that many faults; a hint takes a look at all names
 
 
 def is_picture_folder(path: Path) -> bool:
@@ -69,7 +70,7 @@ def _add_pairs(found: Collection, path: Path, names: dict[str, str]) -> None:
         missing = [name for name in (sketch, photo) if name not in found.items]
         if missing:
             if not gone.intersection(missing):  # what was found, but cannot be used, is reported
-                found.fault(PAIRS, "missing", f"there is no file {missing[0][:200]!r}", line)
+                found.fault(PAIRS, "missing", _missing(found, missing[0]), line)
         elif found.items[photo].kind != PHOTO or found.items[sketch].kind == PHOTO:
             reason = "the first column is a sketch, the second a photo"
             found.fault(PAIRS, "unreadable", reason, line)
@@ -77,6 +78,16 @@ def _add_pairs(found: Collection, path: Path, names: dict[str, str]) -> None:
             found.fault(PAIRS, "unreadable", "the two files are in different categories", line)
         elif found.pairs.setdefault(sketch, photo) != photo:
             found.fault(PAIRS, "repeated", f"{sketch} draws another photo too; keep one", line)
+
+
+def _missing(found: Collection, name: str) -> str:
+    """A path that is no item: of a table written elsewhere, or with other letters."""
+    if len(found.faults) >= _HINTS:
+        return f"there is no file {name[:200]!r}"
+    end = "/".join(name.replace("\\", "/").split("/")[-3:]).casefold()
+    near = next((own for own in found.items if own.casefold() == end), None)
+    hint = f"; write {near!r}: paths start at the folder" if near else ""
+    return f"there is no file {name[:200]!r}{hint}"
 
 
 def _add_splits(found: Collection, path: Path, splits: tuple[str, ...]) -> None:
@@ -91,6 +102,6 @@ def _add_splits(found: Collection, path: Path, splits: tuple[str, ...]) -> None:
             found.fault(SPLITS_FILE, "unreadable", reason, line)
         elif name not in found.items:
             if name not in gone:
-                found.fault(SPLITS_FILE, "missing", f"there is no file {name[:200]!r}", line)
+                found.fault(SPLITS_FILE, "missing", _missing(found, name), line)
         elif found.splits.setdefault(name, split) != split:
             found.fault(SPLITS_FILE, "repeated", f"{name} is in two splits; keep one", line)

@@ -41,7 +41,9 @@ def read_table(path: Path, columns: Sequence[str], more: bool = False) -> Table:
         rows = csv.reader(lines)
         heading = [cell.strip() for cell in next(rows, [])]
         if len(heading) < len(columns) if more else heading != list(columns):
-            raise DataError(f"{path}, line 1: the file starts with the line {','.join(columns)}")
+            raise DataError(
+                f"{path}, line 1: the file must start with the line {','.join(columns)}"
+            )
         for row in filter(None, rows):
             if len(row) != len(heading):
                 found = f"{len(heading)} columns expected, found {len(row)}"

@@ -252,6 +252,18 @@ FAULTS = {
         {"pairs.csv": table("sketch,photo,category", "sketch/cat/no.png,photo/cat/c0.jpg,cat")},
         "pairs.csv, line 2: there is no file 'sketch/cat/no.png'",
     ),
+    "pair with backslashes": (
+        {"pairs.csv": table("sketch,photo,category", "sketch\\cat\\c0-1.png,photo/cat/c0.jpg,cat")},
+        "write 'sketch/cat/c0-1.png'",
+    ),
+    "pair from elsewhere": (
+        {
+            "pairs.csv": table(
+                "sketch,photo,category", "sketch/cat/c0-1.png,/data/photo/Cat/c0.jpg,cat"
+            )
+        },
+        "write 'photo/cat/c0.jpg'",
+    ),
     "two photos": (
         {
             "pairs.csv": table(
@@ -305,7 +317,7 @@ def test_faults_are_named_or_skipped_and_counted(name, tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"sketch,photo\n", "line 1: the file starts with the line sketch,photo,category"),
+        (b"sketch,photo\n", "line 1: the file must start with the line sketch,photo,category"),
         (b"sketch,photo,category\na,b\n", "line 2: 3 columns expected, found 2"),
         (b"sketch,photo,category\n\xff,b,c\n", "line 2: not UTF-8"),
     ],
@@ -323,6 +335,53 @@ def test_a_bad_picture_does_not_make_its_table_rows_faults(tmp_path):
     rasters = all_pictures(tmp_path / "out", "raster")
     assert rasters["sketch/cat/c0-1.png"][2] == -1
     assert rasters["sketch/cat/c1-1.png"][2] >= 0
+
+
+def notes_of(manifest: Manifest) -> str:
+    return "\n".join(note for notes in manifest.decisions.values() for note in notes)
+
+
+def test_files_that_no_reader_takes_are_noted(tmp_path):
+    files = ("photo/cat/a.bmp", "photo/cat/b.gif", "photo/cat/more/c.jpg", "sketch/cat/old/d.png")
+    manifest = run(put(paired(tmp_path / "set"), dict.fromkeys(files, b"x")), tmp_path / "out")
+    assert "passed over: 1 .bmp, 1 .gif, 2 folders" in notes_of(manifest)
+
+
+def test_folders_one_level_too_deep_are_named(tmp_path):
+    source = put(tmp_path / "set", {"photo/train/cat/a.jpg": photo(0)})
+    with pytest.raises(DataError, match=r"passed over: 1 folder \(.*photo/CATEGORY/NAME.jpg"):
+        run(source, tmp_path / "out")
+
+
+def test_pictures_without_the_two_folders_say_where_they_belong(tmp_path):
+    source = put(tmp_path / "set", {"photos/cat/a.jpg": photo(0), "photos/cat/b.png": raster(0)})
+    with pytest.raises(DataError, match=r"\.jpg, \.png \(pictures are read from the folders"):
+        run(source, tmp_path / "out")
+
+
+def test_copies_of_a_photo_share_its_split(tmp_path):
+    copies = {f"photo/cat/copy{number}.jpg": photo(0) for number in range(30)}
+    others = {f"photo/cat/other{number}.jpg": photo(number) for number in range(1, 30)}
+    manifest = run(put(tmp_path / "set", copies | others), tmp_path / "out")
+    found = all_pictures(tmp_path / "out", "photo")
+    assert len({found[name][0] for name in copies}) == 1
+    assert len({found[name][0] for name in others}) > 1
+    such = "such as photo/cat/copy1.jpg and photo/cat/copy0.jpg"
+    assert f"29 pictures are the same as another, {such}" in notes_of(manifest)
+    assert "another split" not in notes_of(manifest)
+
+
+def test_copies_in_another_split_or_category_are_noted(tmp_path):
+    source = put(tmp_path / "set", {f"photo/{c}/a.jpg": photo(0) for c in ("cat", "dog")})
+    put(source, {"photo/cat/b.jpg": photo(0), "photo/dog/c.jpg": photo(1)})
+    rows = [f"photo/cat/{name}.jpg,{split}" for name, split in (("a", "train"), ("b", "gallery"))]
+    rows += ["photo/dog/a.jpg,train", "photo/dog/c.jpg,gallery"]
+    manifest = run(put(source, {"splits.csv": table("path,split", *rows)}), tmp_path / "out")
+    assert (
+        "2 pictures are the same as another, such as photo/cat/b.jpg and photo/cat/a.jpg; "
+        "in another category: 1, such as photo/dog/a.jpg and photo/cat/a.jpg; "
+        "in another split: 1, such as photo/cat/b.jpg and photo/cat/a.jpg"
+    ) in notes_of(manifest)
 
 
 def test_links_hidden_files_and_strangers(tmp_path):
