@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
-from jax import lax
+from plain_layers import count, plain_alexnet, random_variables, sizes_of
 
 from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.layers import Conv, Dense
@@ -18,6 +18,7 @@ from sketchjax.parallel import AXIS, SPLIT, WHOLE, over_devices, split
 SIZE = 48
 TINY = {"width": 0.05, "stem_stride": 2, "dense_features": 16}
 COUNT = 8
+PADDINGS = (2, 2, 1, 1, 1)  # of the convolutions
 
 
 def pictures():
@@ -29,21 +30,7 @@ def keys(seed=3):
 
 
 def variables_of(network, size=SIZE):
-    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
-    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, size, size, 1)))
-    random = np.random.default_rng(1)
-
-    def fill(path, leaf):
-        noise = random.normal(size=leaf.shape)
-        if path[-1].key == "kernel":
-            noise *= math.sqrt(2 / math.prod(leaf.shape[:-1]))
-        elif path[-1].key in ("scale", "var"):
-            noise = 1 + 0.3 * np.abs(noise)
-        else:
-            noise *= 0.1
-        return jnp.asarray(noise, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes)
+    return random_variables(sizes_of(network, size)[0])
 
 
 @cache
@@ -59,57 +46,9 @@ def training(network):
     return jax.jit(apply)
 
 
-def count(tree):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
-def plain_alexnet(variables, images, stem_stride):
-    """The published order of layers, each with XLA's own operation."""
-    parameters, statistics = variables["params"], variables.get("batch_stats", {})
-
-    def after(name, values):
-        own = parameters[name]
-        if "norm" not in own:
-            return values + own.get("dense", own)["bias"]
-        seen = statistics[name]["norm"]
-        scaled = (values - seen["mean"]) / jnp.sqrt(seen["var"] + 1e-5)
-        return scaled * own["norm"]["scale"] + own["norm"]["bias"]
-
-    for number, stride, padding in (
-        (1, stem_stride, 2),
-        (2, 1, 2),
-        (3, 1, 1),
-        (4, 1, 1),
-        (5, 1, 1),
-    ):
-        images = lax.conv_general_dilated(
-            images,
-            parameters[f"conv{number}"]["kernel"],
-            (stride, stride),
-            [(padding, padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        images = jnp.maximum(after(f"conv{number}", images), 0)
-        if number in (1, 2, 5):
-            images = lax.reduce_window(
-                images, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID"
-            )
-    features = images.reshape(len(images), -1)
-    for number in (6, 7):
-        kernel = parameters[f"dense{number}"]["dense"]["kernel"]
-        features = jnp.maximum(after(f"dense{number}", features @ kernel), 0)
-    return features
-
-
 def test_published_sizes_at_224_px():
     network = AlexNet(batch_norm=False)
-
-    def run(key, images):
-        variables = network.init(key, images)
-        out, kept = network.apply(variables, images, capture_intermediates=True)
-        return variables, out, kept["intermediates"]
-
-    variables, out, kept = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, 224, 224, 1)))
+    variables, out, kept = sizes_of(network, 224)
     sides = {name: kept[name]["__call__"][0].shape for name in kept if name.startswith("conv")}
     assert sides == {
         "conv1": (1, 55, 55, 96),
@@ -168,7 +107,7 @@ def test_features_equal_those_of_plain_layers(batch_norm):
     variables, images = variables_of(network), pictures()
     # Keys change nothing in evaluation.
     out = evaluating(network)(variables, images, keys=keys())
-    expected = jax.jit(plain_alexnet, static_argnums=2)(variables, images, 2)
+    expected = jax.jit(plain_alexnet, static_argnums=(2, 3))(variables, images, 2, PADDINGS)
     assert out.shape == (COUNT, 16)
     assert np.count_nonzero(expected) > 16
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
@@ -199,7 +138,7 @@ def test_statistics_change_only_in_training():
     after = traverse_util.flatten_dict(changed["batch_stats"])
     assert all(np.abs(after[path] - before[path]).max() > 0 for path in before)
     # By hand for the first layer: a tenth of the batch's mean and variance.
-    stem = lax.conv_general_dilated(
+    stem = jax.lax.conv_general_dilated(
         images, variables["params"]["conv1"]["kernel"], (2, 2), [(2, 2)] * 2,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )  # fmt: skip

@@ -1,12 +1,12 @@
 """Deep Sketch Hashing's nets: published sizes, layers by loops, and the kernels of both sides."""
 
-import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_layers import count
 
 from sketchjax.config import (
     architecture,
@@ -27,10 +27,6 @@ BITS = 64
 def shapes_of(net, *sides):
     inputs = [jnp.zeros((1, side, side, channels)) for side, channels in sides]
     return jax.eval_shape(net.init, jax.random.key(0), *inputs)
-
-
-def count(tree):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 def test_parameters_at_the_published_size():

@@ -1,12 +1,12 @@
 """Nets made for photos: published sizes, PyTorch's outputs as oracle, and how they train."""
 
 import json
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from plain_layers import count
 from torch_weights import NETS, OUTPUTS, pictures, shapes_of, state_dict
 
 from sketchjax.models.alexnet import AlexNet
@@ -34,10 +34,6 @@ PARAMETERS = {
 # One of each kind, as small as it gets.
 KINDS = [EfficientNetLite(), ShuffleNetV2(times="0.5"), TorchResNet(depth="18")]
 EACH_KIND = pytest.mark.parametrize("encoder", KINDS, ids=lambda e: type(e).__name__)
-
-
-def count(tree):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 
 @EACH

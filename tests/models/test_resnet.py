@@ -1,6 +1,5 @@
 """ResNet-50: the published sizes, and XLA's plain layers in torchvision's order as oracle."""
 
-import math
 from functools import partial
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from plain_layers import count, random_variables, sizes_of
 
 from sketchjax.models.resnet import Bottleneck, ResNet50
 from sketchjax.parallel import AXIS, SPLIT, WHOLE, over_devices, split
@@ -16,35 +16,9 @@ TINY = {"width": 0.05}
 BLOCKS, STEM = (3, 4, 6, 3), 7 * 7 * 64
 
 
-def shapes_of(network, size):
-    def run(key, images):
-        variables = network.init(key, images)
-        out, kept = network.apply(variables, images, capture_intermediates=True)
-        return variables, out, kept["intermediates"]
-
-    return jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, size, size, 1)))
-
-
-def count(tree):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
-
-
 def variables_of(module, images):
-    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
     shapes = jax.eval_shape(partial(module.init, train=False), jax.random.key(0), images)
-    random = np.random.default_rng(1)
-
-    def fill(path, leaf):
-        noise = random.normal(size=leaf.shape)
-        if path[-1].key == "kernel":
-            noise *= math.sqrt(1 / math.prod(leaf.shape[:-1]))
-        elif path[-1].key in ("scale", "var"):
-            noise = 1 + 0.3 * np.abs(noise)
-        else:
-            noise *= 0.1
-        return jnp.asarray(noise, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes)
+    return random_variables(shapes, gain=1.0)
 
 
 def pictures(count=4, size=40):
@@ -88,7 +62,7 @@ def plain_resnet(variables, images, stem_stride, train):
 
 
 def test_published_sizes_at_224_px():
-    variables, out, kept = shapes_of(ResNet50(), 224)
+    variables, out, kept = sizes_of(ResNet50(), 224)
     sides = {}
     kept.pop("__call__")
     for name, found in kept.items():
@@ -112,7 +86,7 @@ def test_published_sizes_at_224_px():
 
 
 def test_the_first_convolution_has_the_stride():
-    _, _, kept = shapes_of(ResNet50(), 224)
+    _, _, kept = sizes_of(ResNet50(), 224)
     block = kept["stage2_block1"]
     sides = {name: block[name]["__call__"][0].shape[1] for name in ("conv1", "conv2", "shortcut")}
     assert sides == {"conv1": 28, "conv2": 28, "shortcut": 28}
@@ -125,7 +99,7 @@ def test_the_first_convolution_has_the_stride():
     "stem_stride, size, last", [(2, 48, 2), (1, 48, 3), (2, 64, 2), (4, 224, 4), (2, 1, 1)]
 )
 def test_small_pictures_leave_the_expected_sizes(stem_stride, size, last):
-    _, out, kept = shapes_of(ResNet50(width=0.25, stem_stride=stem_stride), size)
+    _, out, kept = sizes_of(ResNet50(width=0.25, stem_stride=stem_stride), size)
     assert kept["stage4_block3"]["__call__"][0].shape == (1, last, last, 512)
     assert out.shape == (1, 512)
     assert size >= ResNet50.smallest_size(stem_stride)
@@ -163,9 +137,9 @@ def test_block_gradients_equal_those_of_plain_layers(stride, side):
 
 
 def test_settings_of_other_encoders_change_nothing():
-    plain = shapes_of(ResNet50(**TINY), 40)
+    plain = sizes_of(ResNet50(**TINY), 40)
     others = ResNet50(**TINY, dense_features=10, batch_norm=False, dropout=0.9)
-    assert jax.tree.map(lambda leaf: leaf.shape, shapes_of(others, 40)) == jax.tree.map(
+    assert jax.tree.map(lambda leaf: leaf.shape, sizes_of(others, 40)) == jax.tree.map(
         lambda leaf: leaf.shape, plain
     )
 
@@ -191,7 +165,7 @@ def test_four_devices_share_the_batch_statistics():
 
 def test_bfloat16_keeps_float32_parameters():
     network = ResNet50(**TINY, dtype=jnp.bfloat16)
-    variables, out, kept = shapes_of(network, 40)
+    variables, out, kept = sizes_of(network, 40)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert kept["stage3_block2"]["__call__"][0].dtype == jnp.bfloat16
     assert out.dtype == jnp.float32

@@ -1,95 +1,30 @@
 """Sketch-a-Net: the published sizes, XLA's plain layers as oracle, the smallest picture."""
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
+from plain_layers import count, plain_alexnet, random_variables, sizes_of
 
 from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.sketch_a_net import SketchANet
 
 TINY = {"width": 0.1, "stem_stride": 1}
 COUNT, SIZE = 4, 40
-
-
-def shapes_of(network, size):
-    def run(key, images):
-        variables = network.init(key, images)
-        out, kept = network.apply(variables, images, capture_intermediates=True)
-        return variables, out, kept["intermediates"]
-
-    return jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, size, size, 1)))
-
-
-def count(tree):
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
+PADDINGS = (0, 0, 1, 1, 1)  # of the convolutions
 
 
 def variables_of(network):
-    """Parameters and statistics that are not 0 or 1, so that each of them matters."""
-    random = np.random.default_rng(1)
-
-    def fill(path, leaf):
-        noise = random.normal(size=leaf.shape)
-        if path[-1].key == "kernel":
-            noise *= math.sqrt(2 / math.prod(leaf.shape[:-1]))
-        elif path[-1].key in ("scale", "var"):
-            noise = 1 + 0.3 * np.abs(noise)
-        else:
-            noise *= 0.1
-        return jnp.asarray(noise, jnp.float32)
-
-    return jax.tree_util.tree_map_with_path(fill, shapes_of(network, SIZE)[0])
+    return random_variables(sizes_of(network, SIZE)[0])
 
 
 def pictures():
     return np.random.default_rng(0).random((COUNT, SIZE, SIZE, 1)).astype(np.float32)
 
 
-def plain_sketch_a_net(variables, images, stem_stride):
-    """The published order of layers, each with XLA's own operation."""
-    parameters, statistics = variables["params"], variables.get("batch_stats", {})
-
-    def after(name, values):
-        own = parameters[name]
-        if "norm" not in own:
-            return values + own.get("dense", own)["bias"]
-        seen = statistics[name]["norm"]
-        scaled = (values - seen["mean"]) / jnp.sqrt(seen["var"] + 1e-5)
-        return scaled * own["norm"]["scale"] + own["norm"]["bias"]
-
-    for number, stride, padding in (
-        (1, stem_stride, 0),
-        (2, 1, 0),
-        (3, 1, 1),
-        (4, 1, 1),
-        (5, 1, 1),
-    ):
-        images = lax.conv_general_dilated(
-            images,
-            parameters[f"conv{number}"]["kernel"],
-            (stride, stride),
-            [(padding, padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
-        images = jnp.maximum(after(f"conv{number}", images), 0)
-        if number in (1, 2, 5):
-            images = lax.reduce_window(
-                images, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), "VALID"
-            )
-    features = images.reshape(len(images), -1)
-    for number in (6, 7):
-        kernel = parameters[f"dense{number}"]["dense"]["kernel"]
-        features = jnp.maximum(after(f"dense{number}", features @ kernel), 0)
-    return features
-
-
 def test_published_sizes_at_225_px():
     """Yu et al., BMVC 2015, table 1: outputs 71, 35, 31, 15, 15, 15, 15, 7, and 512 twice."""
-    variables, out, kept = shapes_of(SketchANet(batch_norm=False), 225)
+    variables, out, kept = sizes_of(SketchANet(batch_norm=False), 225)
     sides = {name: kept[name]["__call__"][0].shape for name in kept if name.startswith("conv")}
     assert sides == {
         "conv1": (1, 71, 71, 64),
@@ -116,7 +51,7 @@ def test_published_sizes_at_225_px():
 
 def test_batch_normalisation_replaces_the_bias():
     channels = (64, 128, 256, 256, 256, 512, 512)
-    plain, normed = (shapes_of(SketchANet(batch_norm=norm), 225)[0] for norm in (False, True))
+    plain, normed = (sizes_of(SketchANet(batch_norm=norm), 225)[0] for norm in (False, True))
     assert count(normed["params"]) - count(plain["params"]) == sum(channels)
     assert count(normed["batch_stats"]) == 2 * sum(channels)
 
@@ -124,7 +59,7 @@ def test_batch_normalisation_replaces_the_bias():
 @pytest.mark.parametrize("dense_features, dense", [(None, 128), (10, 10)])
 def test_dense_layers_cover_the_last_map(dense_features, dense):
     network = SketchANet(width=0.25, stem_stride=1, dense_features=dense_features)
-    variables, out, _ = shapes_of(network, 48)
+    variables, out, _ = sizes_of(network, 48)
     # 48 -> 34 -> 16 -> 12 -> 5 -> 2.
     assert variables["params"]["dense6"]["dense"]["kernel"].shape == (2 * 2 * 64, dense)
     assert out.shape == (1, dense)
@@ -137,7 +72,7 @@ def test_features_equal_those_of_plain_layers(batch_norm):
     keys = jax.random.split(jax.random.key(3), COUNT)
     # Keys change nothing in evaluation.
     out = jax.jit(network.apply)(variables, images, keys=keys)
-    expected = jax.jit(plain_sketch_a_net, static_argnums=2)(variables, images, 1)
+    expected = jax.jit(plain_alexnet, static_argnums=(2, 3))(variables, images, 1, PADDINGS)
     assert out.shape == (COUNT, 51)
     assert np.count_nonzero(expected) > COUNT * 10
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
@@ -150,7 +85,7 @@ def test_gradients_equal_those_of_plain_layers():
         jax.jit(jax.grad(lambda v, x, f=f: jnp.sin(f(v, x)).sum()))(variables, images)
         for f in (
             lambda v, x: network.apply(v, x, train=True),
-            lambda v, x: plain_sketch_a_net(v, x, 1),
+            lambda v, x: plain_alexnet(v, x, 1, PADDINGS),
         )
     ]
     for a, b in zip(*map(jax.tree.leaves, pairs), strict=True):
@@ -174,7 +109,7 @@ def test_dropout_follows_the_sketch():
 def test_the_smallest_picture_leaves_one_position(encoder, stem_stride):
     smallest = encoder.smallest_size(stem_stride)
     network = encoder(width=0.1, stem_stride=stem_stride)
-    kernel = shapes_of(network, smallest)[0]["params"]["dense6"]["dense"]["kernel"]
+    kernel = sizes_of(network, smallest)[0]["params"]["dense6"]["dense"]["kernel"]
     assert kernel.shape[0] == 26  # 256 channels times a tenth, at one position
 
 
@@ -182,12 +117,12 @@ def test_the_smallest_picture_leaves_one_position(encoder, stem_stride):
 def test_a_smaller_picture_is_refused(stem_stride, smallest):
     network = SketchANet(width=0.1, stem_stride=stem_stride)
     with pytest.raises(ValueError, match=f"stem_stride={stem_stride}; draw it at {smallest} px or"):
-        shapes_of(network, smallest - 1)
-    shapes_of(network, smallest)
+        sizes_of(network, smallest - 1)
+    sizes_of(network, smallest)
 
 
 def test_bfloat16_keeps_float32_parameters():
-    variables, out, kept = shapes_of(SketchANet(**TINY, dtype=jnp.bfloat16), SIZE)
+    variables, out, kept = sizes_of(SketchANet(**TINY, dtype=jnp.bfloat16), SIZE)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
     assert kept["conv3"]["__call__"][0].dtype == jnp.bfloat16
     assert out.dtype == jnp.float32
