@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.mining import sum_over_positives
-from sketchjax.losses.pairs import Alike, pairs_of, products
+from sketchjax.losses.pairs import Alike, pairs_of, products, sum_over_positives
 from sketchjax.losses.sides import of_pairs
 from sketchjax.ops.signs import signs
 

@@ -4,7 +4,6 @@ An anchor's positives are the other sketches of its class in the whole batch, it
 all other classes. An anchor is never paired with itself.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -72,42 +71,6 @@ def distance_weights(activations: jax.Array, negatives: jax.Array, distance: str
     density += (dimensions - 3) / 2 * jnp.log(1 - radii**2 / 4)
     kept = negatives & (apart < _FARTHEST)
     return jax.nn.softmax(jnp.where(kept, -density, NEVER), axis=-1) * kept
-
-
-def sum_over_positives(
-    positives: jax.Array, of_pairs: Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]
-) -> tuple[jax.Array, ...]:
-    """Sums over the pairs of an anchor and a positive of it, such as of all triplets of each.
-
-    Time and memory are those of the pairs that are there: a batch of P classes × K sketches has
-    b (K - 1) of them, and a mask over all triplets would have b³ numbers.
-
-    positives: bool[b b], row i with the anchor i.
-    of_pairs: anchors i[c], positives i[c] -> terms f[c] of those pairs, any number of kinds.
-    Returns f[] of each kind.
-    """
-    b = len(positives)
-    at_once = 4 * b
-    count = positives.sum()
-    pairs = jnp.argsort(~positives.ravel(), stable=True)
-    pairs = jnp.pad(pairs, (0, -len(pairs) % at_once)).reshape(-1, at_once)
-    starts = at_once * jnp.arange(len(pairs))
-
-    # What a block needs in between is computed again for the gradient, so one block is in memory.
-    @jax.checkpoint
-    def of_block(start: jax.Array, block: jax.Array) -> tuple[jax.Array, ...]:
-        there = start + jnp.arange(at_once) < count
-        return tuple(jnp.where(there, each, 0).sum() for each in of_pairs(*jnp.divmod(block, b)))
-
-    def add(totals: tuple[jax.Array, ...], block: tuple[jax.Array, jax.Array]):
-        return jax.lax.cond(
-            block[0] < count,
-            lambda: tuple(map(jnp.add, totals, of_block(*block))),
-            lambda: totals,
-        ), None
-
-    kinds = jax.eval_shape(of_block, starts[0], pairs[0])
-    return jax.lax.scan(add, tuple(jnp.zeros(k.shape, k.dtype) for k in kinds), (starts, pairs))[0]
 
 
 def mean_of_active(totals: jax.Array, active: jax.Array) -> jax.Array:

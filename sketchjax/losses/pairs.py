@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -64,3 +65,39 @@ def products(rows: jax.Array) -> jax.Array:
 def mean_where(values: jax.Array, where: jax.Array) -> jax.Array:
     """The mean f[] of the values where a mask is set, or is 1; 0 where it is so nowhere."""
     return jnp.where(where, values, 0).sum() / jnp.maximum(where.sum(), 1)
+
+
+def sum_over_positives(
+    positives: jax.Array, of_pairs: Callable[[jax.Array, jax.Array], tuple[jax.Array, ...]]
+) -> tuple[jax.Array, ...]:
+    """Sums over the pairs of an anchor and a positive of it, such as of all triplets of each.
+
+    Time and memory are those of the pairs that are there: a batch of P classes × K sketches has
+    b (K - 1) of them, and a mask over all triplets would have b³ numbers.
+
+    positives: bool[b b], row i with the anchor i.
+    of_pairs: anchors i[c], positives i[c] -> terms f[c] of those pairs, any number of kinds.
+    Returns f[] of each kind.
+    """
+    b = len(positives)
+    at_once = 4 * b
+    count = positives.sum()
+    pairs = jnp.argsort(~positives.ravel(), stable=True)
+    pairs = jnp.pad(pairs, (0, -len(pairs) % at_once)).reshape(-1, at_once)
+    starts = at_once * jnp.arange(len(pairs))
+
+    # What a block needs in between is computed again for the gradient, so one block is in memory.
+    @jax.checkpoint
+    def of_block(start: jax.Array, block: jax.Array) -> tuple[jax.Array, ...]:
+        there = start + jnp.arange(at_once) < count
+        return tuple(jnp.where(there, each, 0).sum() for each in of_pairs(*jnp.divmod(block, b)))
+
+    def add(totals: tuple[jax.Array, ...], block: tuple[jax.Array, jax.Array]):
+        return jax.lax.cond(
+            block[0] < count,
+            lambda: tuple(map(jnp.add, totals, of_block(*block))),
+            lambda: totals,
+        ), None
+
+    kinds = jax.eval_shape(of_block, starts[0], pairs[0])
+    return jax.lax.scan(add, tuple(jnp.zeros(k.shape, k.dtype) for k in kinds), (starts, pairs))[0]

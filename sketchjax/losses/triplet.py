@@ -8,9 +8,8 @@ from sketchjax.losses.mining import (
     anchors_of,
     distance_weights,
     mean_of_active,
-    sum_over_positives,
 )
-from sketchjax.losses.pairs import Alike
+from sketchjax.losses.pairs import Alike, sum_over_positives
 from sketchjax.losses.sides import of_pairs
 
 

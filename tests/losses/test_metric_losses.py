@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sketchjax.losses.contrastive import contrastive
 from sketchjax.losses.lifted_structure import lifted_structure
-from sketchjax.losses.mining import distance_weights, sum_over_positives
+from sketchjax.losses.mining import distance_weights
 from sketchjax.losses.n_pair import n_pair
+from sketchjax.losses.pairs import sum_over_positives
 from sketchjax.losses.triplet import triplet
 from sketchjax.losses.zero_mean import zero_mean
 from sketchjax.ops.distances import DISTANCES
