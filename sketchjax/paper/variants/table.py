@@ -14,9 +14,9 @@ def grid(results: Results) -> tuple[list[str], list[list[str]]]:
     """The columns and the rows: mean and standard deviation, and the differences from the first."""
     first = results.rows[0]
     figures = [*first.figures]
-    columns = ["", *figures]
+    columns = ["", *map(_heading, figures)]
     if len(results.rows) > 1:
-        columns.append(f"{figures[0]}, less that of “{first.label}”")
+        columns.append(f"{columns[1]}, less that of “{first.label}”")
     cells = []
     for row in results.rows:
         line = [row.label, *(_cell(row.figures[figure]) for figure in figures)]
@@ -24,6 +24,14 @@ def grid(results: Results) -> tuple[list[str], list[list[str]]]:
             line.append("" if row is first else _cell(_differences(row, first, figures[0])))
         cells.append(line)
     return columns, cells
+
+
+def _heading(figure: str) -> str:
+    """A figure as people write it: "recall@10, euclidean" of euclidean:recall_at_10."""
+    distance, _, name = figure.rpartition(":")
+    words = name.replace("_at_", "@").replace("_", " ")
+    words = "MAP" if words == "map" else words
+    return f"{words}, {distance}" if distance else words
 
 
 def _differences(row: Row, first: Row, figure: str) -> list[float | None]:

@@ -15,8 +15,9 @@ from sketchjax.paper.marked import marks
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
 from sketchjax.paper.variants import run as study_run
 from sketchjax.paper.variants.config import config_of, default_variants, set_variants, variant
-from sketchjax.paper.variants.results import read, value_of
+from sketchjax.paper.variants.results import Results, Row, read, value_of
 from sketchjax.paper.variants.run import run_variants
+from sketchjax.paper.variants.table import grid
 
 LOSSES = {"center": 0.5, "cross_entropy": 1.0}
 
@@ -110,6 +111,12 @@ def test_the_table_has_means_and_differences_seed_by_seed(study, runs, tmp_path,
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 64
+
+
+def test_headings_name_the_figure_and_its_distance():
+    figures = {"map": (0.5,), "euclidean:recall_at_10": (0.25,), "hamming:dead_bits_gallery": (0,)}
+    results = Results("any", [0], [Row("one", figures)], {}, "cpu x 1")
+    assert grid(results)[0] == ["", "MAP", "recall@10, euclidean", "dead bits gallery, hamming"]
 
 
 def test_a_variant_learns_from_the_run_of_its_seed(study, tmp_path):
