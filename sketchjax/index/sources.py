@@ -25,7 +25,7 @@ from sketchjax.index.encoded import CODES, EncodedFolder
 from sketchjax.index.photos import PhotoShardSource, PhotoSource, find_photos
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
-PART = 4096  # drawings of a part: a kill costs at most this many
+PART = 8192  # drawings of a part: a kill costs at most this many
 # (name, total) -> a context that gives the function to call as drawings are done.
 Task = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 Note = Callable[[str], None]

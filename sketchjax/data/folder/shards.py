@@ -64,7 +64,7 @@ class ShardFiles:
         blobs: list[bytes] = [b""] * len(indices)
         for number in np.unique(files).tolist():
             places = np.flatnonzero(files == number)
-            found = self._read_shard(number, (indices[places] - self._edges[number]).tolist())
+            found = self._read_shard(number, indices[places] - self._edges[number])
             for place, blob in zip(places.tolist(), found, strict=True):
                 blobs[place] = blob
         return blobs
@@ -84,7 +84,7 @@ class ShardFiles:
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_readers": {}}
 
-    def _read_shard(self, number: int, places: list[int]) -> list[bytes]:
+    def _read_shard(self, number: int, places: np.ndarray) -> list[bytes]:
         shard = self._shards[number]
         try:
             reader = self._readers.get(number)
@@ -93,7 +93,10 @@ class ShardFiles:
                 if reader.num_records() != shard.records:
                     raise DataError(f"it has {reader.num_records()} records, not {shard.records}")
                 self._readers[number] = reader
-            return reader.read(places)
+            first, last = int(places[0]), int(places[-1])
+            if last - first == len(places) - 1 and (np.diff(places) == 1).all():
+                return reader.read(first, last + 1)  # less than half the time of single records
+            return reader.read(places.tolist())
         except (OSError, RuntimeError, ValueError, IndexError, DataError) as error:
             self._readers.pop(number, None)  # once it has failed it keeps failing, even to close
             path = self.folder / shard.name
