@@ -4,11 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from sketchjax.losses.loss import Loss
-from sketchjax.losses.mining import (
-    anchors_of,
-    distance_weights,
-    mean_of_active,
-)
+from sketchjax.losses.mining import anchors_of, distance_weights, mean_of_active
 from sketchjax.losses.pairs import Alike, sum_over_positives
 from sketchjax.losses.sides import of_pairs
 

@@ -20,6 +20,7 @@ import orjson
 import sketchjax
 from sketchjax.data.folder.conversion.pieces import LISTED
 from sketchjax.data.sources.pictures import PHOTO, Item, PictureArchive
+from sketchjax.data.sources.pictures.collection import number_of
 from sketchjax.data.sources.pictures.contours import canny, contour_of_file
 from sketchjax.data.sources.pictures.image import LARGEST, normal_photo, normal_raster
 from sketchjax.data.sources.records import Refused
@@ -125,8 +126,7 @@ def read_pictures(
             else:
                 found.names.append(item.name)
                 found.sizes.append((len(picture), len(contour)))
-                digest = hashlib.blake2b(picture, digest_size=8).digest()
-                found.digests.append(int.from_bytes(digest))
+                found.digests.append(number_of(picture))
                 for blob in (picture, contour):
                     found.crc32 = zlib.crc32(blob, found.crc32)
                     blobs.write(blob)

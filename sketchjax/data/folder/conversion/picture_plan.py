@@ -112,9 +112,8 @@ def plan_pictures(
             if sketch in items and photo in items
         }
         plan.instance.update({sketch: plan.instance[photo] for sketch, photo in pairs.items()})
-        key_of = {name: copies.get(photo, items[photo]).split_key for name, photo in pairs.items()}
-        own = {name: copies.get(name, item).split_key for name, item in items.items()} | key_of
-        keys = np.array([own[name] for name in items], np.uint64)
+        deciding = (pairs.get(name, name) for name in items)
+        keys = np.array([copies.get(n, items[n]).split_key for n in deciding], np.uint64)
         split = _splits(found, items, keys, rule, validation, seed, plan.notes[title])
         plan.split.update(split)
         plan.notes[title] += _apart(split, pairs)

@@ -157,9 +157,10 @@ class Collection:
         self.items = dict(sorted(self.items.items()))
 
 
-def number_of(text: str) -> int:
-    """A hash of a text, u64."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+def number_of(content: str | bytes) -> int:
+    """A hash of a text or of a file's bytes, u64."""
+    blob = content.encode() if isinstance(content, str) else content
+    return int.from_bytes(hashlib.blake2b(blob, digest_size=8).digest(), "little")
 
 
 def folders_of(folder: Path) -> Iterator[Path]:
