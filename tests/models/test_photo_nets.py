@@ -9,6 +9,7 @@ import pytest
 from plain_layers import count
 from torch_weights import NETS, OUTPUTS, pictures, shapes_of, state_dict
 
+from sketchjax.models import efficientnet_lite, shufflenet, torch_resnet
 from sketchjax.models.alexnet import AlexNet
 from sketchjax.models.backbone import DEVIATION, MEAN, as_imagenet
 from sketchjax.models.efficientnet_lite import EfficientNetLite, blocks_of
@@ -122,8 +123,18 @@ def loss_of(encoder, images, keys=None):
     return loss
 
 
+@pytest.fixture
+def few_blocks(monkeypatch):
+    """Blocks of each sort, but one or two in place of many that are alike: a fifth to compile."""
+    monkeypatch.setattr(
+        efficientnet_lite, "STAGES", ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (1, 5, 2, 6, 40))
+    )
+    monkeypatch.setattr(shufflenet, "BLOCKS", (2, 2, 2))
+    monkeypatch.setitem(torch_resnet.BLOCKS, "18", (1, 2, 1, 1))
+
+
 @EACH_KIND
-@pytest.mark.usefixtures("usual_emitters")  # without, a step takes half a minute
+@pytest.mark.usefixtures("few_blocks", "usual_emitters")
 def test_a_step_in_a_scan_has_finite_gradients(encoder):
     images = np.random.default_rng(0).random((2, 4, 40, 40, 1), np.float32)
     variables = jax.jit(encoder.init)(jax.random.key(0), images[0])
@@ -147,6 +158,7 @@ def test_a_step_in_a_scan_has_finite_gradients(encoder):
     assert all((a != b).any() for a, b in zip(jax.tree.leaves(moved), before, strict=True))
 
 
+@pytest.mark.usefixtures("few_blocks")
 def test_frozen_statistics_and_dropped_paths():
     images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
     keys = jax.random.split(jax.random.key(1), len(images))

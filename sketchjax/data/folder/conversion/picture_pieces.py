@@ -22,11 +22,16 @@ from sketchjax.data.folder.conversion.pieces import LISTED
 from sketchjax.data.sources.pictures import PHOTO, Item, PictureArchive
 from sketchjax.data.sources.pictures.collection import number_of
 from sketchjax.data.sources.pictures.contours import canny, contour_of_file
-from sketchjax.data.sources.pictures.image import LARGEST, normal_photo, normal_raster
+from sketchjax.data.sources.pictures.image import (
+    LARGEST,
+    doubt_about,
+    normal_photo,
+    normal_raster,
+)
 from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 
-_VERSION = 2
+_VERSION = 3
 AT_ONCE = 500  # pictures of a piece, so that all processes have work
 _REPORT = 50
 
@@ -52,6 +57,7 @@ class PicturesFound(msgspec.Struct):
     sizes: the bytes of each picture and of its contour map.
     digests: of each picture, a u64; two are the same where the bytes are.
     changes: pictures that are not the source's bytes, by reason.
+    doubtful: photos that may show nothing, by what they are.
     bad, bad_listed: as in `Manifest`.
     crc32: of the pictures.
     """
@@ -60,6 +66,7 @@ class PicturesFound(msgspec.Struct):
     sizes: list[tuple[int, int]] = []
     digests: list[int] = []
     changes: dict[str, int] = msgspec.field(default_factory=Counter)
+    doubtful: dict[str, list[str]] = msgspec.field(default_factory=dict)
     bad: dict[str, int] = msgspec.field(default_factory=Counter)
     bad_listed: list[dict[str, Any]] = []
     crc32: int = 0
@@ -165,6 +172,8 @@ def _normal(
         normal, contour = normal_raster(content, look.most_side), b""
     else:
         normal, contour = normal_photo(content, look.most_side), b""
+        if doubt := doubt_about(normal.pixels):
+            found.doubtful.setdefault(doubt, []).append(item.name)
         if look.contours == "canny":
             contour = canny(normal.pixels, look.contour_sigma)
         elif look.contours == "files":

@@ -268,7 +268,10 @@ class Pictured:
             for title, kind in kinds.items()
         }
         bad, bad_listed, left_out = self._counts(manifest)
-        notes = {title: [*own, *self._changes(title)] for title, own in self._plan.notes.items()}
+        notes = {
+            title: [*own, *self._doubts(title), *self._changes(title)]
+            for title, own in self._plan.notes.items()
+        }
         first = next(iter(notes))
         notes[first] += self._one_sided(plan)
         passed_over = Counter(manifest.passed_over)
@@ -371,6 +374,17 @@ class Pictured:
         counted = ({k: n for k, n in sorted(counts.items()) if n} for counts in (bad, left_out))
         bad_counts, left_counts = counted
         return bad_counts, bad_listed[:LISTED], left_counts
+
+    def _doubts(self, title: str) -> list[str]:
+        """Which photos of a source may show nothing."""
+        doubtful: dict[str, list[str]] = {}
+        for source, _, piece in self._pieces:
+            for what, names in piece.doubtful.items() if source == title else ():
+                doubtful.setdefault(what, []).extend(names)
+        return [
+            f"photos {what}: {len(names):,}, such as {min(names)}; kept, may be placeholders"
+            for what, names in sorted(doubtful.items())
+        ]
 
     def _changes(self, title: str) -> list[str]:
         """What of a source had to be encoded again, and why."""

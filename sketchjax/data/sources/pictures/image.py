@@ -25,6 +25,7 @@ _FORMATS = ("JPEG", "PNG", "WEBP")
 _ORIENTATION = 0x0112  # of EXIF
 _TURNED = range(2, 9)
 _LIGHT, _LEAST_CONTRAST = 128, 16  # of 255: the paper, and lines on it
+_LEAST_SIDE = 16  # px of a photo; a thumbnail of CIFAR has 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ def normal_photo(content: bytes, most_side: int) -> Normal:
     # A PNG's pixels stay exact; a photo from WebP is nearly always lossy already.
     lossless = content.startswith(b"\x89PNG")
     return _kept(image, content, changes, "PNG" if lossless else "JPEG")
+
+
+def doubt_about(photo: Image.Image) -> str:
+    """What suggests that a photo shows nothing, such as a placeholder; empty: nothing does."""
+    if min(photo.size) < _LEAST_SIDE:
+        return f"smaller than {_LEAST_SIDE} px"
+    ranges = photo.convert("RGB").getextrema()
+    if all(high - low < _LEAST_CONTRAST for low, high in ranges):
+        return "of one colour"
+    return ""
 
 
 def normal_raster(content: bytes, most_side: int) -> Normal:

@@ -7,13 +7,18 @@ import numpy as np
 from PIL import Image
 
 
+def encoded(image: Image.Image, form: str) -> bytes:
+    """The file of a picture."""
+    buffer = io.BytesIO()
+    image.save(buffer, form, quality=95)
+    return buffer.getvalue()
+
+
 def photo(seed: int, side: int = 32) -> bytes:
     """A JPEG whose quarters have random colours."""
     colours = np.random.default_rng(seed).integers(0, 256, (2, 2, 3))
     picture = np.kron(colours, np.ones((side // 2, side // 2, 1))).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=95)
-    return buffer.getvalue()
+    return encoded(Image.fromarray(picture), "JPEG")
 
 
 def raster(seed: int, side: int = 32) -> bytes:
@@ -21,9 +26,7 @@ def raster(seed: int, side: int = 32) -> bytes:
     picture = np.full((side, side), 255, np.uint8)
     row, column = np.random.default_rng(seed).integers(2, side - 2, 2)
     picture[row, 2 : 4 + column] = 0
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(picture), "PNG")
 
 
 def svg(seed: int) -> bytes:

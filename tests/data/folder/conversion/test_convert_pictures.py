@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from picture_trees import paired, photo, put, raster, svg, table
+from picture_trees import encoded, paired, photo, put, raster, svg, table
 from PIL import Image
 
 from sketchjax.data.folder.conversion.convert import convert
@@ -371,6 +371,16 @@ def test_copies_of_a_photo_share_its_split(tmp_path):
     assert "another split" not in notes_of(manifest)
 
 
+def test_photos_that_may_show_nothing_are_noted(tmp_path):
+    grey, white = (encoded(Image.new("L", (40, 40), value), "PNG") for value in (90, 255))
+    files = {"photo/cat/b.png": grey, "photo/cat/a.png": white, "photo/cat/c.jpg": photo(3, 12)}
+    source = paired(tmp_path / "set")
+    (source / "splits.csv").unlink()
+    notes = notes_of(run(put(source, files), tmp_path / "out"))
+    assert "photos of one colour: 2, such as photo/cat/a.png; kept" in notes
+    assert "photos smaller than 16 px: 1, such as photo/cat/c.jpg; kept" in notes
+
+
 def test_copies_in_another_split_or_category_are_noted(tmp_path):
     source = put(tmp_path / "set", {f"photo/{c}/a.jpg": photo(0) for c in ("cat", "dog")})
     put(source, {"photo/cat/b.jpg": photo(0), "photo/dog/c.jpg": photo(1)})
@@ -416,9 +426,8 @@ def test_sketches_apart_from_their_photo_are_reported(tmp_path):
 
 
 def test_changes_are_reported(tmp_path):
-    buffer = io.BytesIO()
-    Image.open(io.BytesIO(photo(0))).convert("CMYK").save(buffer, "JPEG")
-    source = put(paired(tmp_path / "set"), {"photo/cat/c0.jpg": buffer.getvalue()})
+    printed = encoded(Image.open(io.BytesIO(photo(0))).convert("CMYK"), "JPEG")
+    source = put(paired(tmp_path / "set"), {"photo/cat/c0.jpg": printed})
     manifest = run(source, tmp_path / "out", most_side=31)
     notes = manifest.decisions["set"]
     assert "encoded again: 1 CMYK, 36 larger than 31 px" in notes
