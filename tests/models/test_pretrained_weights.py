@@ -19,7 +19,18 @@ from sketchjax.models.pretrained import PACKAGES, pretrained_variables, weights_
 from sketchjax.train.pretrained import first_variables
 
 SMALL = "shufflenet_v2_x0_5"
-INSTALLED = [name for name, module in PACKAGES.items() if importlib.util.find_spec(module)]
+EACH_PACKAGE = pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                importlib.util.find_spec(module) is None, reason="needs sketchjax[pretrained]"
+            ),
+        )
+        for name, module in PACKAGES.items()
+    ],
+)
 
 
 def read(path, name=SMALL):
@@ -99,7 +110,7 @@ def test_a_run_starts_from_the_file(tmp_path):
             np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("package", INSTALLED)
+@EACH_PACKAGE
 def test_a_package_s_weights_are_whole(package):
     own = EfficientNetLite(size=int(package[-1]), pretrained=package)
     found = pretrained_variables(own, shapes_of(own))
@@ -109,7 +120,7 @@ def test_a_package_s_weights_are_whole(package):
         pretrained_variables(other, shapes_of(other))
 
 
-@pytest.mark.parametrize("package", INSTALLED)
+@EACH_PACKAGE
 def test_features_of_real_photos_equal_pytorch(package, optimised):
     torch = pytest.importorskip("torch")
     peers = pytest.importorskip("efficientnet_lite_pytorch")
