@@ -162,6 +162,8 @@ FIELDS: dict[str, Field] = {
     # cosine: warms up, then decays to 0; steps: divided by 10 every 10 epochs.
     "stages.*.schedule": choice("cosine", "steps", "constant", question=_COURSE),
     "stages.*.warmup_epochs": number(0.5, 0, 1_000_000, question=_COURSE),
+    # A multiple of all amounts of `augmentation` and `photo_augmentation`; 0: items as they are.
+    "stages.*.augmentation": number(1.0, 0, 1, question=_AUGMENT),
     # Batches of P = `classes` classes with K = `each` sketches per class. classes=0: drawn from all
     # sketches alike; each=0: as many as train.batch_size allows.
     "stages.*.sampler.classes": whole(0, 0, 65_536, question="classes of a balanced batch"),

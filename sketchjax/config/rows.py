@@ -50,7 +50,8 @@ def stage(
       encoder's own classifier.
     inputs: the sides that it reads, `sketch`, `photo` or both.
     losses: by name, a weight or {"weight": ..., SETTING: ...}; by default cross entropy only.
-    settings: epochs, learning_rate, schedule, warmup_epochs, sampler; see `config.fields`.
+    settings: epochs, learning_rate, schedule, warmup_epochs, augmentation, sampler; see
+      `config.fields`.
     """
     row: dict[str, Any] = {}
     for path, field in STAGE_FIELDS.items():
@@ -111,6 +112,7 @@ class StageRow:
     warmup_epochs: float
     classes: int
     each: int
+    augmentation: float = 1.0
     inputs: tuple[str, ...] = (SKETCH,)
 
 
@@ -137,6 +139,7 @@ def stage_rows(config: Any) -> list[StageRow]:
             warmup_epochs=value("warmup_epochs"),
             classes=sampler.get("classes", 0),
             each=sampler.get("each", 0),
+            augmentation=value("augmentation"),
             inputs=tuple(side for side in SIDES if side in value("inputs")),
         )
         encoders = (*config.model.branches, *config.model.photo_branches)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -251,6 +251,18 @@ class Network:
         amounts = self.photo_augmentation if side == PHOTO else self.augmentation
         return augment_pictures(
             keys, flips, inputs, flip=self.augmentation.get("flip", 0.0), amounts=amounts
+        )
+
+    def augmenting(self, times: float) -> Network:
+        """The network with all amounts of augmentation multiplied."""
+
+        def scaled(amounts: Mapping[str, float]) -> dict[str, float]:
+            return {name: times * amount for name, amount in amounts.items()}
+
+        return replace(
+            self,
+            augmentation=scaled(self.augmentation),
+            photo_augmentation=scaled(self.photo_augmentation),
         )
 
     def shapes(self) -> Any:

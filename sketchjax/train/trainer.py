@@ -249,7 +249,7 @@ class Trainer:
         )
         teacher = self.teacher if needs_teacher(stage.row.losses) else None
         training = Training(
-            self.network,
+            self.network.augmenting(stage.row.augmentation),
             stage,
             self._optimizer(stage),
             average,

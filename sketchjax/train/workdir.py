@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from sketchjax.config import Config, default, flat, is_fixed, is_resumable
+from sketchjax.config import Config, default, flat, is_fixed, is_resumable, stage
 from sketchjax.errors import ConfigError, on_disk
 from sketchjax.files import write_whole
 
@@ -101,15 +101,24 @@ def changes(
     before, now: configs as `section.field`: value.
     binds: whether a field may not change; by default those that change a figure.
     """
-    usual = _plain(default())
-    # In sections of rows and losses, a name that is missing is not there.
-    usual = {path: value for path, value in usual.items() if is_fixed(path)}
-    before, now = usual | before, usual | now
+    before, now = _filled(before), _filled(now)
     return [
         f"{name}: before {_shown(before, name)}, now {_shown(now, name)}"
         for name in sorted({*before, *now})
         if binds(name) and (name not in before or name not in now or before[name] != now[name])
     ]
+
+
+def _filled(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, with the defaults of those that were added since their config was written.
+
+    In the sections of encoders, splits and losses, a name that is missing is not there.
+    """
+    usual = {path: value for path, value in _plain(default()).items() if is_fixed(path)}
+    for name in {path.split(".")[1] for path in fields if path.startswith("stages.")}:
+        _, row = stage(name, trains=(), losses={})
+        usual |= {f"stages.{name}.{leaf}": value for leaf, value in _plain(row).items()}
+    return usual | fields
 
 
 def _is_trained(workdir: Path) -> bool:

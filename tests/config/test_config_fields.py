@@ -145,6 +145,7 @@ BAD = [
     ("train.head_start", "zeros", "choose one of random, codewords, itq, lda"),
     ("stages.joint.schedule", "linear", "cosine, steps, constant"),
     ("stages.joint.warmup_epochs", -0.5, "0 to 1,000,000"),
+    ("stages.joint.augmentation", 1.5, "0 to 1"),
     ("evaluation.batch_size", 0, "1 to 1,000,000"),
     ("evaluation.precision_at", (0, 200), "at least 1"),
     ("evaluation.precision_at", (1.5,), "at least 1"),

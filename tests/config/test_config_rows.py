@@ -56,7 +56,15 @@ def test_stages_that_do_not_run_keep_their_numbers():
 def test_a_row_may_leave_fields_out():
     config = default()
     row = config.stages.joint
-    for name in ("schedule", "warmup_epochs", "epochs", "learning_rate", "losses", "sampler"):
+    for name in (
+        "schedule",
+        "warmup_epochs",
+        "augmentation",
+        "epochs",
+        "learning_rate",
+        "losses",
+        "sampler",
+    ):
         del row[name]
     del row.output
     validate(config)

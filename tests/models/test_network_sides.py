@@ -1,6 +1,7 @@
 """A network of sketches and photos: what its sides share, and what is each side's own."""
 
 import sys
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -100,6 +101,22 @@ def test_training_one_side_moves_its_own_statistics_only(network, variables):
             )
         }
     assert moved == {"head": {"lines", "embedding"}, "photo_head": {"colours", "photo_embedding"}}
+
+
+def test_a_stage_may_augment_less(network):
+    full = replace(
+        network,
+        augmentation={"rotation": 8.0, "flip": 0.5},
+        photo_augmentation={"hue": 0.4, "shift": 0.1},
+    )
+    half, none = full.augmenting(0.5), full.augmenting(0.0)
+    assert half.augmentation == {"rotation": 4.0, "flip": 0.25}
+    assert half.photo_augmentation == {"hue": 0.2, "shift": 0.05}
+    keys, photos = jax.random.split(jax.random.key(1), 4), pictures(3)
+    same = none.seen_in_training(photos, "photo_head", keys).pixels
+    np.testing.assert_array_equal(same, photos.pixels)
+    changed = full.seen_in_training(photos, "photo_head", keys).pixels
+    assert np.abs(np.asarray(changed) - same).max() > 10
 
 
 def test_parts_are_named_as_stages_name_them(network):

@@ -212,17 +212,18 @@ def test_after_a_spike_a_run_goes_back_and_takes_another_order(
     """Any rise is a spike here; stopped and resumed, it takes the same detours."""
     monkeypatch.setattr("sketchjax.train.spike.LEAST", 1)
     config.train.rollback_factor = 1.00001
-    for name in STAGES[2:]:
+    kept = ("cnn", "joint")
+    for name in {*STAGES} - {*kept}:
         config.stages[name].epochs = 0
     experiment.run(config, tmp_path / "calm")
     printed = capsys.readouterr().out
     spikes = printed.count("is a spike; going back to the last checkpoint")
     assert spikes > 0
     assert printed.count("a median of") == spikes
-    assert (tmp_path / "calm" / "weights" / "rnn.safetensors").read_bytes() != (
-        whole / "weights" / "rnn.safetensors"
+    assert (tmp_path / "calm" / "weights" / "cnn.safetensors").read_bytes() != (
+        whole / "weights" / "cnn.safetensors"
     ).read_bytes()
-    for name in STAGES[:2]:
+    for name in kept:
         with pytest.raises(Stopped):
             experiment.run(
                 config,
@@ -230,7 +231,7 @@ def test_after_a_spike_a_run_goes_back_and_takes_another_order(
                 StopAt(tmp_path / "stopped", name, lambda line: "loss" in line),
             )
     experiment.run(config, tmp_path / "stopped")
-    for name in STAGES[:2]:
+    for name in kept:
         same_weights(tmp_path / "stopped", tmp_path / "calm", name)
 
 
@@ -259,6 +260,17 @@ def stopped_once(whole, tmp_path_factory) -> Path:
 def stopped(stopped_once, tmp_path) -> Path:
     """A copy of it."""
     return Path(shutil.copytree(stopped_once, tmp_path / "stopped"))
+
+
+def test_a_stage_augments_as_much_as_its_row_says(config, tmp_path, monkeypatch):
+    config.stages.cnn.augmentation = 0.5
+
+    def seen(training, *_, **__):
+        raise Stopped(f"rotation {training.network.augmentation['rotation']}")
+
+    monkeypatch.setattr("sketchjax.train.trainer.run_stage", seen)
+    with pytest.raises(Stopped, match=f"rotation {config.augmentation.rotation / 2}"):
+        experiment.run(config, tmp_path / "run")
 
 
 def test_another_config_is_refused_and_names_the_fields(stopped, config):

@@ -108,6 +108,7 @@ for stage in ("cnn", "rnn", "joint", "center", "full"):
         f"stages.{stage}.learning_rate": 0.1,
         f"stages.{stage}.schedule": "steps",
         f"stages.{stage}.warmup_epochs": 2.0,
+        f"stages.{stage}.augmentation": 0.5,
         f"stages.{stage}.sampler.classes": 16,
         f"stages.{stage}.sampler.each": 16,
         f"stages.{stage}.losses.cross_entropy": 0.5,
@@ -211,6 +212,21 @@ def test_each_field_is_refused_by_name_or_may_change(kept, field):
         assert "another --workdir" in heading
         assert caught.value.exit_code == 64
     assert (kept / "config.json").read_bytes() == content
+
+
+def test_a_field_that_older_versions_lack_has_its_default(tmp_path):
+    keep_config(default(), tmp_path)
+    train_in(tmp_path)
+    path, added = tmp_path / "config.json", ("train.averaging", "stages.joint.augmentation")
+    fields = orjson.loads(path.read_bytes())
+    older = {name: value for name, value in fields.items() if name not in added}
+    assert len(older) == len(fields) - 2
+    path.write_bytes(orjson.dumps(older))
+    check_config(default(), tmp_path)
+    config = default()
+    config.stages.joint.augmentation = 0.5
+    with pytest.raises(ConfigError, match=r"joint\.augmentation: before 1\.0, now 0\.5"):
+        check_config(config, tmp_path)
 
 
 def test_all_fields_that_differ_are_named(kept):
