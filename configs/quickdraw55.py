@@ -55,15 +55,15 @@ def get_config(bits: str = "64"):
     config.train.inner_steps = 8
     config.train.outer_steps = 4
     config.train.averaging = 0.999
-    course = {
-        "trains": ("encoders", "head"),
-        "losses": {"cross_entropy": {"weight": 1.0, "smoothing": 0.05}},
-        "warmup_epochs": 0.3,
-    }
-    # The last epochs see drawings as they are, like those that will be encoded.
     set_stages(
         config,
-        stage("joint", **course, epochs=24, learning_rate=2e-3),
-        stage("plain", **course, epochs=4, learning_rate=5e-4, augmentation=0.0),
+        stage(
+            "joint",
+            trains=("encoders", "head"),
+            losses={"cross_entropy": {"weight": 1.0, "smoothing": 0.05}},
+            epochs=24,
+            learning_rate=2e-3,
+            warmup_epochs=0.3,
+        ),
     )
     return config
