@@ -80,6 +80,9 @@ def recode(
     steps: Annotated[
         int, typer.Option(metavar="N", help="Steps of training the codes; 0: their closed form.")
     ] = 1500,
+    starts: Annotated[
+        int, typer.Option(metavar="N", help="Trainings, of which validation sketches choose.")
+    ] = 4,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
 ) -> None:
     """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.
@@ -100,7 +103,7 @@ def recode(
             lengths,
             data=data,
             out=out,
-            settings=Settings(copies, epochs, steps, seed),
+            settings=Settings(copies, epochs, steps, starts, seed),
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
         )

@@ -170,7 +170,7 @@ def finish(this: Run, variables: dict) -> dict[str, Any]:
         source = _source(this, variables)
         classifier = classify(source, settings, this.log.note)
         bits = this.trainer.network.architecture.width
-        choice = chosen(source, classifier, bits, steps=settings.steps, seed=settings.seed)
+        choice = chosen(source, classifier, bits, settings)
         variables = posterior_model(source, classifier, choice).variables
         own = {"posterior": choice.described(), "map_validation": choice.map_validation}
     measured = measure(this, last, variables)

@@ -176,7 +176,7 @@ class TrainedHead:
 
 
 class PosteriorHead:
-    """What `run.recode` would choose from the same features."""
+    """What `run.recode` would choose from the same features, with one start as all heads here."""
 
     def __init__(self, setting: Setting):
         self._bits = setting.bits
@@ -192,6 +192,7 @@ class PosteriorHead:
             material.unseen,
             self._bits,
             steps=STEPS,
+            starts=1,
             seed=seed,
         )
         return _flat({"params": posterior_params(classifier, choice)})

@@ -48,6 +48,7 @@ SPREADS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 EPOCHS = 30  # of the classifier
 NEVER = -1e4  # bias of a category kept out of training: exp(NEVER / T) is 0 at any temperature T
 STEPS = 1500  # of the training of codes
+STARTS = 4  # trainings of codes, of which validation sketches choose
 CHOOSING = 4096  # validation sketches that settings are chosen by: 17 million pairs
 _RANKED = 4096  # queries ranked by floats, which reads the gallery for each
 _ROWS = 400_000  # training rows that a classifier is fitted to: 2 GB of 1,280 numbers
@@ -61,12 +62,14 @@ class Settings:
     copies: augmented copies of each training sketch that the classifier sees, besides the sketch.
     epochs: of the classifier.
     steps: of the training of codewords, thresholds and temperature; 0: their closed form.
+    starts: trainings with other batches; the codes that rank validation sketches best are kept.
     seed: of copies, classifier, the order of the thresholds and training.
     """
 
     copies: int = 2
     epochs: int = EPOCHS
     steps: int = STEPS
+    starts: int = STARTS
     seed: int = 0
 
 
@@ -274,6 +277,7 @@ def choose(
     bits: int,
     *,
     steps: int,
+    starts: int,
     seed: int,
     check: Callable[[], None] = lambda: None,
 ) -> Choice:
@@ -284,6 +288,7 @@ def choose(
     training: features f32[n f] that it reads, and labels i[n], of training sketches and photos.
     unseen: bool[l].
     steps: of training; 0: the closed form.
+    starts: trainings that differ by their batches and dropout.
     seed: of the order of the thresholds and of training.
     check: called now and then; it may raise.
     """
@@ -306,17 +311,31 @@ def choose(
                 codes = none._replace(thresholds=thresholds)
                 found.append(Choice(codes, spread, assigned, False, score))
     best = max(found, key=lambda choice: choice.map_validation)
-    codes = train_codes(best.codes, classifier, *training, steps=steps, seed=seed, check=check)
-    trained = replace(best, codes=codes, trained=True)
-    score = map_of_codes([trained.features(own) > 0 for own in logits], labels)
-    return replace(trained, map_validation=score) if score > best.map_validation else best
+    closed = best.codes
+    for start in range(starts if steps else 0):
+        codes = train_codes(
+            closed, classifier, *training, steps=steps, seed=seed * starts + start, check=check
+        )
+        trained = replace(best, codes=codes, trained=True)
+        score = map_of_codes([trained.features(own) > 0 for own in logits], labels)
+        if score > best.map_validation:
+            best = replace(trained, map_validation=score)
+    return best
 
 
-def chosen(source: Source, classifier: Classifier, bits: int, *, steps: int, seed: int) -> Choice:
+def chosen(source: Source, classifier: Classifier, bits: int, settings: Settings) -> Choice:
     """`choose` for a classifier of the source."""
-    sides = [classifier.splits[part] for part in source.parts("validation")]
-    fitted = classifier.linear, classifier.training
-    return choose(sides, *fitted, source.unseen, bits, steps=steps, seed=seed, check=source.check)
+    return choose(
+        [classifier.splits[part] for part in source.parts("validation")],
+        classifier.linear,
+        classifier.training,
+        source.unseen,
+        bits,
+        steps=settings.steps,
+        starts=settings.starts,
+        seed=settings.seed,
+        check=source.check,
+    )
 
 
 def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> Model:

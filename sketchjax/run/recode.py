@@ -70,7 +70,7 @@ def recode(
     has not finished, a model without a trained classifier, one of pictures without an embedding or
     other categories than those of the data: all before any work.
     """
-    least = {"copies": 0, "epochs": 1, "steps": 0, "seed": 0}
+    least = {"copies": 0, "epochs": 1, "steps": 0, "starts": 1, "seed": 0}
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
     source = find_source(path, data, task)
     check_codebooks(source.unseen, lengths)
@@ -100,31 +100,33 @@ def recode_source(
 
     classifier: of the same source and settings; by default it is fitted.
     """
-    mark = {
-        "model": source.model.fingerprint,
-        "data": sha256(source.folder / NAME),
-        **vars(settings),
-    }
+    mark = _mark(source, settings)
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
         classifier = classifier or classify(source, settings, note)
         own = _own_scores(source, classifier.embedded)
         for length in [length for length, results in kept.items() if results is None]:
-            kept[length] = _leave(source, classifier, length, own, out / str(length), mark)
+            kept[length] = _leave(source, classifier, length, settings, own, out / str(length))
     return [results for results in kept.values() if results is not None]
+
+
+def _mark(source: Source, settings: Settings) -> dict[str, Any]:
+    """What decides the codes of a length."""
+    data = sha256(source.folder / NAME)
+    return {"model": source.model.fingerprint, "data": data, **vars(settings)}
 
 
 def _leave(
     source: Source,
     classifier: Classifier,
     bits: int,
+    settings: Settings,
     own: dict[str, Any],
     out: Path,
-    mark: dict[str, Any],
 ) -> dict[str, Any]:
     """Choose a head of this many bits; write its model, codes, report and last of all results."""
     started = time.monotonic()
-    choice = chosen(source, classifier, bits, steps=mark["steps"], seed=mark["seed"])
+    choice = chosen(source, classifier, bits, settings)
     model = posterior_model(source, classifier, choice)
     encoded = {
         split: replace(every, features=choice.features(every.features))
@@ -145,7 +147,7 @@ def _leave(
         "map_validation": choice.map_validation,
         "map_posteriors": posterior_map(asked, found),
         "posterior": choice.described(),
-        "recode_of": mark,
+        "recode_of": _mark(source, settings),
     }
     if jax.process_index() == 0:
         model.save(out / FILE)

@@ -9,6 +9,7 @@ rank others badly. So each step drops most of the features.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -74,33 +75,51 @@ def train_codes(
     batch = min(batch, len(labels))
     each = max(2, batch // min(len(present), _CLASSES))
     classes = min(len(present), max(2, batch // each))
-    optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     # The logarithm keeps the temperature above 0.
     start = begin._replace(temperature=np.log(begin.temperature))
     params = tuple(jnp.asarray(value, jnp.float32) for value in start)
-    state = params, optimizer.init(params)
+    state = params, _optimizer(learning_rate, steps).init(params)
     classifier = jax.device_put(classifier)
     sharpness = np.linspace(*SHARPNESS, steps, dtype=np.float32)
     rng, key = np.random.default_rng(seed), jax.random.key(seed)
 
-    @jax.jit
-    def step(state, classifier, features, labels, sharpness, number):
-        params, moments = state
-        kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - dropout, features.shape)
-        logits = classifier.logits(jnp.where(kept, features / (1 - dropout), 0))
-        gradients = jax.grad(_loss)(params, logits, labels, sharpness)
-        updates, moments = optimizer.update(gradients, moments)
-        return optax.apply_updates(params, updates), moments
-
+    step = partial(_step, learning_rate=learning_rate, steps=steps, dropout=dropout)
     for number in range(steps):
         if number % 100 == 0:
             check()
         own = rng.choice(len(present), classes, replace=False)
         drawn = firsts[own] + rng.integers(0, counts[own], (each, classes))
         rows = by_class[drawn.ravel()]
-        state = step(state, classifier, features[rows], labels[rows], sharpness[number], number)
+        one = jax.random.fold_in(key, number)
+        state = step(state, classifier, features[rows], labels[rows], sharpness[number], one)
     codewords, thresholds, log_temperature = state[0]
     return jax.device_get(PosteriorCodes(codewords, thresholds, jnp.exp(log_temperature)))
+
+
+@partial(jax.jit, static_argnames=("learning_rate", "steps", "dropout"))
+def _step(
+    state: Any,
+    classifier: LinearClassifier,
+    features: jax.Array,
+    labels: jax.Array,
+    sharpness: jax.Array,
+    key: jax.Array,
+    *,
+    learning_rate: float,
+    steps: int,
+    dropout: float,
+) -> Any:
+    """One step of `train_codes`, compiled once for all of its calls. key: of the dropout."""
+    params, moments = state
+    kept = jax.random.bernoulli(key, 1 - dropout, features.shape)
+    logits = classifier.logits(jnp.where(kept, features / (1 - dropout), 0))
+    gradients = jax.grad(_loss)(params, logits, labels, sharpness)
+    updates, moments = _optimizer(learning_rate, steps).update(gradients, moments)
+    return optax.apply_updates(params, updates), moments
+
+
+def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
 
 def _loss(params: Any, logits: jax.Array, labels: jax.Array, sharpness: jax.Array) -> jax.Array:

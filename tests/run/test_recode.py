@@ -19,12 +19,14 @@ from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import ConfigError, Stopped
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
+from sketchjax.retrieval.encode import Encoded
 from sketchjax.run import experiment, posterior
 from sketchjax.run.posterior import Settings
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.recode import recode
 from sketchjax.run.writers import RESULT_KEYS
+from sketchjax.train.classifier import LinearClassifier
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 
@@ -227,6 +229,39 @@ def test_training_is_kept_only_where_validation_sketches_rank_better(
         assert set(np.unique(codebook)) == {-1, 1}
         gain = trained["map_validation"] - closed["map_validation"]
         assert gain > 0 if trained["posterior"]["trained"] else gain == 0
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_of_several_trainings_validation_sketches_choose(seed, monkeypatch):
+    """All classes share a word at first; a training leaves it to some of them."""
+    labels = np.arange(60, dtype=np.int32) % 6
+    logits = 9 * np.eye(6, dtype=np.float32)[labels]
+    sketches = Encoded(logits, labels, labels, np.arange(60), np.zeros(60, "u8"), np.zeros(60, "f"))
+    words, sharing, asked = sketchjax.codebook(6, 16), iter((3, 1, 2, 4)), []
+
+    def trained(begin, *_, seed, **__):
+        asked.append(seed)
+        codewords = words.copy()
+        codewords[: next(sharing)] = words[0]
+        return begin._replace(codewords=codewords)
+
+    monkeypatch.setattr(posterior, "train_codes", trained)
+    monkeypatch.setattr(posterior, "codebook", lambda *_, **__: np.tile(words[0], (6, 1)))
+    classifier = LinearClassifier(np.eye(6, dtype="f"), np.zeros(6, "f"))
+    choice = posterior.choose(
+        [sketches],
+        classifier,
+        (logits, labels),
+        np.zeros(6, bool),
+        16,
+        steps=5,
+        starts=4,
+        seed=seed,
+    )
+    assert asked == [4 * seed + start for start in range(4)]
+    assert choice.trained
+    assert choice.map_validation == 1
+    np.testing.assert_array_equal(choice.codes.codewords, words)
 
 
 @pytest.mark.parametrize(
