@@ -9,17 +9,16 @@ do not depend on their length, so a finished run gets codes of other lengths in 
 
     sketchjax recode runs/quickdraw55-64 --bits 16,24,32
 
-On one CPU core with others at work the 24 epochs took 96 minutes and the codes 9. MAP to expect,
-over the full ranking of 8,477 gallery sketches by 2,134 queries, mean and standard deviation of
-three seeds (docs/runs.md):
+On one CPU core with others at work the 24 epochs took 85 to 96 minutes and the codes 10. MAP to
+expect, over the full ranking of 8,477 gallery sketches by 2,134 queries, mean and standard
+deviation of three seeds (docs/runs.md):
 
-    16 bits  0.840 ± 0.004
+    16 bits  0.839 ± 0.004
     24 bits  0.857 ± 0.004
-    32 bits  0.862 ± 0.003
-    64 bits  0.874 ± 0.004
+    32 bits  0.864 ± 0.004
+    64 bits  0.875 ± 0.001
 
-Floats rank better: the posteriors reach 0.889 and 0.893 on two of the seeds. Accuracy is 0.910 on
-the gallery.
+Floats rank better: the posteriors reach 0.891. Accuracy is 0.910 on the gallery.
 """
 
 import os
