@@ -17,7 +17,8 @@ in recode/64.
 
 The first run takes 18 to 20 minutes on one core of an AMD EPYC of the third generation, shoes 9,
 and some three minutes more for codes: it now chooses among four trainings of them, these had one.
-To expect, of Sketchy's 736 queries among 1,140 photos (three seeds) and of 240 among 81 shoes (one):
+To expect, of Sketchy's 736 queries among 1,140 photos (three seeds), and of 240 among 81 shoes
+(one):
 
     Sketchy, ranked by  category: MAP  own photo: R@1  R@5     R@10
     cosine              0.354          9.7  %          30.9 %  45.1 %
