@@ -16,7 +16,7 @@ pairs of a sketch and its photo, mirrored together. At its end the run also make
 in recode/64.
 
 The first run takes 18 to 20 minutes on one core of an AMD EPYC of the third generation, shoes 9,
-and some three minutes more for codes: it now chooses among four trainings of them, these had one.
+measured with one training of the codes; now there are four to choose among, which takes longer.
 To expect, of Sketchy's 736 queries among 1,140 photos (three seeds), and of 240 among 81 shoes
 (one):
 

@@ -100,20 +100,19 @@ def recode_source(
 
     classifier: of the same source and settings; by default it is fitted.
     """
-    mark = _mark(source, settings)
+    mark = {
+        "model": source.model.fingerprint,
+        "data": sha256(source.folder / NAME),
+        **vars(settings),
+    }
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
         classifier = classifier or classify(source, settings, note)
         own = _own_scores(source, classifier.embedded)
         for length in [length for length, results in kept.items() if results is None]:
-            kept[length] = _leave(source, classifier, length, settings, own, out / str(length))
+            to = out / str(length)
+            kept[length] = _leave(source, classifier, length, settings, own, to, mark)
     return [results for results in kept.values() if results is not None]
-
-
-def _mark(source: Source, settings: Settings) -> dict[str, Any]:
-    """What decides the codes of a length."""
-    data = sha256(source.folder / NAME)
-    return {"model": source.model.fingerprint, "data": data, **vars(settings)}
 
 
 def _leave(
@@ -123,6 +122,7 @@ def _leave(
     settings: Settings,
     own: dict[str, Any],
     out: Path,
+    mark: dict[str, Any],
 ) -> dict[str, Any]:
     """Choose a head of this many bits; write its model, codes, report and last of all results."""
     started = time.monotonic()
@@ -147,7 +147,7 @@ def _leave(
         "map_validation": choice.map_validation,
         "map_posteriors": posterior_map(asked, found),
         "posterior": choice.described(),
-        "recode_of": _mark(source, settings),
+        "recode_of": mark,
     }
     if jax.process_index() == 0:
         model.save(out / FILE)
