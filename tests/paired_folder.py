@@ -1,7 +1,7 @@
 """Tiny data folders of sketches and photos of coloured shapes, for tests of two sides."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -62,18 +62,26 @@ def things(each: int = 20, seed: int = 0) -> list[Thing]:
 def paired_folder(home: Path, sketches: str = "raster", drawn: int = 2, **options) -> Path:
     """A data folder of photos and of `drawn` sketches of each, as rasters or strokes.
 
-    Photos that are ranked are of the gallery, their sketches are queries. Options: of `things`.
+    Photos that are ranked are of the gallery, their sketches are queries. With sketches `none`
+    there are photos only, every second one that is ranked a query. Options: of `things`.
     """
     made = things(**options)
+    if sketches == "none":
+        made = [_as_query(thing) if thing.number % 2 else thing for thing in made]
     folder, rng = home / "data", np.random.default_rng(1)
     manifest = _strokes(home, folder, made, drawn if sketches == "strokes" else 1, rng)
-    if sketches == "raster":
+    if sketches != "strokes":
         manifest = _without_strokes(folder, manifest)
+    if sketches == "raster":
         rasters = [_raster(thing, rng) for thing in made for _ in range(drawn)]
         manifest = _add(folder, manifest, "raster", rasters)
     manifest = _add(folder, manifest, "photo", [_photo(thing, rng) for thing in made])
     manifest.save(folder)
     return folder
+
+
+def _as_query(thing: Thing) -> Thing:
+    return replace(thing, split="query") if thing.split == "gallery" else thing
 
 
 def _split_of(thing: Thing, kind: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, TypeAlias
 
 from ml_collections import ConfigDict
@@ -158,9 +159,25 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
     )
 
 
+_OF_SIDE = {
+    PHOTO: ("photos.", "photo_augmentation.", "model.photo_branches"),
+    SKETCH: ("drawing.", "augmentation.", "data.points", "model.branches"),
+}
+_BOTH_FLIP = "augmentation.flip"  # a photo is mirrored with its sketches, or by itself
+
+
 def questions(config: Config) -> Iterator[tuple[str, str]]:
-    """What a report lists of a config: (question, dotted field), grouped by question."""
-    known = known_fields(config)
+    """What a report lists of a config: (question, dotted field), grouped by question.
+
+    Fields of a side that the config has no encoder of are left out.
+    """
+    sides = {PHOTO: config.model.photo_branches, SKETCH: config.model.branches}
+    away = tuple(chain(*(_OF_SIDE[side] for side, branches in sides.items() if not branches)))
+    known = {
+        path: field
+        for path, field in known_fields(config).items()
+        if path == _BOTH_FLIP or not path.startswith(away)
+    }
     order = dict.fromkeys(field.question for field in known.values() if field.question)
     for question in order:
         for path, field in known.items():

@@ -106,7 +106,8 @@ FIELDS: dict[str, Field] = {
     "augmentation.jitter": _amount(0.0, 255),  # of each point, in units of the drawing's 255
     "augmentation.stroke_shift": _amount(0.0),  # of each stroke, as a fraction of the box
     "augmentation.deform": _amount(0.0),  # smooth bending, as a fraction of the box
-    "augmentation.flip": _amount(0.0),  # probability of a mirror image
+    # Probability of a mirror image, of a photo too.
+    "augmentation.flip": number(0.0, 0, 1, question="share of mirrored items"),
     "augmentation.scale": _amount(0.1),  # relative change of size
     "augmentation.anisotropy": _amount(0.1),  # relative change of width against height
     "augmentation.shear": _amount(0.1),
@@ -142,7 +143,7 @@ FIELDS: dict[str, Field] = {
     "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
-    "model.encoders.*.kind": text(question="what reads the drawing"),
+    "model.encoders.*.kind": text(question="architecture of each encoder"),
     "plan": names(),  # the stages to run, in order; rows of `stages`
     # The sides that a batch holds. With both, a batch has train.batch_size sketches and as many
     # photos: pairs of a sketch and its photo, or with sampler.classes both of the same classes.
@@ -163,7 +164,7 @@ FIELDS: dict[str, Field] = {
     "stages.*.schedule": choice("cosine", "steps", "constant", question=_COURSE),
     "stages.*.warmup_epochs": number(0.5, 0, 1_000_000, question=_COURSE),
     # A multiple of all amounts of `augmentation` and `photo_augmentation`; 0: items as they are.
-    "stages.*.augmentation": number(1.0, 0, 1, question=_AUGMENT),
+    "stages.*.augmentation": number(1.0, 0, 1, question="share of these changes, by stage"),
     # Batches of P = `classes` classes with K = `each` sketches per class. classes=0: drawn from all
     # sketches alike; each=0: as many as train.batch_size allows.
     "stages.*.sampler.classes": whole(0, 0, 65_536, question="classes of a balanced batch"),

@@ -6,6 +6,7 @@ jax treats them as pytrees; this file itself needs only numpy.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,17 @@ SIDES = (SKETCH, PHOTO)
 def part_name(side: str, split: str) -> str:
     """What a split of a side is called: `gallery` of sketches, `photo/gallery`."""
     return split if side == SKETCH else f"{side}/{split}"
+
+
+def items_of(sides: Collection[str]) -> str:
+    """What the items of a batch are called; a photo beside a sketch is not counted."""
+    return "sketches" if SKETCH in sides else "photos"
+
+
+def part_words(part: str) -> str:
+    """A part of the data in words, such as `gallery photos`; named as `part_name` does."""
+    side, split = side_and_split(part)
+    return f"{split} {items_of([side])}"
 
 
 def side_and_split(part: str) -> tuple[str, str]:

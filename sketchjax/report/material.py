@@ -188,7 +188,6 @@ class Reference:
 class Material:
     """All of the above for one run; every part may be missing.
 
-    measured_on: where the map and precision of the stages were measured, in words.
     title: what the run is called, such as the name of its config.
     """
 
@@ -197,7 +196,6 @@ class Material:
     retrievals: Sequence[Retrieval] = ()
     stages: Sequence[StageRow] = ()
     open_choices: Sequence[OpenChoice] = ()
-    measured_on: str = "validation queries against the gallery"
     title: str = ""
     reference: Reference | None = None
 

@@ -13,6 +13,7 @@ import orjson
 from jinja2 import Environment
 from markupsafe import Markup
 
+from sketchjax.data.inputs import SKETCH, items_of, part_words, side_and_split
 from sketchjax.files import JSON_OPTIONS, write_whole
 from sketchjax.report import mosaic, plots, tables
 from sketchjax.report.choices import config_stages, leaves
@@ -26,6 +27,7 @@ from sketchjax.report.material import (
     Retrieval,
     StageRow,
     fill_stages,
+    load_material,
     save_material,
 )
 from sketchjax.report.svg import path_data, view_box
@@ -45,7 +47,6 @@ def write_report(
     retrievals: Sequence[Retrieval] = (),
     stages: Sequence[StageRow] = (),
     choices: Sequence[OpenChoice] = (),
-    measured_on: str = Material.measured_on,
     title: str = "",
     reference: Reference | None = None,
 ) -> Path:
@@ -62,7 +63,6 @@ def write_report(
     stages: rows of the table of stages, as `choices.config_stages` makes them; missing values come
       from metrics and results, and by default the rows from the config in results.
     choices: this run's choices, as `choices.open_choices` makes them.
-    measured_on: where the map and precision of the stages were measured, in words.
     title: what the run is called.
     reference: published figures to set next to the run's own; None to show only its own.
     """
@@ -73,12 +73,13 @@ def write_report(
         retrievals=list(retrievals),
         stages=list(stages),
         open_choices=list(choices),
-        measured_on=measured_on,
         title=title,
         reference=reference,
     )
-    save_material(folder / "material.json", material)
-    # As results.json will return them: plain numbers and lists, whatever library made them.
+    path = folder / "material.json"
+    save_material(path, material)
+    # As the files will return them: plain numbers and lists, whatever library made them.
+    material = load_material(path)
     results = orjson.loads(orjson.dumps(results, option=JSON_OPTIONS))
     return write_page(folder, results, metrics, material)
 
@@ -108,7 +109,11 @@ def write_page(
         tables=written,
         facts=_facts(results),
         bounds=_bounds(results),
-        of_photos=_of_photos(results, "gallery"),
+        task=_task(results),
+        ranked=part_words(_ranking(results)[1]),
+        items=_items(_ranking(results)[1]),
+        trained_on=_trained_on(results),
+        accuracy=any("accuracy" in line for line in metrics),
         choices=_by_question(material.open_choices),
         config=list(leaves(results["config"])),
     )  # fmt: skip
@@ -133,7 +138,7 @@ def _write_figures(
 ) -> set[str]:
     """Draw every figure that there is material for; returns their names."""
     draws = {"training": partial(plots.training_curves, metrics)}
-    draws["speed"] = partial(plots.stage_speed, material.stages)
+    draws["speed"] = partial(plots.stage_speed, material.stages, _trained_on(results))
     if material.curve is not None:
         draws["precision_recall"] = partial(
             plots.precision_recall, material.curve, int(results["bits"])
@@ -160,11 +165,11 @@ def _write_tables(
     ]
     if material.stages:
         made.append(
-            tables.stage_table(material.stages, results["bits"], material.measured_on, reference)
+            tables.stage_table(material.stages, results["bits"], _ranking(results), reference)
         )
-        made.append(tables.speed_table(material.stages))
+        made.append(tables.speed_table(material.stages, _trained_on(results)))
     if material.retrievals:
-        made.append(tables.retrieval_table(material.retrievals))
+        made.append(tables.retrieval_table(material.retrievals, _ranking(results)[1]))
     if material.curve is not None:
         made.append(_curve_table(material.curve))
     written = {table.name: table for table in made if table is not None}
@@ -186,9 +191,11 @@ def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
         "classes": "classes",
         "train": "training sketches",
         "train_photos": "training photos",
-        "gallery": "gallery photos" if _of_photos(results, "gallery") else "gallery sketches",
-        "queries": _queries_words(results),
+        "gallery": part_words(_ranking(results)[1]),
+        "queries": _queries_words(_ranking(results)[0]),
     }
+    if not results.get("train"):  # photos only
+        del words["train"]
     facts = [
         (tables.cell_text(results[key]), word)
         for key, word in words.items()
@@ -199,20 +206,41 @@ def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     return facts
 
 
-def _of_photos(results: Mapping[str, Any], part: str) -> bool:
-    """Whether the `queries` or the `gallery` of the first ranking are photos."""
-    rankings = results.get("rankings") or [{}]
-    return str(rankings[0].get(part, "")).startswith("photo/")
-
-
-def _queries_words(results: Mapping[str, Any]) -> str:
-    """The queries of the first ranking, in words: those of other splits are named by the split."""
+def _ranking(results: Mapping[str, Any]) -> tuple[str, str]:
+    """The parts of queries and gallery of the first ranking."""
     rankings = results.get("rankings")
     if rankings:
-        split = rankings[0]["queries"]
-    else:  # a run of an older version
-        split = (results["config"].get("evaluation") or {}).get("queries", "query")
-    return "queries" if split == "query" else f"{split} queries"
+        return rankings[0]["queries"], rankings[0]["gallery"]
+    # A run of an older version.
+    return (results["config"].get("evaluation") or {}).get("queries", "query"), "gallery"
+
+
+def _items(part: str) -> str:
+    return items_of([side_and_split(part)[0]])
+
+
+def _task(results: Mapping[str, Any]) -> str:
+    """What the run's model is for, in two words."""
+    if not results["bits"]:
+        return "Sketch recognition"
+    queries, gallery = map(_items, _ranking(results))
+    if gallery == "sketches":
+        return "Sketch retrieval"
+    return "Photo retrieval" if queries == "photos" else "Photo retrieval by sketches"
+
+
+def _queries_words(queries: str) -> str:
+    """The queries in words: those of other splits are named by the split."""
+    if _items(queries) == "photos":
+        return part_words(queries)
+    return "queries" if queries == "query" else f"{queries} queries"
+
+
+def _trained_on(results: Mapping[str, Any]) -> str:
+    """The items of the training batches of all stages."""
+    stages = (results["config"].get("stages") or {}).values()
+    found = {items_of((stage or {}).get("inputs") or [SKETCH]) for stage in stages}
+    return " or ".join(sorted(found, reverse=True)) or "sketches"
 
 
 def _bounds(results: Mapping[str, Any]) -> list[tuple[int, float, float | None]]:

@@ -88,29 +88,33 @@ def stage_colour(index: int) -> str:
 def training_curves(metrics: Sequence[Mapping[str, Any]], theme: Theme) -> Figure | None:
     """Loss and accuracy over the epochs, one column per stage; None when no line has a loss.
 
+    Where no stage has an accuracy there is a row of losses only.
+
     The faint line shows every logged value, the strong line their running mean, the ring at the
     end the accuracy on the validation split. metrics: the lines of metrics.jsonl.
     """
     names = list(dict.fromkeys(line["stage"] for line in metrics if "loss" in line))
     if not names:
         return None
-    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
-    axes = figure.subplots(2, len(names), sharey="row", squeeze=False)
+    keys = [key for key in ("loss", "accuracy") if any(key in line for line in metrics)]
+    figure = Figure(figsize=(7.2, 0.3 + 1.8 * len(keys)), layout="constrained")
+    axes = figure.subplots(len(keys), len(names), sharey="row", squeeze=False)
     for column, name in enumerate(names):
         lines = [line for line in metrics if line["stage"] == name]
         colour = stage_colour(column)
-        for row, key in enumerate(("loss", "accuracy")):
+        for row, key in enumerate(keys):
             _curve(axes[row, column], lines, key, colour)
-        _validation_ring(axes[1, column], lines, theme)
-        axes[0, column].set_title(name, color=theme.ink)
-        axes[0, column].tick_params(labelbottom=False)
-        axes[1, column].set_xlabel("epoch")
-        for row in range(2):
+            axes[row, column].tick_params(labelbottom=key == keys[-1])
             axes[row, column].set_xlim(left=0)
-    axes[0, 0].set_ylabel("loss")
-    axes[1, 0].set_ylabel("accuracy")
+        if "accuracy" in keys:
+            _validation_ring(axes[-1, column], lines, theme)
+        axes[0, column].set_title(name, color=theme.ink)
+        axes[-1, column].set_xlabel("epoch")
+    for row, key in enumerate(keys):
+        axes[row, 0].set_ylabel(key)
     axes[0, 0].set_ylim(bottom=0)
-    axes[1, 0].set_ylim(0, 1)
+    if "accuracy" in keys:
+        axes[-1, 0].set_ylim(0, 1)
     return figure
 
 
@@ -141,8 +145,11 @@ def precision_recall(curve: PrecisionRecall, bits: int, theme: Theme) -> Figure:
     return figure
 
 
-def stage_speed(stages: Sequence[StageRow], theme: Theme) -> Figure | None:
-    """Training sketches per second by stage, as bars; None when no stage has a speed."""
+def stage_speed(stages: Sequence[StageRow], items: str, theme: Theme) -> Figure | None:
+    """The speed of training by stage, as bars; None when no stage has one.
+
+    items: what was trained on, such as `sketches`.
+    """
     known = [(i, s) for i, s in enumerate(stages) if s.sketches_per_second]
     if not known:
         return None
@@ -162,7 +169,7 @@ def stage_speed(stages: Sequence[StageRow], theme: Theme) -> Figure | None:
     axes.set_yticks(range(len(known)), [stage.name for _, stage in known])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("training sketches per second")
+    axes.set_xlabel(f"training {items} per second")
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(6))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sketchjax.data.inputs import part_words
 from sketchjax.files import write_whole
 from sketchjax.report.material import (
     Cell,
@@ -103,7 +104,8 @@ def _compared(
     caption: str,
 ) -> Table:
     """A table of these keys: this run's row, then the published ones."""
-    rows = [{**results, "model": "this run"}, *published.rows]
+    trained = results.get("train") or results.get("train_photos")
+    rows = [{**results, "model": "this run", "train": trained}, *published.rows]
     return Table(
         name,
         published.caption or caption,
@@ -219,21 +221,22 @@ def ranks(scores: Mapping[str, Any]) -> list[int]:
 def stage_table(
     stages: Sequence[StageRow],
     bits: int | None,
-    measured_on: str,
+    ranking: tuple[str, str],
     reference: Reference | None = None,
 ) -> Table:
     """What each stage reached, next to the published row with the same objective.
 
     stages: one row each.
     bits: length of the codes; None where there are no codes to score.
-    measured_on: where map and precision were measured, in words.
+    ranking: the parts of queries and gallery that map and precision are of.
     reference: the published figures; None for none.
     """
     columns = ["after stage", "objective", "validation accuracy"]
     rows: list[tuple[Cell, ...]] = [(s.name, s.objective, s.validation_accuracy) for s in stages]
     if bits is None:
         return Table("stages", "What each stage reached.", tuple(columns), tuple(rows))
-    caption = f"MAP and precision@200 of this run after a stage: {measured_on}."
+    queries, gallery = map(part_words, ranking)
+    caption = f"MAP and precision@200 of this run after a stage: {queries} against {gallery}."
     if reference is None:
         columns += ["MAP", "P@200"]
         rows = [
@@ -258,22 +261,23 @@ def stage_table(
     return Table("stages", caption, tuple(columns), tuple(rows))
 
 
-def speed_table(stages: Sequence[StageRow]) -> Table:
-    """Training time and speed by stage."""
+def speed_table(stages: Sequence[StageRow], items: str) -> Table:
+    """Training time and speed by stage. items: what was trained on, such as `sketches`."""
     rows = tuple((s.name, s.epochs, s.seconds, s.sketches_per_second) for s in stages)
-    columns = ("stage", "epochs", "seconds", "sketches per second")
+    columns = ("stage", "epochs", "seconds", f"{items} per second")
     return Table("speed", "Training time and speed by stage.", columns, rows)
 
 
-def retrieval_table(retrievals: Sequence[Retrieval]) -> Table:
-    """One row for each result shown of each query shown."""
+def retrieval_table(retrievals: Sequence[Retrieval], gallery: str) -> Table:
+    """One row for each result shown of each query shown. gallery: the part that was ranked."""
     rows = tuple(
         (number, retrieval.query_category, rank, result.category, result.distance, result.correct)
         for number, retrieval in enumerate(retrievals, 1)
         for rank, result in enumerate(retrieval.results, 1)
     )
     columns = ("query", "query category", "rank", "category", "distance", "correct")
-    return Table("retrievals", "The nearest gallery sketches of a few queries.", columns, rows)
+    caption = f"The nearest {part_words(gallery)} of a few queries."
+    return Table("retrievals", caption, columns, rows)
 
 
 def precision_bound(results: Mapping[str, Any], k: int) -> float | None:

@@ -271,7 +271,6 @@ def leave_evaluation(
         curve=None if measured.scores is None else radius_curve(measured.scores.curve),
         retrievals=retrievals,
         title=title,
-        measured_on="{} sketches against the {}".format(*pairs[0]),
     )
     write_results(out, results)
 

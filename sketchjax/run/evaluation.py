@@ -94,7 +94,7 @@ def evaluate_stage(this: Run, stage: Stage, variables: dict) -> None:
     Those of the last stage are the run's own: `finish` takes them.
     """
     values: dict[str, float] = {}
-    for side in stage.row.inputs if _classifies(this, stage) else ():
+    for side in stage.row.inputs if stage.classifies else ():
         kind = this.passes.forms[side].kind
         if not totals_of(this.passes.manifest, kind).get("validation"):
             continue
@@ -120,7 +120,7 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
         for split in splits
     }
     accuracies = [
-        accuracy_of(encoded[split], ~this.unseen) if _classifies(this, stage) else None
+        accuracy_of(encoded[split], ~this.unseen) if stage.classifies else None
         for split in reversed(pairs[0])
     ]
     if this.unseen.any():
@@ -145,17 +145,6 @@ def measure(this: Run, stage: Stage, variables: dict) -> Measured:
         sizes=sizes,
         feature_rankings=rank_features(encoded, pairs, by_features, asked.precision_at),
         photo_rankings=rank_photos(encoded, codes, pairs, by_features, asked.precision_at),
-    )
-
-
-def _classifies(this: Run, stage: Stage) -> bool:
-    """Whether a loss has trained the classifier of this stage's output."""
-    upto = this.trainer.plan[: this.trainer.plan.index(stage) + 1]
-    return any(
-        "logits" in LOSSES[name].reads
-        for each in upto
-        if each.row.output == stage.row.output
-        for name in each.row.losses
     )
 
 
@@ -270,6 +259,5 @@ def leave(this: Run, measured: Measured, results: dict[str, Any]) -> None:
         choices=open_choices(plain, questions(config)),
         title=config.name,
         reference=reference,
-        measured_on="{} sketches against the {}".format(*rankings(config)[0]),
     )
     write_results(this.workdir, results)

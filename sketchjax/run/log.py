@@ -10,11 +10,13 @@ from typing import Self
 import jax.numpy as jnp
 import numpy as np
 
+from sketchjax.data.inputs import items_of
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.writers import Writers
 from sketchjax.train.loop import Logged
 from sketchjax.train.stages import Stage, learning_rate
 
+SHOWN = ("loss", "accuracy")
 NOTED = (
     *("validation_accuracy", "photo_validation_accuracy", "map", "precision_at_200"),
     *("accuracy_gallery", "recall_at_1_by_hamming", "recall_at_1_by_euclidean"),
@@ -79,8 +81,8 @@ class RunLog:
             "seconds": seconds,
         }
         self._writers.write(before + step, values, stage.name)
-        shown = {name: logged.metrics[name] for name in ("loss", "accuracy")}
-        self._bars.update(step, sketches_per_second=speed, **shown)
+        shown = {name: logged.metrics[name] for name in SHOWN if name in logged.metrics}
+        self._bars.update(step, speed=f"{speed:,.0f} {items_of(stage.row.inputs)}/s", **shown)
 
     def scores(self, stage: Stage, before: int, values: Mapping[str, float | None]) -> None:
         """Write what was measured after a stage and print the main figures.

@@ -70,7 +70,7 @@ class TrainingProgress:
     ```python
     with TrainingProgress() as progress:
         progress.stage("first", epochs=5, steps=1000)
-        progress.update(120, loss=0.81, accuracy=0.77, sketches_per_second=1234)
+        progress.update(120, loss=0.81, accuracy=0.77, speed="1,234 sketches/s")
         with progress.task("encoding gallery", total=345_000) as advance:
             advance(1024)
     ```
@@ -133,20 +133,18 @@ class TrainingProgress:
             self._bars.update(self._row.task, completed=done)
             self.note(f"{name}: resuming at epoch {epochs * done / steps:.2f}")
 
-    def update(self, step: int, *, sketches_per_second: float | None = None, **values: float):
+    def update(self, step: int, *, speed: str = "", **values: float):
         """Show how far the stage is.
 
         step: the stage's steps done so far.
-        sketches_per_second: training speed; None to leave it out.
+        speed: of training, with its unit.
         values: numbers to show, such as loss, in this order; named as in metrics.jsonl.
         Raises ValueError when no stage has begun.
         """
         if self._row is None:
             raise ValueError("update() was called before stage(); begin a stage first")
         figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in values.items()]
-        if sketches_per_second is not None:
-            figures.append(f"{sketches_per_second:,.0f} sketches/s")
-        self._row.figures = "  ".join(figures)
+        self._row.figures = "  ".join(figures + [speed] * bool(speed))
         self._show(self._row, step)
 
     @contextmanager

@@ -156,8 +156,7 @@ def check_data(folder: Path, config: Config) -> Manifest:
     few = [
         name
         for name in manifest.categories
-        if count("train", name) < 3 and name not in kept_out
-        if stored.get(SKETCH) == "strokes"
+        if stored.get(SKETCH) == "strokes" and name not in kept_out and count("train", name) < 3
     ]
     if few:
         problems.append(

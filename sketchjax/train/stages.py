@@ -9,6 +9,7 @@ import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
+from sketchjax.losses.table import LOSSES
 from sketchjax.models.table import HEAD, of_side
 from sketchjax.train.averaging import averaged
 from sketchjax.train.vectors import HEAD_KERNELS, HEAD_OTHERS, KERNELS
@@ -26,6 +27,8 @@ class Stage:
     blocks_per_epoch: whole blocks of an epoch of this stage's batches.
     inner_steps: k, steps of a block.
     warmup_steps: steps over which the learning rate rises.
+    classifies: whether it or a stage before it trains the classifier of its output, without which
+      accuracy is no figure.
     """
 
     row: StageRow
@@ -36,6 +39,7 @@ class Stage:
     blocks_per_epoch: int
     inner_steps: int
     warmup_steps: int
+    classifies: bool = True
 
     @property
     def name(self) -> str:
@@ -75,7 +79,10 @@ def plan(
     A stage's blocks are rounded up to whole dispatches, so that all dispatches have one shape.
     """
     stages, train = [], config.train
+    classifiers = set()
     for row in stage_rows(config):
+        if any("logits" in LOSSES[name].reads for name in row.losses):
+            classifiers.add(row.output)
         epoch = blocks_per_epoch(row)
         dispatches = -(-row.epochs * epoch // train.outer_steps)
         named = trained_parts(row.trains, config.model.branches, config.model.photo_branches)
@@ -89,6 +96,7 @@ def plan(
                 blocks_per_epoch=epoch,
                 inner_steps=train.inner_steps,
                 warmup_steps=round(row.warmup_epochs * epoch * train.inner_steps),
+                classifies=row.output in classifiers,
             )
         )
     return stages

@@ -212,7 +212,9 @@ def theta_step(
         loss, terms = objective(row.losses, seen, state.memories, own_codes)
         memories = moved(row.losses, seen, state.memories)
         accuracy = sum(accuracies) / len(accuracies)
-        metrics = terms | figures(memories) | {"loss": loss, "accuracy": accuracy}
+        metrics = terms | figures(memories) | {"loss": loss}
+        if training.stage.classifies:
+            metrics |= {"accuracy": accuracy}
         return loss, (metrics, variables["batch_stats"], memories)
 
     parts = trained_params(state.params, training.stage)

@@ -147,7 +147,7 @@ def test_questions_name_fields_of_the_config():
     assert [question for i, question in enumerate(asked) if asked[i - 1] != question] == list(
         dict.fromkeys(asked)
     )
-    assert ("what reads the drawing", "model.encoders.strokes.kind") in found
+    assert ("architecture of each encoder", "model.encoders.strokes.kind") in found
     assert ("dropout", "model.encoders.picture.dropout") in found
     epochs = [path for question, path in found if "which epochs" in question]
     assert epochs == ["stages.first.epochs", "stages.second.epochs"]

@@ -110,7 +110,7 @@ def test_the_stage_table_has_the_paper_s_columns():
     stages = [
         replace(row, map=0.5) for row in config_stages(CONFIG, {"cross_entropy": "CEL"}, ["joint"])
     ]
-    table = tables.stage_table(stages, 64, "on the gallery", reference(CONFIG, RESULTS))
+    table = tables.stage_table(stages, 64, ("query", "gallery"), reference(CONFIG, RESULTS))
     assert table.columns[-4:] == (
         "MAP in the paper",
         "P@200",

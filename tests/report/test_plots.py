@@ -46,7 +46,9 @@ FIGURES = {
     ),
     "precision_recall": lambda theme: plots.precision_recall(curve(), 64, theme),
     "speed": lambda theme: plots.stage_speed(
-        [StageRow(n, sketches_per_second=s) for n, s in [("cnn", 862.0), ("joint", 431.0)]], theme
+        [StageRow(n, sketches_per_second=s) for n, s in [("cnn", 862.0), ("joint", 431.0)]],
+        "sketches",
+        theme,
     ),
     "entropy": lambda theme: plots.entropy_histogram(entropy_example(), theme),
 }
@@ -67,7 +69,7 @@ def test_a_figure_is_two_crisp_small_pngs(tmp_path, name):
 
 def test_nothing_to_draw_writes_nothing(tmp_path):
     assert plots.write_figure(tmp_path, "x", lambda theme: plots.training_curves([], theme)) == []
-    assert plots.stage_speed([StageRow("cnn")], plots.LIGHT) is None
+    assert plots.stage_speed([StageRow("cnn")], "sketches", plots.LIGHT) is None
     assert plots.training_curves([{"stage": "cnn", "step": 1}], plots.LIGHT) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -88,10 +90,21 @@ def test_each_stage_has_a_column_with_its_values():
         assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (epoch, 0.5)
 
 
+def test_losses_without_accuracies_have_one_row():
+    lines = training_lines({"metric": 9})[:-1]
+    for line in lines:
+        del line["accuracy"]
+    figure = plots.training_curves(lines, plots.LIGHT)
+    assert figure is not None
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss"]
+    assert figure.axes[0].get_xlabel() == "epoch"
+
+
 def test_a_stage_has_one_colour_in_all_figures():
     lines = training_lines({"cnn": 30, "joint": 30})
     curves, bars = plots.training_curves(lines, plots.LIGHT), plots.stage_speed(
         [StageRow("cnn", sketches_per_second=1.0), StageRow("joint", sketches_per_second=2.0)],
+        "sketches",
         plots.LIGHT,
     )  # fmt: skip
     assert curves is not None

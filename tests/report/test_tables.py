@@ -92,10 +92,10 @@ def test_distances_that_exist_are_shown():
 
 
 def test_stages_without_published_figures():
-    table = tables.stage_table(STAGES, 16, "on the gallery")
+    table = tables.stage_table(STAGES, 16, ("query", "gallery"))
     assert table.columns == ("after stage", "objective", "validation accuracy", "MAP", "P@200")
     assert table.rows[1] == ("joint", "CEL", None, 0.7, 0.6)
-    assert table.caption.endswith("on the gallery.")
+    assert table.caption.endswith("query sketches against gallery sketches.")
 
 
 def test_a_stage_is_next_to_the_row_with_its_objective():
@@ -107,7 +107,7 @@ def test_a_stage_is_next_to_the_row_with_its_objective():
         results=PublishedRows(),
         stages={"joint": PublishedStage("Row 1", 0.5, 0.4), "center": PublishedStage("Row 2")},
     )
-    table = tables.stage_table(STAGES, 16, "on the gallery", reference)
+    table = tables.stage_table(STAGES, 16, ("query", "gallery"), reference)
     assert table.columns[3:] == (
         "MAP",
         "MAP in theirs",
@@ -122,7 +122,7 @@ def test_a_stage_is_next_to_the_row_with_its_objective():
 
 
 def test_stages_without_codes_have_accuracies_only():
-    table = tables.stage_table(STAGES, None, "on the gallery")
+    table = tables.stage_table(STAGES, None, ("query", "gallery"))
     assert table.rows[0] == ("cnn", "CEL", 0.8)
 
 
@@ -162,7 +162,10 @@ def test_csv_keeps_full_precision_and_quotes_what_needs_it():
 def test_every_result_shown_is_a_row():
     points = np.zeros((1, 3), np.uint8)
     results = [Neighbour(points, "cat", 0, True), Neighbour(points, "dog", 3, False)]
-    table = tables.retrieval_table([Retrieval(points, "cat", results), Retrieval(points, "x", [])])
+    table = tables.retrieval_table(
+        [Retrieval(points, "cat", results), Retrieval(points, "x", [])], "photo/gallery"
+    )
+    assert table.caption == "The nearest gallery photos of a few queries."
     assert table.rows == ((1, "cat", 1, "cat", 0, True), (1, "cat", 2, "dog", 3, False))
 
 

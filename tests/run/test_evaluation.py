@@ -368,4 +368,4 @@ def test_validation_sketches_may_be_the_queries(data, tmp_path):
     assert results["accuracy_query"] == pytest.approx(np.mean(said == labels), abs=1e-9)
     assert results["accuracy_query"] == results["after_stages"]["only"]["validation_accuracy"]
     page = re.sub(r"\s+", " ", (run / "report" / "index.html").read_text())
-    assert "validation sketches against the gallery" in page
+    assert "validation sketches against gallery sketches" in page

@@ -8,7 +8,9 @@ from sketchjax.run.log import RunLog
 from sketchjax.train.reporter import Reporter
 from sketchjax.train.stages import Stage
 
-ROW: Any = SimpleNamespace(name="joint", schedule="constant", learning_rate=0.25)
+ROW: Any = SimpleNamespace(
+    name="joint", schedule="constant", learning_rate=0.25, inputs=("sketch",)
+)
 STAGE = Stage(
     row=ROW,
     parts=(),

@@ -28,7 +28,7 @@ def test_plain_lines_every_ten_seconds_and_at_the_end():
         progress.stage("joint", epochs=5, steps=100)
         for step in range(1, 101):
             now.time += 1
-            progress.update(step, loss=0.5, accuracy=0.75, sketches_per_second=1234.0)
+            progress.update(step, loss=0.5, accuracy=0.75, speed="1,234 sketches/s")
     # Steps 1, 11, 21, … 91, and the last one.
     written = out.getvalue().splitlines()
     assert len(written) == 11
@@ -88,7 +88,7 @@ def test_a_terminal_gets_one_bar_per_stage():
         for name in ("cnn", "rnn [2]"):
             progress.stage(name, epochs=2, steps=4)
             for step in range(1, 5):
-                progress.update(step, loss=0.25, accuracy=0.9, sketches_per_second=150.0)
+                progress.update(step, loss=0.25, accuracy=0.9, speed="150 sketches/s")
         progress.note("validation accuracy 0.88 [of all] :cat:")
     last_picture = out.getvalue().split("\x1b[2K")[-2:]
     text = "".join(last_picture)
