@@ -1,11 +1,12 @@
 """SNR metric learning on CIFAR-10: each metric loss over each distance.
 
     export SKETCHJAX_DATA=FOLDER   # has cifar10/cifar10.npz
+    pip install 'sketchjax[pretrained]'
     python -m sketchjax.main --config configs/study/dsml.py --workdir runs/dsml
     sketchjax study runs/dsml --markdown docs/results-photo.md
 
 Contrastive, triplet, lifted structure and N-pair loss over SNR, Euclidean and cosine distance, on
-configs/photos.py with 10 epochs; then the hashing form. Embeddings are batch-normalised, so that
+configs/photos.py; then the hashing form. Embeddings are batch-normalised, so that
 their distances follow from each other (an SNR distance s is a Euclidean one of the root of 32 s,
 and a cosine distance of s / 2), and so do the margins. Three seeds, 5,000 training photos, 1,000
 queries against 52,000.
@@ -31,7 +32,6 @@ def get_config():
     study.name = "SNR metric learning"
     recipe = runpy.run_path(str(RECIPE))["get_config"]
     study.base = recipe("embedding")
-    study.base.stages.metric.epochs = 10
     study.figures = ("snr:map", "euclidean:map", "cosine:map", "hamming:map", "snr:recall_at_1")
     rows = []
     for loss in ("contrastive", "triplet", "lifted_structure", "n_pair"):
