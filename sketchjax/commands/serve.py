@@ -19,7 +19,7 @@ from sketchjax.commands.encoders import (
     tasks,
 )
 from sketchjax.commands.program import app, path
-from sketchjax.errors import ConfigError
+from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
 
 _DOODLES = 60  # of a category, where there is nothing else to search
@@ -212,6 +212,8 @@ def _served(
             opened = place.open(read_only=read_only)
             return opened, encoder_of(place, runtime, threads=1, note=note)
         encoder = encoder_for(source, runtime, threads=1, photos=True, note=note)
+        if not getattr(encoder, "reads_sketches", True):
+            raise DataError(f"{source}: this model reads photos only, and the page is for drawings")
         (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name
         return index_in_memory(name, gallery, encoder, tasks(progress)), encoder

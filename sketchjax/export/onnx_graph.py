@@ -38,7 +38,7 @@ def check_exportable(card: Card) -> None:
     """Raises DataError for a model that has no graph with the codes that it makes."""
     own = card.architecture
     if not own.encoders:
-        reason = "it is of photos only, and the graph reads strokes"
+        reason = "it reads photos only, and the graph reads strokes"
     elif own.sketches != SKETCHES[0]:
         reason = "it reads pictures of sketches, and the graph reads strokes"
     elif (card.output or HEAD) != HEAD:

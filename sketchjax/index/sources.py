@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import orjson
 
+from sketchjax.data.feed.items import totals_of
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
@@ -198,7 +199,9 @@ def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
     if getattr(encoder, "reads_photos", False):
         photos = PhotoShardSource(folder, split)
         if count := photos.count():
-            note(f"{photos.name}: {count:,} photos; its sketches are left out")
+            manifest = manifests.Manifest.load(folder)
+            drawn = any(totals_of(manifest, kind).get(split) for kind in ("strokes", "raster"))
+            note(f"{photos.name}: {count:,} photos" + "; its sketches are left out" * drawn)
             return photos
     return FolderSource(folder, split)
 

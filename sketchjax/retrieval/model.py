@@ -13,7 +13,7 @@ import numpy as np
 from flax import traverse_util
 
 from sketchjax.data.feed.batch import pad_points
-from sketchjax.data.inputs import PHOTO, SKETCH, Form, Pictures, Strokes
+from sketchjax.data.inputs import PHOTO, SKETCH, Form, Pictures, Strokes, items_of
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import CheckpointError, DataError
 from sketchjax.fields import home_path
@@ -73,6 +73,11 @@ class Model:
     def reads_photos(self) -> bool:
         """Whether it encodes photos, too."""
         return PHOTO in self.architecture.forms
+
+    @property
+    def reads_sketches(self) -> bool:
+        """Whether it encodes sketches; a model may be of photos only."""
+        return SKETCH in self.architecture.forms
 
     @property
     def _threshold(self) -> float | None:
@@ -188,8 +193,9 @@ class Model:
     def _form(self, side: str) -> Form:
         forms = self.architecture.forms
         if side not in forms:
-            others = "sketches" if side == PHOTO else "photos"
-            raise DataError(f"this model is of {others} only: it has no encoder of {side}s")
+            raise DataError(
+                f"this model reads {items_of(forms)} only: it has no encoder of {items_of([side])}"
+            )
         return forms[side]
 
     def _given(self, side: str, given: Any, contours: Any = None) -> Sketches | Pictures:

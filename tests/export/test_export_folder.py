@@ -188,7 +188,7 @@ def test_the_python_of_the_card_runs(exported, monkeypatch):
 @pytest.mark.parametrize(
     "fields, card, words",
     [
-        ({"encoders": {}, "photo_encoders": PHOTO, "photo_size": 32}, {}, "of photos only"),
+        ({"encoders": {}, "photo_encoders": PHOTO, "photo_size": 32}, {}, "reads photos only"),
         ({"sketches": "raster"}, {}, "reads pictures of sketches"),
         ({"head": "features"}, {}, "its head features makes no codes"),
         ({"dtype": "bfloat16"}, {}, "computes in bfloat16"),

@@ -137,7 +137,11 @@ def test_a_split_of_photos_is_the_gallery_of_a_run(home, data):
     model = load(home / "model.safetensors")
     notes = []
     (source,) = find_sources([data], model, split="gallery", skip_bad=False, note=notes.append)
-    assert notes == ["data/photo/gallery: 3 photos; its sketches are left out"]
+    find_sources([data], model, split="train", skip_bad=False, note=notes.append)
+    assert notes == [
+        "data/photo/gallery: 3 photos",
+        "data/photo/train: 7 photos; its sketches are left out",
+    ]
     engine = index_in_memory("photos", source, model, lambda name, total: nullcontext(id))
     items = engine.snapshot().get(range(3))
     names = [name.removeprefix("data/photo/gallery/") for name in items.sources]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import call
 from paired_folder import paired_folder
 from tiny_run import lines_of
 
@@ -70,6 +71,13 @@ def test_a_run_without_a_classifier_shows_no_accuracy(finished):
     lines = lines_of(workdir)
     assert lines
     assert not any("accuracy" in name for line in lines for name in line)
+
+
+def test_it_is_not_served(finished, capsys):
+    """A drawing would have nothing that encodes it."""
+    workdir, _ = finished
+    assert call("serve", workdir, "--port", "0") == 65
+    assert "this model reads photos only, and the page is for drawings" in capsys.readouterr().err
 
 
 def test_its_report_is_made_again(finished):
