@@ -58,8 +58,6 @@ def stage(
         section, _, leaf = path.rpartition(".")
         (row.setdefault(section, {}) if section else row)[leaf] = field.default
     row |= {"trains": trains, "output": output, "inputs": inputs, **settings}
-    if inputs == (SKETCH,):  # rows of older versions have no inputs, and are the same stage
-        del row["inputs"]
     row["losses"] = dict(row["losses"] if losses is None else losses)
     row["sampler"] = {"classes": 0, "each": 0} | dict(row["sampler"])
     return name, ConfigDict(row, type_safe=False)

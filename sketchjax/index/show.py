@@ -102,7 +102,11 @@ def summary(answer: Answer) -> str:
     if ties is None:
         parts.append("Nothing was found.")
     elif ties.shown == ties.all:
-        parts.append(f"All {ties.all:,} drawings up to distance {ties.distance} are shown.")
+        count = len(answer.results)
+        shown = f"All {count:,} drawings up to distance {ties.distance} are"
+        if count == 1:
+            shown = f"The only drawing up to distance {ties.distance} is"
+        parts.append(f"{shown} shown.")
     else:
         parts.append(f"{ties.shown:,} of {ties.all:,} drawings at distance {ties.distance}.")
     if answer.pool and answer.pool.compared < answer.pool.all:

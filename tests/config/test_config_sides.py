@@ -22,12 +22,6 @@ def test_the_config_of_two_sides_is_valid():
     assert rankings(config) == [("query", "gallery"), ("photo/gallery", "photo/gallery")]
 
 
-def test_a_stage_of_sketches_is_written_as_it_was():
-    _, row = stage("any", trains=("encoders",))
-    assert "inputs" not in row
-    assert stage("any", trains=("encoders",), inputs=SIDES)[1].inputs == SIDES
-
-
 BY_INSTANCE = {"triplet": {"match": "instance"}}
 
 

@@ -79,6 +79,12 @@ def test_sentences_say_what_is_not_shown(monkeypatch):
     assert "36 of 300 drawings at distance 0." in summary(answer(engine, Query(like=0)))
     whole = answer(engine, Query(like=0, k=300))
     assert "All 300 drawings up to distance 0 are shown." in summary(whole)
+    apart = answer(memory_of(items_of(3, distinct=3)), Query(like=0))
+    assert len({result.distance for result in apart.results}) > 1
+    assert f"All 3 drawings up to distance {apart.results[-1].distance} are" in summary(apart)
+    assert "The only drawing up to distance 0 is shown." in summary(
+        answer(memory_of(items_of(1)), Query(like=0))
+    )
     assert "Nothing was found." in summary(answer(engine, Query(like=0, categories=[])))
     monkeypatch.setattr(search, "MOST", 50)
     assert "50 of 300 equally near" in summary(answer(engine, Query(like=0)))

@@ -109,6 +109,7 @@ for stage in ("cnn", "rnn", "joint", "center", "full"):
         f"stages.{stage}.schedule": "steps",
         f"stages.{stage}.warmup_epochs": 2.0,
         f"stages.{stage}.augmentation": 0.5,
+        f"stages.{stage}.inputs": ("photo",),
         f"stages.{stage}.sampler.classes": 16,
         f"stages.{stage}.sampler.each": 16,
         f"stages.{stage}.losses.cross_entropy": 0.5,
@@ -154,6 +155,18 @@ def complete(config, field: str) -> None:
         config.stages[stage].sampler.classes = 16
     elif field in ("stages.cnn.trains", "stages.rnn.trains"):
         config.stages[stage].epochs = 0
+    elif rest[0] == "inputs":
+        config.model.head = "embedding"
+        config.model.encoders.photo = encoder("torch_resnet")
+        config.model.photo_branches = ("photo",)
+        config.stages[stage].trains = ("photo_encoders", "photo_head")
+        config.stages[stage].output = "head"
+        config.stages[stage].losses = {"cross_entropy": 1.0}
+        for other in ("joint", "center", "full"):  # the last has to train the head of sketches
+            config.stages[other].losses = {"cross_entropy": 1.0}
+        if stage == "full":
+            config.plan = ("full", "cnn", "rnn", "joint", "center")
+            config.evaluation.after_stages = ()
     elif rest[0] == "output" and OTHER[field] == "cnn":
         config.stages[stage].trains = ("cnn",)
         config.stages[stage].losses = {"cross_entropy": 1.0}

@@ -51,13 +51,21 @@ def print_results(results: Results) -> None:
 
 def markdown(results: Results) -> str:
     """The table, with what a reader has to know."""
-    seeds = len(results.seeds)
+    trained = [_trained(row) for row in results.rows]
+    low, most = min(trained), max(trained)
+    seeds = f"{most}" if low == most else f"{low} to {most}"
     values = [value for row in results.rows for own in row.figures.values() for value in own]
-    note = f"Mean and standard deviation of {seeds} seeds" if seeds > 1 else "One seed"
+    note = f"Mean and standard deviation of {seeds} seeds" if most > 1 else "One seed"
     note += f", on {results.device}. Differences are taken seed by seed."
     if None in values:
         note += f" {NO_NUMBER}: not there, or not trained yet."
     return "\n\n".join([markdown_table(*grid(results)), note])
+
+
+def _trained(row: Row) -> int:
+    """How many seeds of a row have been trained."""
+    seeds = zip(*row.figures.values(), strict=True)
+    return sum(any(value is not None for value in seed) for seed in seeds)
 
 
 def write_table(path: Path, results: Results) -> None:

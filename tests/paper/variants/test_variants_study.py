@@ -107,6 +107,7 @@ def test_the_table_has_means_and_differences_seed_by_seed(study, runs, tmp_path,
     assert f"{wide.mean():.3f} ± {wide.std(ddof=1):.3f}" in lines["wide codes"]
     assert "-0.160 ± 0.000" in lines["centres"]
     assert "| 0.220 |" in lines["few drawings"]
+    assert "of 1 to 2 seeds" in text
     document.write_text("no place")
     with pytest.raises(SystemExit) as ended:
         cli.main()
