@@ -17,7 +17,7 @@ Accuracy is 0.66 on the training pairs and 0.61 on the gallery's photos.
 from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
 
 
-def get_config():
+def get_config(epochs: str = "8"):
     """Two small encoders, one for drawings and one for photos, and 64 features in common."""
     config = default()
     config.name = "photo quickstart"
@@ -54,7 +54,7 @@ def get_config():
                 "cross_entropy": 0.5,
                 "n_pair": {"distance": "euclidean", "compare": "across", "match": "instance"},
             },
-            epochs=8,
+            epochs=float(epochs),
             learning_rate=2e-3,
             warmup_epochs=0.5,
         ),

@@ -21,7 +21,7 @@ def part_name(side: str, split: str) -> str:
 
 
 def items_of(sides: Collection[str]) -> str:
-    """What the items of a batch are called; a photo beside a sketch is not counted."""
+    """What the items of a batch are called; the photos of its sketches are not counted."""
     return "sketches" if SKETCH in sides else "photos"
 
 

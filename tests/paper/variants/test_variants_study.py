@@ -1,6 +1,7 @@
 """The study of variants from its config to its table; its runs are figures without training."""
 
 import json
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,22 @@ from sketchjax.errors import ConfigError, NotFiniteError, Stopped
 from sketchjax.paper.marked import marks
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
 from sketchjax.paper.variants import run as study_run
-from sketchjax.paper.variants.config import config_of, default_variants, set_variants, variant
+from sketchjax.paper.variants.config import (
+    config_of,
+    default_variants,
+    set_variants,
+    validate_variants,
+    variant,
+)
 from sketchjax.paper.variants.results import Results, Row, read, value_of
 from sketchjax.paper.variants.run import run_variants
 from sketchjax.paper.variants.table import grid
 
+STUDIES = [
+    path
+    for path in sorted((Path(__file__).parents[3] / "configs" / "study").glob("*.py"))
+    if "set_variants" in path.read_text()
+]
 LOSSES = {"center": 0.5, "cross_entropy": 1.0}
 
 
@@ -112,6 +124,14 @@ def test_the_table_has_means_and_differences_seed_by_seed(study, runs, tmp_path,
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 64
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_row_of_a_study_is_valid(path, monkeypatch):
+    monkeypatch.setenv("SKETCHJAX_DATA", "anywhere")
+    study = runpy.run_path(str(path))["get_config"]()
+    assert len(study.rows) > 1
+    validate_variants(study)
 
 
 def test_headings_name_the_figure_and_its_distance():

@@ -1,0 +1,38 @@
+"""Distillation on synthetic pairs: how much of its teacher a ShuffleNetV2 x0.5 keeps.
+
+    python -m sketchjax.main --config configs/study/distillation.py --workdir runs/distillation
+    sketchjax study runs/distillation --markdown docs/results-photo.md
+
+The teacher is configs/photo_quickstart.py with 24 epochs, on 7,200 synthetic photos and a sketch of
+each; then two ShuffleNetV2 x0.5 in place of its encoders, by themselves and taught. All begin with
+random weights and see the same pictures. Three seeds.
+
+Not run yet.
+"""
+
+import runpy
+from pathlib import Path
+
+from sketchjax.config import encoder
+from sketchjax.paper.variants.config import default_variants, set_variants, variant
+
+RECIPE = Path(__file__).parents[1] / "photo_quickstart.py"
+STUDENT = "ShuffleNetV2 x0.5"
+
+
+def get_config():
+    """Rows of one table; `sketchjax.paper.variants.config` says what each field is."""
+    study = default_variants()
+    study.name = "distillation"
+    study.base = runpy.run_path(str(RECIPE))["get_config"]("24")
+    study.figures = ("cosine:recall_at_10", "cosine:recall_at_1", "cosine:map")
+    small = encoder("shufflenet_v2", times="0.5")
+    encoders = {"model": {"encoders": {"lines": small, "colours": small}}}
+    taught = {"stages": {"joint": {"losses": {"distillation": 1.0}}}}
+    set_variants(
+        study,
+        variant("teacher", "teacher: two small AlexNets", {}),
+        variant("small", f"{STUDENT}, by itself", encoders),
+        variant("taught", f"{STUDENT}, taught by it", encoders | taught, teacher="teacher"),
+    )
+    return study
