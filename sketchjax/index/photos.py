@@ -1,4 +1,4 @@
-"""Photos as sources of an index, for models of sketches and photos: of a folder, or of a split."""
+"""Pictures as sources of an index: photos of a folder, and photos or raster sketches of a split."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.folder.shards import MEND
+from sketchjax.data.inputs import SKETCH, part_name
 from sketchjax.data.sources import EXTENSIONS as SKETCHES
 from sketchjax.data.sources import SVG, BadRecord, canonical, wrong_name
 from sketchjax.data.sources.pictures import PHOTO, Item, collect, is_pictures
@@ -63,7 +64,7 @@ class PhotoSource:
             if done >= start:
                 items, contents, thumbnails = zip(*part, strict=True)
                 contours = [item.contour for item in items]
-                outputs = encode.photo_outputs(contents, contours if all(contours) else None)
+                outputs = encode.picture_outputs(contents, contours if all(contours) else None)
                 keys = [number_of(item.name) for item in items]
                 named = [(item.name, item.category) for item in items]
                 yield _photos(keys, named, thumbnails, done), outputs
@@ -89,12 +90,17 @@ class PhotoSource:
             yield photo, content, small
 
 
-class PhotoShardSource:
-    """The photos of a split of a data folder. It may have none."""
+class PictureShardSource:
+    """The photos, or the raster sketches, of a split of a data folder. It may have none.
 
-    def __init__(self, folder: Path, split: str):
-        self.path, self.name = folder / manifests.NAME, f"{folder.resolve().name}/photo/{split}"
-        self._shards = PictureShards(folder, PHOTO, split)
+    kind: `photo` or `raster`.
+    """
+
+    def __init__(self, folder: Path, kind: str, split: str):
+        self._side = PHOTO if kind == PHOTO else SKETCH
+        part = part_name(self._side, split)
+        self.path, self.name = folder / manifests.NAME, f"{folder.resolve().name}/{part}"
+        self._shards = PictureShards(folder, kind, split)
 
     @property
     def paths(self) -> Sequence[Path]:
@@ -102,7 +108,7 @@ class PhotoShardSource:
         return [self.path]
 
     def count(self) -> int:
-        """Photos of the split."""
+        """Pictures of the split."""
         return len(self._shards)
 
     def parts(self, encoder: Encoder, start: int) -> Iterator[tuple[Photos, Outputs]]:
@@ -115,8 +121,10 @@ class PhotoShardSource:
                 records = [PictureRecord.decode(blob) for blob in shards.read_bytes(places)]
                 small = [self._small(place, each) for place, each in enumerate(records, first)]
                 contours = [record.contour for record in records]
-                outputs = encode.photo_outputs(
-                    [record.picture for record in records], contours if all(contours) else None
+                outputs = encode.picture_outputs(
+                    [record.picture for record in records],
+                    contours if all(contours) else None,
+                    side=self._side,
                 )
                 named = [(record.name, categories[record.label]) for record in records]
                 yield _photos([record.id for record in records], named, small, first), outputs

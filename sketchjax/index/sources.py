@@ -23,7 +23,7 @@ from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import BadRecord, read, survey
 from sketchjax.errors import DataError
 from sketchjax.index.encoded import CODES, EncodedFolder
-from sketchjax.index.photos import PhotoShardSource, PhotoSource, find_photos
+from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
 PART = 8192  # drawings of a part: a kill costs at most this many
@@ -108,8 +108,8 @@ class FolderSource(_OneFile):
         self._shards = Shards(folder, split)
         if not len(self._shards):
             counts = self._shards.manifest.counts
-            others = ", ".join(name for name in SPLITS if counts.get(name))
-            raise DataError(f"{folder} has no drawings in its split {split}; it has {others}")
+            others = ", ".join(name for name in SPLITS if counts.get(name)) or "none in any split"
+            raise DataError(f"{folder} has no strokes in its split {split}; it has {others}")
 
     def count(self) -> int:
         """Drawings of the split."""
@@ -195,14 +195,21 @@ def find_sources(
 
 
 def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
-    """What a model finds in a split of a data folder: the photos, if it reads photos."""
+    """What a model finds in a split of a data folder: the photos, if it reads photos.
+
+    A model of raster sketches finds these where there are no photos.
+    """
     if getattr(encoder, "reads_photos", False):
-        photos = PhotoShardSource(folder, split)
+        photos = PictureShardSource(folder, "photo", split)
         if count := photos.count():
             manifest = manifests.Manifest.load(folder)
             drawn = any(totals_of(manifest, kind).get(split) for kind in ("strokes", "raster"))
             note(f"{photos.name}: {count:,} photos" + "; its sketches are left out" * drawn)
             return photos
+    if getattr(encoder, "reads_rasters", False):
+        rasters = PictureShardSource(folder, "raster", split)
+        if rasters.count():
+            return rasters
     return FolderSource(folder, split)
 
 

@@ -40,6 +40,18 @@ def as_sketches(drawings: Any) -> Sketches:
     return _checked(_joined(parts))
 
 
+def are_strokes(given: Any) -> bool:
+    """Whether drawings are strokes or points, where they may be pictures as well.
+
+    given: an array [t 3] is points, other arrays of two dimensions and more are pictures.
+    """
+    while isinstance(given, list | tuple) and given:
+        given = given[0]
+    if isinstance(given, np.ndarray):
+        return given.ndim < 2 or (given.ndim == 2 and given.shape[1] == 3)
+    return _is_svg(given) or isinstance(given, Sketches | int | float | np.number)
+
+
 def _any_one(drawing: Any) -> Sketches:
     """One item of a list of drawings."""
     if isinstance(drawing, Sketches):

@@ -26,9 +26,9 @@ from sketchjax.models.weights import Card, fingerprint, load_weights, save_weigh
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.packaged import MODEL
 from sketchjax.retrieval.codes import Codes
-from sketchjax.retrieval.drawings import as_sketches
+from sketchjax.retrieval.drawings import are_strokes, as_sketches
 from sketchjax.retrieval.outputs import Outputs
-from sketchjax.retrieval.pictures import as_pictures
+from sketchjax.retrieval.pictures import as_pictures, draw_pictures
 
 _BATCH = 256  # items encoded at once
 
@@ -75,6 +75,12 @@ class Model:
         return PHOTO in self.architecture.forms
 
     @property
+    def reads_rasters(self) -> bool:
+        """Whether it reads sketches as pictures; strokes are drawn for it."""
+        form = self.architecture.forms.get(SKETCH)
+        return form is not None and form.kind == "raster"
+
+    @property
     def reads_sketches(self) -> bool:
         """Whether it encodes sketches; a model may be of photos only."""
         return SKETCH in self.architecture.forms
@@ -106,33 +112,36 @@ class Model:
           drawing is points u8[t 3] (x and y from 0 to 255, y downwards, and end of stroke), or
           strokes as [[xs, ys], ...]. Strokes in QuickDraw's simplified form (whole numbers, the
           least x and y 0, the largest coordinate 255) are taken as they are; any others, on a
-          canvas of any size, are simplified as QuickDraw's raw drawings are. For a model of raster
-          sketches, pictures as `encode_photos` takes them, dark lines on white.
+          canvas of any size, are simplified as QuickDraw's raw drawings are. A model of raster
+          sketches draws them first, and also takes pictures as `encode_photos` does, dark lines on
+          white.
         Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
-        if self._form(SKETCH).kind != "strokes":
+        if self.reads_rasters and not are_strokes(drawings):
             return self._codes_of_pictures(SKETCH, drawings)
         return self.outputs(drawings).codes
 
     def outputs(self, drawings: Any) -> Outputs:
-        """Codes, features and probabilities of drawings, in one pass; drawings as for `encode`.
+        """Codes, features and probabilities of drawings, in one pass.
 
+        drawings: strokes, as for `encode`.
         Raises DataError for a drawing of no such form, or when the model makes no codes or reads no
-        strokes.
+        sketches.
         """
         threshold = self._code_threshold()
-        if self._form(SKETCH).kind != "strokes":
-            raise DataError("this model reads pictures of sketches, and an index holds strokes")
         sketches = as_sketches(drawings)
-        features, logits = self._all(SKETCH, sketches)
+        features, logits = self._all(SKETCH, self._given(SKETCH, sketches))
         packed = pack_codes(features > threshold)
         codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
         return Outputs(codes, features, _shares(logits))
 
-    def photo_outputs(self, photos: Any, contours: Any = None) -> Outputs:
-        """Codes, features and probabilities of photos, in one pass; as for `encode_photos`."""
+    def picture_outputs(self, pictures: Any, contours: Any = None, *, side: str = PHOTO) -> Outputs:
+        """Codes, features and probabilities of pictures, in one pass; as for `encode_photos`.
+
+        side: `photo`, or `sketch` for raster sketches.
+        """
         threshold = self._code_threshold()
-        features, logits = self._all(PHOTO, self._given(PHOTO, photos, contours))
+        features, logits = self._all(side, self._given(side, pictures, contours))
         return Outputs(self._unnamed(pack_codes(features > threshold)), features, _shares(logits))
 
     def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
@@ -200,7 +209,11 @@ class Model:
 
     def _given(self, side: str, given: Any, contours: Any = None) -> Sketches | Pictures:
         form = self._form(side)
-        return as_sketches(given) if form.kind == "strokes" else as_pictures(given, form, contours)
+        if form.kind == "strokes":
+            return as_sketches(given)
+        if side == SKETCH and are_strokes(given):
+            return draw_pictures(as_sketches(given), form, self.architecture.drawing.stroke_width)
+        return as_pictures(given, form, contours)
 
     def _codes_of_pictures(self, side: str, given: Any, contours: Any = None) -> Codes:
         threshold = self._code_threshold()

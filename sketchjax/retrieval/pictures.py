@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from PIL import Image
 
+from sketchjax.data.feed.batch import pad_points
 from sketchjax.data.folder.pictures import decode_picture, scaled
-from sketchjax.data.inputs import PHOTO, Form, Pictures
+from sketchjax.data.inputs import PHOTO, Form, Pictures, Strokes
+from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.pictures.image import normal_photo, normal_pixels, normal_raster
 from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 from sketchjax.fields import home_path
+from sketchjax.ops.draw import rasterize
 
 _MOST_SIDE = 4096  # px; larger pictures are reduced first, as conversion does
+_DRAWN = 64  # drawings drawn at once
+_POINTS = 128  # of a drawing, at least, with padding
 
 
 def as_pictures(given: Any, form: Form, contours: Any = None) -> Pictures:
@@ -39,6 +46,38 @@ def as_pictures(given: Any, form: Form, contours: Any = None) -> Pictures:
     channels = 3 if form.kind == PHOTO else 1
     pixels = _stacked(pictures, form.size, channels, form.fit)
     return Pictures(pixels, _stacked(maps, form.size, 1) if form.contours else None)
+
+
+def draw_pictures(sketches: Sketches, form: Form, stroke_width: float) -> Pictures:
+    """Strokes as the raster sketches u8[n s s 1] that a model of such sketches reads.
+
+    All points are drawn, and each drawing fills its picture, as one that is cut to its ink.
+
+    form: of the pictures to make.
+    stroke_width: in their pixels.
+    """
+    pixels = np.empty((len(sketches), form.size, form.size, 1), np.uint8)
+    # Powers of two, so that few programs are compiled: one for almost all single drawings.
+    longest = _power(max(_POINTS, int(sketches.lengths.max(initial=1))))
+    points, length = pad_points(sketches.points, sketches.offsets, longest)
+    for first in range(0, len(sketches), _DRAWN):
+        count = min(_DRAWN, len(sketches) - first)
+        places = np.minimum(np.arange(first, first + _power(count)), first + count - 1)
+        ink = _ink(Strokes.of(points[places], length[places]), form.size, stroke_width)
+        drawn = np.rint(255 * (1 - np.asarray(ink)[:count])).astype(np.uint8)
+        for place, picture in enumerate(drawn[..., 0], first):
+            pixels[place] = scaled(Image.fromarray(picture), form.size, "L", form.fit)
+    return Pictures(pixels, None)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _ink(strokes: Strokes, size: int, stroke_width: float) -> jax.Array:
+    return rasterize(strokes, size=size, stroke_width=stroke_width)
+
+
+def _power(number: int) -> int:
+    """The least power of two that is not below a number above 0."""
+    return 1 << (number - 1).bit_length()
 
 
 def _several(given: Any) -> list[Any]:

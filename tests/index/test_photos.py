@@ -24,7 +24,7 @@ from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import store as stores
-from sketchjax.index.photos import PhotoShardSource, PhotoSource, find_photos, thumbnail
+from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos, thumbnail
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
 from sketchjax.index.store import open_index, verify
@@ -74,7 +74,7 @@ def folder(home):
 def test_codes_and_features_are_those_of_the_model(folder, home):
     model = load(home / "model.safetensors")
     paths = sorted((home / "pictures" / "photo").rglob("*.jpg"))
-    outputs = model.photo_outputs([path.read_bytes() for path in paths])
+    outputs = model.picture_outputs([path.read_bytes() for path in paths])
     np.testing.assert_array_equal(outputs.codes.packed, model.encode_photos(paths).packed)
     np.testing.assert_array_equal(outputs.features, model.photo_features(paths))
     np.testing.assert_array_equal(outputs.probabilities, model.predict_photos(paths))
@@ -129,7 +129,7 @@ def test_a_damaged_photo_of_a_data_folder_is_named(data, monkeypatch):
     monkeypatch.setattr(PictureShards, "read_bytes", damaged)
     encoder: Any = None  # it is not asked
     with pytest.raises(DataError, match=DAMAGED):
-        next(PhotoShardSource(data, "gallery").parts(encoder, 0))
+        next(PictureShardSource(data, "photo", "gallery").parts(encoder, 0))
 
 
 def test_a_split_of_photos_is_the_gallery_of_a_run(home, data):
