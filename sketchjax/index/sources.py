@@ -22,8 +22,10 @@ from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import BadRecord, read, survey
 from sketchjax.errors import DataError
+from sketchjax.export.description import is_exported
 from sketchjax.index.encoded import CODES, EncodedFolder
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos
+from sketchjax.models.card import FILE
 from sketchjax.retrieval.outputs import Encoder, Outputs
 
 PART = 8192  # drawings of a part: a kill costs at most this many
@@ -226,12 +228,21 @@ def encode_sources(
 
 
 def is_workdir(path: Path) -> bool:
-    """Whether this is the workdir of a run."""
-    return (path / "config.json").is_file()
+    """Whether this is the workdir of a run, or what `sketchjax recode` wrote for one length."""
+    return (path / "config.json").is_file() or _is_recoded(path)
+
+
+def _is_recoded(path: Path) -> bool:
+    return (path / FILE).is_file() and (path / "results.json").is_file()
 
 
 def data_folder_of(workdir: Path) -> Path:
-    """The data folder of a run.  Raises DataError when the run has not finished."""
+    """The data folder of a run.  Raises DataError when it has none, or has not finished."""
+    if is_exported(workdir):
+        raise DataError(
+            f"{workdir} is an exported model, without drawings; make an index of some with it: "
+            f"sketchjax index INDEX SOURCE... --model {workdir}"
+        )
     if not (workdir / "results.json").is_file():
         raise DataError(
             f"the run in {workdir} has not finished; rerun its command with the same --workdir "
@@ -239,6 +250,9 @@ def data_folder_of(workdir: Path) -> Path:
         )
     path = workdir / "config.json"
     try:
+        if _is_recoded(workdir) and not path.is_file():
+            path = workdir / "results.json"
+            return Path(orjson.loads(path.read_bytes())["config"]["data"]["dir"]).expanduser()
         named = dict(orjson.loads(path.read_bytes()))["data.dir"]
         return Path(named).expanduser() if named else workdir / "data"
     except (orjson.JSONDecodeError, TypeError, ValueError, KeyError) as error:

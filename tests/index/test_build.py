@@ -1,6 +1,7 @@
 """Building an index from files of every form: resumed, whole or not there, never twice."""
 
 import gzip
+import json
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -143,8 +144,29 @@ def test_a_data_folder_and_a_run_give_their_gallery(doodles, tmp_path):
     (tmp_path / "run" / "results.json").write_text("{}")
     build_of(tmp_path / "two", [tmp_path / "run"], split="query")
     assert len(items_in(tmp_path / "two")) == len(Shards(data, "query"))
-    with pytest.raises(DataError, match="no drawings in its split validation; it has train, "):
+    with pytest.raises(DataError, match="no strokes in its split validation; it has train, "):
         build_of(tmp_path / "three", [data], split="validation")
+
+
+def test_codes_of_another_length_have_the_gallery_of_their_run(doodles, tmp_path):
+    """What `sketchjax recode` wrote for one length; an exported model has no drawings."""
+    convert([doodles], tmp_path / "data", splits={"train": 0.5, "gallery": 0.5}, workers=1)
+    recoded = tmp_path / "run" / "recode" / "8"
+    recoded.mkdir(parents=True)
+    (recoded / "model.safetensors").touch()
+    results = {"config": {"data": {"dir": str(tmp_path / "data")}}}
+    (recoded / "results.json").write_text(json.dumps(results))
+    build_of(tmp_path / "index", [recoded])
+    assert len(items_in(tmp_path / "index")) == len(Shards(tmp_path / "data", "gallery"))
+    (recoded / "results.json").write_text("{}")
+    with pytest.raises(DataError, match=r"results\.json cannot be read as a run's config"):
+        build_of(tmp_path / "other", [recoded])
+    exported = tmp_path / "exported"
+    exported.mkdir()
+    for name in ("config.json", "encoder.onnx", "model.safetensors"):
+        (exported / name).touch()
+    with pytest.raises(DataError, match="is an exported model, without drawings"):
+        build_of(tmp_path / "other", [exported])
 
 
 def test_what_a_killed_process_encoded_is_used_again(doodles, tmp_path):
