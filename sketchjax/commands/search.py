@@ -65,7 +65,8 @@ def search(
         str | None,
         typer.Argument(
             metavar="[DRAWING]",
-            help="A sketch file of any form, JSON [[xs, ys], ...] in a file, or - for stdin.",
+            help="A sketch file of any form, JSON [[xs, ys], ...] in a file, or - for stdin; a "
+            "picture, where the model reads pictures.",
         ),
     ] = None,
     like: Annotated[
@@ -96,7 +97,7 @@ def search(
     import msgspec
     from rich.console import Console
 
-    from sketchjax.index.asking import ask
+    from sketchjax.index.asking import ask, is_picture
     from sketchjax.index.places import place_of
     from sketchjax.index.show import can_draw, print_answer, write_page
 
@@ -105,11 +106,12 @@ def search(
             "name a drawing to search for, - for stdin, or --like ID of one in the index"
         )
     place = place_of(index, engine)
+    given = sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None
     with closing(place.open()) as opened:
         asked = ask(
             opened,
-            lambda: encoder_of(place, runtime),
-            sys.stdin.buffer if drawing == "-" else home_path(drawing) if drawing else None,
+            lambda: encoder_of(place, runtime, photos=is_picture(given)),
+            given,
             like=like,
             k=k,
             categories=names_of(categories),

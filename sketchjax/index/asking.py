@@ -1,4 +1,4 @@
-"""Drawings of files and of stdin as queries."""
+"""Drawings and pictures of files and of stdin as queries."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
+from sketchjax.data.inputs import PHOTO, SKETCH
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources import read
+from sketchjax.data.sources.pictures.image import EXTENSIONS as PICTURES
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Engine
 from sketchjax.index.search import Answer, Query, answer, check_model
 from sketchjax.retrieval.drawings import as_sketches
-from sketchjax.retrieval.outputs import Encoder
+from sketchjax.retrieval.outputs import Encoder, Outputs
 
 _MOST = 32 << 20  # bytes of stdin
 
@@ -29,20 +31,24 @@ def ask(
     like: int | None = None,
     **options: Any,
 ) -> list[tuple[np.ndarray, Answer]]:
-    """Search an index for each drawing of a file.
+    """Search an index for each drawing of a file, or for a picture.
 
     engine: the index.
     load: loads its model, where one is needed.
-    drawings: a file, or what stdin is; None: only `like`.
+    drawings: a file, or what stdin is; None: only `like`. A JPEG, PNG or WebP file is a sketch for
+      a model of raster sketches, else a photo.
     like: the id of a drawing in the index.
     options: other fields of `Query`.
-    Returns the points u8[t 3] of each query and its answer.
+    Returns the points u8[t 3] of each query, none of a picture, and its answer.
     Raises DataError where the drawings cannot be read, or as `answer` does.
     """
     snapshot = engine.snapshot()
     if drawings is None:
         found = answer(snapshot, Query(like=like, **options))
         return [(snapshot.get([like or 0]).points, found)]
+    if is_picture(drawings):
+        outputs = _outputs_of_picture(load(), drawings, snapshot.describe().model)
+        return [(np.zeros((0, 3), np.uint8), answer(snapshot, Query.of(outputs, **options)))]
     encoder, answers = None, []
     for sketches in read_drawings(drawings):
         if encoder is None:
@@ -55,6 +61,23 @@ def ask(
     if not answers:
         raise DataError(f"{drawings} holds no drawing")
     return answers
+
+
+def is_picture(drawings: Path | IO[bytes] | None) -> bool:
+    """Whether it is a JPEG, PNG or WebP file, by its name."""
+    return isinstance(drawings, Path) and drawings.suffix.lower() in PICTURES
+
+
+def _outputs_of_picture(encoder: Any, picture: Any, model: str) -> Outputs:
+    check_model(encoder.fingerprint, model)
+    sides = {SKETCH: "reads_rasters", PHOTO: "reads_photos"}
+    for side, reads in sides.items():
+        if getattr(encoder, reads, False):
+            return encoder.picture_outputs(picture, side=side)
+    raise DataError(
+        f"{picture} is a picture, and the model of this index reads strokes; give a sketch file "
+        "such as .svg or .ndjson"
+    )
 
 
 def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:

@@ -114,7 +114,9 @@ def summary(answer: Answer) -> str:
         parts.append(
             f"Features of {pool.compared:,} of {pool.all:,} equally near drawings were compared."
         )
-    parts.append(f"{answer.index.count:,} drawings in {answer.milliseconds.search:.3g} ms.")
+    took = answer.milliseconds.search
+    shown = f"{took:.3g}" if took < 100 else f"{took:,.0f}"
+    parts.append(f"{answer.index.count:,} drawings in {shown} ms.")
     return " ".join(parts)
 
 

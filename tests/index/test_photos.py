@@ -24,6 +24,7 @@ from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import store as stores
+from sketchjax.index.asking import ask
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos, thumbnail
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
@@ -151,6 +152,8 @@ def test_a_split_of_photos_is_the_gallery_of_a_run(home, data):
     np.testing.assert_array_equal(items.codes, model.encode_photos(paths).packed)
     found = answer(engine, Query.of(model.outputs(HOUSE), k=2))
     assert [result.kind for result in found.results] == ["photo", "photo"]
+    ((_, own),) = ask(engine, lambda: model, paths[1], k=1)  # of a photo, this very photo
+    assert (own.results[0].category, own.results[0].distance) == (paths[1].parent.name, 0)
     (train,) = find_sources([data], model, split="train", skip_bad=False, note=notes.append)
     assert train.count() + 3 <= 12
 

@@ -2,10 +2,13 @@
 
 import sys
 from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
+from drawings_and_codes import items_of, memory_of
 from paired_folder import paired_folder
 from PIL import Image
 from tiny_run import CONFIG
@@ -14,6 +17,8 @@ import sketchjax
 from sketchjax.config import architecture, set_photo_encoders
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards, scaled
 from sketchjax.data.inputs import Form
+from sketchjax.errors import DataError
+from sketchjax.index.asking import ask
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
 from sketchjax.models.network import build
@@ -96,6 +101,16 @@ def test_the_rasters_of_a_run_are_its_gallery(model, tmp_path):
     items = engine.snapshot().get(range(24))
     expected = model.encode([record.picture for record in records])
     np.testing.assert_array_equal(items.codes, expected.packed)
+    # A sketch that is a picture finds itself, where ties are in the order of their ids.
+    picture = tmp_path / "sketch.PNG"
+    picture.write_bytes(records[0].picture)
+    ((points, own),) = ask(engine, lambda: model, picture, k=24)
+    assert (len(points), own.results[0].distance) == (0, 0)
+    assert "0" in [result.id for result in own.results if not result.distance]
+    strokes = memory_of(items_of())
+    plain: Any = SimpleNamespace(fingerprint=strokes.snapshot().describe().model)
+    with pytest.raises(DataError, match=r"sketch\.PNG is a picture, and the model .* strokes"):
+        ask(strokes, lambda: plain, picture)
     found = answer(engine, Query.of(model.outputs(HOUSE), k=3))
     assert len(found.results) == 3
     assert all(result.thumbnail for result in found.results)
