@@ -1,17 +1,21 @@
 """Synthetic photos and sketches of the very objects in them: a drawing finds its photo, on any CPU.
 
     python -m sketchjax.main --config configs/photo_quickstart.py --workdir runs/photo-quickstart
+    python -m sketchjax.main --config configs/photo_quickstart.py:24 --workdir runs/photos-24
 
-7,200 photos of 24 categories, each drawn once: 6,642 pairs train, and 288 sketches look for their
-photo among 288. It takes under 6 minutes on two CPU cores of an AMD EPYC of the third generation,
-of which the training is three, with nothing compiled before.
+The argument is the number of epochs. 7,200 photos of 24 categories, each drawn once: 6,642 pairs
+train, and 288 sketches look for their photo among 288. The 8 epochs take under 6 minutes on two CPU
+cores of an AMD EPYC of the third generation, of which the training is three, with nothing compiled
+before; 24 epochs took 17 minutes on one busy core.
 
-    ranked by     own photo: R@1  R@5     R@10    by category: MAP
-    64-bit codes  17.9 %          52.0 %  70.3 %  0.413
-    cosine        21.5 %          59.0 %  78.5 %  0.464
-    at random     0.35 %          1.7 %   3.5 %   about 0.05
+    epochs  ranked by     own photo: R@1  R@5     R@10    by category: MAP
+    8       64-bit codes  17.9 %          52.0 %  70.3 %  0.413
+            cosine        21.5 %          59.0 %  78.5 %  0.464
+    24      64-bit codes  39.0 %          88.5 %  97.3 %  0.614
+            cosine        51.0 %          92.7 %  97.6 %  0.659
+    -       at random     0.35 %          1.7 %   3.5 %   about 0.05
 
-Accuracy is 0.66 on the training pairs and 0.61 on the gallery's photos.
+One seed; accuracy on the gallery's photos is 0.61 after 8 epochs and 0.91 after 24.
 """
 
 from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
