@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from sketchjax.files import read_json, write_whole
+from sketchjax.retrieval.photo_scores import HAMMING
 
 FILE = "variants.json"
-_RANKINGS = ("photo_rankings", "feature_rankings")
+_RANKINGS = ("photo_rankings", "feature_rankings", "rankings")  # the last are of codes only
 _PARTS = ("category", "instance")
 
 
@@ -37,13 +38,13 @@ def value_of(results: Mapping[str, Any], figure: str) -> float | None:
 
     results: as in results.json.
     figure: NAME of these, or DISTANCE:NAME of the first ranking by that distance; of photos, NAME
-      is looked for by category and then by instance.
+      is looked for by category and then by instance. Codes are ranked by `hamming` distance.
     """
     distance, _, name = figure.rpartition(":")
     if not distance:
         return _number(results.get(name))
     for row in (row for key in _RANKINGS for row in results.get(key, ())):
-        if row["distance"] == distance:
+        if row.get("distance", HAMMING) == distance:
             parts = [row, *(row.get(part) or {} for part in _PARTS)]
             return next((_number(part[name]) for part in parts if name in part), None)
     return None

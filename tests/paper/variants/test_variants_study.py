@@ -159,6 +159,7 @@ def test_an_encoder_of_another_kind_replaces_the_whole_section(study, tmp_path):
 def test_figures_are_found_by_their_distance(whole):
     results = orjson.loads((whole / "results.json").read_bytes())
     assert value_of(results, "map") == results["map"]
+    assert value_of(results, "hamming:map") == results["map"]
     assert value_of(results, "cosine:map") is None
     assert value_of(results, "config") is None
     photos = [
