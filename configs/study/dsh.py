@@ -10,7 +10,8 @@ vectors are made from the spelling of the categories' names, unless base.data.wo
 file. As written, the objective collapses for more than a few categories
 (docs/sketch-photo-losses.md); PACS has seven.
 
-Not run yet.
+Each row takes 11 to 13 minutes on a busy core of an AMD EPYC. Measured so far: seed 0 of three
+rows, see docs/results-photo.md.
 """
 
 import os
