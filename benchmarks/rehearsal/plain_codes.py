@@ -18,6 +18,7 @@ class PlainCodes:
     """A `retrieval.outputs.Encoder`: random projections of how many points each cell has."""
 
     bits, categories, fingerprint = 64, ["any"], "0" * 64
+    reads = frozenset({"strokes"})
 
     def __init__(self):
         shape = (_SIDE * _SIDE, self.bits)

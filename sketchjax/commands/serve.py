@@ -212,7 +212,7 @@ def _served(
             opened = place.open(read_only=read_only)
             return opened, encoder_of(place, runtime, threads=1, note=note)
         encoder = encoder_for(source, runtime, threads=1, photos=True, note=note)
-        if not getattr(encoder, "reads_sketches", True):
+        if encoder.reads == {"photo"}:
             raise DataError(f"{source}: this model reads photos only, and the page is for drawings")
         (gallery,) = find_sources([source], encoder, split="gallery", skip_bad=False, note=note)
         name = source.resolve().name

@@ -13,7 +13,7 @@ from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.data.sources.categories import canonical
 from sketchjax.fields import LARGEST_INT, Field, is_number, one_line
-from sketchjax.losses.table import LOSSES, WEIGHT, Outputs
+from sketchjax.losses.table import LOSSES, WEIGHT, Outputs, trains_classifier
 from sketchjax.models.table import (
     ALL_ENCODERS,
     CLASSIFIER,
@@ -464,7 +464,7 @@ def _of_posterior_bits(fields: Fields, running: list[str]) -> list[str]:
             return [f"{path} of pictures need model.head={EMBEDDING}; choose it, or give ()"]
         losses = [fields.get(f"stages.{name}.losses", {}) for name in running]
         named = {name for own in losses for name in _weighted(own)}
-        if not any("logits" in LOSSES[name].reads for name in named):
+        if not trains_classifier(named):
             return [f"{path} need a classifier; give a stage a loss such as cross_entropy, or ()"]
     splits = fields.get("data.splits", {})
     if isinstance(splits, Mapping) and not splits.get("validation", 1):

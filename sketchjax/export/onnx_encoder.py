@@ -43,6 +43,7 @@ class OnnxEncoder:
     ):
         self.bits: int | None = architecture.width
         self.categories = architecture.categories
+        self.reads = frozenset({"strokes"})  # a graph has the sketches of a model only
         self.fingerprint = fingerprint
         self._weights = weights
         self._points = architecture.points

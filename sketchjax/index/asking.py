@@ -70,9 +70,8 @@ def is_picture(drawings: Path | IO[bytes] | None) -> bool:
 
 def _outputs_of_picture(encoder: Any, picture: Any, model: str) -> Outputs:
     check_model(encoder.fingerprint, model)
-    sides = {SKETCH: "reads_rasters", PHOTO: "reads_photos"}
-    for side, reads in sides.items():
-        if getattr(encoder, reads, False):
+    for kind, side in (("raster", SKETCH), ("photo", PHOTO)):
+        if kind in encoder.reads:
             return encoder.picture_outputs(picture, side=side)
     raise DataError(
         f"{picture} is a picture, and the model of this index reads strokes; give a sketch file "

@@ -101,6 +101,7 @@ class PictureShardSource:
         part = part_name(self._side, split)
         self.path, self.name = folder / manifests.NAME, f"{folder.resolve().name}/{part}"
         self._shards = PictureShards(folder, kind, split)
+        self.manifest = self._shards.manifest
 
     @property
     def paths(self) -> Sequence[Path]:
@@ -114,7 +115,7 @@ class PictureShardSource:
     def parts(self, encoder: Encoder, start: int) -> Iterator[tuple[Photos, Outputs]]:
         """See `PhotoSource`."""
         encode: Any = encoder
-        categories = self._shards.manifest.categories
+        categories = self.manifest.categories
         with closing(self._shards) as shards:
             for first in range(start, len(shards), _PART):
                 places = np.arange(first, min(first + _PART, len(shards)))

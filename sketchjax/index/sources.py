@@ -179,7 +179,7 @@ def find_sources(
             sources.append(EncodedSource(path, encoder.fingerprint))
         elif is_workdir(path):
             sources.append(_split_of(data_folder_of(path), split, encoder, note))
-        elif getattr(encoder, "reads_photos", False) and (photos := find_photos(path)):
+        elif "photo" in encoder.reads and (photos := find_photos(path)):
             skipped = _Skipped(path.name, note) if skip_bad else None
             sources.append(PhotoSource(path, photos, skipped))
         else:
@@ -201,14 +201,14 @@ def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
 
     A model of raster sketches finds these where there are no photos.
     """
-    if getattr(encoder, "reads_photos", False):
+    if "photo" in encoder.reads:
         photos = PictureShardSource(folder, "photo", split)
         if count := photos.count():
-            manifest = manifests.Manifest.load(folder)
-            drawn = any(totals_of(manifest, kind).get(split) for kind in ("strokes", "raster"))
+            kinds = "strokes", "raster"
+            drawn = any(totals_of(photos.manifest, kind).get(split) for kind in kinds)
             note(f"{photos.name}: {count:,} photos" + "; its sketches are left out" * drawn)
             return photos
-    if getattr(encoder, "reads_rasters", False):
+    if "raster" in encoder.reads:
         rasters = PictureShardSource(folder, "raster", split)
         if rasters.count():
             return rasters

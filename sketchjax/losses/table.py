@@ -8,7 +8,7 @@ NAME are `LOSS` in sketchjax/losses/NAME.py. A new loss is one file and one row
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -367,3 +367,8 @@ LOSSES: dict[str, Declaration] = {
 }
 
 WEIGHT = number(1.0)
+
+
+def trains_classifier(losses: Iterable[str]) -> bool:
+    """Whether one of these losses, by name, looks at logits."""
+    return any("logits" in LOSSES[name].reads for name in losses)

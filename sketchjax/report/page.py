@@ -220,7 +220,7 @@ def _items(part: str) -> str:
 
 
 def _task(results: Mapping[str, Any]) -> str:
-    """What the run's model is for, in two words."""
+    """What the run's model is for, in words."""
     if not results["bits"]:
         return "Sketch recognition"
     queries, gallery = map(_items, _ranking(results))

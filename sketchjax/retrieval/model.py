@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from sketchjax.data.feed.batch import pad_points
+from sketchjax.data.feed.batch import pad_points, parts_of
 from sketchjax.data.inputs import PHOTO, SKETCH, Form, Pictures, Strokes, items_of
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import CheckpointError, DataError
@@ -70,20 +70,12 @@ class Model:
         return None if self._threshold is None else self.architecture.width
 
     @property
-    def reads_photos(self) -> bool:
-        """Whether it encodes photos, too."""
-        return PHOTO in self.architecture.forms
+    def reads(self) -> frozenset[str]:
+        """The kinds of items that it encodes, of `strokes`, `raster` and `photo`.
 
-    @property
-    def reads_rasters(self) -> bool:
-        """Whether it reads sketches as pictures; strokes are drawn for it."""
-        form = self.architecture.forms.get(SKETCH)
-        return form is not None and form.kind == "raster"
-
-    @property
-    def reads_sketches(self) -> bool:
-        """Whether it encodes sketches; a model may be of photos only."""
-        return SKETCH in self.architecture.forms
+        For a model of raster sketches strokes are drawn.
+        """
+        return frozenset(form.kind for form in self.architecture.forms.values())
 
     @property
     def _threshold(self) -> float | None:
@@ -117,7 +109,7 @@ class Model:
           white.
         Raises DataError for a drawing of no such form, or when the model makes no codes.
         """
-        if self.reads_rasters and not are_strokes(drawings):
+        if "raster" in self.reads and not are_strokes(drawings):
             return self._codes_of_pictures(SKETCH, drawings)
         return self.outputs(drawings).codes
 
@@ -130,7 +122,7 @@ class Model:
         """
         threshold = self._code_threshold()
         sketches = as_sketches(drawings)
-        features, logits = self._all(SKETCH, self._given(SKETCH, sketches))
+        features, logits = self._all(SKETCH, self._drawn(sketches))
         packed = pack_codes(features > threshold)
         codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
         return Outputs(codes, features, _shares(logits))
@@ -212,8 +204,15 @@ class Model:
         if form.kind == "strokes":
             return as_sketches(given)
         if side == SKETCH and are_strokes(given):
-            return draw_pictures(as_sketches(given), form, self.architecture.drawing.stroke_width)
+            return self._drawn(as_sketches(given))
         return as_pictures(given, form, contours)
+
+    def _drawn(self, sketches: Sketches) -> Sketches | Pictures:
+        """Sketches as the network reads them: drawn, for a model of raster sketches."""
+        form = self._form(SKETCH)
+        if form.kind == "strokes":
+            return sketches
+        return draw_pictures(sketches, form, self.architecture.drawing.stroke_width)
 
     def _codes_of_pictures(self, side: str, given: Any, contours: Any = None) -> Codes:
         threshold = self._code_threshold()
@@ -254,11 +253,7 @@ class Model:
         else:
             arrays = tuple(given)
         output, total = of_side(HEAD, side) if self.output == HEAD else self.output, len(arrays[0])
-        for first in range(0, total, _BATCH):
-            count = min(_BATCH, total - first)
-            # Powers of two: at most nine programs are compiled, whatever the number of items.
-            size = 1 << (count - 1).bit_length()
-            places = np.minimum(np.arange(first, first + size), first + count - 1)
+        for count, places in parts_of(total, _BATCH):
             own: list[Any] = [None if each is None else each[places] for each in arrays]
             inputs = Strokes.of(*own) if isinstance(given, Sketches) else Pictures(*own)
             features, logits = self._forward(self.variables, inputs, output)

@@ -41,6 +41,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def reads(self) -> frozenset[str]:
+        """The kinds of items that it encodes, of `strokes`, `raster` and `photo`."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """The sha256 of the model; an index answers only queries of its own model."""
         ...

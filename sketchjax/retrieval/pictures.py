@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from sketchjax.data.feed.batch import pad_points
+from sketchjax.data.feed.batch import pad_points, parts_of, power_of_two
 from sketchjax.data.folder.pictures import decode_picture, scaled
 from sketchjax.data.inputs import PHOTO, Form, Pictures, Strokes
 from sketchjax.data.sketch import Sketches
@@ -57,13 +57,16 @@ def draw_pictures(sketches: Sketches, form: Form, stroke_width: float) -> Pictur
     stroke_width: in their pixels.
     """
     pixels = np.empty((len(sketches), form.size, form.size, 1), np.uint8)
-    # Powers of two, so that few programs are compiled: one for almost all single drawings.
-    longest = _power(max(_POINTS, int(sketches.lengths.max(initial=1))))
-    points, length = pad_points(sketches.points, sketches.offsets, longest)
-    for first in range(0, len(sketches), _DRAWN):
-        count = min(_DRAWN, len(sketches) - first)
-        places = np.minimum(np.arange(first, first + _power(count)), first + count - 1)
-        ink = _ink(Strokes.of(points[places], length[places]), form.size, stroke_width)
+    for count, places in parts_of(len(sketches), _DRAWN):
+        first = places[0]
+        offsets = sketches.offsets[first : first + count + 1]
+        # One program for almost all single drawings.
+        longest = power_of_two(max(_POINTS, int(np.diff(offsets).max())))
+        points, length = pad_points(
+            sketches.points[offsets[0] : offsets[-1]], offsets - offsets[0], longest
+        )
+        own = places - first
+        ink = _ink(Strokes.of(points[own], length[own]), form.size, stroke_width)
         drawn = np.rint(255 * (1 - np.asarray(ink)[:count])).astype(np.uint8)
         for place, picture in enumerate(drawn[..., 0], first):
             pixels[place] = scaled(Image.fromarray(picture), form.size, "L", form.fit)
@@ -73,11 +76,6 @@ def draw_pictures(sketches: Sketches, form: Form, stroke_width: float) -> Pictur
 @partial(jax.jit, static_argnums=(1, 2))
 def _ink(strokes: Strokes, size: int, stroke_width: float) -> jax.Array:
     return rasterize(strokes, size=size, stroke_width=stroke_width)
-
-
-def _power(number: int) -> int:
-    """The least power of two that is not below a number above 0."""
-    return 1 << (number - 1).bit_length()
 
 
 def _several(given: Any) -> list[Any]:

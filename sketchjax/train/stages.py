@@ -9,7 +9,7 @@ import optax
 
 from sketchjax.config import Config, StageRow, stage_rows
 from sketchjax.config.rows import trained_parts
-from sketchjax.losses.table import LOSSES
+from sketchjax.losses.table import trains_classifier
 from sketchjax.models.table import HEAD, of_side
 from sketchjax.train.averaging import averaged
 from sketchjax.train.vectors import HEAD_KERNELS, HEAD_OTHERS, KERNELS
@@ -81,7 +81,7 @@ def plan(
     stages, train = [], config.train
     classifiers = set()
     for row in stage_rows(config):
-        if any("logits" in LOSSES[name].reads for name in row.losses):
+        if trains_classifier(row.losses):
             classifiers.add(row.output)
         epoch = blocks_per_epoch(row)
         dispatches = -(-row.epochs * epoch // train.outer_steps)

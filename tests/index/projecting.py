@@ -25,7 +25,7 @@ class Projecting:
         self, bits: int | None = 16, seed: int = 0, at: Callable[[int], None] = lambda _: None
     ):
         self.bits, self.fingerprint = bits, f"{seed:064x}"
-        self.categories = ["cat", "sun"]
+        self.categories, self.reads = ["cat", "sun"], frozenset({"strokes"})
         self.encoded, self._at = 0, at
         self._matrix = np.random.default_rng(seed).normal(size=(32 * 32, bits or 1))
 

@@ -8,7 +8,6 @@ import sys
 from contextlib import closing, nullcontext
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from command_line import call
@@ -17,6 +16,7 @@ from PIL import Image
 from projecting import Projecting
 from test_store import index_of
 from tiny_run import CONFIG
+from untrained import save_untrained
 
 from sketchjax.config import architecture
 from sketchjax.data.folder.conversion.convert import convert
@@ -29,8 +29,6 @@ from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos,
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
 from sketchjax.index.store import open_index, verify
-from sketchjax.models.network import build
-from sketchjax.models.weights import Card, save_weights
 from sketchjax.retrieval.model import load
 from sketchjax.serving.gallery import index_in_memory
 
@@ -50,16 +48,7 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("photos")
     write_photos(home / "pictures", per_category=4, seed=0, categories=["cat", "clock", "sun"])
     own = architecture(get_config(sketches="strokes"), ["cat", "clock", "sun"], 20.0)
-    random = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (
-            np.abs(random.normal(size=leaf.shape)).astype(np.float32)
-            if len(leaf.shape) < 2
-            else random.normal(size=leaf.shape).astype(np.float32) / 4
-        ),
-        build(own).shapes(),
-    )
-    save_weights(home / "model.safetensors", variables, Card(own, "joint", "head"))
+    save_untrained(home / "model.safetensors", own)
     return home
 
 

@@ -5,13 +5,13 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 from drawings_and_codes import items_of, memory_of
 from paired_folder import paired_folder
 from PIL import Image
 from tiny_run import CONFIG
+from untrained import save_untrained
 
 import sketchjax
 from sketchjax.config import architecture, set_photo_encoders
@@ -21,8 +21,6 @@ from sketchjax.errors import DataError
 from sketchjax.index.asking import ask
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
-from sketchjax.models.network import build
-from sketchjax.models.weights import Card, save_weights
 from sketchjax.report.thumbnails import thumbnail
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.pictures import draw_pictures
@@ -42,18 +40,8 @@ def model(tmp_path_factory):
     set_photo_encoders(config)
     config.drawing.fit = "ink"
     own = architecture(config, ["arrow", "box", "roof"], 1.0)
-    random = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (
-            np.abs(random.normal(size=leaf.shape)).astype(np.float32)
-            if len(leaf.shape) < 2
-            else random.normal(size=leaf.shape).astype(np.float32) / 4
-        ),
-        build(own).shapes(),
-    )
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_weights(path, variables, Card(own, "joint", "head"))
-    return sketchjax.load(path)
+    return sketchjax.load(save_untrained(path, own))
 
 
 def by_pillow(sketches, number: int, size: int, width: float) -> Image.Image:
@@ -108,7 +96,9 @@ def test_the_rasters_of_a_run_are_its_gallery(model, tmp_path):
     assert (len(points), own.results[0].distance) == (0, 0)
     assert "0" in [result.id for result in own.results if not result.distance]
     strokes = memory_of(items_of())
-    plain: Any = SimpleNamespace(fingerprint=strokes.snapshot().describe().model)
+    plain: Any = SimpleNamespace(
+        fingerprint=strokes.snapshot().describe().model, reads=frozenset({"strokes"})
+    )
     with pytest.raises(DataError, match=r"sketch\.PNG is a picture, and the model .* strokes"):
         ask(strokes, lambda: plain, picture)
     found = answer(engine, Query.of(model.outputs(HOUSE), k=3))

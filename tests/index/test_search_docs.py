@@ -8,15 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
-import numpy as np
 import pytest
+from untrained import save_untrained
 
 from sketchjax.config import architecture, default
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles import write
-from sketchjax.models.network import build
-from sketchjax.models.weights import Card, save_weights
 
 TEXT = (Path(__file__).parents[2] / "docs" / "search.md").read_text()
 CATEGORIES = ["cat", "clock", "sun"]
@@ -37,16 +34,7 @@ def finished_run(workdir: Path, drawings: Path) -> None:
     }
     config.update_from_flattened_dict(small)
     own = architecture(config, CATEGORIES, 20.0)
-    random = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: (
-            np.abs(random.normal(size=leaf.shape)).astype(np.float32)
-            if len(leaf.shape) < 2
-            else random.normal(size=leaf.shape).astype(np.float32) / 4
-        ),
-        build(own).shapes(),
-    )
-    save_weights(workdir / "model.safetensors", variables, Card(own, "full", "head"))
+    save_untrained(workdir / "model.safetensors", own, "full")
     convert([drawings], workdir / "data", splits={"train": 0.5, "gallery": 0.5}, workers=1)
     (workdir / "config.json").write_text(json.dumps([["data.dir", ""]]))
     (workdir / "results.json").write_text("{}")

@@ -30,6 +30,7 @@ class GridEncoder:
 
     bits = 64
     categories = CATEGORIES
+    reads = frozenset({"strokes"})
     fingerprint = "cd" * 32
 
     def outputs(self, drawings) -> Outputs:

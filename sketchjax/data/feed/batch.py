@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,22 @@ def pad(records: Records, points: int) -> Batch:
     """Lay ragged records out as a `Batch` of t = points."""
     padded, length = pad_points(records.points, records.offsets, points)
     return Batch(Strokes.of(padded, length), records.labels, records.index.astype(np.int32))
+
+
+def parts_of(total: int, most: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Places i64[b] of `total` items, in parts of at most `most`, and how many of each part count.
+
+    b is a power of two, so that few programs are compiled; the last item is repeated to fill it.
+    """
+    for first in range(0, total, most):
+        count = min(most, total - first)
+        places = np.arange(first, first + power_of_two(count))
+        yield count, np.minimum(places, first + count - 1)
+
+
+def power_of_two(least: int) -> int:
+    """The smallest that is not below `least`, which is at least 1."""
+    return 1 << (least - 1).bit_length()
 
 
 def pad_points(
