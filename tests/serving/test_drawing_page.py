@@ -196,7 +196,8 @@ def test_an_example_draws_itself(page):
 
 def test_categories_filter_and_can_be_browsed_without_a_drawing(page):
     page.locator("#filter summary").click()
-    page.keyboard.type("su")  # the field has the focus
+    until(page, "document.activeElement.id === 'find'")
+    page.keyboard.type("su")
     assert page.locator("#categories li").all_text_contents() == ["sun30"]
     page.locator("#categories input").check()
     until(page, "document.getElementById('title').textContent === 'Drawings of sun'")
@@ -356,8 +357,6 @@ def test_a_finger_draws_and_picks(page):
     assert strokes_on(page) == 2
     assert page.evaluate("scrollY") == 0  # the sheet does not scroll under the finger
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    # Chromium makes no click of a tap that follows another touch at once, as no finger can.
-    page.wait_for_timeout(700)
     hit = page.locator("#hits li").nth(5)
     wanted = hit.get_attribute("data-id")
     hit.locator("button").tap()

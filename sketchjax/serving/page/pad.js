@@ -24,6 +24,8 @@ export class Pad {
     canvas.addEventListener("lostpointercapture", (event) => this.up(event));
     canvas.addEventListener("pointercancel", (event) => this.cancel(event));
     canvas.addEventListener("contextmenu", (event) => event.preventDefault());
+    // A stroke that ends fast is a fling to the browser, which takes the next tap as its stop.
+    canvas.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     new ResizeObserver(() => this.paint()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.paint());
   }
