@@ -101,9 +101,10 @@ def torch_resnet(module: Module, images: Value, settings: Settings) -> Value:
 
 def shufflenet_v2(module: Module, images: Value, settings: Settings) -> Value:
     """ShuffleNetV2: the first block of a stage halves the sides, the others half the channels."""
-    del settings
     graph, relu = module.graph, module.graph.relu
-    images = max_pool(relu(_half_padded(module / "stem", _as_imagenet(images), 2)), padding=1)
+    stride = settings.get("stem_stride", 2)
+    images = relu(_half_padded(module / "stem", _as_imagenet(images), stride))
+    images = max_pool(images, padding=1)
     for name, _ in _blocks(module, "_before"):
 
         def layer(part: str, images: Value, stride: int = 1, name: str = name) -> Value:

@@ -25,15 +25,19 @@ class ShuffleNetV2(Backbone):
     """A stem, blocks in three stages, and a last 1x1 convolution.
 
     times: `0.5`, `1.0`, `1.5` or `2.0`: a row of CHANNELS.
-    The other fields are those of `Backbone`. The last map is 1/32 of the picture, with 1024
-    channels, or 2048 for `2.0`.
+    stem_stride: of the first convolution; 2 as published for 224 px, 1 for pictures of 64 px, which
+      otherwise leave a last map of 2x2.
+    The other fields are those of `Backbone`. The last map is 1/(16 stem_stride) of the picture and
+    has 1024 channels, or 2048 for `2.0`.
     """
 
     times: str = "1.0"
+    stem_stride: int = 2
 
     def feature_map(self, images: jax.Array, train: bool, keys: jax.Array | None) -> jax.Array:
         """f[b s s 3], normalised -> f[b h w e]."""
-        images = max_pool(nn.relu(self.conv("stem", STEM, 3, 2)(images, train)), padding=1)
+        images = nn.relu(self.conv("stem", STEM, 3, self.stem_stride)(images, train))
+        images = max_pool(images, padding=1)
         *stages, last = CHANNELS[self.times]
         for stage, (blocks, channels) in enumerate(zip(BLOCKS, stages, strict=True), 2):
             for block in range(blocks):

@@ -92,7 +92,11 @@ ENCODERS: dict[str, Encoder] = {
     "shufflenet_v2": Encoder(
         "shufflenet:ShuffleNetV2",
         "picture",
-        {"times": choice("1.0", "0.5", "1.5", "2.0", question=_SIZES), **_BACKBONE},
+        {
+            "times": choice("1.0", "0.5", "1.5", "2.0", question=_SIZES),
+            "stem_stride": whole(2, 1, question=_SIZES),
+            **_BACKBONE,
+        },
         lambda own: 1,
     ),
     "torch_resnet": Encoder(

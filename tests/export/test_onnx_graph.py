@@ -34,7 +34,10 @@ MODELS = {
         {"head": "embedding", "embedding": "batch_norm"},
     ),
     "shufflenet_v2, unit length": (
-        {"cnn": {"kind": "shufflenet_v2", "times": "0.5", **BACKBONE}, "rnn": GRU},
+        {
+            "cnn": {"kind": "shufflenet_v2", "times": "0.5", "stem_stride": 1, **BACKBONE},
+            "rnn": GRU,
+        },
         {"head": "embedding", "embedding": "unit_length", "fusion_features": 16},
     ),
     "torch_resnet 18": ({"cnn": {"kind": "torch_resnet", "depth": "18", **BACKBONE}}, {}),

@@ -77,6 +77,18 @@ def test_the_last_map_of_efficientnet_lite(size, side, wide):
     assert len(blocks_of(int(size))) == {"0": 16, "1": 23 - 2, "2": 23 - 2}[size]
 
 
+@pytest.mark.parametrize("stride, side, wide", [(2, 224, 7), (2, 64, 2), (1, 64, 4), (4, 64, 1)])
+def test_the_last_map_of_shufflenet(stride, side, wide):
+    encoder = ShuffleNetV2(times="0.5", stem_stride=stride)
+
+    def run(key, images):
+        variables = encoder.init(key, images)
+        return encoder.apply(variables, images, capture_intermediates=True)[1]["intermediates"]
+
+    kept = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    assert kept["last"]["__call__"][0].shape == (1, wide, wide, 1024)
+
+
 def test_ink_is_a_white_picture_with_dark_lines():
     ink = np.zeros((1, 2, 2, 1), np.float32)
     ink[0, 0, 0] = 1
