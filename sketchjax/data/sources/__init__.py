@@ -124,9 +124,11 @@ def _noted_if_empty(chunks: Iterator[Sketches], notes: Notes) -> Iterator[Sketch
         notes.add("the file holds no sketch that can be used")
 
 
+_POINTER = b"version https://git-lfs"
+_PAGES = (b"<!doctype", b"<html", b"<?xml")  # in lower case
 # What a file is instead, by its first bytes, and what to do.
 _STRANGERS = {
-    b"version https://git-lfs": "is a Git LFS pointer: run git lfs pull",
+    _POINTER: "is a Git LFS pointer: run git lfs pull",
     b"\xff\xfe": "is UTF-16 text: save it as UTF-8",
     b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
     b"\x1f\x8b": "is compressed twice: run gunzip on it once",
@@ -145,8 +147,8 @@ def _form_of(path: Path) -> str:
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if name.endswith(".bin") and not head.startswith(b"version https://git-lfs"):
-        return "bin"  # whose first bytes may be any
+    if name.endswith(".bin") and not head.lower().startswith((_POINTER, *_PAGES)):
+        return "bin"  # whose first bytes may be any others
     if name.endswith(".svg") and start[:1] == b"<":
         return "svg"
     if head.startswith(b"PK\x03\x04") and not path.name.lower().endswith(_TEXT):

@@ -25,9 +25,8 @@ _HINTS = {
     **dict.fromkeys((".jpg", ".jpeg", ".png", ".webp"), _PICTURES),
     ".npy": " (pictures are not read; put one category's rows of points into the arrays train, "
     "valid and test of an .npz)",
-    ".zip": " (unpack it)",
-    ".tar": " (unpack it)",
-    ".tgz": " (unpack it)",
+    **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"), " (unpack it)"),
+    **dict.fromkeys((".xz", ".bz2", ".zst"), " (unpack it; .gz can stay packed)"),
     ".parquet": " (write it as JSON lines, such as by Dataset.to_json)",
     ".txt": " (rename it to .ndjson if it holds one JSON object per line)",
 }
@@ -108,7 +107,7 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
         elif not source.is_file():
             raise DataError(f"{source} is neither a file nor a folder; write it to a file first")
         elif not _known(source):
-            hint = _HINTS.get(source.suffix.lower(), "")
+            hint = _HINTS.get(_ending(source), "")
             raise DataError(f"{source}: unknown format{hint}; known are {', '.join(EXTENSIONS)}")
         else:
             named.append(source)
@@ -124,7 +123,7 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
         where = ", ".join(map(str, sources)) or "no folder or file at all"
         passed = "".join(f" ({note})" for note in found.notes())
         endings: dict[str, list[str]] = {}
-        for ending in sorted({path.suffix.lower() for path in found.passed_over} & {*_HINTS}):
+        for ending in sorted({_ending(path) for path in found.passed_over} & {*_HINTS}):
             endings.setdefault(_HINTS[ending], []).append(ending)
         more = "".join(f"; {', '.join(own)}{hint}" for hint, own in endings.items())
         raise DataError(f"no sketch files ({', '.join(EXTENSIONS)}) in {where}{passed}{more}")
@@ -195,6 +194,8 @@ def _is_table(path: Path) -> bool:
 def _ending(path: Path) -> str:
     if not path.exists():
         return "broken link"
+    if not path.is_file():
+        return "pipe or device"
     suffixes = path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:]
     return "".join(suffixes).lower() or "without extension"
 

@@ -154,7 +154,7 @@ def test_a_pipe_is_refused_and_never_opened(tmp_path):
     with pytest.raises(DataError, match="neither a file nor a folder"):
         survey([tmp_path / "cat.ndjson"])
     made(tmp_path, {"dog.ndjson": LINE})
-    assert survey([tmp_path]).notes() == ["passed over: 1 .ndjson"]
+    assert survey([tmp_path]).notes() == ["passed over: 1 pipe or device"]
 
 
 def test_svg_counts_where_its_source_has_nothing_else(tmp_path):
@@ -168,3 +168,13 @@ def test_svg_counts_where_its_source_has_nothing_else(tmp_path):
     ]
     assert names(found.passed_over, tmp_path) == ["strokes/plot.svg"]
     assert survey([tmp_path / "strokes" / "plot.svg"]).paths
+
+
+def test_archives_are_to_be_unpacked(tmp_path):
+    made(tmp_path, {"cat.tar.gz": "", "dog.ndjson.xz": ""})
+    with pytest.raises(DataError) as raised:
+        survey([tmp_path])
+    assert "passed over: 1 .tar.gz, 1 .xz" in str(raised.value)
+    assert ".tar.gz (unpack it); .xz (unpack it; .gz can stay packed)" in str(raised.value)
+    with pytest.raises(DataError, match=r"cat\.tar\.gz: unknown format \(unpack it"):
+        survey([tmp_path / "cat.tar.gz"])

@@ -527,6 +527,8 @@ def test_the_format_is_told_by_name_and_content(tmp_path):
         ("cat.ndjson", b"PK\x03\x04....", "name it .npz"),
         ("cat.ndjson", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("cat.bin", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("cat.bin", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "HTML"),
+        ("cat.bin.gz", gzip.compress(b"<!DOCTYPE html><html>404</html>"), "HTML"),
         ("cat.ndjson", "{}".encode("utf-16"), "UTF-16"),
         ("cat.csv", "drawing".encode("utf-16"), "UTF-16"),
         (
