@@ -40,7 +40,7 @@ class CheckpointError(SketchjaxError):
 
 
 class UnavailableError(SketchjaxError):
-    """A server that does not answer; try again when it does."""
+    """A server that does not answer, or a device that jax does not find."""
 
     exit_code = 69
 

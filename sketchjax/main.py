@@ -148,8 +148,13 @@ def _cause(error: BaseException) -> str:
         place = _place(error) or place
     for argument in sys.argv[1:]:
         field = argument.split("=")[0]
-        if isinstance(error, KeyError) and field.split(".")[-1] == error.args[0]:
-            return f"{field} names no field of the config; give it in the config file"
+        names = field.split(".")[1:]
+        if isinstance(error, KeyError) and error.args[0] in names:
+            named = ".".join(names[: names.index(error.args[0]) + 1])
+            return (
+                f"{field} names no field of the config, which has no {named}; correct the name, or "
+                "give it in the config file"
+            )
     what = " ".join(f"{type(error).__name__}: {error}".split())
     return f"the config file cannot be loaded: {what}{place}"
 

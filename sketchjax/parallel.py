@@ -4,6 +4,7 @@ The state has no device axis: it goes in and comes out whole, so a checkpoint do
 many devices wrote it. Batches have a leading device axis for the devices of this process.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -11,11 +12,26 @@ import jax
 import numpy as np
 from jax import lax
 
+from sketchjax.errors import UnavailableError
+
 AXIS = "devices"
 WHOLE, SPLIT = None, 0
 
 # A process that stops sending heartbeats counts as dead, and the others exit within a minute.
 _SILENCE_SECONDS = 30
+
+
+def check_devices() -> None:
+    """Raise UnavailableError where jax has no device of the platform that JAX_PLATFORMS names."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        wanted, why = os.environ.get("JAX_PLATFORMS"), " ".join(str(error).split())
+        raise UnavailableError(
+            f"jax finds no device with JAX_PLATFORMS={wanted}; unset it to use what there is, or "
+            "install what this platform needs, such as pip install 'sketchjax[cuda]'"
+            f"{f'. jax says: {why}' if why else ''}"
+        ) from error
 
 
 def average(tree: Any) -> Any:

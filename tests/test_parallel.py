@@ -1,5 +1,8 @@
 """Several devices compared with numpy: what is averaged, what is whole, what goes where."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,3 +66,18 @@ def test_split_gives_device_i_the_ith_run(axis):
     for device in range(4):
         wanted = np.take(array, range(device * 2, device * 2 + 2), axis)
         np.testing.assert_array_equal(cut[device], wanted)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "moon"])
+def test_a_platform_that_is_not_there_is_named(environment, platform):
+    code = "import sketchjax; sketchjax.load()"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"JAX_PLATFORMS": platform},
+        capture_output=True,
+        text=True,
+    )
+    if platform == "cuda" and not found.returncode:
+        pytest.skip("this machine has a GPU")
+    assert f"UnavailableError: jax finds no device with JAX_PLATFORMS={platform}" in found.stderr
+    assert "unset it" in found.stderr

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
+from sketchjax import parallel
 from sketchjax.data.feed.batch import pad_points, parts_of
 from sketchjax.data.inputs import PHOTO, SKETCH, Form, Pictures, Strokes, items_of
 from sketchjax.data.sketch import Sketches
@@ -269,9 +270,10 @@ def load(path: str | Path | None = None) -> Model:
 
     path: of the folder or the file; None: the model that comes with sketchjax.
     Raises CheckpointError when there is none, the file is damaged, or it is not a model of this
-    version of sketchjax.
+    version of sketchjax; UnavailableError where jax finds no device.
     """
     path = MODEL if path is None else model_file(home_path(path))
+    parallel.check_devices()
     variables, card = load_weights(path)
     network = networks.build(card.architecture)
     wanted, there = _shapes(network.shapes()), _shapes(variables)

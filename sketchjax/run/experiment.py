@@ -53,6 +53,7 @@ def run(
     Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
     """
     started = time.monotonic()
+    parallel.check_devices()
     validate(config, devices=jax.device_count())
     check_config(config, workdir)
     finished = read_results(workdir)

@@ -60,6 +60,7 @@ FLAGS = [
     (["evaluation.precision_at=abc"], ["evaluation.precision_at=('abc',); give whole numbers"]),
     (["stages.full.losses.center=-1"], ["stages.full.losses.center=-1.0; give a weight"]),
     (["stages.cnn.losses.center=1"], ["--config.stages.cnn.losses.center names no field"]),
+    (["stages.jont.epochs=1"], ["names no field of the config, which has no stages.jont;"]),
     (["drawing.size=20"], ["drawing.size=20 is too small", "at least 35 pixels"]),
     (
         ["model.bits=abc", "model.bitz=3", "train.batch_size=0", "seed=-1"],
