@@ -4,9 +4,9 @@
     sketchjax study runs/distillation --markdown docs/results-photo.md
 
 The teacher is configs/photo_quickstart.py with 24 epochs, on 7,200 synthetic photos and a sketch of
-each; then two ShuffleNetV2 x0.5 in place of its encoders, by themselves and taught, with 48 epochs.
-Their first layer has a stride of 1, for pictures of 64 and 48 pixels. All begin with random weights.
-Three seeds.
+each; then two ShuffleNetV2 x0.5 in place of its encoders, by themselves and taught, with 48 epochs
+and, for pictures of 64 and 48 pixels, a stride of 1 in the first layer. All begin with random
+weights. Three seeds.
 
 The teacher takes 17 minutes on a busy core of an AMD EPYC, a student 40.
 """

@@ -26,7 +26,7 @@ def files_of(folder) -> dict[str, bytes]:
 def test_the_same_seed_gives_the_same_bytes_and_more_adds(tmp_path):
     few = {"seed": 3, "categories": ["cat", "light bulb"], "sketches": 2, "size": 64}
     write_photos(tmp_path / "a", per_category=3, **few)
-    write_photos(tmp_path / "b", per_category=3, **few)
+    write_photos(tmp_path / "b", per_category=3, workers=2, **few)
     write_photos(tmp_path / "more", per_category=4, **few)
     write_photos(tmp_path / "other", per_category=3, **few | {"seed": 4})
     first, more = files_of(tmp_path / "a"), files_of(tmp_path / "more")
@@ -144,6 +144,7 @@ def test_surfaces_and_lines_are_told_apart():
     [
         ({"per_category": 0}, "per_category=0: must be at least 1"),
         ({"size": 8}, "size=8: must be at least 32"),
+        ({"workers": 0}, "workers=0: must be at least 1"),
         ({"categories": ["ripple"]}, "no synthetic photos of 'ripple'"),
     ],
 )

@@ -44,17 +44,17 @@ from sketchjax.data.folder.conversion.pieces import (
     read_piece,
 )
 from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan, no_sketches
-from sketchjax.data.folder.conversion.progress import Bar, progress_bars
 from sketchjax.data.folder.conversion.summary import bad_records, decisions, summarize
 from sketchjax.data.folder.conversion.with_pictures import (
     Pictured,
     PictureOptions,
     picture_sources,
 )
-from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
+from sketchjax.data.progress import Bar, progress_bars
+from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 NO_FILES = formats.Survey([])

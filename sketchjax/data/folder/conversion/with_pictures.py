@@ -34,17 +34,17 @@ from sketchjax.data.folder.conversion.picture_plan import (
 )
 from sketchjax.data.folder.conversion.pieces import LISTED, Bundle, Piece
 from sketchjax.data.folder.conversion.plan import Plan, Selection
-from sketchjax.data.folder.conversion.progress import Bar
-from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.index import Index, write_index
 from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, listed, shard_name
 from sketchjax.data.folder.splits import SPLITS, NamedFirst, SplitRule
+from sketchjax.data.progress import Bar
 from sketchjax.data.sources import pictures
 from sketchjax.data.sources.categories import some
 from sketchjax.data.sources.finding import passed_over
 from sketchjax.data.sources.pictures import PHOTO, RASTER, STROKES, Collection
 from sketchjax.data.sources.pictures.contours import CONTOURS, check_canny
 from sketchjax.data.sources.pictures.tables import read_names
+from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
 
+from sketchjax.data.progress import Bar, progress_bars
 from sketchjax.data.sketch import strokes as strokes_of
 from sketchjax.data.sources import canonical
 from sketchjax.data.sources.doodles import PROGRAMS, Order, number_of, program_of
 from sketchjax.data.sources.doodles.hand import perform
 from sketchjax.data.sources.doodles.paint import Part, parts_of, photo
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
+from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 # The categories that a picture shows: of others, only the order of the strokes tells them apart.
@@ -33,6 +36,7 @@ QUALITY = 88  # of the JPEG files
 # Of a category's photos, every third of the first 36 is in the gallery, so that a larger set has
 # more to learn from and the same to find.
 _EVERY_THIRD, _HELD_OUT_AMONG = 3, 36
+_PART = 50  # scenes of a task
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def write_photos(
     sketches: int = 3,
     size: int = 160,
     categories: Iterable[str] | None = None,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> Path:
     """Write a picture folder: photo/, sketch/ (SVG), contour/, pairs.csv and splits.csv.
 
@@ -87,7 +93,9 @@ def write_photos(
     sketches: doodles of each photo.
     size: of a photo, px.
     categories: out of PHOTO_CATEGORIES; None for all.
-    The same arguments give the same bytes.  Returns the folder.
+    workers: processes; None is one per available core, 1 works in this process.
+    progress: whether to show a progress bar on stderr.
+    The same arguments give the same bytes for any number of workers.  Returns the folder.
     Raises ConfigError when there is no such category or a number is below 1, and DataError when the
     folder cannot be written.
     """
@@ -98,6 +106,7 @@ def write_photos(
             ("per_category", per_category, 1),
             ("sketches", sketches, 1),
             ("size", size, 32),
+            ("workers", 1 if workers is None else workers, 1),
         )
         if value < least
     ]
@@ -109,25 +118,55 @@ def write_photos(
     if problems:
         raise ConfigError(problems)
     folder = Path(folder)
-    jobs = [(category, index) for category in chosen for index in range(per_category)]
+    parts = [
+        (category, range(first, min(first + _PART, per_category)))
+        for category in chosen
+        for first in range(0, per_category, _PART)
+    ]
+    # A process takes a second to start, and paints 80 photos in that time.
+    needed = 1 + len(chosen) * per_category // 200
+    processes = workers or min(len(os.sched_getaffinity(0)), needed)
+    console = Console(stderr=True, quiet=not progress)
     try:
         for category in chosen:
             for side in ("photo", "sketch", "contour"):
                 (folder / side / _name(category)).mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor() as pool:  # Pillow works without the interpreter's lock
-
-            def make(job: tuple[str, int]) -> tuple[list[str], list[str]]:
-                made = scene(*job, seed=seed, sketches=sketches, size=size)
-                return _write_scene(folder, *job, made)
-
-            rows = list(pool.map(make, jobs))
-        pairs = [line for lines, _ in rows for line in lines]
-        splits = [line for _, lines in rows for line in lines]
+        # Threads would be slower than one of them: most of painting is Python.
+        with progress_bars(console) as bars, Pool(processes) as pool:
+            bar = Bar(bars, "painting", "parts", len(parts), 0, what="photos")
+            tasks = [(_write_scenes, (folder, *part, seed, sketches, size)) for part in parts]
+            rows: dict[int, tuple[list[str], list[str]]] = {}
+            for number, lines in pool.run(tasks, bar.sketches):
+                rows[number] = lines
+                bar.finished()
+        pairs = [line for number in sorted(rows) for line in rows[number][0]]
+        splits = [line for number in sorted(rows) for line in rows[number][1]]
         (folder / "pairs.csv").write_text("\n".join(["sketch,photo,category", *pairs, ""]))
         (folder / "splits.csv").write_text("\n".join(["path,split", *splits, ""]))
     except OSError as error:
         raise DataError(f"{folder}: cannot write synthetic photos there ({error})") from error
     return folder
+
+
+def _write_scenes(
+    folder: Path,
+    category: str,
+    numbers: range,
+    seed: int,
+    sketches: int,
+    size: int,
+    *,
+    progress: Callable[[int], None],
+) -> tuple[list[str], list[str]]:
+    """Write the files of some of a category's scenes; returns the lines of both tables."""
+    pairs, splits = [], []
+    for number in numbers:
+        made = scene(category, number, seed=seed, sketches=sketches, size=size)
+        own = _write_scene(folder, category, number, made)
+        pairs += own[0]
+        splits += own[1]
+        progress(1)
+    return pairs, splits
 
 
 def _write_scene(

@@ -18,13 +18,13 @@ import pytest
 from sketchjax.data import entropy
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.conversion.output import working_folder
-from sketchjax.data.folder.conversion.workers import Pool
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Records, Shards
 from sketchjax.data.folder.splits import SPLITS, SplitFile
 from sketchjax.data.folder.verify import verify
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.data.sources import doodles as synthetic
+from sketchjax.data.workers import Pool
 from sketchjax.errors import ConfigError, DataError
 
 NAMES = ("cat", "clock", "face", "house")
@@ -460,8 +460,8 @@ def test_leftovers_of_another_conversion_are_removed(doodles, tmp_path):
 
 KILLED = """
     import os, signal, sys
+    from sketchjax.data import progress
     from sketchjax.data.folder.conversion import convert
-    from sketchjax.data.folder.conversion import progress
 
     calls = 0
     def count(self, number):

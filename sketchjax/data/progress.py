@@ -1,4 +1,4 @@
-"""The progress bars of a conversion: whole files or shards, sketches, sketches per second."""
+"""Progress bars of making and converting data: whole files or shards, sketches, their rate."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 @contextmanager
 def progress_bars(console: Console) -> Iterator[Progress]:
-    """Show the progress bars of a conversion on a console, unless it is quiet."""
+    """Show progress bars on a console, unless it is quiet."""
     columns = (
         TextColumn("{task.description:<8}"),
         BarColumn(),

@@ -1,10 +1,10 @@
-"""Worker processes for the conversion: separate Python processes, fed through sockets.
+"""Worker processes for making and converting data: separate Python processes, fed by sockets.
 
 `multiprocessing` imports the caller's main module again in every worker that it does not fork:
 a script then needs a guard around its call, and `python -m sketchjax.main` would load jax in each.
 Forking while jax's threads run may deadlock. A worker here is
-`python -m sketchjax.data.folder.conversion.workers`: it imports only what its tasks need, and exits
-when its socket closes, so that none outlives a killed conversion.
+`python -m sketchjax.data.workers`: it imports only what its tasks need, and exits
+when its socket closes, so that none outlives a process that is killed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Pool:
                 [
                     sys.executable,
                     "-m",
-                    "sketchjax.data.folder.conversion.workers",
+                    "sketchjax.data.workers",
                     str(theirs.fileno()),
                 ],
                 pass_fds=[theirs.fileno()],
@@ -138,5 +138,5 @@ if __name__ == "__main__":
     try:
         serve(Connection(int(sys.argv[1])))
     except (BrokenPipeError, ConnectionResetError, KeyboardInterrupt):
-        # The conversion was stopped or killed, and has reported it.
+        # Whoever gave the tasks was stopped or killed, and has reported it.
         sys.exit(1)
