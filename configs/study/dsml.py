@@ -11,8 +11,8 @@ their distances follow from each other (an SNR distance s is a Euclidean one of 
 and a cosine distance of s / 2), and so do the margins. Three seeds, 5,000 training photos, 1,000
 queries against 52,000.
 
-Each row takes 8 to 12 minutes on a busy core of an AMD EPYC. Measured so far: seed 0 of ten rows,
-see docs/results-photo.md.
+Each row takes 8 to 12 minutes on a busy core of an AMD EPYC. Measured so far: seed 0, see
+docs/results-photo.md.
 """
 
 import runpy

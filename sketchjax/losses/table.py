@@ -127,6 +127,7 @@ def _relative_margin(settings: Mapping[str, Any], outputs: Outputs) -> str:
 DISTANCES = ("snr", "euclidean", "cosine")
 _DISTANCE = choice(*DISTANCES)
 _MINING = choice("all", "semi_hard", "distance_weighted")
+_TEMPERATURE = number(1.0, 0.001)  # of the exponentials of distances
 _METRIC: dict[str, Any] = {
     "reads": ("activations",),
     "pairs": ("sketch", "sketch"),
@@ -308,13 +309,18 @@ LOSSES: dict[str, Declaration] = {
     ),
     "lifted_structure": Declaration(
         **_METRIC,
-        settings={"distance": _DISTANCE, "margin": number(1.0), **_PAIRS},
+        settings={
+            "distance": _DISTANCE,
+            "margin": number(1.0),
+            "temperature": _TEMPERATURE,
+            **_PAIRS,
+        },
         misfit=_metric_margin,
         source="Oh Song et al. 2016; with SNR distance, reconstructed: Yuan et al. 2019",
     ),
     "n_pair": Declaration(
         **_METRIC,
-        settings={"distance": _DISTANCE, **_PAIRS},
+        settings={"distance": _DISTANCE, "temperature": _TEMPERATURE, **_PAIRS},
         source="Sohn 2016; with SNR distance, reconstructed: Yuan et al. 2019",
     ),
     # Between sketches and photos, in batches of pairs (docs/sketch-photo-losses.md).

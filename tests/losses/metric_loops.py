@@ -90,29 +90,31 @@ def triplet(features, labels, *, kind, margin, mining):
     return mean_of_active(terms)
 
 
-def lifted_structure(features, labels, *, kind, margin):
+def lifted_structure(features, labels, *, kind, margin, temperature):
     terms = []
     for i in range(len(labels)):
         for j in sides(labels, i)[0]:
             pushed = 0.0
             for row in (i, j):
                 for negative in sides(labels, row)[1]:
-                    pushed += math.exp(margin - distance(features[row], features[negative], kind))
+                    near = margin - distance(features[row], features[negative], kind)
+                    pushed += math.exp(near / temperature)
             lifted = distance(features[i], features[j], kind) + (
-                math.log(pushed) if pushed else -math.inf
+                temperature * math.log(pushed) if pushed else -math.inf
             )
             terms.append(max(lifted, 0) ** 2 / 2)
     return float(np.mean(terms)) if terms else 0.0
 
 
-def n_pair(features, labels, *, kind):
+def n_pair(features, labels, *, kind, temperature):
     terms = []
     for i in range(len(labels)):
         positives, negatives = sides(labels, i)
         for p in positives:
             near = distance(features[i], features[p], kind)
             pushed = sum(
-                math.exp(near - distance(features[i], features[n], kind)) for n in negatives
+                math.exp((near - distance(features[i], features[n], kind)) / temperature)
+                for n in negatives
             )
             terms.append(math.log(1 + pushed))
     return float(np.mean(terms)) if terms else 0.0

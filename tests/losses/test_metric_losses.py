@@ -30,8 +30,12 @@ CASES = [
         (f"triplet-{mining}", {"margin": 0.3, "mining": mining}, triplet, loops.triplet)
         for mining in loops.MININGS
     ),
-    ("lifted_structure", {"margin": 0.7}, lifted_structure, loops.lifted_structure),
-    ("n_pair", {}, n_pair, loops.n_pair),
+    ("lifted_structure", {"margin": 0.7, "temperature": 1.0}, lifted_structure,
+     loops.lifted_structure),
+    ("lifted_structure-cold", {"margin": 0.7, "temperature": 0.3}, lifted_structure,
+     loops.lifted_structure),
+    ("n_pair", {"temperature": 1.0}, n_pair, loops.n_pair),
+    ("n_pair-cold", {"temperature": 0.3}, n_pair, loops.n_pair),
 ]  # fmt: skip
 EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 KINDS = pytest.mark.parametrize("kind", loops.DISTANCES)
