@@ -117,8 +117,8 @@ def test_a_metric_loss_is_its_loop_over_these_pairs(name, compare, monkeypatch):
 OWN = {
     "contrastive": {"margin": 4.0, "positive_margin": 0.5, "mining": "semi_hard"},
     "triplet": {"margin": 0.7, "mining": "semi_hard"},
-    "lifted_structure": {"margin": 1.3},
-    "n_pair": {},
+    "lifted_structure": {"margin": 1.3, "temperature": 0.6},
+    "n_pair": {"temperature": 0.6},
 }
 
 
