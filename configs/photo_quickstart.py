@@ -34,7 +34,7 @@ def get_config(epochs: str = "8"):
     config.drawing.size = 48
     config.photos.size = config.photos.painted_size = 64
     config.photos.validation = 0.04
-    small = {"stem_stride": 2, "dense_features": 256, "dropout": 0.1}
+    small = {"stem_stride": 2, "dense_features": 256, "dropout": 0.0}
     set_encoders(config, lines=encoder("alexnet", width=0.15, **small))
     set_photo_encoders(config, colours=encoder("alexnet", width=0.25, **small))
     config.model.head, config.model.embedding, config.model.bits = "embedding", "batch_norm", 64
@@ -42,7 +42,7 @@ def get_config(epochs: str = "8"):
     for name, amount in {"rotation": 3.0, "shear": 0.03, "anisotropy": 0.03, "flip": 0.5}.items():
         config.augmentation[name] = amount
     config.photo_augmentation.anisotropy = 0.03
-    config.photo_augmentation.scale, config.photo_augmentation.shift = 0.2, 0.1
+    config.photo_augmentation.scale, config.photo_augmentation.shift = 0.1, 0.05
     config.train.batch_size, config.train.inner_steps, config.train.outer_steps = 64, 5, 2
     config.evaluation.batch_size = 256
     config.evaluation.rankings = ("query:photo/gallery",)
@@ -56,7 +56,12 @@ def get_config(epochs: str = "8"):
             trains=("encoders", "head", "photo_encoders", "photo_head"),
             losses={
                 "cross_entropy": 0.5,
-                "n_pair": {"distance": "euclidean", "compare": "across", "match": "instance"},
+                "n_pair": {
+                    "distance": "euclidean",
+                    "temperature": 2.0,
+                    "compare": "across",
+                    "match": "instance",
+                },
             },
             epochs=float(epochs),
             learning_rate=2e-3,
