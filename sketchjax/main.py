@@ -146,10 +146,11 @@ def _cause(error: BaseException) -> str:
     while (deeper := error.__cause__ or error.__context__) is not None:
         error = deeper
         place = _place(error) or place
-    for argument in sys.argv[1:]:
+    # Of a flag, unless the config file looks for a field by itself.
+    for argument in sys.argv[1:] if isinstance(error, KeyError) and not place else ():
         field = argument.split("=")[0]
         names = field.split(".")[1:]
-        if isinstance(error, KeyError) and error.args[0] in names:
+        if error.args[0] in names:
             named = ".".join(names[: names.index(error.args[0]) + 1])
             return (
                 f"{field} names no field of the config, which has no {named}; correct the name, or "

@@ -109,7 +109,7 @@ class Pool:
             code = self._processes[connection].wait()
             raise DataError(
                 f"a worker process ended unexpectedly with code {code}; often memory ran out. "
-                "Rerun the same command with fewer workers: finished work is kept."
+                "Rerun the same command; a conversion keeps finished work, and takes --workers."
             ) from error
         if kind == "error":
             raise value

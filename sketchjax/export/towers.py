@@ -102,9 +102,8 @@ def torch_resnet(module: Module, images: Value, settings: Settings) -> Value:
 def shufflenet_v2(module: Module, images: Value, settings: Settings) -> Value:
     """ShuffleNetV2: the first block of a stage halves the sides, the others half the channels."""
     graph, relu = module.graph, module.graph.relu
-    stride = settings.get("stem_stride", 2)
-    images = relu(_half_padded(module / "stem", _as_imagenet(images), stride))
-    images = max_pool(images, padding=1)
+    images = _half_padded(module / "stem", _as_imagenet(images), settings.get("stem_stride", 2))
+    images = max_pool(relu(images), padding=1)
     for name, _ in _blocks(module, "_before"):
 
         def layer(part: str, images: Value, stride: int = 1, name: str = name) -> Value:

@@ -146,6 +146,15 @@ def test_config_files(ask, tmp_path, name):
     assert all(line.startswith("  - ") for line in lines[1:]), said
 
 
+def test_an_error_of_the_file_is_not_blamed_on_a_flag(ask, tmp_path):
+    file = tmp_path / "config.py"
+    file.write_text("def get_config(): return {}['joint']")
+    flags = [f"--config={file}", f"--workdir={tmp_path / 'w'}", "--config.stages.joint.epochs=1"]
+    said, code = ask(*flags)
+    assert code == 64
+    assert "KeyError: 'joint' (config.py, line 1" in said
+
+
 def test_debug_shows_the_traceback(ask, tmp_path):
     file = tmp_path / "config.py"
     file.write_text("def get_config(): return {}['moons']")
