@@ -528,7 +528,7 @@ def test_the_format_is_told_by_name_and_content(tmp_path):
         ("cat.ndjson", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("cat.bin", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         ("cat.bin", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "HTML"),
-        ("cat.bin.gz", gzip.compress(b"<!DOCTYPE html><html>404</html>"), "HTML"),
+        ("cat.bin.gz", gzip.compress(b"<!DOCTYPE html><html>404</html>", mtime=0), "HTML"),
         ("cat.ndjson", "{}".encode("utf-16"), "UTF-16"),
         ("cat.csv", "drawing".encode("utf-16"), "UTF-16"),
         (
