@@ -108,6 +108,35 @@ def test_convolution_and_gradients_equal_those_of_xla(seed, stride, padding, sid
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "size, side, stride, padding, channels, features",
+    [
+        (11, 64, 2, 5, 3, 24),  # several places share a product, the last of which is not full
+        (11, 64, 4, 2, 1, 200),  # two at least
+        (15, 40, 3, 0, 1, 64),
+        (7, 23, 2, 3, 3, 5),  # all places in one product
+        (9, 9, 1, 0, 2, 3),  # one place
+        (8, 13, 5, 1, 7, 4),  # the last pixels are under no place
+    ],
+)
+def test_gradient_of_a_wide_kernel(size, side, stride, padding, channels, features):
+    random = np.random.default_rng(8)
+    images = random.normal(size=(2, side + 1, side, channels))
+    kernel = np.zeros((size, size, channels, features))
+    height, width = ((n + 2 * padding - size) // stride + 1 for n in images.shape[1:3])
+    gradient = random.normal(size=(2, height, width, features))
+    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    for row, column in itertools.product(range(height), range(width)):
+        top, left = row * stride, column * stride
+        under = padded[:, top : top + size, left : left + size]
+        kernel += np.einsum("bijc,bo->ijco", under, gradient[:, row, column])
+    ours = jax.vjp(
+        lambda kernel: conv2d_on_cpu(jnp.float32(images), kernel, stride, padding),
+        jnp.zeros(kernel.shape, jnp.float32),
+    )[1](jnp.float32(gradient))[0]
+    np.testing.assert_allclose(ours, kernel, rtol=1e-4, atol=1e-4)
+
+
 # Kernel, image, stride, padding, and the function that a CPU uses for them.
 ONE_MATMUL = [
     ((1, 1), (5, 4), 1, 0, pointwise),
