@@ -63,11 +63,14 @@ def as_on_a_gpu(monkeypatch):
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
-@pytest.mark.parametrize("kernel_shape, padding", [((3, 3), 0), ((5, 2), 2), ((1, 4), 1)])
+@pytest.mark.parametrize(
+    "kernel_shape, padding",
+    [((3, 3, 2, 3), 0), ((5, 2, 2, 3), 2), ((1, 4, 2, 3), 1), ((3, 3, 3, 17), 1)],
+)
 def test_convolution_equals_its_definition(stride, padding, kernel_shape):
     random = np.random.default_rng(0)
-    images = random.normal(size=(2, 9, 8, 2)).astype(np.float32)
-    kernel = random.normal(size=(*kernel_shape, 2, 3)).astype(np.float32)
+    images = random.normal(size=(2, 9, 8, kernel_shape[2])).astype(np.float32)
+    kernel = random.normal(size=kernel_shape).astype(np.float32)
     ours = conv2d(images, kernel, stride=stride, padding=padding)
     expected = loop_conv(images, kernel, stride, padding)
     assert ours.shape == expected.shape
@@ -117,9 +120,10 @@ def test_convolution_and_gradients_equal_those_of_xla(seed, stride, padding, sid
         (7, 23, 2, 3, 3, 5),  # all places in one product
         (9, 9, 1, 0, 2, 3),  # one place
         (8, 13, 5, 1, 7, 4),  # the last pixels are under no place
+        (3, 9, 2, 1, 3, 20),  # a channel of zeros in the forward pass
     ],
 )
-def test_gradient_of_a_wide_kernel(size, side, stride, padding, channels, features):
+def test_gradient_of_the_kernels_of_first_layers(size, side, stride, padding, channels, features):
     random = np.random.default_rng(8)
     images = random.normal(size=(2, side + 1, side, channels))
     kernel = np.zeros((size, size, channels, features))
