@@ -36,9 +36,9 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 # position has its own, because the slices side by side no longer fit the cache.
 NARROW = 3
 # From this many kernel columns on, and with fewer channels than columns, neighbouring places share
-# one product. Their number gives it about so many columns: fewer make it thin, and of more, most
-# lies under no place. 11x11, 24 features, 64 px, batch 64, two cores: 84 ms to 29 for 3 channels,
-# 12 to 9 for one; 5x5 gains nothing.
+# one product, as many as give it about this number of columns: fewer make it thin, and of more,
+# most lies under no place. 11x11 to 24 features, 64 px, batch 64, two cores: 84 ms to 29 for 3
+# channels, 12 to 9 for one; 5x5 gains nothing.
 WIDE = 7
 PRODUCT_COLUMNS = 256
 
