@@ -48,9 +48,13 @@ class Survey:
     tables: list[Path] = field(default_factory=list)
     repeated: list[Path] = field(default_factory=list)
 
+    def counts(self) -> dict[str, int]:
+        """How many files of each extension were passed over, sorted by extension."""
+        return dict(sorted(Counter(map(_ending, self.passed_over)).items()))
+
     def notes(self) -> list[str]:
         """What was passed over, in words: "passed over: 2 .csv, 1 .svg"."""
-        notes = passed_over(Counter(map(_ending, self.passed_over)))
+        notes = passed_over(self.counts())
         if self.tables:
             count = len(self.tables)
             notes.append(f"{count} .csv with drawings passed over: name a .csv for it to be read")

@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,17 +143,8 @@ def convert(
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
         bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
         decided = decisions(pieces, plan)
-        passed_over = Counter(path.suffix.lower() or path.name for path in found.passed_over)
-        manifest = summarize(
-            plan,
-            packed,
-            settings,
-            files,
-            bad,
-            bad_listed,
-            decided,
-            dict(sorted(passed_over.items())),
-        )
+        counts = found.counts()
+        manifest = summarize(plan, packed, settings, files, bad, bad_listed, decided, counts)
         manifest = pictures.pack(manifest, plan, out, partial, pool, bars)
         remove_stale(out, manifest)
         manifest.save(out)

@@ -271,6 +271,18 @@ def test_names_that_look_alike_are_reported(tmp_path, capfd):
     assert "categories that look alike: 'creme', 'crème'; if they are one" in capfd.readouterr().err
 
 
+def test_the_manifest_counts_what_the_output_passes_over(tmp_path, capfd):
+    write_lines(tmp_path / "in" / "cat.ndjson", [sketch(i) for i in range(99)])
+    for name in ("rest.tar.gz", "LICENSE", "plot.svg"):
+        (tmp_path / "in" / name).write_text("no drawing")
+    (tmp_path / "in" / "lost.ndjson").symlink_to("nowhere")
+    manifest = run(tmp_path / "in", tmp_path / "out", progress=True)
+    counts = {".svg": 1, ".tar.gz": 1, "broken link": 1, "without extension": 1}
+    assert manifest.passed_over == counts
+    listed = ", ".join(f"{number} {name}" for name, number in counts.items())
+    assert f"passed over: {listed}\n" in capfd.readouterr().err
+
+
 def test_where_nothing_is_left_the_reasons_are_given(tmp_path):
     write_lines(tmp_path / "in" / "cat.ndjson", [{"word": "cat", "drawing": []}] * 3)
     with pytest.raises(DataError) as caught:
