@@ -14,9 +14,15 @@ the codes of their signs; `hash` is the hashing form, as in configs/metric.py. 5
 SNR and Euclidean distance, 0.617 by cosine, and 0.586 with the codes; `hash` is not measured yet.
 """
 
-import os
-
-from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
+from sketchjax.config import (
+    default,
+    encoder,
+    real_data,
+    set_encoders,
+    set_photo_encoders,
+    set_stages,
+    stage,
+)
 
 METRIC = {
     "contrastive": {"distance": "snr", "positive_margin": 0.2, "margin": 1.5},
@@ -32,8 +38,7 @@ def get_config(form: str = "embedding"):
     """
     config = default()
     config.name = f"metric learning on CIFAR-10, {form}"
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "cifar10", "cifar10.npz") if data else ""
+    config.data.source = real_data("cifar10", "cifar10.npz")
     config.data.shards = 1
     config.photos.size = 64  # ImageNet's filters see little in 32
     set_encoders(config)

@@ -9,17 +9,14 @@ Codes from the posterior rank better than those of its own hash layer: MAP 0.786
 held-out drawings.
 """
 
-import os
-
-from sketchjax.config import default, set_stages, stage
+from sketchjax.config import default, real_data, set_stages, stage
 
 
 def get_config():
     """A narrow two-branch network for 64-bit codes, trained on all categories."""
     config = default()
     config.name = "pretrained"
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "quickdraw") if data else ""
+    config.data.source = real_data("quickdraw")
     config.data.splits = {"train": 0.8, "validation": 0.05, "gallery": 0.1, "query": 0.05}
     config.data.points = 96
     config.drawing.size = 48

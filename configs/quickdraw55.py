@@ -21,18 +21,15 @@ deviation of three seeds (docs/runs.md):
 Floats rank better: the posteriors reach 0.891. Accuracy is 0.910 on the gallery.
 """
 
-import os
-
-from sketchjax.config import default, set_stages, stage
+from sketchjax.config import default, real_data, set_stages, stage
 
 
 def get_config(bits: str = "64"):
     """Our recipe, sized for two CPU cores; its settings were chosen on validation sketches."""
     config = default()
     config.name = f"QuickDraw-55, {bits} bits"
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "quickdraw") if data else ""
-    config.data.split_file = os.path.join(data, "splits", "quickdraw55.csv") if data else ""
+    config.data.source = real_data("quickdraw")
+    config.data.split_file = real_data("splits", "quickdraw55.csv")
     config.data.points = 96
     config.drawing.size = 48
     config.drawing.stroke_width = 1.5

@@ -29,9 +29,15 @@ To expect, of Sketchy's 736 queries among 1,140 photos (three seeds), and of 240
 docs/results-photo.md has the rest. `distilled` has not been run yet.
 """
 
-import os
-
-from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
+from sketchjax.config import (
+    default,
+    encoder,
+    real_data,
+    set_encoders,
+    set_photo_encoders,
+    set_stages,
+    stage,
+)
 
 SKETCHES, PHOTOS = ("encoders", "head"), ("photo_encoders", "photo_head")
 OWN_PHOTO = {
@@ -52,8 +58,7 @@ def get_config(where: str = "."):
         return _distilled()
     config = default()
     config.name = f"sketch to photo, {'Sketchy' if where == '.' else where}"
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "sketch-photo", where) if data else ""
+    config.data.source = real_data("sketch-photo", where)
     config.data.sketches = "raster"
     config.data.shards = 1
     config.drawing.fit = "ink"

@@ -18,9 +18,7 @@ to its end, so there is no time and no figure of ours to expect. The paper repor
 last stage, on a few synthetic sketches.
 """
 
-import os
-
-from sketchjax.config import default
+from sketchjax.config import default, real_data
 from sketchjax.errors import ConfigError
 
 
@@ -33,8 +31,7 @@ def get_config(argument: str = "64"):
         )
     config = default()
     config.name = f"SketchMate, {bits} bits, {recipe or 'our'} recipe".replace("ours", "our")
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "quickdraw") if data else ""
+    config.data.source = real_data("quickdraw")
     config.data.splits = {"train": 9000, "validation": 1000, "gallery": 1000, "query": 100}
     config.data.points = 128
     config.drawing.size = 224

@@ -14,9 +14,15 @@ Each row takes 11 to 13 minutes on a busy core of an AMD EPYC. Measured so far: 
 rows, see docs/results-photo.md.
 """
 
-import os
-
-from sketchjax.config import default, encoder, set_encoders, set_photo_encoders, set_stages, stage
+from sketchjax.config import (
+    default,
+    encoder,
+    real_data,
+    set_encoders,
+    set_photo_encoders,
+    set_stages,
+    stage,
+)
 from sketchjax.paper.variants.config import default_variants, set_variants, variant
 
 SIZES = {"width": 0.25, "pooled": True, "batch_norm": True}
@@ -45,8 +51,7 @@ def get_config():
 def _base():
     config = default()
     config.name = "Deep Sketch Hashing on PACS"
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "sketch-photo", "pacs7") if data else ""
+    config.data.source = real_data("sketch-photo", "pacs7")
     config.data.sketches = "raster"
     config.data.shards = 1
     config.drawing.fit = "ink"

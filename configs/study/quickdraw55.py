@@ -28,8 +28,7 @@ With a GPU, the paper's sizes, four code lengths and three seeds (never run):
     python -m sketchjax.main --config configs/study/quickdraw55.py:gpu --workdir runs/study-gpu
 """
 
-import os
-
+from sketchjax.config import real_data
 from sketchjax.errors import ConfigError
 from sketchjax.paper.study.config import default_study
 
@@ -79,9 +78,8 @@ def get_config(argument: str = "cpu"):
 
 def fit_data(config):
     """29,662 training sketches, a hundredth of the paper's: augmentation and heavier losses."""
-    data = os.environ.get("SKETCHJAX_DATA", "")
-    config.data.source = os.path.join(data, "quickdraw") if data else ""
-    config.data.split_file = os.path.join(data, "splits", "quickdraw55.csv") if data else ""
+    config.data.source = real_data("quickdraw")
+    config.data.split_file = real_data("splits", "quickdraw55.csv")
     config.augmentation.drop_stroke = 0.08
     config.augmentation.stroke_shift = 0.02
     config.augmentation.deform = 0.03

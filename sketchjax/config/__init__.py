@@ -22,6 +22,7 @@ from sketchjax.config.check import (
     wrong_text,
 )
 from sketchjax.config.fields import FIELDS, FREE, ranking_sides
+from sketchjax.config.real_data import real_data
 from sketchjax.config.rows import (
     StageRow,
     encoder,
@@ -53,6 +54,7 @@ __all__ = [
     "parts_of_ranking",
     "questions",
     "rankings",
+    "real_data",
     "set_encoders",
     "set_photo_encoders",
     "set_stages",

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from sketchjax.config import Config, kinds, rankings
+from sketchjax.config.real_data import VARIABLE, real_data
 from sketchjax.data.class_lists import expanded
 from sketchjax.data.feed.items import counts_of, totals_of
 from sketchjax.data.folder.conversion.convert import convert
@@ -36,8 +37,10 @@ def prepare_data(config: Config, workdir: Path) -> Path:
     if (folder / NAME).exists():
         return folder
     if not data.source:
+        unset = f"{VARIABLE}, where this project's configs look for real drawings, is not set; "
         raise DataError(
-            f"{folder} is not a data folder (it has no {NAME}); give data.dir a folder "
+            f"{folder} is not a data folder (it has no {NAME}); "
+            f"{'' if real_data() else unset}give data.dir a folder "
             "that `sketchjax convert` made, or data.source the drawings to convert"
         )
     if data.source == "synthetic":

@@ -14,13 +14,16 @@ from sketchjax.config import (
     is_resumable,
     questions,
     rankings,
+    real_data,
     set_encoders,
     set_stages,
     stage,
     stage_rows,
     validate,
 )
+from sketchjax.errors import DataError
 from sketchjax.models.network import build
+from sketchjax.train.data import prepare_data
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 ARGUMENTS = {
@@ -57,6 +60,19 @@ def test_every_config_of_the_project_can_run(file, arguments, monkeypatch):
         bits = int(arguments[0].split(",")[0])
         own = shapes["params"][built.head]
         assert own["kernel" if built.head == "hash" else "codebook"].shape[1] == bits
+
+
+def test_real_data_is_in_the_folder_of_the_variable(tmp_path, monkeypatch):
+    config = default()
+    for folder, named in ((None, True), ("", True), ("/drawings", False)):
+        if folder is None:
+            monkeypatch.delenv("SKETCHJAX_DATA", raising=False)
+        else:
+            monkeypatch.setenv("SKETCHJAX_DATA", folder)
+        assert real_data("splits", "a.csv") == ("/drawings/splits/a.csv" if folder else "")
+        with pytest.raises(DataError, match="is not a data folder") as raised:
+            prepare_data(config, tmp_path)
+        assert ("SKETCHJAX_DATA" in str(raised.value)) == named
 
 
 def test_the_default_can_run():

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from sketchjax.config import Config, as_literal, default, flat, split_list, wrong_text
+from sketchjax.config import Config, as_literal, default, flat, real_data, split_list, wrong_text
 from sketchjax.config.check import known_fields
 from sketchjax.errors import ConfigError
 from sketchjax.fields import Field, choice, is_number, one_line, text, whole
@@ -95,8 +94,7 @@ def paper_study(*tables: str) -> Config:
     """
     study = default_study()
     study.tables = tables
-    source = os.environ.get("SKETCHJAX_DATA", "")
-    study.base.data.source = os.path.join(source, "quickdraw") if source else ""
+    study.base.data.source = real_data("quickdraw")
     study.base.model.dtype = "bfloat16"
     study.base.model.encoders.rnn.implementation = "fused"
     return study
