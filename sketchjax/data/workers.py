@@ -26,6 +26,11 @@ from sketchjax.errors import DataError, SketchjaxError
 Task = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
+def cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 class Pool:
     """Up to `workers` processes that work on tasks; with one worker, tasks run in this process.
 

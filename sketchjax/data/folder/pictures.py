@@ -17,7 +17,6 @@ Pictures stay compressed until they are read: Sketchy's 73,002 photos are about 
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from sketchjax.data.folder.index import Index, read_index
 from sketchjax.data.folder.manifest import KINDS, Manifest
 from sketchjax.data.folder.shards import MEND, ShardFiles, check_split
 from sketchjax.data.inputs import Pictures
+from sketchjax.data.workers import cores
 from sketchjax.errors import DataError
 
 HEADER = np.dtype(
@@ -234,7 +234,7 @@ def decode_contour(content: bytes, size: int) -> np.ndarray:
 
 def _for_each(work: Callable[[int], None], number: int) -> None:
     """Call work(0) to work(number - 1), on all cores where that is worth the threads."""
-    threads = min(len(os.sched_getaffinity(0)), number // 4)
+    threads = min(cores(), number // 4)
     if threads < 2:
         for place in range(number):
             work(place)

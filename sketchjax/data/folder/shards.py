@@ -8,7 +8,6 @@ saves no space on records this short.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +21,7 @@ from sketchjax.data.folder.index import read_index
 from sketchjax.data.folder.manifest import IndexFile, Manifest, Shard, listed
 from sketchjax.data.folder.record import Records, WrongRecordError, decode, sound, wrong_records
 from sketchjax.data.folder.splits import SPLITS
+from sketchjax.data.workers import cores
 from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
@@ -200,7 +200,7 @@ def check_shards(
     files = list(manifest.files())
     problems = []
     # hashlib releases the interpreter lock: one shard per core at a time.
-    with ThreadPoolExecutor(min(8, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(8, cores())) as pool:
         for file, problem in zip(files, pool.map(lambda file: _mismatch(folder, file), files)):  # noqa: B905
             progress(file.name)
             problems += problem

@@ -53,7 +53,7 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.record import RECORD_VERSION
 from sketchjax.data.folder.splits import SPLITS, SplitRule, split_rule
 from sketchjax.data.progress import Bar, progress_bars
-from sketchjax.data.workers import Pool
+from sketchjax.data.workers import Pool, cores
 from sketchjax.errors import ConfigError, DataError
 
 NO_FILES = formats.Survey([])
@@ -133,8 +133,8 @@ def convert(
     if done is not None:
         console.print(f"{out} already holds this conversion: nothing to do")
         return done
-    processes = workers or len(os.sched_getaffinity(0))
-    with working_folder(out) as partial, progress_bars(console) as bars, Pool(processes) as pool:
+    pool = Pool(workers or cores())
+    with working_folder(out) as partial, progress_bars(console) as bars, pool:
         pieces = _read_all(bundles, partial, filters, skip, pool, bars)
         pictures.read(partial, pool, bars)
         selection = pictures.plan(pieces, selection)

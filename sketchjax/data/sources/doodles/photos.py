@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from sketchjax.data.sources.doodles import PROGRAMS, Order, number_of, program_o
 from sketchjax.data.sources.doodles.hand import perform
 from sketchjax.data.sources.doodles.paint import Part, parts_of, photo
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
-from sketchjax.data.workers import Pool
+from sketchjax.data.workers import Pool, cores
 from sketchjax.errors import ConfigError, DataError
 
 # The categories that a picture shows: of others, only the order of the strokes tells them apart.
@@ -125,7 +124,7 @@ def write_photos(
     ]
     # A process takes a second to start, and paints 80 photos in that time.
     needed = 1 + len(chosen) * per_category // 200
-    processes = workers or min(len(os.sched_getaffinity(0)), needed)
+    processes = workers or min(cores(), needed)
     console = Console(stderr=True, quiet=not progress)
     try:
         for category in chosen:
