@@ -251,4 +251,5 @@ def apply_changes(config: Config, changes: Config) -> None:
         if sections and name != "losses" and value.get("kind") in (None, own.get("kind")):
             apply_changes(own, value)
         else:
-            config[name] = copy.deepcopy(value)
+            with config.unlocked():  # a study of the command line is locked, and encoders are rows
+                config[name] = copy.deepcopy(value)

@@ -131,6 +131,7 @@ def test_every_row_of_a_study_is_valid(path, monkeypatch):
     monkeypatch.setenv("SKETCHJAX_DATA", "anywhere")
     study = runpy.run_path(str(path))["get_config"]()
     assert len(study.rows) > 1
+    study.lock()  # as the command line does
     validate_variants(study)
 
 
