@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -257,13 +256,15 @@ def _sources(paths: list[Path]) -> tuple[list[Path], Path]:
     """Sources and the folder to write, from the paths of the command line."""
     *sources, out = paths
     if not sources:
-        home = os.environ.get("SKETCHJAX_DATA")
-        if not home:
+        from sketchjax.config import real_data
+
+        drawings = real_data("quickdraw")
+        if not drawings:
             raise DataError(
                 f"only one path is given, {out}; name the sources first, then the folder to write "
                 "(or set SKETCHJAX_DATA to a folder that has drawings in its folder quickdraw)"
             )
-        sources = [home_path(home) / "quickdraw"]
+        sources = [home_path(drawings)]
     return sources, out
 
 
