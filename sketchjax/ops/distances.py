@@ -36,11 +36,9 @@ def euclidean(features: jax.Array) -> jax.Array:
     features = features.astype(jnp.float32)
     # What all features share would only cost digits of the difference.
     features = features - features.mean(0)
-    lengths = (features**2).sum(-1)
-    products = jnp.matmul(features, features.T, precision="highest")
-    squares = lengths[:, None] + lengths[None] - 2 * products
+    squares = squared_between(features, features)
     # The gradient of a root is infinite at 0: equal features have none.
-    apart = squares > 1e-12
+    apart = squares > 0
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1.0)), 0.0)
 
 

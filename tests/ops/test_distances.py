@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
@@ -23,6 +23,7 @@ def loop_snr(features):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from((2, 5, 12)), st.sampled_from((0.1, 1.0, 30.0)))
+@example(seed=178, width=12, spread=30.0)
 @settings(deadline=None, max_examples=25)
 def test_distances_are_their_definitions(seed, width, spread):
     features = random_features(seed, width=width, spread=spread)
