@@ -25,11 +25,13 @@ EPSILON = 2.0  # of Ramer–Douglas–Peucker, in pixels of the 256 × 256 squar
 MOST_PIXELS = 65_535  # a stroke's longest path; the longest of 1,549 real drawings has 31,575
 
 
-def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
+def simplify(strokes: Sequence[np.ndarray], *, together: bool = False) -> np.ndarray:
     """Simplify one raw drawing as Google did.
 
     strokes: arrays [t_i 2] (or wider: x and y come first) of screen coordinates, y downwards; each
-    holds at least one point.  Returns points u8[t 3] with columns x, y, end (see `Sketches`).
+    holds at least one point.
+    together: whether all strokes together may be no longer than one may be.
+    Returns points u8[t 3] with columns x, y, end (see `Sketches`).
     Raises DataError where there are no points, a coordinate is not finite or overflows, or a stroke
     is longer than 65,535 pixels once scaled (a scribble that no hand draws in a game's 20 seconds).
     """
@@ -45,14 +47,13 @@ def simplify(strokes: Sequence[np.ndarray]) -> np.ndarray:
             raise DataError("a raw drawing has a coordinate that is not finite")
         if extent > 0:  # A single tap has no extent: it stays at the corner.
             joined = joined * 255.0 / extent if extent < 1e300 else joined / extent * 255.0
-    lengths = np.array([len(stroke) for stroke in strokes])
-    parts = []
-    for stroke in np.split(joined, np.cumsum(lengths)[:-1]):
-        kept = _simplify_stroke(np.ascontiguousarray(stroke), EPSILON, MOST_PIXELS)
-        if not len(kept):
-            raise DataError(f"a raw stroke is longer than {MOST_PIXELS:,} pixels once scaled")
-        parts.append(kept)
-    return np.concatenate(parts)
+    ends = np.cumsum([len(stroke) for stroke in strokes])
+    lengths = _lengths(joined, ends)
+    if together and lengths.sum() > MOST_PIXELS:
+        raise DataError("the drawing is a scribble: its strokes cross it more than 250 times")
+    if not lengths.max() <= MOST_PIXELS:
+        raise DataError(f"a raw stroke is longer than {MOST_PIXELS:,} pixels once scaled")
+    return _simplify_strokes(joined, ends, EPSILON)
 
 
 @kernel
@@ -102,12 +103,9 @@ def _farthest(points, first, last):
 
 
 @kernel
-def _simplify_stroke(stroke, epsilon, most_pixels):
-    """Resample and simplify one scaled stroke f64[t 2]; u8[0 3] where it is too long."""
-    arc = _arc_lengths(stroke)
-    if not arc[-1] <= most_pixels:
-        return np.empty((0, 3), np.uint8)
-    points = _resample(stroke, arc)
+def _simplify_stroke(stroke, epsilon):
+    """Resample and simplify one scaled stroke f64[t 2]."""
+    points = _resample(stroke, _arc_lengths(stroke))
     keep = np.zeros(len(points), np.bool_)
     keep[0] = keep[-1] = True
     # An explicit stack: recursion would be as deep as the stroke has points.
@@ -128,3 +126,30 @@ def _simplify_stroke(stroke, epsilon, most_pixels):
             row += 1
     out[-1, 2] = 1
     return out
+
+
+@kernel
+def _lengths(points, ends):
+    """The length f64[s] of the path of each stroke. points: f64[t 2]; ends: i64[s]."""
+    lengths = np.empty(len(ends))
+    start = 0
+    for number, end in enumerate(ends):
+        lengths[number] = _arc_lengths(points[start:end])[-1]
+        start = end
+    return lengths
+
+
+@kernel
+def _simplify_strokes(points, ends, epsilon):
+    """Resample and simplify scaled strokes. points: f64[t 2]; ends: i64[s].  Returns u8[t 3]."""
+    out = np.empty((4 * len(points), 3), np.uint8)
+    start, rows = 0, 0
+    for end in ends:
+        kept = _simplify_stroke(points[start:end], epsilon)
+        if rows + len(kept) > len(out):
+            more = np.empty((2 * (rows + len(kept)), 3), np.uint8)
+            more[:rows] = out[:rows]
+            out = more
+        out[rows : rows + len(kept)] = kept
+        start, rows = end, rows + len(kept)
+    return out[:rows].copy()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -63,21 +62,4 @@ def points_of_strokes(drawing: Iterable[np.ndarray]) -> np.ndarray:
 
 def drawing_of(points: np.ndarray) -> list[list[list[int]]]:
     """Points u8[t 3] as strokes [[xs, ys], ...]."""
-    return drawings_of(points, np.array([0, len(points)]))[0]
-
-
-def drawings_of(points: np.ndarray, offsets: np.ndarray) -> list[list[list[list[int]]]]:
-    """Points u8[p 3] of n drawings as strokes [[xs, ys], ...] of each; offsets: i64[n+1]."""
-    last = points[:, 2] > 0
-    last[offsets[1:][np.diff(offsets) > 0] - 1] = True
-    xs, ys, _ = points.T.tolist()
-    drawings, start = [], 0
-    ends = (np.flatnonzero(last) + 1).tolist()
-    counts = np.searchsorted(ends, offsets, side="right")
-    for first, following in itertools.pairwise(counts.tolist()):
-        drawing = []
-        for end in ends[first:following]:
-            drawing.append([xs[start:end], ys[start:end]])
-            start = end
-        drawings.append(drawing)
-    return drawings
+    return [stroke.T.tolist() for stroke in strokes(points)]

@@ -145,10 +145,7 @@ class Items:
     def __getitem__(self, rows: Any) -> Items:
         """Some of the items.  rows: their places, in any order."""
         rows = np.asarray(rows, np.int64)
-        lengths = np.diff(self.offsets)[rows]
-        ends = np.cumsum(lengths)
-        # Each point's place: where its item begins, and its number within the item.
-        starts = np.repeat(self.offsets[rows] - ends + lengths, lengths)
+        points, offsets = gathered(self.points, self.offsets[rows], np.diff(self.offsets)[rows])
         return Items(
             codes=self.codes[rows],
             features=self.features[rows],
@@ -156,8 +153,8 @@ class Items:
             key_ids=self.key_ids[rows],
             sources=_of_rows(self.sources, rows),
             places=self.places[rows],
-            points=self.points[starts + np.arange(len(starts))],
-            offsets=np.concatenate([[0], ends]),
+            points=points,
+            offsets=offsets,
             ids=self.ids[rows] if len(self.ids) else self.ids,
             thumbnails=[self.thumbnails[int(row)] for row in rows] if self.thumbnails else (),
         )
@@ -195,6 +192,20 @@ class Items:
 
 def _of_rows(names: Sequence[str], rows: np.ndarray) -> Sequence[str]:
     return names[rows] if isinstance(names, Names) else [names[int(row)] for row in rows]
+
+
+def gathered(
+    points: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The points of m items one after another, u8[q 3], with their offsets i64[m+1].
+
+    points: u8[p 3], of all items.
+    starts, lengths: i64[m], where the points of an item begin, and how many it has.
+    """
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    # Each point's place: where its item begins, and its number within the item.
+    places = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+    return points[places], offsets
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ from sketchjax.index.engine import (
     Items,
     Numbering,
     check_widths,
+    gathered,
     no_category,
     no_photo,
 )
@@ -65,15 +66,25 @@ class Storage(Protocol):
         ...
 
 
+class Detail(NamedTuple):
+    """Key ids, files, places and points of m items, as `Items` has them."""
+
+    key_ids: np.ndarray
+    sources: list[str]
+    places: np.ndarray
+    points: np.ndarray
+    offsets: np.ndarray
+
+
 class Details(Protocol):
-    """What a search does not look at: key ids, files, places and points."""
+    """What a search does not look at."""
 
     def append(self, items: Items) -> None:
         """Add those of new items, whose rows are the next ones."""
         ...
 
-    def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
-        """Key ids, sources, places and points u8[t 3] of items, by rows i64[m] or ids i64[m]."""
+    def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
+        """Those of m items, by rows i64[m] or ids i64[m]."""
         ...
 
     def thumbnail(self, id_: int) -> bytes | None:
@@ -314,19 +325,13 @@ class MemorySnapshot:
         rows, there = self.rows_of(wanted)
         if not there.all():
             raise DataError(f"there is no drawing {wanted[~there][0]} in the index")
-        key_ids, sources, places, points = self.details.get(rows, wanted)
-        lengths = [len(own) for own in points]
-        width = self.description.bits // 8
+        width, names = self.description.bits // 8, self.categories.names
         return Items(
             codes=self.gallery.units[rows].view(np.uint8)[:, :width],
             features=self.features[rows],
-            categories=[self.categories.names[label] for label in self.gallery.labels[rows]],
-            key_ids=np.array(key_ids, np.uint64),
-            sources=sources,
-            places=np.array(places, np.int64),
-            points=np.concatenate(points) if points else np.zeros((0, 3), np.uint8),
-            offsets=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]),
+            categories=[names[label] for label in self.gallery.labels[rows].tolist()],
             ids=wanted,
+            **self.details.get(rows, wanted)._asdict(),
         )
 
     def thumbnail(self, id_: int) -> bytes:
@@ -412,14 +417,13 @@ class _DetailsInMemory:
         np.cumsum(lengths[keep], out=kept._ends.values)
         return kept
 
-    def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
+    def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
         del ids
-        ends = self._ends.values
-        points = self._points.values
+        ends, names = self._ends.values, self._names.names
         starts = np.where(rows > 0, ends[rows - 1], 0)
-        return (
-            self._key_ids.values[rows].tolist(),
-            [self._names.names[number] for number in self._sources.values[rows]],
-            self._places.values[rows].tolist(),
-            [points[start:end] for start, end in zip(starts, ends[rows], strict=True)],
+        return Detail(
+            self._key_ids.values[rows],
+            [names[number] for number in self._sources.values[rows].tolist()],
+            self._places.values[rows],
+            *gathered(self._points.values, starts, ends[rows] - starts),
         )

@@ -11,13 +11,14 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
-from sketchjax.data.sketch import drawings_of
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Engine, Found, Items, Scale, Snapshot
+from sketchjax.index.strokes_json import strokes_json
 from sketchjax.retrieval.outputs import Outputs
 
 # Items that the first distances must hold. With 36 the drawing that a query redraws was among the
@@ -81,6 +82,15 @@ class Probable(msgspec.Struct, frozen=True):
     probability: float
 
 
+_AXIS = {"type": "array", "items": {"type": "integer"}}
+Strokes = Annotated[
+    msgspec.Raw,
+    msgspec.Meta(
+        extra_json_schema={"type": "array", "items": {"type": "array", "items": _AXIS}},
+    ),
+]
+
+
 class Result(msgspec.Struct, frozen=True):
     """One item of an answer. Ids are text, as JSON's readers disagree on numbers above 2^53.
 
@@ -92,7 +102,7 @@ class Result(msgspec.Struct, frozen=True):
     distance: Hamming distance to the query.
     feature_distance: Euclidean distance of the features; None where they were not compared.
     source: the file it came from, with `place`, the line or record there.
-    points: its strokes as [[xs, ys], ...], None where they were not asked for, and of a photo.
+    points: its strokes [[xs, ys], ...] as JSON, None where they were not asked for, and of a photo.
     thumbnail: the address of a photo's picture on a server, None of a drawing.
     """
 
@@ -105,7 +115,7 @@ class Result(msgspec.Struct, frozen=True):
     feature_distance: float | None
     source: str
     place: int
-    points: list[list[list[int]]] | None
+    points: Strokes | None
     thumbnail: str | None
 
 
@@ -249,7 +259,7 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
         items.sources,
         items.places.tolist(),
         (np.diff(items.offsets) == 0).tolist(),
-        drawings_of(items.points, items.offsets) if points else nothing,
+        strokes_json(items.points, items.offsets) if points else nothing,
         strict=True,
     )
     return [

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -127,7 +128,8 @@ def origin(result: Result) -> str:
 
 def points_of(result: Result) -> np.ndarray:
     """The points u8[t 3] of a result."""
-    return points_of_strokes([np.array(stroke).T for stroke in result.points or []])
+    strokes = msgspec.json.decode(result.points) if result.points else []
+    return points_of_strokes([np.array(stroke).T for stroke in strokes])
 
 
 def _picture(points: np.ndarray) -> dict[str, str]:

@@ -33,7 +33,7 @@ from sketchjax.files import write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.duck import duckdb
 from sketchjax.index.engine import Description, Items, Names, Numbering
-from sketchjax.index.memory import Memory, Room
+from sketchjax.index.memory import Detail, Memory, Room
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.memory import free_bytes
 from sketchjax.retrieval.popcount import words
@@ -269,8 +269,8 @@ class Store:
         del keep
         return self
 
-    def get(self, rows: np.ndarray, ids: np.ndarray) -> tuple[list, list[str], list, list]:
-        """Key ids, sources, places and points u8[t 3] of items, by their ids i64[m]."""
+    def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
+        """Those of items, by their ids i64[m]."""
         del rows
         select = "select id, key_id, source, place, points from sketches where id"
         wanted = list(map(str, ids.tolist()))
@@ -285,8 +285,12 @@ class Store:
             key_ids, sources, places, points = (
                 [found[number][field] for number in ids.tolist()] for field in range(4)
             )
-        names = [self._sources.names[number] for number in sources]
-        return key_ids, names, places, [np.frombuffer(p, np.uint8).reshape(-1, 3) for p in points]
+        return Detail(
+            np.array(key_ids, np.uint64),
+            [self._sources.names[number] for number in sources],
+            np.array(places, np.int64),
+            *_joined_points(points),
+        )
 
     def _read(self, blocks: Sequence[Block], *, points: bool, details: bool) -> Items:
         """The items of neighbouring blocks, checked; with details, also these and thumbnails."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import msgspec
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sketchjax.data.simplify import MOST_PIXELS
 from sketchjax.data.sources.records import LONGEST_NAME
 from sketchjax.index.engine import Description
 from sketchjax.index.search import Answer, Milliseconds
@@ -54,19 +52,6 @@ Drawing = Annotated[
     ),
     AfterValidator(_checked),
 ]
-
-
-def check_path(strokes: list[np.ndarray]) -> None:
-    """Raise ValueError for a scribble that would take long to simplify.
-
-    strokes: of a raw drawing, each f64[t 2]. The limit is on the length of all strokes together,
-    once the longer side of the drawing is 255: 65,535 pixels.
-    """
-    every = np.concatenate(strokes)
-    extent = float((every.max(axis=0) - every.min(axis=0)).max())
-    length = sum(float(np.hypot(*np.diff(stroke, axis=0).T).sum()) for stroke in strokes)
-    if length * 255 > MOST_PIXELS * extent:
-        raise ValueError("the drawing is a scribble: its strokes cross it more than 250 times")
 
 
 class _Request(BaseModel):

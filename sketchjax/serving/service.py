@@ -29,7 +29,6 @@ from sketchjax.serving.schema import (
     Form,
     SearchRequest,
     Sketch,
-    check_path,
 )
 
 Strokes = Sequence[Sequence[Sequence[float]]]
@@ -185,11 +184,7 @@ def points_of(drawing: Strokes, form: Form) -> np.ndarray:
     """
     strokes = [np.array(axes[:2], np.float64).T for axes in drawing]
     if form == "raw":
-        try:
-            check_path(strokes)
-        except ValueError as error:
-            raise DataError(str(error)) from None
-        return simplify(strokes)
+        return simplify(strokes, together=True)
     joined = np.concatenate(strokes)
     if joined.min() < 0 or joined.max() > 255 or (joined != np.rint(joined)).any():
         raise DataError(

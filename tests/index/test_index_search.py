@@ -75,9 +75,10 @@ def test_results_say_where_drawings_came_from():
     assert (found.category, found.key_id) == (items.categories[17], str(items.key_ids[17]))
     assert found.code == items.codes[17].tobytes().hex()
     xs, ys, ends = items.points_of(17).T.tolist()
-    assert [x for stroke in found.points for x in stroke[0]] == xs
-    assert [y for stroke in found.points for y in stroke[1]] == ys
-    assert len(found.points) == sum(ends)
+    strokes = msgspec.json.decode(found.points)
+    assert [x for stroke in strokes for x in stroke[0]] == xs
+    assert [y for stroke in strokes for y in stroke[1]] == ys
+    assert len(strokes) == sum(ends)
     assert answer(memory_of(items), Query(like=17, points=False)).results[0].points is None
 
 
