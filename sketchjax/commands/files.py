@@ -162,7 +162,9 @@ def convert(
             photo_validation, names, both_sides, Look(most_side, contours.value, contour_sigma)
         ),
     )
-    print(f"{out}: {len(manifest.categories)} categories, {_contents(manifest)}")
+    count = len(manifest.categories)
+    names = "category" if count == 1 else "categories"
+    print(f"{out}: {count} {names}, {_contents(manifest)}")
     for title, numbers in (("Left out", manifest.left_out), ("Bad", manifest.bad)):
         if numbers:
             print(f"{title}: {_count_list(numbers)}")

@@ -81,6 +81,12 @@ def test_a_folder_of_other_files_names_them(tmp_path):
         survey([tmp_path])
 
 
+def test_a_table_without_drawings_says_what_it_lacks(tmp_path):
+    made(tmp_path, {"points.csv": "drawing_id,x,y\n1,2,3\n"})
+    with pytest.raises(DataError, match=r"\.csv \(its first line names no column 'drawing'\)"):
+        survey([tmp_path])
+
+
 def test_links_to_folders_are_followed(tmp_path):
     made(tmp_path, {"data/dog.ndjson": LINE, "elsewhere/deep/cat.ndjson": LINE})
     (tmp_path / "data" / "cats").symlink_to("../elsewhere")

@@ -404,7 +404,7 @@ class Pictured:
         if sketched and photos:
             for what, names in (("photos", photos - sketched), ("sketches", sketched - photos)):
                 if names:
-                    notes.append(f"{len(names)} categories have only {what}: {some(sorted(names))}")
+                    notes.append(f"categories with only {what}: {some(sorted(names))}")
         return notes
 
 

@@ -230,8 +230,8 @@ def test_photos_beside_strokes_from_elsewhere(tmp_path):
     manifest = run(sources, tmp_path / "all", names=tmp_path / "names.csv")
     assert manifest.categories == ["ant", "cat", "dog"]
     notes = manifest.decisions["in"]
-    assert "1 categories have only photos: ant" in notes
-    assert "1 categories have only sketches: dog" in notes
+    assert "categories with only photos: ant" in notes
+    assert "categories with only sketches: dog" in notes
     manifest = run(sources, tmp_path / "both", names=tmp_path / "names.csv", both_sides=True)
     assert manifest.categories == ["cat"]
     assert manifest.left_out["of a category on one side only"] == 60
