@@ -163,8 +163,8 @@ def convert(
         ),
     )
     count = len(manifest.categories)
-    names = "category" if count == 1 else "categories"
-    print(f"{out}: {count} {names}, {_contents(manifest)}")
+    noun = "category" if count == 1 else "categories"
+    print(f"{out}: {count} {noun}, {_contents(manifest)}")
     for title, numbers in (("Left out", manifest.left_out), ("Bad", manifest.bad)):
         if numbers:
             print(f"{title}: {_count_list(numbers)}")
