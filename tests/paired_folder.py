@@ -25,6 +25,7 @@ _SHAPES = {
     "arrow": [(0, 0.5), (1, 0.5), (0.7, 0.2), (1, 0.5), (0.7, 0.8)],
     "box": [(0, 0), (1, 0), (1, 1), (0, 1), (0, 0)],
     "roof": [(0, 1), (0.5, 0), (1, 1)],
+    "stairs": [(0, 1), (0, 0.5), (0.5, 0.5), (0.5, 0), (1, 0)],
 }
 
 
@@ -46,10 +47,10 @@ class Thing:
         return [tuple(xy) for xy in side * (corners + rng.normal(0, 0.01, corners.shape))]
 
 
-def things(each: int = 20, seed: int = 0) -> list[Thing]:
+def things(each: int = 20, seed: int = 0, categories: tuple[str, ...] = CATEGORIES) -> list[Thing]:
     """`each` objects of every category: 70 % to train, 10 % to validate, the rest to rank."""
     rng, found = np.random.default_rng(seed), []
-    for category in CATEGORIES:
+    for category in categories:
         for place in range(each):
             share = place / each
             split = "train" if share < 0.7 else "validation" if share < 0.8 else "gallery"
@@ -115,7 +116,7 @@ def _strokes(home: Path, folder: Path, made: list[Thing], drawn: int, rng) -> Ma
     """Convert the sketches as strokes; their ids say which photo they draw."""
     (home / "in").mkdir(parents=True)
     splits = ["key_id,split"]
-    for category in CATEGORIES:
+    for category in dict.fromkeys(thing.category for thing in made):
         lines = []
         for thing in (thing for thing in made if thing.category == category):
             for copy in range(drawn):

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import msgspec
 import numpy as np
 import pytest
-from paired_folder import paired_folder
+from paired_folder import CATEGORIES, paired_folder
 from PIL import Image
 from tiny_run import CONFIG, lines_of, same_figures, same_weights
 
@@ -202,6 +202,27 @@ def test_a_student_comes_near_its_teacher(finished, folder, tmp_path):
     losses = [line["distillation"] for line in lines_of(tmp_path / "run") if "loss" in line]
     assert losses[0] == pytest.approx(2, abs=1)  # two variables of variance 1, unrelated
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_zero_shot_ranks_sketches_and_photos_of_unseen_categories(tmp_path):
+    """Two categories of four are kept out of training, on both sides, and only they are ranked."""
+    unseen = ["roof", "stairs"]
+    config = joint_only(paired_folder(tmp_path, categories=(*CATEGORIES, "stairs")))
+    config.data.unseen = tuple(unseen)
+    results = run(config, tmp_path / "run")
+    assert results["unseen"] == unseen
+    assert (results["train"], results["train_photos"]) == (56, 28)
+    for part, count in (("query", 16), ("photo/gallery", 8)):
+        codes = Codes.load(tmp_path / "run" / "codes" / part)
+        assert sorted(codes.categories[label] for label in codes.labels) == sorted(
+            [*unseen] * (count // 2)
+        )
+    assert (results["queries"], results["gallery"]) == (16, 8)
+    # A photo of the category is one in two, and the sketch's own one in eight.
+    hamming = results["photo_rankings"][0]
+    assert 0.5 < results["map"] < 1
+    assert hamming["instance"]["recall_at_10"] == 1
+    assert hamming["instance"]["recall_at_1"] < 1
 
 
 def test_a_teacher_that_cannot_teach_is_refused(finished, folder, tmp_path):
