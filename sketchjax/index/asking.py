@@ -12,7 +12,7 @@ import numpy as np
 
 from sketchjax.data.inputs import PHOTO, SKETCH
 from sketchjax.data.sketch import Sketches
-from sketchjax.data.sources import read
+from sketchjax.data.sources import read, stop_at
 from sketchjax.data.sources.pictures.image import EXTENSIONS as PICTURES
 from sketchjax.errors import DataError
 from sketchjax.index.engine import Engine
@@ -59,7 +59,8 @@ def ask(
             query = Query.of(outputs, i, **options)
             answers.append((sketches.points_of(i), answer(snapshot, query)))
     if not answers:
-        raise DataError(f"{drawings} holds no drawing")
+        where = drawings if isinstance(drawings, Path) else "stdin"
+        raise DataError(f"{where} holds no drawing")
     return answers
 
 
@@ -89,7 +90,7 @@ def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
         if drawings.is_file() and _begins_as_list(drawings):
             yield _of_strokes(drawings.read_bytes(), str(drawings))
         else:
-            yield from read(drawings)
+            yield from read(drawings, on_bad=stop_at)
         return
     content = drawings.read(_MOST + 1)
     if len(content) > _MOST:
@@ -100,7 +101,10 @@ def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file:
         file.write(content)
         file.flush()
-        yield from read(file.name)
+        try:
+            yield from read(file.name, on_bad=stop_at)
+        except DataError as error:
+            raise DataError(str(error).replace(file.name, "stdin")) from None
 
 
 def _begins_as_list(path: Path) -> bool:

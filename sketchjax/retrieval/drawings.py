@@ -12,7 +12,7 @@ import numpy as np
 
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sketch import Sketches, points_of_strokes
-from sketchjax.data.sources import read
+from sketchjax.data.sources import read, stop_at
 from sketchjax.errors import DataError
 
 _FORMS = "give points [t 3], with x, y and end of stroke, or strokes as [[xs, ys], ...]"
@@ -65,7 +65,7 @@ def _is_svg(drawing: Any) -> bool:
 
 def _of_svg(path: str | PathLike) -> Sketches:
     """The drawing of an .svg file, without a category."""
-    (found,) = read(Path(path))
+    (found,) = read(Path(path), on_bad=stop_at)
     return replace(found, categories=[""])
 
 

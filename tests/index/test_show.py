@@ -128,6 +128,21 @@ def test_what_is_no_drawing_is_refused(tmp_path, content):
             ask(engine, Projecting, given)
 
 
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "stdin holds no drawing"),
+        ('{"drawing": [[[0, 9], [0]]]}', "stdin, line 1: .*; fix or remove it$"),
+        ('{"drawing": [[[0, 9], [0, 9]]]}\n{', "stdin, line 2: .*; fix or remove it$"),
+    ],
+)
+def test_what_stdin_lacks_is_said_of_stdin(content, message):
+    """Not of the file that it is copied to; nor is an option named that a search does not have."""
+    engine = memory_of(items_of(20, 16, 16))
+    with pytest.raises(DataError, match=message):
+        ask(engine, Projecting, io.BytesIO(content.encode()))
+
+
 def test_queries_of_another_model_are_refused_before_encoding():
     engine, encoder = memory_of(items_of(20, 16, 16)), Projecting()
     with pytest.raises(DataError, match="encode with the model of the index"):

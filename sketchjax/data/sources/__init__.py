@@ -22,6 +22,7 @@ from sketchjax.data.sources.records import (
     Notes,
     Source,
     key_of_points,
+    stop_at,
     wrong_name,
 )
 from sketchjax.data.sources.stream import head_of, opened
@@ -44,6 +45,7 @@ __all__ = [
     "key_of_points",
     "look_alike",
     "read",
+    "stop_at",
     "survey",
     "write_ndjson",
     "write_stroke3",

@@ -38,12 +38,22 @@ class BadRecord:
     place: the line in a text file (from 1), or the record in another (from 0).
     kind: a key of `KINDS`.
     reason: what is wrong, in words.
+    unit: what `place` counts, "line" or "record".
     """
 
     path: Path
     place: int
     kind: str
     reason: str
+    unit: str = "line"
+
+
+def stop_at(record: BadRecord) -> None:
+    """An `on_bad` of what has no use for the other records of a file.  Raises DataError."""
+    raise DataError(
+        f"{record.path}, {record.unit} {record.place}: {record.reason} ({record.kind}); fix or "
+        "remove it"
+    )
 
 
 class Refused(Exception):
@@ -84,9 +94,9 @@ class BadRecords:
         if self.on_bad is None:
             raise DataError(
                 f"{self.path}, {self.unit} {place}: {reason} ({kind}); "
-                "fix or remove it, or skip bad records (--on-bad skip)"
+                "fix or remove it, or skip bad records (--on-bad skip; in Python on_bad)"
             )
-        self.on_bad(BadRecord(self.path, place, kind, reason))
+        self.on_bad(BadRecord(self.path, place, kind, reason, self.unit))
 
 
 @dataclass(frozen=True, slots=True)
