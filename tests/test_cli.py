@@ -116,7 +116,7 @@ def test_download_options_arrive(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(downloading, "download", lambda *a, **k: seen.append((a, k)) or [tmp_path])
     assert call("download", tmp_path, "--classes", "cat,sun", "--form", "raw") == 0
     assert seen == [((tmp_path, ["cat", "sun"], "raw"), {"base_url": downloading.BASE_URL})]
-    assert "1 files" in capsys.readouterr().out
+    assert ": 1 file\n" in capsys.readouterr().out
     assert call("download", tmp_path, "--from", "http://mirror") == 0
     assert seen[1] == ((tmp_path, None, "simplified"), {"base_url": "http://mirror"})
     assert call("download", tmp_path, "--form", "painted") == 2

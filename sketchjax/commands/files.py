@@ -13,6 +13,7 @@ import typer.core
 from sketchjax.commands.program import Categories, OnBad, app, names_of, path
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
+from sketchjax.wording import counted
 
 
 class Contours(StrEnum):
@@ -162,9 +163,8 @@ def convert(
             photo_validation, names, both_sides, Look(most_side, contours.value, contour_sigma)
         ),
     )
-    count = len(manifest.categories)
-    noun = "category" if count == 1 else "categories"
-    print(f"{out}: {count} {noun}, {_contents(manifest)}")
+    names = counted(len(manifest.categories), "category", "categories")
+    print(f"{out}: {names}, {_contents(manifest)}")
     for title, numbers in (("Left out", manifest.left_out), ("Bad", manifest.bad)):
         if numbers:
             print(f"{title}: {_count_list(numbers)}")
@@ -205,7 +205,7 @@ def download(
     from sketchjax.data.sources.download import download as run
 
     paths = run(folder, names_of(categories), form.value, base_url=mirror or BASE_URL)
-    print(f"{folder}: {len(paths)} files")
+    print(f"{folder}: {counted(len(paths), 'file')}")
 
 
 @app.command()
@@ -236,7 +236,7 @@ def synthesize(
     from sketchjax.data.sources.doodles import write
 
     paths = write(folder, per_category=per_category, seed=seed, categories=names_of(categories))
-    print(f"{folder}: {len(paths)} files, {per_category:,} doodles each")
+    print(f"{folder}: {counted(len(paths), 'file')}, {counted(per_category, 'doodle')} each")
 
 
 @app.command()
@@ -251,7 +251,7 @@ def verify(
     with Console(stderr=True).status("") as status:
         manifest = run(folder, progress=lambda name: status.update(f"checking {name}"))
     files = sum(file.name.endswith(".arrayrecord") for file in manifest.files())
-    print(f"{folder} is sound: {files} shards, {_contents(manifest)}")
+    print(f"{folder} is sound: {counted(files, 'shard')}, {_contents(manifest)}")
 
 
 def _sources(paths: list[Path]) -> tuple[list[Path], Path]:

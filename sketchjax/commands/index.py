@@ -24,6 +24,7 @@ from sketchjax.commands.encoders import (
 from sketchjax.commands.program import OnBad, app, path
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
+from sketchjax.wording import counted
 
 
 class IndexGroup(typer.core.TyperGroup):
@@ -109,7 +110,7 @@ def add(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
         count = place.add(found, encoder, task=tasks(progress), note=note)
-    print(f"{index}: {count:,} drawings added")
+    print(f"{index}: {counted(count, 'drawing')} added")
 
 
 @indexes.command()
@@ -126,7 +127,10 @@ def delete(
     with closing(place_of(index, engine).open(read_only=False)) as opened:
         count = opened.delete(ids)
         missing = len(set(ids)) - count
-    print(f"{index}: {count:,} drawings deleted" + (f", {missing:,} not there" if missing else ""))
+    print(
+        f"{index}: {counted(count, 'drawing')} deleted"
+        + (f", {missing:,} not there" if missing else "")
+    )
 
 
 @indexes.command()
@@ -138,7 +142,7 @@ def compact(index: IndexFolder, engine: EngineUrl = None) -> None:
 
     with closing(place_of(index, engine).open(read_only=False)) as opened:
         count = opened.compact()
-    print(f"{index}: {count:,} deleted drawings removed")
+    print(f"{index}: {counted(count, 'deleted drawing')} removed")
 
 
 @indexes.command()
@@ -151,7 +155,8 @@ def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
     with closing(place_of(index, engine).open()) as opened:
         state = opened.snapshot().describe()
     print(
-        f"{index}: {state.count:,} drawings of {len(state.categories):,} categories, "
+        f"{index}: {counted(state.count, 'drawing')} of "
+        f"{counted(len(state.categories), 'category', 'categories')}, "
         f"{state.bits} bits and {state.features} features, model {state.model[:12]}"
     )
     for name, number in state.categories.items():
@@ -170,4 +175,4 @@ def verify_index(index: IndexFolder, engine: EngineUrl = None) -> None:
         arrays, card = read_model_file(model_file(path))
     if fingerprint(arrays, card.architecture) != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
-    print(f"{index} is sound: {state.count:,} drawings")
+    print(f"{index} is sound: {counted(state.count, 'drawing')}")

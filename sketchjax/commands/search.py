@@ -23,6 +23,7 @@ from sketchjax.commands.encoders import (
 from sketchjax.commands.program import Categories, OnBad, app, names_of, path
 from sketchjax.errors import DataError, on_disk
 from sketchjax.fields import home_path
+from sketchjax.wording import counted
 
 
 @app.command()
@@ -55,7 +56,7 @@ def encode(
         )
         parts = encode_sources(found, encoder, tasks(progress))
         count = write_encoded(out, encoder.fingerprint, parts)
-    print(f"{out}: {count:,} drawings, {encoder.bits} bits")
+    print(f"{out}: {counted(count, 'drawing')}, {encoder.bits} bits")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from sketchjax.commands.encoders import (
 from sketchjax.commands.program import app, path
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
+from sketchjax.wording import counted
 
 _DOODLES = 60  # of a category, where there is nothing else to search
 
@@ -234,4 +235,6 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     with closing(engine):
         count = write_page(page, engine.snapshot(), graph, runtime)
     size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
-    print(f"{page}: {count:,} drawings, {size / 1e6:.1f} MB; python -m http.server -d {page}")
+    print(
+        f"{page}: {counted(count, 'drawing')}, {size / 1e6:.1f} MB; python -m http.server -d {page}"
+    )

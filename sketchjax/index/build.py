@@ -25,6 +25,7 @@ from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
 from sketchjax.index.store import DATABASE, MODEL, Store, open_store
 from sketchjax.retrieval.outputs import Encoder, Outputs
+from sketchjax.wording import counted
 
 
 def build(
@@ -205,7 +206,7 @@ def _resume(
     """Encode and keep what an unfinished index of these sources does not have yet."""
     files = {file.path: file for file in store.progress()}
     if done := sum(file.done for file in files.values()):
-        note(f"resuming after {done:,} drawings")
+        note(f"resuming after {counted(done, 'drawing')}")
     own = [files[_progress_of(source).path] for source in sources]
     _append(store, sources, own, encoder, task)
 

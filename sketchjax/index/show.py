@@ -18,6 +18,7 @@ from sketchjax.index.braille import braille
 from sketchjax.index.search import Answer, Result
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.report.template import environment
+from sketchjax.wording import counted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -117,7 +118,7 @@ def summary(answer: Answer) -> str:
         )
     took = answer.milliseconds.search
     shown = f"{took:.3g}" if took < 100 else f"{took:,.0f}"
-    parts.append(f"{answer.index.count:,} drawings in {shown} ms.")
+    parts.append(f"{counted(answer.index.count, 'drawing')} in {shown} ms.")
     return " ".join(parts)
 
 

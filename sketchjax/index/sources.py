@@ -27,6 +27,7 @@ from sketchjax.index.encoded import CODES, EncodedFolder
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos
 from sketchjax.models.card import FILE
 from sketchjax.retrieval.outputs import Encoder, Outputs
+from sketchjax.wording import counted
 
 PART = 8192  # drawings of a part: a kill costs at most this many
 # (name, total) -> a context that gives the function to call as drawings are done.
@@ -112,6 +113,11 @@ class FolderSource(_OneFile):
             counts = self._shards.manifest.counts
             others = ", ".join(name for name in SPLITS if counts.get(name)) or "none in any split"
             raise DataError(f"{folder} has no strokes in its split {split}; it has {others}")
+
+    @property
+    def manifest(self) -> manifests.Manifest:
+        """Of the data folder."""
+        return self._shards.manifest
 
     def count(self) -> int:
         """Drawings of the split."""
@@ -206,13 +212,19 @@ def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
         if count := photos.count():
             kinds = "strokes", "raster"
             drawn = any(totals_of(photos.manifest, kind).get(split) for kind in kinds)
-            note(f"{photos.name}: {count:,} photos" + "; its sketches are left out" * drawn)
+            note(
+                f"{photos.name}: {counted(count, 'photo')}" + "; its sketches are left out" * drawn
+            )
             return photos
     if "raster" in encoder.reads:
         rasters = PictureShardSource(folder, "raster", split)
         if rasters.count():
             return rasters
-    return FolderSource(folder, split)
+    drawings = FolderSource(folder, split)
+    count, every = drawings.count(), sum(drawings.manifest.counts.values())
+    if count < every:
+        note(f"{drawings.name}: {count:,} of the {every:,} sketches of all splits")
+    return drawings
 
 
 def encode_sources(

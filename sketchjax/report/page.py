@@ -196,6 +196,10 @@ def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
     }
     if not results.get("train"):  # photos only
         del words["train"]
+    if results.get("queries_without_relevant"):
+        words["queries_without_relevant"] = (
+            "queries not scored, of a category that the gallery lacks"
+        )
     facts = [
         (tables.cell_text(results[key]), word)
         for key, word in words.items()

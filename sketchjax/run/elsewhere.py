@@ -158,9 +158,9 @@ def match_categories(model: Model, manifest: Manifest, note: Callable[[str], Non
             f"was trained on {_some(model.categories)}; give drawings of some of these"
         )
     if extra:
-        note(f"{len(extra)} of the data's categories are new to the model: {_some(extra)}")
+        note(f"categories new to the model: {_some(extra)}")
     if missing:
-        note(f"{len(missing)} of the model's categories are not in the data: {_some(missing)}")
+        note(f"categories missing from the data: {_some(missing)}")
     return known
 
 

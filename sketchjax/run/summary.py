@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from sketchjax.run.output import console
+from sketchjax.wording import counted
 
 if TYPE_CHECKING:
     from sketchjax.run.compare import Comparison
@@ -51,12 +52,17 @@ def print_summary(results: dict[str, Any], workdir: Path) -> None:
                 markup=False,
             )
     sizes = ["recognition" if results["bits"] is None else f"{results['bits']} bits"]
-    sizes.append(f"{results['classes']} classes")
+    sizes.append(counted(results["classes"], "class", "classes"))
     for key, what in (("train", "sketches"), ("train_photos", "photos")):
         if results.get(key):
             sizes.append(f"{results[key]:,} training {what}")
-    sizes.append(f"{results['queries']:,} queries against {results['gallery']:,}")
+    sizes.append(
+        f"{counted(results['queries'], 'query', 'queries')} against {results['gallery']:,}"
+    )
     out.print(", ".join(sizes), markup=False)
+    if left_out := results.get("queries_without_relevant"):
+        more = counted(left_out, "query", "queries")
+        out.print(f"not scored: {more} of a category that the gallery lacks", markup=False)
     out.print(f"report: {workdir / 'report' / 'index.html'}", markup=False)
 
 

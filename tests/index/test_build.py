@@ -11,6 +11,7 @@ from projecting import Projecting
 
 import sketchjax
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import write_stroke3
 from sketchjax.data.sources.doodles import write
@@ -132,9 +133,11 @@ def test_files_of_other_forms_are_indexed(doodles, tmp_path, form):
 def test_a_data_folder_and_a_run_give_their_gallery(doodles, tmp_path):
     data = tmp_path / "run" / "data"
     convert([doodles], data, splits={"train": 0.4, "gallery": 0.4, "query": 0.2}, workers=1)
-    build_of(tmp_path / "one", [data])
+    notes = build_of(tmp_path / "one", [data]).notes
     shards = Shards(data, "gallery")
     records = shards.read(np.arange(len(shards)))
+    every = sum(Manifest.load(data).counts.values())
+    assert notes == [f"data/gallery: {len(shards)} of the {every} sketches of all splits"]
     np.testing.assert_array_equal(items_in(tmp_path / "one").points, records.points)
     np.testing.assert_array_equal(items_in(tmp_path / "one").key_ids, records.key_ids)
     assert set(items_in(tmp_path / "one").sources) == {"data/gallery"}

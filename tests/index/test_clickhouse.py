@@ -430,9 +430,7 @@ def test_the_commands_take_an_engine(tmp_path, address, monkeypatch, capsys):
     assert code == 0, text
     assert "mine: 40 drawings of 2 categories" in text
     assert "mine: 5 drawings added" in call("index", "add", "mine", tmp_path / "more", *url)[1]
-    assert (
-        "mine: 1 drawings deleted, 1 not there" in call("index", "delete", "mine", 3, 99, *url)[1]
-    )
+    assert "mine: 1 drawing deleted, 1 not there" in call("index", "delete", "mine", 3, 99, *url)[1]
     assert "44 drawings of 3 categories" in call("index", "describe", "mine", *url)[1]
     assert "mine is sound: 44 drawings" in call("index", "verify", "mine", *url)[1]
     code, text = call("search", "mine", tmp_path / "more" / "clock.ndjson", "--json", *url)

@@ -26,6 +26,7 @@ from sketchjax.errors import Stopped
 from sketchjax.models.weights import load_weights
 from sketchjax.retrieval.codes import Codes
 from sketchjax.run import experiment
+from sketchjax.run.summary import print_summary
 from sketchjax.run.writers import RESULT_KEYS
 from sketchjax.train.data import prepare_data
 from sketchjax.train.supply import Supply
@@ -310,7 +311,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_scores_that_are_defined_are_there_and_others_absent(data, tmp_path, name):
+def test_scores_that_are_defined_are_there_and_others_absent(data, tmp_path, name, capsys):
     folder = with_splits(tmp_path, data, CASES[name])
     manifest = Manifest.load(folder)
     assert manifest.counts["train"] == Manifest.load(data).counts["train"]
@@ -327,7 +328,13 @@ def test_scores_that_are_defined_are_there_and_others_absent(data, tmp_path, nam
     assert results["queries"] == relevant
     (ranking,) = results["rankings"]
     assert ranking["queries_count"] == manifest.counts["query"]
-    assert ranking["queries_without_relevant"] == manifest.counts["query"] - relevant
+    left_out = manifest.counts["query"] - relevant
+    assert ranking["queries_without_relevant"] == left_out
+    print_summary(results, tmp_path / "run")
+    note = f"not scored: {left_out} queries of a category that the gallery lacks"
+    assert (note in capsys.readouterr().out) == bool(left_out)
+    page = (tmp_path / "run" / "report" / "index.html").read_text()
+    assert ("not scored, of a category that the gallery lacks" in page) == bool(left_out)
 
 
 def test_a_single_class_has_every_score_that_needs_no_other(data, tmp_path):
