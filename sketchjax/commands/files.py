@@ -163,8 +163,8 @@ def convert(
             photo_validation, names, both_sides, Look(most_side, contours.value, contour_sigma)
         ),
     )
-    names = counted(len(manifest.categories), "category", "categories")
-    print(f"{out}: {names}, {_contents(manifest)}")
+    size = counted(len(manifest.categories), "category", "categories")
+    print(f"{out}: {size}, {_contents(manifest)}")
     for title, numbers in (("Left out", manifest.left_out), ("Bad", manifest.bad)):
         if numbers:
             print(f"{title}: {_count_list(numbers)}")
