@@ -10,8 +10,8 @@ vectors are made from the spelling of the categories' names, unless base.data.wo
 file. As written, the objective collapses for more than a few categories
 (docs/sketch-photo-losses.md); PACS has seven.
 
-Each row takes 4 to 7 minutes on a busy core of an AMD EPYC. Measured so far: seed 0, see
-docs/results-photo.md.
+Each row takes 4 to 7 minutes on a busy core of an AMD EPYC. Measured so far: three seeds of six of
+the nine rows, see docs/results-photo.md.
 """
 
 from sketchjax.config import (
