@@ -48,22 +48,26 @@ def simplify(strokes: Sequence[np.ndarray], *, together: bool = False) -> np.nda
         if extent > 0:  # A single tap has no extent: it stays at the corner.
             joined = joined * 255.0 / extent if extent < 1e300 else joined / extent * 255.0
     ends = np.cumsum([len(stroke) for stroke in strokes])
-    lengths = _lengths(joined, ends)
+    arcs = _arc_lengths(joined, ends)
+    lengths = arcs[ends - 1]
     if together and lengths.sum() > MOST_PIXELS:
         raise DataError("the drawing is a scribble: its strokes cross it more than 250 times")
     if not lengths.max() <= MOST_PIXELS:
         raise DataError(f"a raw stroke is longer than {MOST_PIXELS:,} pixels once scaled")
-    return _simplify_strokes(joined, ends, EPSILON)
+    return _simplify_strokes(joined, arcs, ends, EPSILON)
 
 
 @kernel
-def _arc_lengths(stroke):
-    """Path length from the first point to each point: f64[t 2] to f64[t]."""
-    arc = np.zeros(len(stroke))
-    for i in range(1, len(stroke)):
-        step = np.hypot(stroke[i, 0] - stroke[i - 1, 0], stroke[i, 1] - stroke[i - 1, 1])
-        arc[i] = arc[i - 1] + step
-    return arc
+def _arc_lengths(points, ends):
+    """Path length from the first point of its stroke to each point: f64[t 2], i64[s] to f64[t]."""
+    arcs = np.zeros(len(points))
+    start = 0
+    for end in ends:
+        for i in range(start + 1, end):
+            step = np.hypot(points[i, 0] - points[i - 1, 0], points[i, 1] - points[i - 1, 1])
+            arcs[i] = arcs[i - 1] + step
+        start = end
+    return arcs
 
 
 @kernel
@@ -103,9 +107,9 @@ def _farthest(points, first, last):
 
 
 @kernel
-def _simplify_stroke(stroke, epsilon):
-    """Resample and simplify one scaled stroke f64[t 2]."""
-    points = _resample(stroke, _arc_lengths(stroke))
+def _simplify_stroke(stroke, arc, epsilon):
+    """Resample and simplify one scaled stroke f64[t 2], with its path lengths f64[t]."""
+    points = _resample(stroke, arc)
     keep = np.zeros(len(points), np.bool_)
     keep[0] = keep[-1] = True
     # An explicit stack: recursion would be as deep as the stroke has points.
@@ -129,27 +133,16 @@ def _simplify_stroke(stroke, epsilon):
 
 
 @kernel
-def _lengths(points, ends):
-    """The length f64[s] of the path of each stroke. points: f64[t 2]; ends: i64[s]."""
-    lengths = np.empty(len(ends))
-    start = 0
-    for number, end in enumerate(ends):
-        lengths[number] = _arc_lengths(points[start:end])[-1]
-        start = end
-    return lengths
-
-
-@kernel
-def _simplify_strokes(points, ends, epsilon):
-    """Resample and simplify scaled strokes. points: f64[t 2]; ends: i64[s].  Returns u8[t 3]."""
-    out = np.empty((4 * len(points), 3), np.uint8)
+def _simplify_strokes(points, arcs, ends, epsilon):
+    """Resample and simplify scaled strokes: f64[t 2], f64[t], i64[s] to u8[t 3]."""
+    # Resampling leaves a point for each pixel of a path and the last one; a dot has two.
+    most = 2 * len(ends)
+    for end in ends:
+        most += int(np.ceil(arcs[end - 1]))
+    out = np.empty((most, 3), np.uint8)
     start, rows = 0, 0
     for end in ends:
-        kept = _simplify_stroke(points[start:end], epsilon)
-        if rows + len(kept) > len(out):
-            more = np.empty((2 * (rows + len(kept)), 3), np.uint8)
-            more[:rows] = out[:rows]
-            out = more
+        kept = _simplify_stroke(points[start:end], arcs[start:end], epsilon)
         out[rows : rows + len(kept)] = kept
         start, rows = end, rows + len(kept)
     return out[:rows].copy()

@@ -83,7 +83,7 @@ class Probable(msgspec.Struct, frozen=True):
 
 
 _AXIS = {"type": "array", "items": {"type": "integer"}}
-Strokes = Annotated[
+StrokesJson = Annotated[
     msgspec.Raw,
     msgspec.Meta(
         extra_json_schema={"type": "array", "items": {"type": "array", "items": _AXIS}},
@@ -115,7 +115,7 @@ class Result(msgspec.Struct, frozen=True):
     feature_distance: float | None
     source: str
     place: int
-    points: Strokes | None
+    points: StrokesJson | None
     thumbnail: str | None
 
 

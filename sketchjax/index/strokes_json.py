@@ -1,6 +1,6 @@
 """Drawings as JSON: the part of an answer that takes longest to write.
 
-As lists of Python's, the points of 36 drawings take 0.4 ms; as text that is written here, 0.03 ms.
+As Python lists, the points of 36 drawings take 0.4 ms; as text written here, 0.03 ms.
 """
 
 from __future__ import annotations

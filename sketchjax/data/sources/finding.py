@@ -28,8 +28,7 @@ _HINTS = {
     **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"), " (unpack it)"),
     **dict.fromkeys((".xz", ".bz2", ".zst"), " (unpack it; .gz can stay packed)"),
     ".csv": " (its first line names no column 'drawing')",
-    ".json": ' (it begins with no object that has "drawing")',
-    ".jsonl": ' (it begins with no object that has "drawing")',
+    **dict.fromkeys((".json", ".jsonl"), ' (it begins with no object that has "drawing")'),
     ".parquet": " (write it as JSON lines, such as by Dataset.to_json)",
     ".txt": " (rename it to .ndjson if it holds one JSON object per line)",
 }

@@ -47,13 +47,13 @@ class BadRecord:
     reason: str
     unit: str = "line"
 
+    def __str__(self) -> str:
+        return f"{self.path}, {self.unit} {self.place}: {self.reason} ({self.kind})"
+
 
 def stop_at(record: BadRecord) -> None:
-    """An `on_bad` of what has no use for the other records of a file.  Raises DataError."""
-    raise DataError(
-        f"{record.path}, {record.unit} {record.place}: {record.reason} ({record.kind}); fix or "
-        "remove it"
-    )
+    """An `on_bad` for callers that cannot skip a record.  Raises DataError."""
+    raise DataError(f"{record}; fix or remove it")
 
 
 class Refused(Exception):
@@ -91,12 +91,12 @@ class BadRecords:
         self.on_bad = on_bad
 
     def __call__(self, place: int, kind: str, reason: str) -> None:
+        record = BadRecord(self.path, place, kind, reason, self.unit)
         if self.on_bad is None:
             raise DataError(
-                f"{self.path}, {self.unit} {place}: {reason} ({kind}); "
-                "fix or remove it, or skip bad records (--on-bad skip; in Python on_bad)"
+                f"{record}; fix or remove it, or skip bad records (--on-bad skip; in Python on_bad)"
             )
-        self.on_bad(BadRecord(self.path, place, kind, reason, self.unit))
+        self.on_bad(record)
 
 
 @dataclass(frozen=True, slots=True)
