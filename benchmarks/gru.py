@@ -7,8 +7,8 @@ same without packing, and torch.nn.GRU on padded and on packed sequences (pack_p
 Each runs with full lengths and with real ones, which are those of the drawings in SKETCHJAX_DATA,
 or else log-normal with QuickDraw's mean of 46 and 99th percentile of 115 points. A ratio is the
 median over the rounds of the peer's seconds divided by ours. Peak memory is that of a process that
-runs only one of them. The torch peers need the extra `bench`. Use --phases and --unroll to try
-other settings of our loop.
+runs only one of them; `--no-memory` leaves it out. The torch peers need the extra `bench`, and use
+the GPU where there is one. --dtype, --phases and --unroll try other settings of our loop.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from benchmarks.record import parser, peak_memory_bytes, report
 JAX = ("fused", "fused_padded", "linen")
 TORCH = ("torch_packed", "torch_padded")
 LAYERS, WIDTH = 2, 4
+SETTINGS = ("hidden", "points", "batch", "dtype", "rounds")
 # exp(mu + sigma^2 / 2) = 46 and exp(mu + 2.326 sigma) = 115.
 LOG_MEDIAN, LOG_DEVIATION = np.log(41.9), 0.434
 
@@ -39,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> None:
     names = arguments.only or [*JAX, *(TORCH if importlib.util.find_spec("torch") else ())]
     lengths, source = real_lengths(arguments.batch, arguments.points, arguments.seed)
     figures: dict[str, Any] = {
-        **{name: getattr(arguments, name) for name in ("hidden", "points", "batch", "rounds")},
+        **{name: getattr(arguments, name) for name in SETTINGS},
         "lengths": source,
         "mean_length": float(lengths.mean()),
         "peer": "torch_packed" if "torch_packed" in names else "linen",
@@ -70,6 +71,7 @@ def _flags() -> argparse.ArgumentParser:
     flags.add_argument("--phases", type=int, help="static row counts of `fused`, 0: no packing")
     flags.add_argument("--unroll", type=int, help="steps per turn without packing")
     flags.add_argument("--only", nargs="+", choices=(*JAX, *TORCH), help="measure only these")
+    flags.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     flags.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
     return flags
 
@@ -97,7 +99,8 @@ def runner(name: str, arguments: argparse.Namespace, lengths: np.ndarray) -> Cal
     sequence = np.random.default_rng(1).normal(size=(batch, points, WIDTH)).astype(np.float32)
     sequence *= (np.arange(points)[None] < lengths[:, None])[:, :, None]
     if name in TORCH:
-        return torch_runner(arguments.hidden, sequence, lengths, packed=name == "torch_packed")
+        packed = name == "torch_packed"
+        return torch_runner(arguments.hidden, sequence, lengths, arguments.dtype, packed=packed)
     return jax_runner(name, arguments, sequence, lengths)
 
 
@@ -106,6 +109,7 @@ def jax_runner(
 ) -> Callable[[], Any]:
     """The layers of jax, compiled once for all lengths as in training."""
     import jax
+    import jax.numpy as jnp
 
     from sketchjax.models.bigru import BiGRU
 
@@ -114,6 +118,7 @@ def jax_runner(
         hidden=arguments.hidden,
         layers=LAYERS,
         implementation="linen" if name == "linen" else "fused",
+        dtype=jnp.dtype(arguments.dtype),
         phases=phases,
         unroll=arguments.unroll,
     )
@@ -143,21 +148,28 @@ def _compiled(step: Any, name: str, *arguments: Any) -> Any:
 
 
 def torch_runner(
-    hidden: int, sequence: np.ndarray, lengths: np.ndarray, *, packed: bool
+    hidden: int, sequence: np.ndarray, lengths: np.ndarray, dtype: str, *, packed: bool
 ) -> Callable[[], Any]:
     """torch.nn.GRU as its users write it."""
     import torch  # pyright: ignore[reportMissingImports]
     from torch.nn.utils.rnn import pack_padded_sequence  # pyright: ignore[reportMissingImports]
 
-    layers = torch.nn.GRU(WIDTH, hidden, LAYERS, batch_first=True, bidirectional=True)
-    inputs, counts = torch.from_numpy(sequence), torch.from_numpy(lengths.astype(np.int64))
+    from benchmarks.torch_peer import device, precision, wait
+
+    layers = torch.nn.GRU(WIDTH, hidden, LAYERS, batch_first=True, bidirectional=True).to(device())
+    # Packing reads the lengths on the host.
+    inputs = torch.from_numpy(sequence).to(device())
+    counts = torch.from_numpy(lengths.astype(np.int64))
 
     def run():
         layers.zero_grad()
         steps: Any = inputs
-        if packed:
-            steps = pack_padded_sequence(inputs, counts, batch_first=True, enforce_sorted=False)
-        (layers(steps)[1] ** 2).sum().backward()
+        with precision(dtype):
+            if packed:
+                steps = pack_padded_sequence(inputs, counts, batch_first=True, enforce_sorted=False)
+            final = layers(steps)[1]
+        (final.float() ** 2).sum().backward()
+        wait()
 
     return run
 

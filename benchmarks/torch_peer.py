@@ -189,6 +189,12 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def wait() -> None:
+    """Wait for what the GPU has been given, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def make_model(config: Config, classes: int, variables: dict) -> Network:
     """On the GPU where there is one, with the weights of flax variables."""
     model = Network(config, classes).to(device())

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # pyright: ignore[reportMissingImports]
 from torch import Tensor  # pyright: ignore[reportMissingImports]
 
 from benchmarks.timing import median_seconds
-from benchmarks.torch_peer import Network, device, from_flax, make_model, precision
+from benchmarks.torch_peer import Network, device, from_flax, make_model, precision, wait
 from benchmarks.workload import Workload, make_training
 from sketchjax.losses.loss import LossInputs
 from sketchjax.losses.objective import objective
@@ -100,7 +100,7 @@ class Peer:
             if self.clip_norm:
                 torch.nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
             self.optimizer.step()
-        _wait()
+        wait()
 
     @torch.no_grad()
     def _codes(self, batch: dict[str, Tensor]) -> Tensor:
@@ -247,8 +247,3 @@ def exact_matmuls():
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()

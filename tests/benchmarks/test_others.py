@@ -1,10 +1,10 @@
-"""benchmarks.draw, encode and scaling at tiny sizes; Pillow's drawing is ours within its edges."""
+"""benchmarks.draw, encode, operations and scaling at tiny sizes; Pillow draws the same pictures."""
 
 import numpy as np
 import orjson
 import pytest
 
-from benchmarks import draw, encode, scaling, workload
+from benchmarks import draw, encode, operations, scaling, workload
 from sketchjax.ops.draw import rasterize
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -38,6 +38,33 @@ def test_encode_counts_the_gallery(drawings, tmp_path):
     assert 20 <= found["sketches"] <= 32
     assert found["ratio"] > 0
     assert found["sketches_per_second"] > 0
+
+
+def test_operations_are_those_of_the_step(drawings, tmp_path):
+    words = f"--folder {drawings} --stage cnn --rounds 1 --steps 3 --top 5"
+    found = figures_of(operations.main, words, tmp_path / "operations.json")
+    assert found["busy_milliseconds_a_step"] > 0
+    assert found["cnn conv2, gradient, ms a step"] > 0
+    assert not any(name.startswith("rnn") for name in found)
+    drawn = [one for one in found["operations"] if "conv2/conv_general_dilated" in one["source"]]
+    # Once in each of three steps, forward and for the gradient of its input.
+    assert {one["runs"] for one in drawn} == {3}
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("jit(f)/while/body/jvp(Layers)/cnn/conv2/add", "cnn conv2"),
+        ("jit(f)/transpose(jvp(Layers))/cnn/conv2/norm/mul", "cnn conv2, gradient"),
+        ("jit(f)/jvp(Layers)/cnn/jit(relu)/max", "cnn"),
+        ("jit(f)/transpose(jvp(Layers))/classifier/dot_general", "classifier, gradient"),
+        ("jit(f)/jvp(Layers)/concatenate", "the rest of the network"),
+        ("jit(f)/while/body/jvp()/while/body/min", "outside the network"),
+        ("", "outside the network"),
+    ],
+)
+def test_operations_belong_to_a_part(source, part):
+    assert operations.part_of(source) == part
 
 
 def test_scaling_has_the_same_losses(drawings, tmp_path):

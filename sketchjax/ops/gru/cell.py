@@ -26,7 +26,7 @@ class GRUWeights(NamedTuple):
 
 
 class Gates(NamedTuple):
-    """What the gradient of a step needs from the forward pass, each f[b h].
+    """What the gradient of a step needs from the forward pass, each f[... b h].
 
     inner: the candidate's recurrent product plus its bias, before the reset gate.
     """
@@ -38,46 +38,50 @@ class Gates(NamedTuple):
 
 
 def matmul(state: jax.Array, kernel: jax.Array) -> jax.Array:
-    """f[b h] x f[h g] -> f32[b g], accumulated in float32 for kernels of any type."""
-    return jnp.dot(state.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
+    """f[... b h] x f[... h g] -> f32[... b g], accumulated in float32 for kernels of any type."""
+    return jnp.matmul(state.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32)
 
 
 def cell(
     state: jax.Array, projected: jax.Array, kernel: jax.Array, bias: jax.Array
 ) -> tuple[jax.Array, Gates]:
-    """One step: the new state f32[b h] and the gates.
+    """One step: the new state f32[b h] and the gates, of one direction or of several.
 
-    state: f32[b h].
-    projected: f[b 3h], the projected input of the step.
-    kernel: f[h 3h], the recurrent kernel.
-    bias: f[h], the candidate's bias.
+    state: f32[... b h].
+    projected: f[... b 3h], the projected input of the step.
+    kernel: f[... h 3h], the recurrent kernel.
+    bias: f[... h], the candidate's bias.
     """
-    hidden = kernel.shape[0]
+    hidden = kernel.shape[-2]
     projected = projected.astype(jnp.float32)
     product = matmul(state, kernel)
-    reset = jax.nn.sigmoid(projected[:, :hidden] + product[:, :hidden])
-    update = jax.nn.sigmoid(projected[:, hidden : 2 * hidden] + product[:, hidden : 2 * hidden])
-    inner = product[:, 2 * hidden :] + bias.astype(jnp.float32)[None]
-    new = jnp.tanh(projected[:, 2 * hidden :] + reset * inner)
+    reset, update, candidate = (
+        projected[..., start : start + hidden] for start in range(0, 3 * hidden, hidden)
+    )
+    reset = jax.nn.sigmoid(reset + product[..., :hidden])
+    update = jax.nn.sigmoid(update + product[..., hidden : 2 * hidden])
+    inner = product[..., 2 * hidden :] + bias.astype(jnp.float32)[..., None, :]
+    new = jnp.tanh(candidate + reset * inner)
     return new + update * (state - new), Gates(reset, update, new, inner)
 
 
 def cell_gradient(
     gradient: jax.Array, previous: jax.Array, gates: Gates, kernel: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The gradient of one step.
+    """The gradient of one step, of one direction or of several.
 
-    gradient: f32[b h], of the new state.
-    previous: f[b h], the state before the step.
+    gradient: f32[... b h], of the new state.
+    previous: f[... b h], the state before the step.
     gates: of the forward pass.
-    kernel: f[h 3h], the recurrent kernel.
+    kernel: f[... h 3h], the recurrent kernel.
 
-    Returns the gradients of the previous state f32[b h], of the recurrent product f32[b 3h] and of
-    the candidate's input f32[b h]. For the other two gates the input has the product's gradient.
+    Returns the gradients of the previous state f32[... b h], of the recurrent product f32[... b 3h]
+    and of the candidate's input f32[... b h]. For the other two gates the input has the product's
+    gradient.
     """
     reset, update, new, inner = (gate.astype(jnp.float32) for gate in gates)
     into_new = gradient * (1 - update) * (1 - new * new)
     into_update = gradient * (previous.astype(jnp.float32) - new) * update * (1 - update)
     into_reset = into_new * inner * reset * (1 - reset)
     product = jnp.concatenate([into_reset, into_update, into_new * reset], -1)
-    return gradient * update + matmul(product, kernel.T), product, into_new
+    return gradient * update + matmul(product, kernel.mT), product, into_new

@@ -1,7 +1,8 @@
 """A bidirectional GRU layer over padded sequences: every step on all rows, masked.
 
-Both directions advance together in one `lax.scan`; the backward direction reads the sequences
-reversed within their lengths. The loop has a fixed number of steps, which suits a GPU.
+Both directions advance together in one `lax.scan`, as one batch of two matmuls; the backward
+direction reads the sequences reversed within their lengths. The loop has a fixed number of steps,
+which suits a GPU.
 """
 
 from functools import partial
@@ -45,12 +46,12 @@ def padded_layer(
             (reverse_sequence(sequence, length), backward),
         )
     )
-    recurrent = (forward.recurrent_kernel, backward.recurrent_kernel)
-    candidate = (forward.candidate_bias, backward.candidate_bias)
-    ahead, behind = cast(Any, _recur(unroll, inputs, recurrent, candidate, valid))
-    final = jnp.concatenate([ahead[-1], behind[-1]], -1)
-    outputs = jnp.concatenate([ahead, reverse_sequence(behind, length)], -1).astype(sequence.dtype)
-    return jnp.where(valid[:, :, None], outputs, 0), final
+    recurrent = jnp.stack([forward.recurrent_kernel, backward.recurrent_kernel])
+    candidate = jnp.stack([forward.candidate_bias, backward.candidate_bias])
+    states, final = cast(Any, _recur(unroll, inputs, recurrent, candidate, valid))
+    behind = reverse_sequence(states[:, 1], length)
+    outputs = jnp.concatenate([states[:, 0], behind], -1)
+    return jnp.where(valid[:, :, None], outputs, 0), jnp.concatenate([*final], -1)
 
 
 def _project(sequence: jax.Array, weights: GRUWeights) -> jax.Array:
@@ -62,70 +63,75 @@ def _project(sequence: jax.Array, weights: GRUWeights) -> jax.Array:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _recur(unroll, inputs, recurrent, candidate, valid):
-    """The loop: inputs 2 x f[t b 3h] (projected), valid bool[t b] -> states 2 x f32[t b h]."""
+    """The loop: the states of all steps f[t 2 b h], and the final ones f32[2 b h].
+
+    inputs: 2 x f[t b 3h], projected.
+    recurrent: f[2 h 3h].
+    candidate: f[2 h].
+    valid: bool[t b].
+    """
     return _recur_forward(unroll, inputs, recurrent, candidate, valid)[0]
 
 
 def _recur_forward(unroll, inputs, recurrent, candidate, valid):
-    def step(states, now):
+    dtype = inputs[0].dtype
+
+    def step(state, now):
         projected, is_valid = now
-        moved, gates = zip(*map(cell, states, projected, recurrent, candidate), strict=True)
-        states = tuple(
-            jnp.where(is_valid[:, None], new, old) for new, old in zip(moved, states, strict=True)
-        )
-        # bfloat16 inputs keep bfloat16 gates, which halves the memory between the passes.
-        kept = jax.tree.map(lambda gate: gate.astype(inputs[0].dtype), gates)
-        return states, (states, kept)
+        moved, gates = cell(state, jnp.stack(projected), recurrent, candidate)
+        moved = jnp.where(is_valid[:, None], moved, state)
+        # bfloat16 inputs keep bfloat16 gates and states, half the memory between the passes.
+        return moved, jax.tree.map(lambda each: each.astype(dtype), (moved, gates))
 
-    start = tuple(
-        jnp.zeros((one.shape[1], kernel.shape[0]), jnp.float32)
-        for one, kernel in zip(inputs, recurrent, strict=True)
-    )
-    _, (states, gates) = lax.scan(step, start, (inputs, valid), unroll=unroll)
-    # An empty slice records the type of the inputs, which are not kept.
-    return states, (states, gates, recurrent, candidate, valid, tuple(x[:0] for x in inputs))
+    start = jnp.zeros((2, inputs[0].shape[1], recurrent.shape[1]), jnp.float32)
+    final, (states, gates) = lax.scan(step, start, (inputs, valid), unroll=unroll)
+    return (states, final), (states, gates, recurrent, candidate, valid)
 
 
-def _recur_backward(unroll, residuals, states_gradient):
-    states, gates, recurrent, candidate, valid, inputs_like = residuals
-    before = tuple(jnp.concatenate([jnp.zeros_like(one[:1]), one[:-1]]) for one in states)
+def _recur_backward(unroll, residuals, gradients):
+    states, gates, recurrent, candidate, valid = residuals
+    into_states, into_final = gradients
+    before = jnp.concatenate([jnp.zeros_like(states[:1]), states[:-1]])
 
-    def step(carries, now):
+    def step(carry, now):
         outer, previous, gates, is_valid = now
-        total = tuple(c + o for c, o in zip(carries, outer, strict=True))
-        moved = tuple(jnp.where(is_valid[:, None], one, 0) for one in total)
-        carries, products, news = zip(
-            *map(cell_gradient, moved, previous, gates, recurrent), strict=True
-        )
-        carries = tuple(
-            jnp.where(is_valid[:, None], c, t) for c, t in zip(carries, total, strict=True)
-        )
-        return carries, (products, news)
+        total = carry + outer.astype(jnp.float32)
+        moved = jnp.where(is_valid[:, None], total, 0)
+        carry, product, new = cell_gradient(moved, previous, gates, recurrent)
+        kept = product.astype(states.dtype), new.astype(states.dtype)
+        return jnp.where(is_valid[:, None], carry, total), kept
 
-    start = tuple(jnp.zeros_like(one[0]) for one in states)
     _, (products, news) = lax.scan(
-        step, start, (states_gradient, before, gates, valid), reverse=True, unroll=unroll
+        step, into_final, (into_states, before, gates, valid), reverse=True, unroll=unroll
     )
+    hidden = news.shape[-1]
     return (
-        tuple(map(_inputs_gradient, products, news, inputs_like)),
-        tuple(map(_recurrent_gradient, before, products, recurrent)),
         tuple(
-            one[..., -bias.shape[0] :].sum((0, 1)).astype(bias.dtype)
-            for one, bias in zip(products, candidate, strict=True)
+            jnp.concatenate([products[:, side, :, : 2 * hidden], news[:, side]], -1)
+            for side in (0, 1)
         ),
+        _recurrent_gradient(before, products).astype(recurrent.dtype),
+        products[..., 2 * hidden :].astype(jnp.float32).sum((0, 2)).astype(candidate.dtype),
         None,
     )
 
 
-def _inputs_gradient(product, into_new, like):
-    hidden = into_new.shape[-1]
-    return jnp.concatenate([product[..., : 2 * hidden], into_new], -1).astype(like.dtype)
+def _recurrent_gradient(before: jax.Array, products: jax.Array) -> jax.Array:
+    """The recurrent kernels' gradients f32[2 h 3h] of all steps, as one matmul a direction.
 
-
-def _recurrent_gradient(before, product, kernel):
-    """The recurrent kernel's gradient of all steps as one matmul: [h, t b] x [t b, 3h]."""
-    flat = before.reshape(-1, before.shape[-1])
-    return (flat.T @ product.reshape(-1, product.shape[-1])).astype(kernel.dtype)
+    before: f[t 2 b h], the states before each step; products: f[t 2 b 3h], their gradients.
+    """
+    return jnp.stack(
+        [
+            jnp.einsum(
+                "tbh,tbg->hg",
+                before[:, side],
+                products[:, side],
+                preferred_element_type=jnp.float32,
+            )
+            for side in (0, 1)
+        ]
+    )
 
 
 _recur.defvjp(_recur_forward, _recur_backward)
