@@ -207,24 +207,34 @@ def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:
 
     A model of raster sketches finds these where there are no photos.
     """
-    if "photo" in encoder.reads:
-        photos = PictureShardSource(folder, "photo", split)
-        if count := photos.count():
-            kinds = "strokes", "raster"
-            drawn = any(totals_of(photos.manifest, kind).get(split) for kind in kinds)
-            note(
-                f"{photos.name}: {counted(count, 'photo')}" + "; its sketches are left out" * drawn
-            )
-            return photos
-    if "raster" in encoder.reads:
-        rasters = PictureShardSource(folder, "raster", split)
-        if rasters.count():
-            return rasters
+    for kind in ("photo", "raster"):
+        if kind not in encoder.reads:
+            continue
+        pictures = PictureShardSource(folder, kind, split)
+        if pictures.count():
+            _say_what_is_left(pictures, kind, pictures.manifest, split, note)
+            return pictures
     drawings = FolderSource(folder, split)
-    count, every = drawings.count(), sum(drawings.manifest.counts.values())
-    if count < every:
-        note(f"{drawings.name}: {count:,} of the {every:,} sketches of all splits")
+    _say_what_is_left(drawings, "strokes", drawings.manifest, split, note)
     return drawings
+
+
+def _say_what_is_left(
+    source: Source, kind: str, manifest: manifests.Manifest, split: str, note: Note
+) -> None:
+    """Note how much of a data folder a source leaves out: other splits, and sketches of photos.
+
+    kind: of the items that it takes, as manifests name them.
+    """
+    count, every = source.count(), sum(totals_of(manifest, kind).values())
+    one, many = ("photo", "photos") if kind == "photo" else ("sketch", "sketches")
+    taken = counted(count, one, many)
+    if count < every:
+        taken = f"{count:,} of the {every:,} {many} of all splits"
+    sketches = any(totals_of(manifest, drawn).get(split) for drawn in ("strokes", "raster"))
+    left_out = kind == "photo" and sketches
+    if count < every or left_out:
+        note(f"{source.name}: {taken}" + "; its sketches are left out" * left_out)
 
 
 def encode_sources(

@@ -129,8 +129,8 @@ def test_a_split_of_photos_is_the_gallery_of_a_run(home, data):
     (source,) = find_sources([data], model, split="gallery", skip_bad=False, note=notes.append)
     find_sources([data], model, split="train", skip_bad=False, note=notes.append)
     assert notes == [
-        "data/photo/gallery: 3 photos",
-        "data/photo/train: 7 photos; its sketches are left out",
+        "data/photo/gallery: 3 of the 12 photos of all splits",
+        "data/photo/train: 7 of the 12 photos of all splits; its sketches are left out",
     ]
     engine = index_in_memory("photos", source, model, lambda name, total: nullcontext(id))
     items = engine.snapshot().get(range(3))

@@ -15,6 +15,7 @@ from untrained import save_untrained
 
 import sketchjax
 from sketchjax.config import architecture, set_photo_encoders
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards, scaled
 from sketchjax.data.inputs import Form
 from sketchjax.errors import DataError
@@ -82,6 +83,8 @@ def test_the_rasters_of_a_run_are_its_gallery(model, tmp_path):
     notes = []
     (source,) = find_sources([folder], model, split="query", skip_bad=False, note=notes.append)
     assert (source.name, source.count()) == ("data/query", 24)
+    every = sum(Manifest.load(folder).pictures["raster"].counts.values())
+    assert notes == [f"data/query: 24 of the {every} sketches of all splits"]
     engine = index_in_memory("rasters", source, model, lambda name, total: nullcontext(id))
     shards = PictureShards(folder, "raster", "query")
     records = [PictureRecord.decode(blob) for blob in shards.read_bytes(np.arange(24))]
