@@ -84,6 +84,13 @@ def recode(
         int, typer.Option(metavar="N", help="Trainings, of which validation sketches choose.")
     ] = 4,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same codes.")] = 0,
+    mirrored: Annotated[
+        bool,
+        typer.Option(
+            "--mirrored",
+            help="Encode drawings with their mirror images: better codes, twice the work.",
+        ),
+    ] = False,
 ) -> None:
     """Give a trained model posterior codes of other lengths, in minutes: no encoder is trained.
 
@@ -104,6 +111,7 @@ def recode(
             data=data,
             out=out,
             settings=Settings(copies, epochs, steps, starts, seed),
+            mirrored=mirrored,
             task=lambda name, total: progress.task(name, total=total),
             note=progress.note,
         )

@@ -158,6 +158,7 @@ def architecture(config: Config, categories: list[str], offset_scale: float) -> 
         fit=config.drawing.fit == FITS[1],
         photo_encoders=encoder_rows(config, model.photo_branches),
         photo_size=config.photos.size if model.photo_branches else 0,
+        mirrored=model.mirrored,
     )
 
 

@@ -141,6 +141,9 @@ FIELDS: dict[str, Field] = {
         0, 0, 65_536, question="width of the layer between encoders and head (0: none)"
     ),
     "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
+    # Encode an item together with its mirror image, and let the head read the mean of both: twice
+    # the work of encoding. Training sees items one by one.
+    "model.mirrored": switch(False, question="whether items are encoded with their mirror images"),
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),
     "model.encoders.*.kind": text(question="architecture of each encoder"),

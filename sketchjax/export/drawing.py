@@ -46,6 +46,11 @@ def strokes_of(graph: Graph, points: Value, length: Value) -> Strokes:
     return Strokes(places, ends, steps < limits, steps + np.int64(1) < limits, length)
 
 
+def mirrored(strokes: Strokes) -> Strokes:
+    """The mirror images, left to right, as `ops.mirror.mirrored` makes them."""
+    return strokes._replace(places=strokes.places * np.array([-1, 1], np.float32))
+
+
 def picture(graph: Graph, strokes: Strokes, drawing: Drawing) -> tuple[Value]:
     """Anti-aliased pictures f32[b 1 s s], as `ops.draw.rasterize` makes them."""
     size, width = drawing.size, drawing.stroke_width

@@ -88,8 +88,15 @@ def packed(features: Value, bits: int, threshold: float) -> Value:
 
 def _encoded(network: Module, own: Architecture, points: Value, lengths: Value) -> Value:
     """What all encoders of sketches give, side by side."""
+    strokes = drawing.strokes_of(network.graph, points, lengths)
+    encoded = _encoded_strokes(network, own, strokes)
+    if not own.mirrored:
+        return encoded
+    return (encoded + _encoded_strokes(network, own, drawing.mirrored(strokes))) * 0.5
+
+
+def _encoded_strokes(network: Module, own: Architecture, strokes: drawing.Strokes) -> Value:
     graph = network.graph
-    strokes = drawing.strokes_of(graph, points, lengths)
     views: dict[str, tuple[Value, ...]] = {}
     every = []
     for name, settings in own.encoders.items():

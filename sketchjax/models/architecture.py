@@ -59,6 +59,8 @@ class Architecture(
     fit: whether raster sketches are cut to their ink.
     projection: width of the embedding that the classifier of a posterior head reads; 0: it reads
       what the encoders give. Sides of sketches and photos need one to share a classifier.
+    mirrored: whether an item is encoded together with its mirror image, and the head reads the mean
+      of both. Training sees items one by one.
     """
 
     encoders: dict[str, dict[str, Any]]
@@ -76,6 +78,7 @@ class Architecture(
     photo_size: int = 0
     fit: bool = False
     projection: int = 0
+    mirrored: bool = False
 
     @property
     def sides(self) -> dict[str, dict[str, dict[str, Any]]]:

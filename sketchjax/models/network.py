@@ -40,6 +40,7 @@ from sketchjax.models.views import VIEWS
 from sketchjax.ops.augment import augment
 from sketchjax.ops.augment_pictures import augment_pictures
 from sketchjax.ops.dropout import dropout
+from sketchjax.ops.mirror import mean_of_mirror_images, with_mirror_images
 from sketchjax.ops.signs import signs, straight_through
 
 # Folded into the keys, as encoders fold in the numbers of their layers: a number none of them has.
@@ -100,6 +101,7 @@ class Layers(nn.Module):
         train: bool = False,
         keys: jax.Array | None = None,
         fused_only: bool = False,
+        mirrored: bool = False,
     ) -> Any:
         """The output of these layers, or with fused_only what the head reads, f32[b f].
 
@@ -108,11 +110,15 @@ class Layers(nn.Module):
         train: whether batch normalisation uses the statistics of the batch.
         keys: b PRNG keys for dropout, one per sketch; None: no dropout.
         fused_only: stop in front of the head.
+        mirrored: the views hold items and after them their mirror images; what the encoders make
+          of both is averaged.
         """
         encoded = {
             name: make(name=self.part_of(name))(*views[view], train=train, keys=keys)
             for name, view, make in self.encoders_of(output)
         }
+        if mirrored:
+            encoded = jax.tree.map(mean_of_mirror_images, encoded)
         if output not in SIDE_OF_HEAD:
             classify = nn.Dense(self.classes, name=f"{output}_{CLASSIFIER}")
             return Output(classify(encoded[output]))
@@ -276,13 +282,17 @@ class Network:
         inputs: what its encoders read, such as `Strokes` of b sketches.
         output: `head`, `photo_head` or an encoder's name.
         """
-        return cast(Output, self.layers.apply(variables, self.views(inputs, output), output))
+        return cast(Output, self._apply(variables, inputs, output))
 
     def fused(self, variables: Any, inputs: Any, side: str = SKETCH) -> jax.Array:
         """What the head of a side reads of these inputs: the fused features f32[b f]."""
-        head = of_side(HEAD, side)
-        views = self.views(inputs, head)
-        return cast(jax.Array, self.layers.apply(variables, views, head, fused_only=True))
+        return cast(jax.Array, self._apply(variables, inputs, of_side(HEAD, side), fused_only=True))
+
+    def _apply(self, variables: Any, inputs: Any, output: str, fused_only: bool = False) -> Any:
+        """The layers on these inputs, and on their mirror images where the architecture says so."""
+        mirrored = self.architecture.mirrored
+        views = self.views(with_mirror_images(inputs) if mirrored else inputs, output)
+        return self.layers.apply(variables, views, output, fused_only=fused_only, mirrored=mirrored)
 
     def apply_in_training(
         self, variables: Any, inputs: Any, output: str, keys: jax.Array

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import traverse_util
+from msgspec.structs import replace
 
 from sketchjax import parallel
 from sketchjax.data.feed.batch import pad_points, parts_of
@@ -91,6 +92,16 @@ class Model:
     @cached_property
     def _fingerprint(self) -> str:
         return fingerprint(self.variables, self.architecture)
+
+    def mirrored(self) -> Model:
+        """The same model, encoding each item together with its mirror image.
+
+        The head reads the mean of both: a drawing and its mirror image get one code, and encoding
+        takes twice as long. A hash layer was trained on items one by one; `sketchjax recode
+        --mirrored` fits posterior codes to the means.
+        """
+        card = replace(self.card, architecture=replace(self.architecture, mirrored=True))
+        return Model(networks.build(card.architecture), self.variables, card)
 
     def save(self, path: str | Path) -> Path:
         """Write the model as one safetensors file, whole or not at all; returns its path."""

@@ -51,6 +51,7 @@ def recode(
     data: Path | None = None,
     out: Path | None = None,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
+    mirrored: bool = False,
     task: Task,
     note: Callable[[str], None],
 ) -> tuple[Path, list[dict[str, Any]]]:
@@ -62,6 +63,8 @@ def recode(
     out: gets a folder per length, which `sketchjax.load` takes; by default `recode` next to the
       model. A length that is there with the same settings is not computed again.
     settings: see `Settings`.
+    mirrored: whether the new models encode a drawing together with its mirror image; one that does
+      so already keeps to it.
     task: shows progress; note: gets what was decided, line by line.
 
     Returns `out` and the results of each length, as in OUT/LENGTH/results.json.
@@ -79,7 +82,7 @@ def recode(
     with locked(out, "--out") as warning:
         if warning:
             note(warning)
-        return out, recode_source(source, lengths, out, settings, note)
+        return out, recode_source(source, lengths, out, settings, note, mirrored=mirrored)
 
 
 def check_codebooks(unseen: np.ndarray, lengths: Sequence[int]) -> None:
@@ -95,20 +98,26 @@ def recode_source(
     settings: Settings,
     note: Callable[[str], None],
     classifier: Classifier | None = None,
+    mirrored: bool = False,
 ) -> list[dict[str, Any]]:
     """`recode` of what is known to be fit for it; returns the results of each length.
 
     classifier: of the same source and settings; by default it is fitted.
+    mirrored: as for `recode`.
     """
     mark = {
         "model": source.model.fingerprint,
         "data": sha256(source.folder / NAME),
         **vars(settings),
     }
+    trained = source
+    if mirrored and not source.model.architecture.mirrored:
+        source = replace(source, model=source.model.mirrored())
+        mark["mirrored"] = True
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
         classifier = classifier or classify(source, settings, note)
-        own = _own_scores(source, classifier.embedded)
+        own = _own_scores(trained, classifier.embedded if source is trained else {})
         for length in [length for length, results in kept.items() if results is None]:
             to = out / str(length)
             kept[length] = _leave(source, classifier, length, settings, own, to, mark)

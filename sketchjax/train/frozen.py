@@ -105,7 +105,9 @@ def head_network(
         axis_name=axis_name,
         dropout=dropout,
     )
-    own = msgspec.structs.replace(architecture, encoders={}, fusion_features=0, dropout=dropout)
+    own = msgspec.structs.replace(
+        architecture, encoders={}, fusion_features=0, dropout=dropout, mirrored=False
+    )
     return HeadNetwork(own, layers, reads=reads)
 
 

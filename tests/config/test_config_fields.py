@@ -78,6 +78,7 @@ BAD = [
     ("stages.joint.sampler.each", -1, "0 to 65,536"),
     ("model.fusion_features", -1, "0 to 65,536"),
     ("model.dropout", 1.0, "below 1"),
+    ("model.mirrored", "no", "True or False"),
     ("model.photo_branches", ("moon",), "no row of model.encoders"),
     ("stages.joint.inputs", ("moon",), "give one or both of sketch, photo, each once"),
     ("data.sketches", "moon", "choose one of strokes"),

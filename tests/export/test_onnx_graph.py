@@ -17,6 +17,7 @@ BACKBONE = {"dropout": 0.0, "pretrained": "", "frozen_norm": False}
 
 MODELS = {
     "alexnet and bigru": (ALEXNET, {}),
+    "mirrored, posterior": (ALEXNET, {"head": "posterior", "mirrored": True}),
     "without normalisation": (
         {"cnn": {"kind": "alexnet", **TOWER, "batch_norm": False, "stem_stride": 1}},
         {"fusion_features": 20},

@@ -121,6 +121,24 @@ def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeyp
     assert "16" in capsys.readouterr().out
 
 
+def test_mirrored_codes_are_of_both_images(whole, recoded, tmp_path, monkeypatch):
+    arguments = (str(whole), "--bits=16", f"--out={tmp_path}", "--copies=1", "--steps=60")
+    assert command(monkeypatch, *arguments, "--mirrored") == 0
+    found, plain = results(tmp_path / "16"), results(recoded / "16")
+    assert found["own"] == plain["own"]
+    assert found["recode_of"] == plain["recode_of"] | {"mirrored": True}
+    model = sketchjax.load(tmp_path / "16")
+    points = drawings(whole / "data", "query")
+    turned = [each.copy() for each in points]
+    for each in turned:
+        each[:, 0] = each[:, 0].max() - each[:, 0]
+    for each in (points, turned):
+        codes = model.encode(each).packed
+        kept = Codes.load(tmp_path / "16" / "codes" / "query").packed
+        assert (codes == kept).mean() > 0.99  # a bit at its threshold may turn by rounding
+    assert (sketchjax.load(recoded / "16").encode(turned).packed != kept).any()
+
+
 def run_config(**fields):
     """The tiny config with one stage, of one encoder."""
     config = tiny_config()

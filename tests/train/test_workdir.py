@@ -43,6 +43,7 @@ OTHER = {
     "photo_augmentation.saturation": 0.5,
     "photo_augmentation.negative": 0.5,
     "model.dropout": 0.5,
+    "model.mirrored": True,
     "model.photo_branches": ("photo",),
     "train.averaging": 0.99,
     "drawing.fit": "ink",
