@@ -44,6 +44,7 @@ def broken_relations(fields: Fields, devices: int) -> list[str]:
         *_of_encoders(fields),
         *_of_sides(fields),
         *_of_embedding(fields),
+        *_of_mirror_images(fields),
         *_of_losses(fields),
         *_of_plan(fields),
         *_of_classes(fields),
@@ -192,6 +193,15 @@ def _of_embedding(fields: Fields) -> list[str]:
     if embedding == "batch_norm" and fields.get("train.batch_size") == 1:
         return [
             "train.batch_size=1 has no variance for model.embedding=batch_norm; take at least 2"
+        ]
+    return []
+
+
+def _of_mirror_images(fields: Fields) -> list[str]:
+    if fields.get("model.mirrored") and not fields.get("augmentation.flip", 1):
+        return [
+            "model.mirrored=True encodes mirror images, which no encoder is trained on with "
+            "augmentation.flip=0; set augmentation.flip, such as 0.3, or model.mirrored=False"
         ]
     return []
 

@@ -77,6 +77,11 @@ def recode(
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
     source = find_source(path, data, task)
     check_codebooks(source.unseen, lengths)
+    if mirrored and _workdir_of(path) and not source.augmentation["flip"]:
+        note(
+            "mirror images: the run was trained without any (augmentation.flip=0); compare its "
+            "codes on validation sketches, map_validation, with those without --mirrored"
+        )
     out = out or (path if path.is_dir() else path.parent) / FOLDER
     check_out(out)
     with locked(out, "--out") as warning:
@@ -231,7 +236,7 @@ def _measure(
 
 def find_source(path: Path, data: Path | None, task: Task) -> Source:
     """The model, its data and what its run said about them; raises as `recode` does."""
-    workdir = next((f for f in (path, *path.parents[:2]) if (f / "config.json").is_file()), None)
+    workdir = _workdir_of(path)
     if path.is_dir() and workdir == path and read_results(path) is None:
         raise DataError(
             f"the run in {path} has not finished; rerun its command with the same --workdir first"
@@ -286,6 +291,11 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
     }
     batch = fields["evaluation.batch_size"]
     return Source(model, data, manifest, unseen, pairs, amounts, batch, task)
+
+
+def _workdir_of(path: Path) -> Path | None:
+    """The workdir that a model is in, if it is in one."""
+    return next((f for f in (path, *path.parents[:2]) if (f / "config.json").is_file()), None)
 
 
 def _count(manifest: Manifest, forms: Mapping[str, Form], part: str) -> int:

@@ -388,6 +388,15 @@ def test_a_normalised_embedding_needs_its_head_and_a_variance():
     ]
 
 
+def test_mirror_images_are_encoded_only_where_some_are_trained_on():
+    config = config_of((0, 0, 1, 0, 0), model__mirrored=True)
+    (problem,) = problems_of(config)
+    assert problem.startswith("model.mirrored=True encodes mirror images")
+    assert "set augmentation.flip, such as 0.3" in problem
+    config.augmentation.flip = 0.3
+    validate(config)
+
+
 def test_settings_have_upper_bounds_too():
     config = default()
     config.stages.full.losses.common_center = {"weight": 1, "rate": 1.5}

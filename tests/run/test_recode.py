@@ -121,9 +121,10 @@ def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeyp
     assert "16" in capsys.readouterr().out
 
 
-def test_mirrored_codes_are_of_both_images(whole, recoded, tmp_path, monkeypatch):
+def test_mirrored_codes_are_of_both_images(whole, recoded, tmp_path, monkeypatch, capsys):
     arguments = (str(whole), "--bits=16", f"--out={tmp_path}", "--copies=1", "--steps=60")
     assert command(monkeypatch, *arguments, "--mirrored") == 0
+    assert "trained without any (augmentation.flip=0)" in " ".join(capsys.readouterr().out.split())
     found, plain = results(tmp_path / "16"), results(recoded / "16")
     assert found["own"] == plain["own"]
     assert found["recode_of"] == plain["recode_of"] | {"mirrored": True}

@@ -143,6 +143,8 @@ def complete(config, field: str) -> None:
     elif field == "train.teacher":
         config.model.head = "embedding"
         config.stages.full.losses = {"cross_entropy": 1.0, "distillation": 1.0}
+    elif field == "model.mirrored":
+        config.augmentation.flip = 0.3
     elif field == "data.extra_train":
         config.data.split_file = "splits.csv"
     elif field in ("data.sketches", "drawing.fit"):
@@ -231,10 +233,11 @@ def test_each_field_is_refused_by_name_or_may_change(kept, field):
 def test_a_field_that_older_versions_lack_has_its_default(tmp_path):
     keep_config(default(), tmp_path)
     train_in(tmp_path)
-    path, added = tmp_path / "config.json", ("train.averaging", "stages.joint.augmentation")
+    path = tmp_path / "config.json"
+    added = ("train.averaging", "stages.joint.augmentation", "model.mirrored")
     fields = orjson.loads(path.read_bytes())
     older = {name: value for name, value in fields.items() if name not in added}
-    assert len(older) == len(fields) - 2
+    assert len(older) == len(fields) - len(added)
     path.write_bytes(orjson.dumps(older))
     check_config(default(), tmp_path)
     config = default()
