@@ -40,6 +40,7 @@ def get_config(bits: str = "64"):
     config.augmentation.anisotropy = 0.15
     config.model.bits = int(bits)
     config.model.head = "posterior"
+    config.model.mirrored = True
     config.model.encoders.cnn.width = 0.5
     config.model.encoders.cnn.stem_stride = 2
     config.model.encoders.cnn.dense_features = 1024

@@ -33,6 +33,7 @@ def get_config():
     study.name = "Objectives on QuickDraw-55"
     recipe = runpy.run_path(str(HERE.parent / "quickdraw55.py"))
     study.base = recipe["get_config"]("64")
+    study.base.model.mirrored = False  # the table's figures are of drawings by themselves
     study.base.stages.joint.epochs = 8  # half an hour on one core; heads are compared, not encoders
     settings = HERE / "objectives_settings.json"
     study.settings = str(settings) if settings.is_file() else ""
