@@ -9,16 +9,16 @@ do not depend on their length, so a finished run gets codes of other lengths in 
 
     sketchjax recode runs/quickdraw55-64 --bits 16,24,32
 
-On one CPU core with others at work the 24 epochs took 85 to 96 minutes and the codes 10. MAP to
-expect, over the full ranking of 8,477 gallery sketches by 2,134 queries, mean and standard
-deviation of three seeds (docs/runs.md):
+On one CPU core the 24 epochs took 62 to 96 minutes and the codes 10. MAP to expect, over the full
+ranking of 8,477 gallery sketches by 2,134 queries, seeds 0 and 1 (docs/runs.md):
 
-    16 bits  0.839 ± 0.004
-    24 bits  0.857 ± 0.004
-    32 bits  0.864 ± 0.004
-    64 bits  0.875 ± 0.001
+    16 bits  0.855, 0.851
+    32 bits  0.875, 0.872
+    64 bits  0.885, 0.882
 
-Floats rank better: the posteriors reach 0.891. Accuracy is 0.910 on the gallery.
+Floats rank better: the posteriors reach 0.901 and 0.899. Accuracy is 0.916 and 0.910 on the
+gallery. Each drawing is encoded together with its mirror image, which takes twice as long;
+--config.model.mirrored=False does without and has 0.875 at 64 bits (mean of three seeds).
 """
 
 from sketchjax.config import default, real_data, set_stages, stage
