@@ -24,7 +24,7 @@ import orjson
 from benchmarks import workload
 from benchmarks.feed import data_folder
 from benchmarks.record import report
-from benchmarks.timing import median_seconds, seconds_of
+from benchmarks.timing import median_seconds
 
 STAGES = ("cnn", "rnn", "joint", "center", "full")
 # Operations whose time is that of others which the trace has too.
@@ -79,7 +79,7 @@ def read_flags(arguments: list[str] | None) -> Any:
 def traced(stage: workload.CompiledStage, scratch: Path) -> list[Operation]:
     """The operations of one dispatch, longest first. scratch: for the profiler's files."""
     with jax.profiler.trace(str(scratch / "trace")):
-        seconds_of(stage)
+        stage()
     (file,) = (scratch / "trace").rglob("*.trace.json.gz")
     events = orjson.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
     # `run` is the compiled program with what the devices hold as its first argument.

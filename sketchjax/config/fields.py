@@ -142,7 +142,7 @@ FIELDS: dict[str, Field] = {
     ),
     "model.dropout": share(0.0, question="dropout"),  # of what the head reads, in training
     # Encode an item together with its mirror image, and let the head read the mean of both: twice
-    # the work of encoding. Training sees items one by one.
+    # the work of encoding. Training sees items one by one; codes that a loss makes are of both.
     "model.mirrored": switch(False, question="whether items are encoded with their mirror images"),
     # Of the computation. Parameters are always float32.
     "model.dtype": choice("float32", "bfloat16", question="number format of the computation"),

@@ -60,7 +60,7 @@ class Architecture(
     projection: width of the embedding that the classifier of a posterior head reads; 0: it reads
       what the encoders give. Sides of sketches and photos need one to share a classifier.
     mirrored: whether an item is encoded together with its mirror image, and the head reads the mean
-      of both. Training sees items one by one.
+      of both. Training sees items one by one; codes that a loss makes meanwhile are of both.
     """
 
     encoders: dict[str, dict[str, Any]]

@@ -97,13 +97,11 @@ def test_one_encoder_by_itself_is_mirrored_too(model, drawings):
 
 
 def test_pictures_are_mirrored_from_left_to_right(tmp_path):
-    """Raster sketches: the same features for a picture and the picture that PIL mirrors."""
+    """Raster sketches: the same features for a picture and for its columns in reverse."""
     own = architecture(
         encoders={"cnn": ENCODERS["cnn"]},
         sketches="raster",
-        head="embedding",
         embedding="unit_length",
-        width=16,
     )
     model = sketchjax.load(save_untrained(tmp_path / "model.safetensors", own))
     pixels = np.random.default_rng(0).integers(0, 2, (48, 48)).astype(np.uint8) * 255
