@@ -7,6 +7,7 @@ wait for nobody.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -304,11 +305,13 @@ class MemorySnapshot:
         allowed = self._allowed(categories)
         if features is None:
             least = most = k
-        pool = find_pool(code, self.gallery, least, most, allowed)
+        pool = find_pool(code, self.gallery, least, most, allowed, threads=_cores())
         if features is None:
             places, squares = np.arange(len(pool.rows)), None
         else:
-            places, squares = nearest_features(features, self.features, pool.rows, k)
+            places, squares = nearest_features(
+                features, self.features, pool.rows, k, threads=_cores()
+            )
         return Found(
             ids=self.ids[pool.rows[places]],
             distances=pool.distances[places],
@@ -376,6 +379,10 @@ class MemorySnapshot:
         if label is None:
             raise no_category(name, self.categories.names)
         return label
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 class _DetailsInMemory:

@@ -44,18 +44,16 @@ if TYPE_CHECKING:
 DATABASE, VERSION, MODEL, LOCK = "index.duckdb", "version", "model", ".lock"
 _SHARE_OF_MEMORY = 0.25  # of what is free: points that need more are read from the file
 _DETAIL_BYTES = 28  # of an item in memory, without its points
-# In a larger index, a few items are looked up one by one: DuckDB scans the ids of the whole file
-# for a list of them, and only a row group of 122,880 for one. 36 of 50 million: 1,011 and 119 ms.
-_SCANNED, _SINGLE = 4 << 20, 200
-# That DuckDB keeps of the file: most of it is read once. A change that is not committed is kept.
-_BUFFERS, _BUFFERS_OF_WRITER = "64MB", "256MB"
+# Memory that DuckDB may take. Most of the file is read once. What it keeps: a change that is not
+# committed, and what it has looked at of the key of `sketches`, 8 bytes an item.
+_BUFFERS, _BUFFERS_OF_WRITER, _KEY_BYTES = 64 << 20, 256 << 20, 10
 _REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
 _SCHEMA = """
 create table meta(value varchar not null);
 create table categories(label usmallint not null, name varchar not null);
 create table sources(source uinteger not null, name varchar not null);
 create table sketches(
-  id bigint not null, key_id ubigint not null, label usmallint not null,
+  id bigint primary key, key_id ubigint not null, label usmallint not null,
   source uinteger not null, place bigint not null, code ubigint[{words}] not null,
   features ubigint[{feature_words}] not null, points blob not null);
 create table blocks(
@@ -99,6 +97,7 @@ class Store:
                 if meta is not None:
                     self._create(meta, files)
                 self.meta = self._read_meta()
+                self._make_room()
                 self._categories = self._numbering("categories", "label")
                 self._sources = self._numbering("sources", "source")
                 self._kept = len(self._categories.names), len(self._sources.names)
@@ -134,6 +133,7 @@ class Store:
             arrays.append(f"array_value({', '.join(own)})")
             rows |= own
         with self._change() as connection:
+            self._make_room(len(items))
             self._keep_names(connection)
             if len(items):
                 connection.register("given", rows)
@@ -272,12 +272,8 @@ class Store:
     def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
         """Those of items, by their ids i64[m]."""
         del rows
-        select = "select id, key_id, source, place, points from sketches where id"
-        wanted = list(map(str, ids.tolist()))
-        if 0 < len(wanted) <= _SINGLE and self.meta.next_id > _SCANNED:
-            query = " union all ".join(f"{select} = {number}" for number in wanted)
-        else:
-            query = f"{select} in ({', '.join(wanted) or 'null'})"
+        wanted = ", ".join(map(str, ids.tolist())) or "null"
+        query = f"select id, key_id, source, place, points from sketches where id in ({wanted})"
         with self._database():
             # Connections are for one thread at a time; a cursor is a new one to the same file.
             with self._connection.cursor() as cursor:
@@ -391,6 +387,12 @@ class Store:
         connection.execute("delete from progress where path = ?", [progress.path])
         values = [*msgspec.structs.astuple(progress)]
         connection.execute("insert into progress values (?, ?, ?, ?, ?)", values)
+
+    def _make_room(self, more: int = 0) -> None:
+        """Let DuckDB have the memory that it needs with some more items."""
+        buffers = _BUFFERS if self.read_only else _BUFFERS_OF_WRITER
+        size = buffers + (self.meta.next_id + more) * _KEY_BYTES
+        self._connection.execute(f"set memory_limit = '{size} bytes'")
 
     def _keep_meta(self, connection: DuckDBPyConnection, **changes: Any) -> None:
         self.meta = replace(self.meta, version=self.meta.version + 1, **changes)
@@ -534,9 +536,7 @@ def _check_version(store: Store) -> None:
 
 def _connect(path: Path, read_only: bool) -> DuckDBPyConnection:
     # Loading is as fast with one thread, and a server's cores are for its requests.
-    return duckdb().connect(
-        str(path), read_only=read_only, config={"threads": 1, "memory_limit": _BUFFERS}
-    )
+    return duckdb().connect(str(path), read_only=read_only, config={"threads": 1})
 
 
 def _hold(folder: Path, *, shared: bool) -> int:

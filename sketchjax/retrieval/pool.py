@@ -1,14 +1,18 @@
-"""Everything within a distance of one query, found by one thread.
+"""Everything within a distance of one query, found without numba's threads.
 
 `index.search` shares one query between all cores. A server answers many at once, each on a thread
 of its own: there a barrier waits for cores that other requests have, and numba's fallback thread
 pool ends the process when two threads enter it. The kernels here have one thread and release the
-GIL.
+GIL. Large galleries are taken in chunks, which threads that have nothing else to do share.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,8 @@ from sketchjax.compiled import kernel
 from sketchjax.retrieval.index import PART, count_segment, units
 from sketchjax.retrieval.popcount import distance, popcount
 
+# Parts of a gallery, and rows of a pool, that a thread takes at a time: a millisecond of work.
+_CHUNK, _ROWS = 256, 1 << 14
 _ROW_BITS = 31  # of a rank; the other 33 hold squares of up to 132,000 features u8
 
 
@@ -56,7 +62,13 @@ class Pool:
 
 
 def find_pool(
-    code: np.ndarray, gallery: Gallery, least: int, most: int, allowed: np.ndarray | None = None
+    code: np.ndarray,
+    gallery: Gallery,
+    least: int,
+    most: int,
+    allowed: np.ndarray | None = None,
+    *,
+    threads: int = 1,
 ) -> Pool:
     """All items within the first distance that holds enough of them.
 
@@ -65,48 +77,78 @@ def find_pool(
     least: items that the pool must hold, if the gallery has them.
     most: items that it may hold; the first by distance and row are kept.
     allowed: bool[65536], whether items of each label count; None: all items.
+    threads: at most, of which all but this one are lent by a pool of one for each other core.
     """
     query = units(code[None])
     parts = -(-len(gallery.units) // PART)
     counts = np.zeros((parts, gallery.bits + 1), np.int32)
-    if allowed is None:
-        _count_parts(query, gallery.units, counts)
-    else:
-        _count_allowed(query, gallery.units, gallery.labels, allowed, counts)
-    histogram = counts.sum(axis=0, dtype=np.int64)
+    chunks = range(0, max(parts, 1), _CHUNK)
+    totals = np.zeros((len(chunks), gallery.bits + 1), np.int64)
+
+    def count(chunk: int) -> None:
+        own, items = _of_chunk(chunk)
+        if allowed is None:
+            _count_parts(query, gallery.units[items], counts[own])
+        else:
+            _count_allowed(query, gallery.units[items], gallery.labels[items], allowed, counts[own])
+        counts[own].sum(axis=0, out=totals[chunk])
+
+    _share(count, len(chunks), threads)
+    histogram = totals.sum(axis=0)
     within = np.cumsum(histogram)
     radius = min(int(np.searchsorted(within, least)), gallery.bits)
     size = min(int(within[radius]), most)
     distances, rows = np.empty(size, np.int32), np.empty(size, np.int64)
-    if allowed is None:
-        allowed = _EVERY_LABEL
-    _gather(
-        query,
-        gallery.units,
-        gallery.labels,
-        allowed,
-        counts,
-        radius,
-        within - histogram,
-        distances,
-        rows,
-    )
+    # The rank of a chunk's first item at each distance.
+    first = within - histogram + np.cumsum(totals, axis=0) - totals
+
+    def gather(chunk: int) -> None:
+        own, items = _of_chunk(chunk)
+        _gather(
+            query,
+            gallery.units[items],
+            gallery.labels[items],
+            _EVERY_LABEL if allowed is None else allowed,
+            counts[own],
+            radius,
+            first[chunk],
+            items.start,
+            distances,
+            rows,
+        )
+
+    _share(gather, len(chunks), threads)
     return Pool(histogram, radius, distances, rows)
+
+
+def _of_chunk(chunk: int) -> tuple[slice, slice]:
+    """The parts of a chunk, and its items."""
+    own = slice(chunk * _CHUNK, (chunk + 1) * _CHUNK)
+    return own, slice(own.start * PART, own.stop * PART)
 
 
 _EVERY_LABEL = np.ones(1 << 16, np.bool_)
 
 
 def nearest_features(
-    query: np.ndarray, features: np.ndarray, rows: np.ndarray, k: int
+    query: np.ndarray, features: np.ndarray, rows: np.ndarray, k: int, *, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """The k rows whose features are nearest to a query's, by squared distance, then by row.
 
-    query: u8[f].  features: u8[n f].  rows: i64[m], those compared.  k: results.
+    query: u8[f].
+    features: u8[n f].
+    rows: i64[m], those compared.
+    k: results.
+    threads: as of `find_pool`.
     Returns places in `rows` i64[min(k, m)] and squared distances i64[min(k, m)].
     """
     ranks = np.empty(len(rows), np.uint64)
-    _rank_features(query, features, rows, ranks)
+
+    def rank(chunk: int) -> None:
+        own = slice(chunk * _ROWS, (chunk + 1) * _ROWS)
+        _rank_features(query, features, rows[own], ranks[own])
+
+    _share(rank, -(-len(rows) // _ROWS), threads)
     k = min(k, len(rows))
     if k < len(rows):
         places = np.argpartition(ranks, k)[:k] if k else np.zeros(0, np.int64)
@@ -114,6 +156,27 @@ def nearest_features(
         places = np.arange(len(rows))
     places = places[np.argsort(ranks[places])]
     return places, (ranks[places] >> np.uint64(_ROW_BITS)).astype(np.int64)
+
+
+def _share(work: Callable[[int], None], chunks: int, threads: int) -> None:
+    """Call work(chunk) for each chunk, on this thread and on those that have nothing else to do."""
+    remaining = iter(range(chunks))  # each number goes to one thread: `next` holds the GIL
+
+    def take() -> None:
+        for chunk in remaining:
+            work(chunk)
+
+    helpers = [_helpers().submit(take) for _ in range(min(threads, chunks) - 1)]
+    take()
+    for helper in helpers:
+        if not helper.cancel():  # it has begun
+            helper.result()
+
+
+@cache
+def _helpers() -> ThreadPoolExecutor:
+    others = max(1, len(os.sched_getaffinity(0)) - 1)
+    return ThreadPoolExecutor(others, thread_name_prefix="sketchjax-search")
 
 
 @kernel
@@ -142,6 +205,7 @@ def _gather(
     counts: Any,
     radius: int,
     first: Any,
+    row: int,
     distances: Any,
     rows: Any,
 ) -> None:
@@ -149,6 +213,7 @@ def _gather(
 
     counts: i32[parts d+1]; a part without an item within the radius is not read again.
     first: i64[d+1], the rank of the first item at each distance; it is used up.
+    row: of the first item.
     """
     near = np.empty(PART, np.int64)
     for part in range(counts.shape[0]):
@@ -166,7 +231,7 @@ def _gather(
             rank = first[here]
             if rank < rows.shape[0]:
                 distances[rank] = here
-                rows[rank] = item
+                rows[rank] = row + item
             first[here] = rank + 1
 
 

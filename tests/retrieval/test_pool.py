@@ -5,8 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sketchjax.retrieval import pool as of_one_query
 from sketchjax.retrieval.index import PART, search, units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
+
+
+@pytest.fixture(scope="module", autouse=True, params=["in one go", "in chunks"])
+def chunks(request):
+    """All on this thread, or in chunks as small as can be, which threads share."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "in chunks":
+            patch.setattr(of_one_query, "_CHUNK", 1)
+            patch.setattr(of_one_query, "_ROWS", 7)
+        yield
 
 
 def gallery_of(codes, labels=None) -> Gallery:
@@ -21,7 +32,7 @@ def distances_of(code, codes) -> np.ndarray:
 
 def check(code, codes, least, most, labels=None, allowed=None):
     """Compare a pool with a sort of everything."""
-    pool = find_pool(code, gallery_of(codes, labels), least, most, allowed)
+    pool = find_pool(code, gallery_of(codes, labels), least, most, allowed, threads=3)
     distances = distances_of(code, codes)
     bits = codes.shape[1] * 8
     kept = np.arange(len(codes)) if allowed is None else np.flatnonzero(allowed[labels])
@@ -37,7 +48,7 @@ def check(code, codes, least, most, labels=None, allowed=None):
 @settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from([8, 16, 24, 32, 40, 48, 56, 64, 72, 128, 200]),
-    st.sampled_from([1, 5, 300, PART + 7]),
+    st.sampled_from([1, 5, 300, PART * 3 + 7]),
     st.integers(1, 400),
     st.integers(1, 400),
     st.booleans(),
@@ -93,7 +104,7 @@ def test_nearest_features_are_those_of_a_sort(k):
     features[20:40] = features[:20]  # ties, broken by row
     rows = random.permutation(60)[:40]
     query = features[3]
-    places, squares = nearest_features(query, features, rows, k)
+    places, squares = nearest_features(query, features, rows, k, threads=3)
     wide = features.astype(int)
     expected = sorted((((wide[row] - wide[3]) ** 2).sum(), row) for row in rows)[:k]
     assert [*zip(squares.tolist(), rows[places].tolist(), strict=True)] == expected
