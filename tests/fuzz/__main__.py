@@ -1,6 +1,6 @@
 """Hostile bytes for readers and the server, guided by coverage: the answer is data or DataError.
 
-python -m tests.fuzz [--reader all|ndjson|svg|picture|picture_record|bin|gzip|npy|npz|table|csv
+python -m tests.fuzz [--reader all|ndjson|json|svg|picture|picture_record|bin|gzip|npy|npz|table|csv
                                |manifest|records|shard|request]
                      [--seconds 60 | --executions N] [--work DIR]
 
@@ -37,6 +37,7 @@ _ROUND = 300_000
 # through a file are slower, and less of their code is ours.
 READERS = {
     "ndjson": (0.08, 2_048),
+    "json": (0.02, 2_048),
     "svg": (0.06, 4_096),
     "picture": (0.03, 8_192),
     "picture_record": (0.05, 512),
@@ -53,6 +54,7 @@ READERS = {
 }
 _WORDS = {
     "ndjson": 'drawing word key_id recognized true null NaN 1e999 [[ ]] x y "',
+    "json": "drawing word key_id recognized true null [{ }, }] [[ ]] \\x22 \\x5c",
     "svg": "svg path g d points transform M0 C A1 S Q T Z h v matrix( rotate( scale( viewBox 1e999",
     "table": "drawing,word,key_id,recognized \\x22 [[ ]] True \\x0a",
     "csv": "key_id,split train query gallery \\x0a 18446744073709551615 \\x22",
@@ -65,8 +67,12 @@ _WORDS = {
 
 
 # Have kernels: numba compiles them as they are written only.
-_COMPILED = ("sketchjax.data.simplify", "sketchjax.retrieval.pool")
-_JSON = ("ndjson", "manifest", "request")  # have JSON on their lines
+_COMPILED = (
+    "sketchjax.data.simplify",
+    "sketchjax.data.sources.objects",
+    "sketchjax.retrieval.pool",
+)
+_JSON = ("ndjson", "json", "manifest", "request")  # have JSON on their lines
 
 
 def fuzz(names: list[str], seconds: int, executions: int, work: Path) -> dict[str, float | str]:

@@ -26,7 +26,7 @@ from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.folder.verify import contradictions
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
-from sketchjax.data.sources.ndjson import read_ndjson
+from sketchjax.data.sources.ndjson import read_json, read_ndjson
 from sketchjax.data.sources.pictures.image import normal_photo, normal_raster
 from sketchjax.data.sources.records import (
     KINDS,
@@ -51,6 +51,11 @@ _SCRATCH = Path("/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir
 def ndjson(data: bytes) -> None:
     """QuickDraw's ndjson."""
     _take(lambda source: read_ndjson(io.BytesIO(data), source))
+
+
+def json(data: bytes) -> None:
+    """One JSON array, or objects over several lines."""
+    _take(lambda source: read_json(io.BytesIO(data), source))
 
 
 def binary(data: bytes) -> None:
@@ -200,6 +205,7 @@ def run(name: str, data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "ndjson": ndjson,
+    "json": json,
     "svg": svg,
     "picture": picture,
     "picture_record": picture_record,

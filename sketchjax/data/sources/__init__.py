@@ -1,8 +1,8 @@
 """Sketch files of every known format, found, read as ragged chunks, and written.
 
-Known: QuickDraw's ndjson, simplified and raw, its .bin and Kaggle's .csv of it, each plain or gzip;
-sketch-rnn's .npz; .svg, one drawing a file. What had to be decided about a file is in the notes of
-its reading.
+Known: QuickDraw's ndjson, simplified and raw, also as one JSON array, its .bin and Kaggle's .csv of
+it, each plain or gzip; sketch-rnn's .npz; .svg, one drawing a file. What had to be decided about a
+file is in the notes of its reading.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.categories import canonical, category_of_name, look_alike
 from sketchjax.data.sources.finding import EXTENSIONS, SVG, Survey, find, survey
-from sketchjax.data.sources.ndjson import read_ndjson, write_ndjson
+from sketchjax.data.sources.ndjson import read_json, read_ndjson, write_ndjson
 from sketchjax.data.sources.records import (
     KINDS,
     BadRecord,
@@ -106,15 +106,23 @@ def _chunks(
     name = category or category_of_name(path.absolute().parent if form == "svg" else path)
     if wrong := wrong_name(name):
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
-    unit = "record" if form in ("bin", "npz") else "line"
+    unit = "record" if form in ("bin", "json", "npz") else "line"
     source = Source(BadRecords(path, unit, on_bad), notes, category, name, chunk)
     if form == "npz":
         with path.open("rb") as file:
             yield from read_stroke3(file, source)
         return
     with opened(path) as file:
-        readers = {"bin": read_binary, "csv": read_table, "ndjson": read_ndjson, "svg": read_svg}
-        yield from readers[form](file, source)
+        yield from _READERS[form](file, source)
+
+
+_READERS = {
+    "bin": read_binary,
+    "csv": read_table,
+    "json": read_json,
+    "ndjson": read_ndjson,
+    "svg": read_svg,
+}
 
 
 def _noted_if_empty(chunks: Iterator[Sketches], notes: Notes) -> Iterator[Sketches]:
@@ -135,9 +143,6 @@ _STRANGERS = {
     b"\xfe\xff": "is UTF-16 text: save it as UTF-8",
     b"\x1f\x8b": "is compressed twice: run gunzip on it once",
     b"<": "is HTML or XML: a failed download leaves a page, and a drawing is named .svg",
-    b"[": "is one JSON array: write one object per line (jq -c '.[]' does)",
-    b"{\n": "is JSON over several lines: write one object per line (jq -c . does)",
-    b"{\r": "is JSON over several lines: write one object per line (jq -c . does)",
     b"PK\x03\x04": "is a zip archive: unpack it, or name it .npz if it is one",
     b"\x93NUMPY": "is a single array: pictures (QuickDraw's numpy_bitmap) are not read, and rows "
     "of points are read from an .npz of one category with arrays train, valid and test",
@@ -145,7 +150,7 @@ _STRANGERS = {
 
 
 def _form_of(path: Path) -> str:
-    """The format of a file: ndjson, csv, bin, npz or svg. Raises DataError where it is another."""
+    """The format of a file, a key of `_READERS` or npz. Raises DataError where it is another."""
     name = path.name.lower().removesuffix(".gz")
     head = head_of(path)
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -162,6 +167,8 @@ def _form_of(path: Path) -> str:
         raise DataError(f"{path} is not a zip archive, so not a sketch-rnn .npz; download it again")
     if name.endswith(".csv"):
         return "csv"
+    if start.startswith((b"[", b"{\n", b"{\r")):
+        return "json"
     if name.endswith(_TEXT) or start.startswith(b"{"):
         return "ndjson"
     raise DataError(

@@ -93,17 +93,17 @@ def read_records(
         yield gather.sketches()
 
 
-def fields_of_line(line: bytes) -> Fields:
-    """The fields of a line of JSON.  Raises Refused where it is not an object."""
+def fields_of_json(line: bytes) -> Fields:
+    """The fields of a record in JSON.  Raises Refused where it is not an object."""
     line = line.removeprefix(b"\xef\xbb\xbf")  # the mark of some Windows tools
     try:
         fields = _FIELDS.decode(line)
         if not bytes(fields.drawing) and len(line) <= _LONGEST_FIELD:
             names = shown(msgspec.json.decode(line, type=dict[str, msgspec.Raw]))
-            raise Refused("unreadable", f"the field 'drawing' is missing; the line is {names}")
+            raise Refused("unreadable", f"the field 'drawing' is missing; the record is {names}")
         return fields
     except msgspec.ValidationError:
-        raise Refused("unreadable", "the line is not a JSON object") from None
+        raise Refused("unreadable", "the record is not a JSON object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:  # Readable except for NaN or Infinity, which JSON does not have?
             _FIELDS.decode(_NOT_FINITE.sub(b"0", line))

@@ -87,10 +87,9 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     """All sketch files: those named, and those in folders at any depth, through links as well.
 
     A real folder and a real file count once, however many links lead there. A .json or .jsonl in a
-    folder counts where it holds drawings, in an array too, which `read` refuses; a .csv counts as
-    well where there is nothing else: next to other sketch files a table is more often an index of
-    them. An .svg counts where its source has no other sketch files: next to them it is more often a
-    figure.
+    folder counts where it holds drawings; a .csv counts as well where there is nothing else: next
+    to other sketch files a table is more often an index of them. An .svg counts where its source
+    has no other sketch files: next to them it is more often a figure.
     sources: files and folders.  skip: a folder that is not looked into.
     Raises DataError where a source does not exist, a named file's extension is not a known one, a
     folder cannot be read, a name is not UTF-8, or nothing is found.

@@ -3,7 +3,8 @@
 Google's fields: `word`, `key_id` (a decimal string), `drawing` (strokes `[[x…], [y…]]`, raw ones
 `[[x…], [y…], [t…]]`), `recognized` (optional). A drawing is raw where its strokes have a third list
 or a coordinate has a fraction; then it goes through `simplify`. What a file's drawings decide
-together, and other forms of the drawing: see `drawings`.
+together, and other forms of the drawing: see `drawings`. `read_json` reads one array of such
+objects, and objects over several lines.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import msgspec
 import orjson
 
 from sketchjax.data.sketch import Sketches, strokes
-from sketchjax.data.sources.examine import fields_of_line, flag_of, read_records
+from sketchjax.data.sources.examine import fields_of_json, flag_of, read_records
+from sketchjax.data.sources.objects import objects
 from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Source
 from sketchjax.data.sources.stream import LONGEST_LINE, lines, written
 
@@ -40,7 +42,14 @@ _ORDINARY = msgspec.json.Decoder(_Ordinary)
 def read_ndjson(file: IO[bytes], source: Source) -> Iterator[Sketches]:
     """Stream the sketches of an open ndjson file."""
     return read_records(
-        lines(file, LONGEST_LINE), source, fields_of_line, partial(_take_ordinary, source)
+        lines(file, LONGEST_LINE), source, fields_of_json, partial(_take_ordinary, source)
+    )
+
+
+def read_json(file: IO[bytes], source: Source) -> Iterator[Sketches]:
+    """Stream the sketches of an open file of JSON that is not one object per line."""
+    return read_records(
+        objects(file, LONGEST_LINE), source, fields_of_json, partial(_take_ordinary, source)
     )
 
 

@@ -390,13 +390,11 @@ def test_utf_16_is_named(tmp_path):
         read(tmp_path / "cat.ndjson")
 
 
-def test_an_array_of_records_is_refused_with_a_remedy(tmp_path):
+def test_a_json_file_of_one_record_or_an_array_is_read(tmp_path):
     path = tmp_path / "cat.json"
-    path.write_text(json.dumps([CAT | {"drawing": DRAWING}]))
-    with pytest.raises(DataError, match="one object per line"):
-        list(sources.read(path))
-    path.write_text(json.dumps(CAT | {"drawing": DRAWING}))
-    assert read(path)[0] == [DRAWING]
+    for content in (CAT | {"drawing": DRAWING}, [CAT | {"drawing": DRAWING}]):
+        path.write_text(json.dumps(content))
+        assert read(path)[0] == [DRAWING]
 
 
 def test_a_long_field_next_to_the_drawing_is_skipped(tmp_path):

@@ -537,9 +537,6 @@ def test_the_format_is_told_by_name_and_content(tmp_path):
             "compressed twice",
         ),
         ("cat.ndjson", b"\xef\xbb\xbf <html>404", "HTML"),
-        ("cat.json", b' [{"drawing": []}]', "one JSON array"),
-        ("cat.json", b'{\n "drawing": []}', "over several lines"),
-        ("cat.json", b'{\r\n "drawing": []}', "over several lines"),
         ("cat.npy", b"\x93NUMPY", "a single array"),
     ],
 )
