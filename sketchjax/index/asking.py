@@ -87,7 +87,7 @@ def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
     Raises DataError where they cannot be read.
     """
     if isinstance(drawings, Path):
-        if drawings.is_file() and _begins_as_list(drawings):
+        if drawings.is_file() and _are_strokes(_head_of(drawings)):
             yield _of_strokes(drawings.read_bytes(), str(drawings))
         else:
             yield from read(drawings, on_bad=stop_at)
@@ -95,7 +95,7 @@ def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
     content = drawings.read(_MOST + 1)
     if len(content) > _MOST:
         raise DataError(f"stdin has more than {_MOST >> 20} MiB; write it to a file first")
-    if content.lstrip().startswith(b"["):
+    if _are_strokes(content):
         yield _of_strokes(content, "stdin")
         return
     with tempfile.NamedTemporaryFile(suffix=".ndjson") as file:
@@ -107,9 +107,15 @@ def read_drawings(drawings: Path | IO[bytes]) -> Iterator[Sketches]:
             raise DataError(str(error).replace(file.name, "stdin")) from None
 
 
-def _begins_as_list(path: Path) -> bool:
+def _head_of(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(64).lstrip().startswith(b"[")
+        return file.read(64)
+
+
+def _are_strokes(content: bytes) -> bool:
+    """Whether JSON is one drawing as a list, and no array of records."""
+    content = content.lstrip()
+    return content.startswith(b"[") and not content[1:].lstrip().startswith(b"{")
 
 
 def _of_strokes(content: bytes, where: str) -> Sketches:

@@ -109,6 +109,7 @@ def test_pages_escape_names(tmp_path):
         ("[[[0, 9, 9], [0, 0, 9]]]", 1),
         (" [[[[0, 9], [0, 9]]], [[[0, 7], [3, 9]]]]", 2),
         ('{"word": "cat", "drawing": [[[0, 255], [0, 9]]]}\n' * 3, 3),
+        ('\n[ {"drawing": [[[0, 255], [0, 9]]]},\n {"drawing": [[[0, 255], [0, 9]]]}]', 2),
     ],
 )
 def test_drawings_are_read_from_files_and_stdin(tmp_path, content, count):
