@@ -77,7 +77,7 @@ def find_pool(
     least: items that the pool must hold, if the gallery has them.
     most: items that it may hold; the first by distance and row are kept.
     allowed: bool[65536], whether items of each label count; None: all items.
-    threads: at most, of which all but this one are lent by a pool of one for each other core.
+    threads: at most; all but this one are of a pool that has one for each other core.
     """
     query = units(code[None])
     parts = -(-len(gallery.units) // PART)
