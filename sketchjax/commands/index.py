@@ -98,6 +98,7 @@ def add(
     engine: EngineUrl = None,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
+    from sketchjax.data.inputs import PHOTO
     from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources
     from sketchjax.run.progress import TrainingProgress
@@ -110,7 +111,7 @@ def add(
             sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
         )
         count = place.add(found, encoder, task=tasks(progress), note=note)
-    print(f"{index}: {counted(count, 'drawing')} added")
+    print(f"{index}: {counted(count, 'item' if PHOTO in encoder.reads else 'drawing')} added")
 
 
 @indexes.command()
@@ -125,11 +126,11 @@ def delete(
     from sketchjax.index.places import place_of
 
     with closing(place_of(index, engine).open(read_only=False)) as opened:
+        noun = opened.snapshot().describe().noun
         count = opened.delete(ids)
         missing = len(set(ids)) - count
     print(
-        f"{index}: {counted(count, 'drawing')} deleted"
-        + (f", {missing:,} not there" if missing else "")
+        f"{index}: {counted(count, noun)} deleted" + (f", {missing:,} not there" if missing else "")
     )
 
 
@@ -141,8 +142,9 @@ def compact(index: IndexFolder, engine: EngineUrl = None) -> None:
     from sketchjax.index.places import place_of
 
     with closing(place_of(index, engine).open(read_only=False)) as opened:
+        noun = opened.snapshot().describe().noun
         count = opened.compact()
-    print(f"{index}: {counted(count, 'deleted drawing')} removed")
+    print(f"{index}: {counted(count, f'deleted {noun}')} removed")
 
 
 @indexes.command()
@@ -155,7 +157,7 @@ def describe(index: IndexFolder, engine: EngineUrl = None) -> None:
     with closing(place_of(index, engine).open()) as opened:
         state = opened.snapshot().describe()
     print(
-        f"{index}: {counted(state.count, 'drawing')} of "
+        f"{index}: {counted(state.count, state.noun)} of "
         f"{counted(len(state.categories), 'category', 'categories')}, "
         f"{state.bits} bits and {state.features} features, model {state.model[:12]}"
     )
@@ -175,4 +177,4 @@ def verify_index(index: IndexFolder, engine: EngineUrl = None) -> None:
         arrays, card = read_model_file(model_file(path))
     if fingerprint(arrays, card.architecture) != state.model:
         raise DataError(f"{index} holds another model than its codes come from; build it again")
-    print(f"{index} is sound: {counted(state.count, 'drawing')}")
+    print(f"{index} is sound: {counted(state.count, state.noun)}")

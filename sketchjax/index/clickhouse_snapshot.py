@@ -171,6 +171,7 @@ class ClickHouseSnapshot:
             self.description,
             count=sum(counts.values()),
             categories={name: int(counts[name]) for name in sorted(counts)},
+            photos=self.server.value(f"select count() from photos where {self._items}"),
         )
 
     @cached_property

@@ -239,9 +239,10 @@ class Description(msgspec.Struct, frozen=True):
     bits: d.
     features: f, bytes of features of an item.
     scale: of the features.
-    count: drawings.
+    count: items.
     snapshot: a number that rises with every change.
-    categories: drawings by category, sorted by name.
+    categories: items by category, sorted by name.
+    photos: how many of the items are photos.
     """
 
     name: str
@@ -252,6 +253,17 @@ class Description(msgspec.Struct, frozen=True):
     count: int
     snapshot: int
     categories: dict[str, int]
+    photos: int = 0
+
+    @property
+    def noun(self) -> str:
+        """What its items are called."""
+        return noun_of(self.count, self.photos)
+
+
+def noun_of(count: int, photos: int) -> str:
+    """Drawing or photo, or item where there are both. count: of all.  photos: of these."""
+    return "drawing" if not photos else "photo" if photos == count else "item"
 
 
 @runtime_checkable

@@ -117,6 +117,7 @@ class Memory:
     storage: what keeps it; None: only this process has it.
     details: of the items; by default in memory as well.
     thumbnails: of photos, by id, where only the other details are in memory.
+    photos: ids of those that are photos, i64[m], rising; by default those without points.
     deleted: ids of those that are deleted, i64[m].
     next_id: the least id that nothing ever had; by default after the last item.
     read_only: whether adding and deleting are refused.
@@ -131,6 +132,7 @@ class Memory:
         storage: Storage | None = None,
         details: Details | None = None,
         thumbnails: Callable[[int], bytes | None] | None = None,
+        photos: np.ndarray | None = None,
         deleted: np.ndarray | None = None,
         next_id: int | None = None,
         read_only: bool = False,
@@ -145,9 +147,12 @@ class Memory:
         self._features = Column(np.uint8, (description.features,), room.items)
         self._labels = Column(np.uint16, room=room.items)
         self._ids = Column(np.int64, room=room.items)
+        self._photos = Column(np.int64)
         self._details = details or _DetailsInMemory(room, thumbnails)
         for part in parts:
-            self._append(part)
+            self._append(part, None if photos is None else photos[:0])
+        if photos is not None:
+            self._photos.append(photos)
         last = int(self._ids.values[-1]) if self._ids.count else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
@@ -205,11 +210,14 @@ class Memory:
         if self._storage is not None:
             self._storage.close()
 
-    def _append(self, items: Items) -> None:
+    def _append(self, items: Items, photos: np.ndarray | None = None) -> None:
         self._codes.append(units(items.codes))
         self._features.append(items.features)
         self._labels.append(self._categories.number(items.categories, np.uint16))
         self._ids.append(items.ids)
+        if photos is None:
+            photos = items.ids[np.diff(items.offsets) == 0]
+        self._photos.append(photos)
         self._details.append(items)
 
     def _compact(self) -> int:
@@ -262,6 +270,7 @@ class Memory:
             self._ids.values,
             self._categories,
             self._details,
+            self._photos.values,
         )
         self._snapshots.add(snapshot)
         return snapshot
@@ -281,6 +290,7 @@ class MemorySnapshot:
     ids: i64[n], rising.
     categories: the name of each label, which may grow.
     details: of the items.
+    photos: i64[m], rising, ids of photos, some of which are deleted.
     """
 
     description: Description
@@ -289,6 +299,7 @@ class MemorySnapshot:
     ids: np.ndarray
     categories: Numbering
     details: Details
+    photos: np.ndarray
 
     def nearest(
         self,
@@ -355,7 +366,11 @@ class MemorySnapshot:
         for part in range(0, len(self.gallery.labels), _PART):  # numpy copies them as i64
             counts += np.bincount(self.gallery.labels[part : part + _PART], minlength=1 << 16)
         named = sorted(zip(self.categories.names, counts.tolist(), strict=False))
-        return replace(self.description, categories={name: n for name, n in named if n})
+        return replace(
+            self.description,
+            categories={name: n for name, n in named if n},
+            photos=int(self.rows_of(self.photos)[1].sum()),
+        )
 
     def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows of ids i64[m], and whether each is there, bool[m]."""

@@ -149,11 +149,12 @@ class Milliseconds(msgspec.Struct, frozen=True):
 
 
 class IndexState(msgspec.Struct, frozen=True):
-    """Which index answered: its name, drawings, and number of the snapshot."""
+    """Which index answered: its name, items, number of the snapshot, and photos of the items."""
 
     name: str
     count: int
     snapshot: int
+    photos: int
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -209,7 +210,7 @@ def answer(engine: Engine | Snapshot, query: Query) -> Answer:
         if found.squares is None
         else PoolSize(found.radius, found.compared, found.within),
         milliseconds=Milliseconds(search=round((time.perf_counter() - start) * 1e3, 3)),
-        index=IndexState(state.name, state.count, state.snapshot),
+        index=IndexState(state.name, state.count, state.snapshot, state.photos),
     )
 
 

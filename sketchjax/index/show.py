@@ -15,6 +15,7 @@ from rich.text import Text
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.files import write_whole
 from sketchjax.index.braille import braille
+from sketchjax.index.engine import noun_of
 from sketchjax.index.search import Answer, Result
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.report.template import environment
@@ -100,25 +101,25 @@ def summary(answer: Answer) -> str:
     if answer.categories:
         named = ", ".join(f"{own.name} {own.probability:.0%}" for own in answer.categories)
         parts.append(f"Probably {named}.")
-    ties = answer.ties
+    ties, noun = answer.ties, noun_of(answer.index.count, answer.index.photos)
     if ties is None:
         parts.append("Nothing was found.")
     elif ties.shown == ties.all:
         count = len(answer.results)
-        shown = f"All {count:,} drawings up to distance {ties.distance} are"
+        shown = f"All {count:,} {noun}s up to distance {ties.distance} are"
         if count == 1:
-            shown = f"The only drawing up to distance {ties.distance} is"
+            shown = f"The only {noun} up to distance {ties.distance} is"
         parts.append(f"{shown} shown.")
     else:
-        parts.append(f"{ties.shown:,} of {ties.all:,} drawings at distance {ties.distance}.")
+        parts.append(f"{ties.shown:,} of {ties.all:,} {noun}s at distance {ties.distance}.")
     if answer.pool and answer.pool.compared < answer.pool.all:
         pool = answer.pool
         parts.append(
-            f"Features of {pool.compared:,} of {pool.all:,} equally near drawings were compared."
+            f"Features of {pool.compared:,} of {pool.all:,} equally near {noun}s were compared."
         )
     took = answer.milliseconds.search
     shown = f"{took:.3g}" if took < 100 else f"{took:,.0f}"
-    parts.append(f"{counted(answer.index.count, 'drawing')} in {shown} ms.")
+    parts.append(f"{counted(answer.index.count, noun)} in {shown} ms.")
     return " ".join(parts)
 
 

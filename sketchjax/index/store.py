@@ -245,6 +245,13 @@ class Store:
             items, size = self._connection.execute(query).fetchall()[0]
         return Room(items, size // 3)
 
+    def photos(self) -> np.ndarray:
+        """The ids of photos, i64[m], rising."""
+        with self._database():
+            if not self._has_photos(self._connection):
+                return np.zeros(0, np.int64)
+            return self._fetch("select id from photos order by id")["id"]
+
     def thumbnails(self, ids: np.ndarray) -> list[bytes]:
         """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
         with self._database(), self._connection.cursor() as cursor:
@@ -488,6 +495,7 @@ def _open(folder: Path, *, read_only: bool, details: bool = False) -> Memory:
             storage=store,
             details=None if in_memory else store,
             thumbnails=store.thumbnail,
+            photos=store.photos(),
             deleted=store.deleted(),
             next_id=store.next_id,
             read_only=read_only,

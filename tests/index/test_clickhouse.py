@@ -364,7 +364,9 @@ def test_photos_keep_their_thumbnails(address):
     with closing(open_database(database_of(address, items), "index", read_only=False)) as engine:
         assert engine.snapshot().thumbnail(1) == b"\xff\xd8 \x00\xfe"
         assert engine.verify().count == 30
+        assert engine.snapshot().describe().photos == 1
         engine.delete([1])
+        assert engine.snapshot().describe().photos == 0
         for gone in (0, 1):
             with pytest.raises(DataError, match=f"no photo {gone} in the index"):
                 engine.snapshot().thumbnail(gone)

@@ -92,7 +92,7 @@ def test_the_json_has_the_names_of_the_interface():
         "id", "kind", "key_id", "category", "code", "distance", "feature_distance", "source",
         "place", "points", "thumbnail",
     ]  # fmt: skip
-    assert found["index"] == {"name": "test", "count": 300, "snapshot": 1}
+    assert found["index"] == {"name": "test", "count": 300, "snapshot": 1, "photos": 0}
 
 
 def test_what_cannot_be_answered_is_refused():

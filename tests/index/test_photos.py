@@ -98,7 +98,11 @@ def test_a_drawing_finds_photos(folder, home, capsys):
     page = (home / "found.html").read_text()
     assert page.count('src="data:image/jpeg;base64,') == 10
     assert call("search", folder, drawing) == 0
-    assert f"pictures/photo/{found[0]['category']}/" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"pictures/photo/{found[0]['category']}/" in printed
+    assert "12 photos in" in printed
+    assert call("index", "describe", folder) == 0
+    assert "12 photos of 3 categories" in capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -227,15 +231,18 @@ def test_photos_and_drawings_share_an_index(tmp_path, where, monkeypatch):
     found = answer(engine, Query(like=57)).results[0]
     assert (found.id, found.kind, found.points) == ("57", "photo", None)
     assert answer(engine, Query(like=58)).results[0].kind == "drawing"
-    engine.delete([57])
+    assert (snapshot.describe().photos, snapshot.describe().noun) == (40, "item")
+    engine.delete([57, 58])
+    assert engine.snapshot().describe().photos == 39
     for gone in (57, 58, 999):
         with pytest.raises(DataError, match=f"no photo {gone} in the index"):
             engine.snapshot().thumbnail(gone)
     engine.compact()
     assert engine.snapshot().thumbnail(54) == b"jpeg 54"
+    assert (engine.snapshot().describe().count, engine.snapshot().describe().photos) == (118, 39)
     engine.close()
     if where != "memory":
-        assert verify(tmp_path / "index").count == 119
+        assert (verify(tmp_path / "index").count, verify(tmp_path / "index").photos) == (118, 39)
 
 
 def test_a_damaged_thumbnail_is_found(tmp_path):

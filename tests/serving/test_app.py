@@ -66,6 +66,7 @@ def test_a_search_gives_what_the_index_finds(client, options):
         "name": "doodles",
         "count": 180,
         "snapshot": found["index"]["snapshot"],
+        "photos": 0,
     }
 
 

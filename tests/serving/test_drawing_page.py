@@ -93,7 +93,7 @@ def test_a_pool_that_was_cut_is_said(page):
     page.route("**/v1/search", cut)
     draw(page, HOUSE[0])
     shown(page)
-    words = "; the features of 200,000 of 1,234,567 near drawings were compared"
+    words = "; the features of 200,000 of 1,234,567 equally near ones were compared"
     assert page.locator("#ties").text_content().endswith(words)
 
 

@@ -31,6 +31,7 @@ export class Gallery {
       this[name] = new TYPES[name](buffer, start, length);
     }
     this.count = this.ids.length;
+    this.photos = this.ids.reduce((sum, _, row) => sum + this.isPhoto(row), 0);
     this.words = Math.ceil(about.bits / 32);
   }
 
@@ -40,15 +41,20 @@ export class Gallery {
     const counts = new Array(categories.length).fill(0);
     for (const label of this.labels) counts[label] += 1;
     const named = categories.map((category, label) => [category, counts[label]]);
-    return { name, model, bits, features, scale, count: this.count, snapshot, categories: Object.fromEntries(named) };
+    return { name, model, bits, features, scale, count: this.count, snapshot, categories: Object.fromEntries(named), photos: this.photos };
   }
 
-  /** One drawing, by its id in digits. */
+  /** Whether an item is a photo: it has no points. */
+  isPhoto(row) {
+    return this.offsets[row] === this.offsets[row + 1];
+  }
+
+  /** One item, by its id in digits. */
   sketch(id) {
     const row = this.rowOf(id);
     return {
       id,
-      kind: this.offsets[row] < this.offsets[row + 1] ? "drawing" : "photo",
+      kind: this.isPhoto(row) ? "photo" : "drawing",
       key_id: String(this.keys[row]),
       category: this.about.categories[this.labels[row]],
       code: this.hexOf(row),
@@ -137,7 +143,7 @@ export function answer(gallery, { code, features, k, categories, points }, proba
     results,
     ties: tiesOf(results, pool.histogram),
     pool: features ? { radius: pool.radius, compared: pool.rows.length, all: pool.all } : null,
-    index: { name: gallery.about.name, count: gallery.count, snapshot: gallery.about.snapshot },
+    index: { name: gallery.about.name, count: gallery.count, snapshot: gallery.about.snapshot, photos: gallery.photos },
   };
 }
 

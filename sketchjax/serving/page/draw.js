@@ -227,7 +227,7 @@ function tiesOf({ ties, pool }) {
 
 function orderOf({ compared, all }) {
   if (compared === all) return ", ordered by their features";
-  return `; the features of ${numbers.format(compared)} of ${numbers.format(all)} near drawings were compared`;
+  return `; the features of ${numbers.format(compared)} of ${numbers.format(all)} equally near ones were compared`;
 }
 
 function timing(parts, whole) {
@@ -278,7 +278,13 @@ function announce(found, browsing) {
   const [first] = found.categories;
   const guess = first ? `Looks like ${first.name}, ${percent(first.probability)}. ` : "";
   const ties = browsing || !found.ties ? "" : `, ${tiesOf(found)}`;
-  $("live").textContent = `${guess}${found.results.length} drawings${ties}.`;
+  $("live").textContent = `${guess}${found.results.length} ${nounOf(found.index)}s${ties}.`;
+}
+
+/** What the items of an index are called. */
+function nounOf({ count, photos }) {
+  if (!photos) return "drawing";
+  return photos === count ? "photo" : "item";
 }
 
 // ---- Tools, files, keys ----
@@ -389,7 +395,7 @@ async function start() {
     return;
   }
   const count = Object.keys(index.categories).length;
-  $("about").textContent = `${numbers.format(index.count)} drawings of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
+  $("about").textContent = `${numbers.format(index.count)} ${nounOf(index)}s of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
   if (isLocal) $("about").append(" What you draw stays in this browser.");
   offer(index.categories);
   const known = EXAMPLES.filter(({ name }) => isKnown(name));
