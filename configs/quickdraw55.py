@@ -10,14 +10,14 @@ do not depend on their length, so a finished run gets codes of other lengths in 
     sketchjax recode runs/quickdraw55-64 --bits 16,24,32
 
 On one CPU core the 24 epochs took 62 to 96 minutes and the codes 10. MAP to expect, over the full
-ranking of 8,477 gallery sketches by 2,134 queries, seeds 0 and 1 (docs/runs.md):
+ranking of 8,477 gallery sketches by 2,134 queries, three seeds (docs/runs.md):
 
-    16 bits  0.855, 0.851
-    32 bits  0.875, 0.872
-    64 bits  0.885, 0.882
+    16 bits  0.851 ± 0.005
+    24 bits  0.865 ± 0.002
+    32 bits  0.872 ± 0.003
+    64 bits  0.882 ± 0.003
 
-Floats rank better: the posteriors reach 0.901 and 0.899. Accuracy is 0.916 and 0.910 on the
-gallery. Each drawing is encoded together with its mirror image, which takes twice as long;
+Floats rank better: the posteriors reach 0.899. Accuracy is 0.913 on the gallery. Each drawing is encoded together with its mirror image, which takes twice as long;
 --config.model.mirrored=False does without and has 0.875 at 64 bits (mean of three seeds).
 """
 
