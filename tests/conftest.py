@@ -42,18 +42,31 @@ from PIL import Image
 from tiny_run import whole_run
 
 TESTS = Path(__file__).parent
-# Marked `slow`: benchmarks, and whole runs beyond those of tests/run/test_experiment.py.
+# Marked `slow`: benchmarks, browsers, processes that are killed, and whole runs beyond those of
+# tests/run/test_experiment.py. They are 1 test in 14, and take as long as the others twice.
 SLOW = (
     "benchmarks",
+    "data/folder/conversion/test_real_pictures.py",
+    "export/test_serving_without_jax.py",
     "index/test_clickhouse.py",
+    "models/test_photo_nets.py",
     "multi",
     "paper/study/test_study_whole.py",
+    "run/test_compare.py",
     "run/test_evaluation.py",
     "run/test_hashing_runs.py",
     "run/test_metric_learning.py",
+    "run/test_photo_recode.py",
+    "run/test_photo_run.py",
+    "run/test_photos_only.py",
     "run/test_recode.py",
+    "serving/test_drawing_page.py",
+    "serving/test_packaged.py",
+    "serving/test_static.py",
     "test_adding.py",
+    "test_compiled.py",
     "test_launch.py",
+    "test_main.py",
     "test_readme.py",
     "test_sketchmate_config.py",
 )
