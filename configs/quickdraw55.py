@@ -17,7 +17,8 @@ ranking of 8,477 gallery sketches by 2,134 queries, three seeds (docs/runs.md):
     32 bits  0.872 ± 0.003
     64 bits  0.882 ± 0.003
 
-Floats rank better: the posteriors reach 0.899. Accuracy is 0.913 on the gallery. Each drawing is encoded together with its mirror image, which takes twice as long;
+Floats rank better: the posteriors reach 0.899. Accuracy is 0.913 on the gallery. Each drawing is
+encoded together with its mirror image, which takes twice as long;
 --config.model.mirrored=False does without and has 0.875 at 64 bits (mean of three seeds).
 """
 

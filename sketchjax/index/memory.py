@@ -149,10 +149,12 @@ class Memory:
         self._ids = Column(np.int64, room=room.items)
         self._photos = Column(np.int64)
         self._details = details or _DetailsInMemory(room, thumbnails)
-        for part in parts:
-            self._append(part, None if photos is None else photos[:0])
         if photos is not None:
             self._photos.append(photos)
+        for part in parts:
+            self._append(part)
+            if photos is None:
+                self._list_photos(part)
         last = int(self._ids.values[-1]) if self._ids.count else -1
         self._next_id = last + 1 if next_id is None else next_id
         self._deleted = 0
@@ -178,6 +180,7 @@ class Memory:
             if self._storage is not None:
                 self._storage.add(items)
             self._append(items)
+            self._list_photos(items)
             self._next_id += len(items)
             self._snapshot = self._take(self._snapshot.description)
             self._compact_later()
@@ -210,15 +213,15 @@ class Memory:
         if self._storage is not None:
             self._storage.close()
 
-    def _append(self, items: Items, photos: np.ndarray | None = None) -> None:
+    def _append(self, items: Items) -> None:
         self._codes.append(units(items.codes))
         self._features.append(items.features)
         self._labels.append(self._categories.number(items.categories, np.uint16))
         self._ids.append(items.ids)
-        if photos is None:
-            photos = items.ids[np.diff(items.offsets) == 0]
-        self._photos.append(photos)
         self._details.append(items)
+
+    def _list_photos(self, items: Items) -> None:
+        self._photos.append(items.ids[np.diff(items.offsets) == 0])
 
     def _compact(self) -> int:
         keep = self._labels.values != _DELETED
