@@ -51,6 +51,7 @@ SLOW = (
     "index/test_clickhouse.py",
     "models/test_photo_nets.py",
     "multi",
+    "paper/objectives/test_objectives_study.py",
     "paper/study/test_study_whole.py",
     "run/test_compare.py",
     "run/test_evaluation.py",
