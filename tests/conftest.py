@@ -43,7 +43,7 @@ from tiny_run import whole_run
 
 TESTS = Path(__file__).parent
 # Marked `slow`: benchmarks, browsers, processes that are killed, and whole runs beyond those of
-# tests/run/test_experiment.py. They are 1 test in 14, and take as long as the others twice.
+# tests/run/test_experiment.py. They are 1 test in 14, and take longer than all others together.
 SLOW = (
     "benchmarks",
     "data/folder/conversion/test_real_pictures.py",
