@@ -10,8 +10,8 @@ unit length and on batch-normalised ones, each with the same encoders, batches, 
 then two ShuffleNetV2 x0.5, by themselves and taught by the last of the four. Three seeds; margins
 go with the scale of each normalisation (docs/sketch-photo-losses.md).
 
-One seed of all rows took 71 minutes on a busy core of an AMD EPYC. Measured so far: seed 0, see
-docs/results-photo.md.
+Each of the first four rows takes 7 minutes on one core of an AMD EPYC. Measured so far: these with
+three seeds, see docs/results-photo.md.
 """
 
 import runpy
