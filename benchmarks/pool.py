@@ -13,7 +13,6 @@ the threads of all cores, as an index is searched.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle
 from typing import Any
@@ -22,6 +21,7 @@ import numpy as np
 
 from benchmarks.record import parser, report
 from benchmarks.timing import in_turn, median_seconds
+from sketchjax.data.workers import cores
 from sketchjax.index.search import LEAST, MOST
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
@@ -95,7 +95,7 @@ def measure(
         return nearest_features(features[0], features, pool.rows, K, threads=threads)
 
     def shared(code: np.ndarray) -> object:
-        return reranked(code, len(os.sched_getaffinity(0)))
+        return reranked(code, cores())
 
     compared = in_turn(_one_by_one(ours, wanted), _one_by_one(theirs, wanted), rounds)
     return {

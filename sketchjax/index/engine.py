@@ -138,6 +138,11 @@ class Items:
     def __len__(self) -> int:
         return len(self.codes)
 
+    @property
+    def are_photos(self) -> np.ndarray:
+        """Whether each item is a photo, which has no points: bool[n]."""
+        return np.diff(self.offsets) == 0
+
     def points_of(self, index: int) -> np.ndarray:
         """The points u8[t 3] of one item, as a view."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]

@@ -7,7 +7,6 @@ wait for nobody.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from msgspec.structs import replace
 
+from sketchjax.data.workers import cores
 from sketchjax.errors import DataError, SketchjaxError
 from sketchjax.index.columns import Column
 from sketchjax.index.engine import (
@@ -221,7 +221,7 @@ class Memory:
         self._details.append(items)
 
     def _list_photos(self, items: Items) -> None:
-        self._photos.append(items.ids[np.diff(items.offsets) == 0])
+        self._photos.append(items.ids[items.are_photos])
 
     def _compact(self) -> int:
         keep = self._labels.values != _DELETED
@@ -319,12 +319,12 @@ class MemorySnapshot:
         allowed = self._allowed(categories)
         if features is None:
             least = most = k
-        pool = find_pool(code, self.gallery, least, most, allowed, threads=_cores())
+        pool = find_pool(code, self.gallery, least, most, allowed, threads=cores())
         if features is None:
             places, squares = np.arange(len(pool.rows)), None
         else:
             places, squares = nearest_features(
-                features, self.features, pool.rows, k, threads=_cores()
+                features, self.features, pool.rows, k, threads=cores()
             )
         return Found(
             ids=self.ids[pool.rows[places]],
@@ -397,10 +397,6 @@ class MemorySnapshot:
         if label is None:
             raise no_category(name, self.categories.names)
         return label
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 class _DetailsInMemory:

@@ -259,7 +259,7 @@ def _results(found: Found, items: Items, scale: Scale, points: bool) -> list[Res
         squares,
         items.sources,
         items.places.tolist(),
-        (np.diff(items.offsets) == 0).tolist(),
+        items.are_photos.tolist(),
         strokes_json(items.points, items.offsets) if points else nothing,
         strict=True,
     )

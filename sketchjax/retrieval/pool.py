@@ -8,7 +8,6 @@ GIL. Large galleries are taken in chunks, which threads that have nothing else t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sketchjax.compiled import kernel
+from sketchjax.data.workers import cores
 from sketchjax.retrieval.index import PART, count_segment, units
 from sketchjax.retrieval.popcount import distance, popcount
 
@@ -175,7 +175,7 @@ def _share(work: Callable[[int], None], chunks: int, threads: int) -> None:
 
 @cache
 def _helpers() -> ThreadPoolExecutor:
-    others = max(1, len(os.sched_getaffinity(0)) - 1)
+    others = max(1, cores() - 1)
     return ThreadPoolExecutor(others, thread_name_prefix="sketchjax-search")
 
 

@@ -139,7 +139,7 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
     items = snapshot.get(ids[snapshot.rows_of(ids)[1]].tolist())
     if not len(items):
         raise DataError("the index has no drawing to show")
-    photos = items.ids[np.diff(items.offsets) == 0].tolist()
+    photos = items.ids[items.are_photos].tolist()
     state = snapshot.describe()
     about, content = _gallery(items, state)
     about |= {
