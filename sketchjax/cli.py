@@ -8,12 +8,14 @@ import traceback
 from sketchjax.commands import files, index, runs, search, serve
 from sketchjax.commands.program import app
 from sketchjax.errors import ConfigError, SketchjaxError
+from sketchjax.memory import collect_seldom
 
 __all__ = ["app", "files", "index", "main", "runs", "search", "serve"]
 
 
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
+    collect_seldom()
     debug = "--debug" in sys.argv
     # What a terminal cannot show is escaped: names of categories may be of any script.
     for stream in (sys.stdout, sys.stderr):

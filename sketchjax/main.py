@@ -24,6 +24,7 @@ from sketchjax.cluster import Peers, find_peers
 from sketchjax.config import validate
 from sketchjax.errors import ConfigError, SketchjaxError, on_disk
 from sketchjax.fields import home_path
+from sketchjax.memory import collect_seldom
 from sketchjax.paper.studies import (
     is_study,
     run_study,
@@ -51,6 +52,7 @@ flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 
 def main() -> None:
     """Entry point; exits with the code of the error's kind."""
+    collect_seldom()
     app.run(_run, flags_parser=_parse)
 
 

@@ -41,6 +41,10 @@ import pytest
 from PIL import Image
 from tiny_run import whole_run
 
+from sketchjax.memory import collect_seldom
+
+collect_seldom()
+
 TESTS = Path(__file__).parent
 # Marked `slow`: benchmarks, browsers, processes that are killed, and whole runs beyond those of
 # tests/run/test_experiment.py. They are 1 test in 14, and take longer than all others together.

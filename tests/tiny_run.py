@@ -106,7 +106,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen, timeout: 
     while not condition():
         assert process.poll() is None, f"the process ended early, with {process.returncode}"
         assert time.monotonic() < end, "nothing happened in time"
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def lines_of(workdir: Path) -> list[dict]:

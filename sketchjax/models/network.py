@@ -12,12 +12,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH, Pictures, Strokes
@@ -273,7 +274,7 @@ class Network:
 
     def shapes(self) -> Any:
         """Shapes and types of all parameters and batch statistics, without computing them."""
-        return jax.eval_shape(self.initialise, jax.random.key(0))
+        return jax.tree.map(lambda shape: shape, _shapes(msgspec.json.encode(self.architecture)))
 
     def apply(self, variables: Any, inputs: Any, output: str = HEAD) -> Output:
         """The network without augmentation and dropout.
@@ -336,6 +337,13 @@ class Network:
 
 
 _fold = jax.vmap(jax.random.fold_in, (0, None))
+
+
+@lru_cache(8)
+def _shapes(architecture: bytes) -> Any:
+    """`Network.shapes` of an architecture in JSON, which takes a second to trace."""
+    network = build(msgspec.json.decode(architecture, type=Architecture))
+    return jax.eval_shape(network.initialise, jax.random.key(0))
 
 
 def build(

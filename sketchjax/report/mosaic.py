@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from sketchjax.files import write_whole
 from sketchjax.report.material import Retrieval
-from sketchjax.report.plots import LIGHT
+from sketchjax.report.themes import LIGHT
 from sketchjax.report.thumbnails import thumbnail
 
 FALSE_POSITIVE = "#D62839"
@@ -69,7 +69,7 @@ def write_mosaic(path: Path, retrieval: Retrieval) -> None:
         write_whole(path, small_png(made))
         return
     content = io.BytesIO()
-    made.save(content, format="png", optimize=True)
+    made.save(content, format="png")
     write_whole(path, content.getvalue())
 
 
@@ -81,5 +81,5 @@ def small_png(picture: Image.Image) -> bytes:
     """
     content = io.BytesIO()
     reduced = picture.quantize(64, method=Image.Quantize.FASTOCTREE)
-    reduced.save(content, format="png", optimize=True)
+    reduced.save(content, format="png")  # `optimize` saves 4 % and takes eight times as long
     return content.getvalue()

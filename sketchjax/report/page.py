@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sketchjax.data.inputs import SKETCH, items_of, part_words, side_and_split
 from sketchjax.files import JSON_OPTIONS, write_whole
-from sketchjax.report import mosaic, plots, tables
+from sketchjax.report import mosaic, tables
 from sketchjax.report.choices import config_stages, leaves
 from sketchjax.report.material import (
     EntropyExample,
@@ -137,6 +137,9 @@ def _write_figures(
     material: Material,
 ) -> set[str]:
     """Draw every figure that there is material for; returns their names."""
+    # matplotlib takes longer to import than all of the rest: only for what is drawn with it.
+    from sketchjax.report import plots
+
     draws = {"training": partial(plots.training_curves, metrics)}
     draws["speed"] = partial(plots.stage_speed, material.stages, _trained_on(results))
     if material.curve is not None:

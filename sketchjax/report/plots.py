@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,31 +20,9 @@ from matplotlib.ticker import MaxNLocator
 
 from sketchjax.files import write_whole
 from sketchjax.report.material import EntropyExample, PrecisionRecall, StageRow
+from sketchjax.report.themes import LIGHT, THEMES, Theme
 
 STAGE_COLOURS = ("#56B4E9", "#E69F00", "#0072B2", "#CC79A7", "#009E73")
-
-
-@dataclass(frozen=True)
-class Theme:
-    """The colours of one colour scheme.
-
-    name: light or dark.
-    ink, soft, faint: for text, for less important text, for lines.
-    ground: the background.
-    accent: for what a figure is about.
-    """
-
-    name: str
-    ink: str
-    soft: str
-    faint: str
-    ground: str
-    accent: str
-
-
-LIGHT = Theme("light", "#1c1f23", "#5b626b", "#8a9099", "#ffffff", "#0072B2")
-DARK = Theme("dark", "#e6e8eb", "#a0a7b0", "#7d848d", "#16181b", "#56B4E9")
-THEMES = (LIGHT, DARK)
 
 
 def write_figure(folder: Path, name: str, draw: Callable[[Theme], Figure | None]) -> list[Path]:

@@ -19,7 +19,6 @@ but the interpolated scores, which are bounds, are exact expectations over the o
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import gammaln
 
 from sketchjax.retrieval.metrics import (
     average_precision,
@@ -127,5 +126,7 @@ def _hypergeometric(n: np.ndarray, r: np.ndarray, taken: np.ndarray, hits: int) 
 
 
 def _log_choices(n: np.ndarray, k: np.ndarray) -> np.ndarray:
-    # scipy.stats has all of this, but takes a second to import.
+    # Imported here, as few rankings are cut; scipy.stats has all of this, but takes a second more.
+    from scipy.special import gammaln
+
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)

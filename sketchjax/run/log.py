@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from sketchjax.data.inputs import items_of
@@ -59,8 +59,9 @@ class RunLog:
 
     def begin(self, stage: Stage, done: int) -> None:
         """Show that a stage begins, or resumes after `done` of its steps."""
-        # All rates at once: one computed later would wait for the dispatch in flight.
-        rates = learning_rate(stage)(jnp.arange(stage.steps))
+        # All rates at once: one computed later would wait for the dispatch in flight, and each
+        # operation of the schedule by itself would be a program.
+        rates = jax.jit(learning_rate(stage))(np.arange(stage.steps))
         self._rates = np.broadcast_to(np.asarray(rates), (stage.steps,))
         self._bars.stage(stage.name, epochs=stage.epochs, steps=stage.steps, done=done)
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from sketchjax.paper.report.material import Comparison
 from sketchjax.report.material import Retrieval
 from sketchjax.report.mosaic import FALSE_POSITIVE
-from sketchjax.report.plots import DARK, LIGHT, Theme
+from sketchjax.report.themes import DARK, LIGHT, Theme
 from sketchjax.report.thumbnails import Colour, thumbnail
 
 RED = {LIGHT.name: FALSE_POSITIVE, DARK.name: "#ff6b78"}

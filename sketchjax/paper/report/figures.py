@@ -19,7 +19,8 @@ from sketchjax.data.sketch import strokes
 from sketchjax.paper import numbers as paper
 from sketchjax.paper.report.material import StudyMaterial
 from sketchjax.report.material import EntropyExample, PrecisionRecall
-from sketchjax.report.plots import DARK, LIGHT, Theme, draw_entropy
+from sketchjax.report.plots import draw_entropy
+from sketchjax.report.themes import DARK, LIGHT, Theme
 
 # Families of methods.
 OURS, DEEP, SHALLOW = "ours", "other deep methods", "shallow, on deep features"

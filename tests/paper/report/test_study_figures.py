@@ -10,7 +10,7 @@ from sketchjax.paper.numbers import FULL
 from sketchjax.paper.report.comparison import comparison_picture, precision_text
 from sketchjax.paper.report.figures import COLOURS, entropy_figure, precision_recall_panels
 from sketchjax.paper.report.material import Comparison, StudyMaterial, StudyRow
-from sketchjax.report import plots
+from sketchjax.report import themes
 from sketchjax.report.material import Neighbour, PrecisionRecall, Retrieval
 from sketchjax.report.mosaic import FALSE_POSITIVE
 
@@ -18,7 +18,7 @@ NO_POINTS = np.zeros((0, 3), np.uint8)
 
 
 def test_each_length_has_a_panel_led_by_the_full_model(material):
-    figure = precision_recall_panels(material, plots.LIGHT)
+    figure = precision_recall_panels(material, themes.LIGHT)
     assert figure is not None
     panels = [axes for axes in figure.axes if axes.get_visible()]
     assert [axes.get_title() for axes in panels] == ["16 bits", "64 bits"]
@@ -27,11 +27,11 @@ def test_each_length_has_a_panel_led_by_the_full_model(material):
         assert len(lines) == 2
         strongest = max(lines, key=lambda line: line.get_linewidth())
         assert strongest is axes.lines[-1]  # drawn above all others
-        assert to_hex(strongest.get_color()) == plots.LIGHT.accent.lower()
+        assert to_hex(strongest.get_color()) == themes.LIGHT.accent.lower()
         np.testing.assert_array_equal(strongest.get_ydata(), curves[1][2].precision)
 
 
-@pytest.mark.parametrize("theme", plots.THEMES, ids=lambda theme: theme.name)
+@pytest.mark.parametrize("theme", themes.THEMES, ids=lambda theme: theme.name)
 def test_sixteen_methods_look_different(theme):
     deep = [StudyRow("1", f"deep {i}", bits=16) for i in range(4)]
     ours = [StudyRow("1", f"ours {i}", bits=16, paper_model="Our+CEL") for i in range(3)]
@@ -60,18 +60,18 @@ def test_sixteen_methods_look_different(theme):
 
 
 def test_no_curves_give_no_figure():
-    assert precision_recall_panels(StudyMaterial("x"), plots.LIGHT) is None
+    assert precision_recall_panels(StudyMaterial("x"), themes.LIGHT) is None
 
 
 def test_values_that_are_not_finite_are_left_out():
     nan = PrecisionRecall(np.array([0.1, 0.5, 1.0]), np.array([np.nan, 0.5, 0.1]))
-    figure = precision_recall_panels(StudyMaterial("x", curves=[(8, "a", nan)]), plots.LIGHT)
+    figure = precision_recall_panels(StudyMaterial("x", curves=[(8, "a", nan)]), themes.LIGHT)
     assert figure is not None
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_xdata(), [0.5, 1.0])
 
 
 def test_figure_4_has_histogram_and_examples(material):
-    figure = entropy_figure(material.entropy, plots.LIGHT)
+    figure = entropy_figure(material.entropy, themes.LIGHT)
     assert figure is not None
     histogram, *sketches = figure.axes
     assert sum(patch.get_height() for patch in histogram.patches) == 300
@@ -79,7 +79,7 @@ def test_figure_4_has_histogram_and_examples(material):
     assert len(drawn) == 1 + 2 + 1
     low, high = drawn[0].get_ylim()
     assert low > high  # upright: y grows downwards
-    assert entropy_figure(replace(material.entropy, entropies=np.zeros(0)), plots.LIGHT) is None
+    assert entropy_figure(replace(material.entropy, entropies=np.zeros(0)), themes.LIGHT) is None
 
 
 def found(correct: list[bool]) -> Retrieval:
@@ -118,7 +118,7 @@ def test_precision_is_of_the_results_shown():
 
 
 def test_false_positives_are_red_in_both_themes(material):
-    for theme in plots.THEMES:
+    for theme in themes.THEMES:
         picture = comparison_picture(material.comparisons[0], theme)
         assert picture.getpixel((0, 0)) == tuple(bytes.fromhex(theme.ground[1:]))
         lowest = np.asarray(picture)[-70:, -470:].astype(int)  # the last row of DLBHC: all wrong
