@@ -29,19 +29,26 @@ from sketchjax.data.sketch import strokes
 from sketchjax.data.sources.doodles import CATEGORIES, sketches
 
 WARM = 5  # strokes that are not counted
-# After the frame in which the list changed has been painted, a message arrives.
+# After the frame in which the list changed was painted, a message arrives. `seen` waits for it, as
+# asking again and again would take the page's time.
 WATCH = """() => {
   window.waits = [];
-  let start = null;
+  let [start, wanted, found] = [null, 0, null];
+  window.seen = (count) => new Promise((resolve) => {
+    [wanted, found] = [count, resolve];
+    if (window.waits.length >= count) resolve();
+  });
   addEventListener("pointerup", (event) => (start = event.timeStamp), true);
-  const seen = () => {
+  const changed = () => {
     if (start === null) return;
     const [begun, { port1, port2 }] = [start, new MessageChannel()];
     start = null;
-    port1.onmessage = () => window.waits.push(performance.now() - begun);
+    port1.onmessage = () => {
+      if (window.waits.push(performance.now() - begun) >= wanted) found?.();
+    };
     requestAnimationFrame(() => port2.postMessage(null));
   };
-  new MutationObserver(seen).observe(document.getElementById("hits"), { childList: true });
+  new MutationObserver(changed).observe(document.getElementById("hits"), { childList: true });
 }"""
 
 
@@ -104,8 +111,7 @@ def measure(address: str, count: int, seed: int = 0) -> list[float]:
             for stroke in drawing:
                 _draw(page, stroke)
                 done += 1
-                while page.evaluate("window.waits.length") < done:
-                    page.wait_for_timeout(5)
+                page.evaluate("count => window.seen(count)", done)
                 if done == count + WARM:
                     waits = page.evaluate("window.waits")
                     browser.close()

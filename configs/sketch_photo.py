@@ -17,14 +17,14 @@ in recode/64.
 
 The first run takes 18 to 20 minutes on one core of an AMD EPYC of the third generation, shoes 9,
 measured with one training of the codes; now there are four to choose among, which takes longer.
-To expect, of Sketchy's 736 queries among 1,140 photos (three seeds), and of 240 among 81 shoes
-(one):
+To expect, of Sketchy's 736 queries among 1,140 photos, and of 240 among 81 shoes (means of three
+seeds):
 
     Sketchy, ranked by  category: MAP  own photo: R@1  R@5     R@10
     cosine              0.354          9.7  %          30.9 %  45.1 %
     its signs, 64 bits  0.241          5.7  %          21.1 %  32.1 %
     posterior codes     0.438          7.5  %          31.5 %  47.4 %
-    shoes, cosine       -              15.8 %          47.9 %  65.0 %
+    shoes, cosine       -              16.2 %          45.4 %  64.0 %
 
 docs/results-photo.md has the rest. `distilled` has not been run yet.
 """
