@@ -7,7 +7,9 @@
 devices and gathers the features. `ratio` is its speed over that of the same compiled forward pass
 repeated on one batch that is on the devices: 1 means that the devices wait for nothing. Where
 PyTorch is installed its eager forward pass on finished pictures is timed as well; `peer_ratio` is
-the speed of `retrieval.encode` over it.
+the speed of `retrieval.encode` over it. On a CPU `sketchjax encode` and `index` run a model by
+onnxruntime where it is installed: `onnx_sketches_per_second`, from the shards to codes, and
+`onnx_peer_ratio`.
 """
 
 from __future__ import annotations
@@ -21,16 +23,24 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import numpy as np
 
 from benchmarks import workload
 from benchmarks.feed import data_folder
 from benchmarks.record import peak_memory_bytes, report
-from benchmarks.timing import in_turn
+from benchmarks.timing import in_turn, median_seconds
 from sketchjax import parallel
 from sketchjax.data.feed.scan import scan_feed
 from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.shards import Shards
+from sketchjax.data.workers import cores
+from sketchjax.index.sources import PART
+from sketchjax.models.card import Card
 from sketchjax.models.table import HEAD
+from sketchjax.models.weights import save_weights
 from sketchjax.retrieval.encode import Encoder
+
+ONNX = ("onnx", "onnxruntime")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -56,10 +66,17 @@ def main(arguments: list[str] | None = None) -> None:
         }
         memory = jax.devices()[0].memory_stats() or {}
         figures["device_peak_bytes"] = memory.get("peak_bytes_in_use", "not known on a CPU")
+        passes = {"": encode}
+        if jax.default_backend() == "cpu" and all(map(importlib.util.find_spec, ONNX)):
+            passes["onnx_"] = onnx_pass(work, folder, sketches)
+            seconds = median_seconds(passes["onnx_"], flags.rounds)
+            figures["onnx_sketches_per_second"] = sketches / seconds
         if importlib.util.find_spec("torch") is None:
             figures["peer"] = "PyTorch is not installed (pip install 'sketchjax[bench]')"
         else:
-            figures |= against_torch(work, encode, sketches, flags.rounds)
+            for name, own in passes.items():
+                found = against_torch(work, own, sketches, flags.rounds)
+                figures |= {name + key: value for key, value in found.items()}
     report("encode", figures, flags.json)
 
 
@@ -85,6 +102,24 @@ def gallery_pass(
             pass
 
     return encode, sum(int(scan.mask.sum()) for scan in scans())
+
+
+def onnx_pass(work: workload.Workload, folder: Path, sketches: int) -> Callable[[], None]:
+    """Encoding of the gallery's first sketches by onnxruntime, as `sketchjax encode` does it."""
+    from sketchjax.export.onnx_encoder import OnnxEncoder
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.safetensors"
+        save_weights(path, work.variables, Card(work.network.architecture, "joint", HEAD))
+        encoder = OnnxEncoder.load(path, threads=cores())
+
+    def encode() -> None:
+        with Shards(folder, "gallery") as shards:
+            for first in range(0, sketches, PART):
+                records = shards.read(np.arange(first, min(first + PART, sketches)))
+                encoder.outputs(np.split(records.points, records.offsets[1:-1]))
+
+    return encode
 
 
 def bare_pass(work: workload.Workload, steps: int) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ class OnnxEncoder:
     architecture: of the model.
     fingerprint: of the model.
     weights: its file.
-    threads: for one operator. A server has threads for its requests, and one is best.
+    threads: that encode several drawings at once. A server has threads for its requests, and one is
+      best.
     """
 
     def __init__(
@@ -48,11 +50,11 @@ class OnnxEncoder:
         self._weights = weights
         self._points = architecture.points
         canvas = architecture.points * architecture.drawing.size**2
-        self._batch = max(threads * _CANVAS // canvas, 1)
+        self._batch = max(_CANVAS // canvas, 1)
+        self._threads = threads
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Spinning threads would take the cores of those that search.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # A thread for each batch: several for one operator would wait for each other.
+        options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
@@ -88,12 +90,23 @@ class OnnxEncoder:
         Raises DataError for a drawing of no such form.
         """
         sketches = as_sketches(drawings)
-        padded = pad_points(sketches.points, sketches.offsets, self._points)
-        parts = [
-            self._run(*(array[first : first + self._batch] for array in padded))
-            for first in range(0, len(sketches), self._batch)
-        ]
-        packed, features, shares = (np.concatenate(part) for part in zip(*parts, strict=True))
+        points, lengths = pad_points(sketches.points, sketches.offsets, self._points)
+        # Like lengths together: recurrent layers read up to the longest of a batch.
+        order = np.argsort(lengths, kind="stable")
+        batches = np.split(order, range(self._batch, len(order), self._batch))
+
+        def run(rows: np.ndarray) -> Any:
+            return self._run(points[rows], lengths[rows])
+
+        if len(batches) == 1 or self._threads == 1:
+            parts = list(map(run, batches))
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                parts = list(pool.map(run, batches))
+        places = np.argsort(order)
+        packed, features, shares = (
+            np.concatenate(part)[places] for part in zip(*parts, strict=True)
+        )
         codes = Codes.of(packed, sketches, self.categories, self.fingerprint)
         return Outputs(codes, features, shares)
 

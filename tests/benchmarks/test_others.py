@@ -38,6 +38,7 @@ def test_encode_counts_the_gallery(drawings, tmp_path):
     assert 20 <= found["sketches"] <= 32
     assert found["ratio"] > 0
     assert found["sketches_per_second"] > 0
+    assert found["onnx_sketches_per_second"] > 0
 
 
 def test_operations_are_those_of_the_step(drawings, tmp_path):
