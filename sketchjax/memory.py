@@ -17,11 +17,11 @@ def free_bytes() -> int:
 
 
 def collect_seldom() -> None:
-    """Let the garbage collector of this process run seldom, as a program's first step.
+    """Make the garbage collector run rarely in this process; programs call it first.
 
-    Imports and tracing make millions of objects that stay. Of a small run's 15 seconds, looking
-    through them took 2.
+    Importing and tracing create millions of objects that stay. Scanning them again and again took 2
+    of a small run's 15 seconds.
     """
-    # Allocations until the youngest objects are looked through, by default 700; how many such
-    # passes until those that survived one are, and then how many of these until all are.
+    # The allocations after which the youngest generation is scanned, 700 by default, and how many
+    # scans of one generation lead to one of the next.
     gc.set_threshold(50_000, 20, 100)

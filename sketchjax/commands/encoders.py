@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -79,9 +78,10 @@ def encoder_for(
     if note is not None:
         note("encoder: " + ("onnxruntime" if reason is None else f"jax ({reason})"))
     if reason is None:
+        from sketchjax.data.workers import cores
         from sketchjax.export.onnx_encoder import OnnxEncoder
 
-        return OnnxEncoder.load(model, threads=threads or os.cpu_count() or 1)
+        return OnnxEncoder.load(model, threads=threads or cores())
     from sketchjax.retrieval.model import load
     from sketchjax.run.compilation import keep_compiled
 

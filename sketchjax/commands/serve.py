@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,6 +78,7 @@ def serve(
         from sketchjax.serving.server import address_of, listen, run
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
+    from sketchjax.data.workers import cores
     from sketchjax.index.sources import is_workdir
 
     if threads is not None and threads < 1:
@@ -90,7 +90,7 @@ def serve(
             "--token-file needs an index, where changes are kept: sketchjax index INDEX SOURCE..."
         )
     settings = Settings(
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or cores(),
         hosts=tuple(allow_host or ()),
         origins=tuple(allow_origin or ()),
         public=public,

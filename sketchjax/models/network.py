@@ -12,13 +12,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import msgspec
 import numpy as np
 
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH, Pictures, Strokes
@@ -274,7 +273,12 @@ class Network:
 
     def shapes(self) -> Any:
         """Shapes and types of all parameters and batch statistics, without computing them."""
-        return jax.tree.map(lambda shape: shape, _shapes(msgspec.json.encode(self.architecture)))
+        return self._shapes
+
+    @cached_property
+    def _shapes(self) -> Any:
+        # Tracing takes a second, and a run asks when it announces itself and when it resumes.
+        return jax.eval_shape(self.initialise, jax.random.key(0))
 
     def apply(self, variables: Any, inputs: Any, output: str = HEAD) -> Output:
         """The network without augmentation and dropout.
@@ -337,13 +341,6 @@ class Network:
 
 
 _fold = jax.vmap(jax.random.fold_in, (0, None))
-
-
-@lru_cache(8)
-def _shapes(architecture: bytes) -> Any:
-    """`Network.shapes` of an architecture in JSON, which takes a second to trace."""
-    network = build(msgspec.json.decode(architecture, type=Architecture))
-    return jax.eval_shape(network.initialise, jax.random.key(0))
 
 
 def build(

@@ -59,8 +59,8 @@ class RunLog:
 
     def begin(self, stage: Stage, done: int) -> None:
         """Show that a stage begins, or resumes after `done` of its steps."""
-        # All rates at once: one computed later would wait for the dispatch in flight, and each
-        # operation of the schedule by itself would be a program.
+        # All rates at once: one computed later would wait for the dispatch in flight. Without jit,
+        # each operation of the schedule would be compiled by itself.
         rates = jax.jit(learning_rate(stage))(np.arange(stage.steps))
         self._rates = np.broadcast_to(np.asarray(rates), (stage.steps,))
         self._bars.stage(stage.name, epochs=stage.epochs, steps=stage.steps, done=done)
