@@ -181,12 +181,14 @@ def decode_picture(content: bytes, size: int, mode: str, fit: bool = False) -> n
     """Decode a JPEG or PNG file and scale it to u8[s s c]; mode "RGB": c = 3, mode "L": c = 1.
 
     fit: whether to cut it to its ink first.
-    A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its size, and resized once.
+    A JPEG that is much larger is decoded at 1/2, 1/4 or 1/8 of its size, and resized once; one that
+    is cut to its ink, at its own size.
     Raises DataError where it cannot be decoded.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            image.draft(mode, (size, size))
+            if not fit:  # the ink may be a small part of the picture
+                image.draft(mode, (size, size))
             return scaled(image, size, mode, fit)
     # Whatever a damaged field leads to: Pillow raises nine kinds of errors for hostile files.
     except Exception as error:

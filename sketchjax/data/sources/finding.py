@@ -100,11 +100,11 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     for source in sources:
         if source.is_dir():
             before, figures = len(named), []
-            for path in _files(source, seen):
+            for path in files_of(source, seen):
                 if path.name.lower().endswith(SVG):
                     figures.append(path)
                     continue
-                kind = others if not _holds_drawings(path) else tables if _is_table(path) else named
+                kind = others if not holds_drawings(path) else tables if _is_table(path) else named
                 kind.append(path)
             (named if len(named) == before else others).extend(figures)
         elif not source.exists():
@@ -135,12 +135,14 @@ def survey(sources: Iterable[Path | str], *, skip: Path | None = None) -> Survey
     return found
 
 
-def _files(root: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
-    """The files of a folder that are not hidden; of folders not in `seen`, to which they go.
+def files_of(root: Path, seen: set[tuple[int, int]] | None = None) -> Iterator[Path]:
+    """The files of a folder that are not hidden, at any depth and through links.
+
+    seen: folders that are not looked into, to which the others are added.
 
     Links come last, so that a file is found under its own name where it has one here.
     """
-    folders, links = [root], []
+    folders, links, seen = [root], [], set() if seen is None else seen
     while folders or links:
         folder = folders.pop() if folders else links.pop()
         try:
@@ -180,8 +182,11 @@ def _known(path: Path) -> bool:
     return path.name.lower().endswith(EXTENSIONS) and not path.name.startswith(".")
 
 
-def _holds_drawings(path: Path) -> bool:
-    """Whether a file of a folder is one of sketches, by its name and, where need be, content."""
+def holds_drawings(path: Path) -> bool:
+    """Whether a file of a folder is one of sketches, by its name and, where need be, content.
+
+    SVG files are not looked at: next to photos they are more often figures.
+    """
     if not _known(path) or not path.is_file():
         return False
     if _is_table(path):

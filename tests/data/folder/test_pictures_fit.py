@@ -63,6 +63,18 @@ def test_a_blank_picture_stays_whole():
     assert cut_to_ink(blank) is blank
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_is_cut_at_its_own_size(mode):
+    image = canvas(0, top=30, left=30, height=60, width=60).resize((512, 512), Image.Resampling.BOX)
+    jpeg, png = io.BytesIO(), io.BytesIO()
+    image.convert(mode).save(jpeg, "jpeg", quality=95)
+    image.save(png, "png")
+    from_jpeg, from_png = (
+        decode_picture(content.getvalue(), 64, "L", fit=True).astype(int) for content in (jpeg, png)
+    )
+    assert np.abs(from_jpeg - from_png).mean() < 2
+
+
 def test_decoding_cuts_before_it_scales():
     content = io.BytesIO()
     canvas(0, top=50, left=60, height=8, width=8).save(content, "png")

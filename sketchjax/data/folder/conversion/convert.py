@@ -28,6 +28,7 @@ from rich.progress import Progress
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
+from sketchjax.data.folder.conversion.origin import Origin, entries
 from sketchjax.data.folder.conversion.output import (
     check_out,
     finished,
@@ -126,10 +127,10 @@ def convert(
         pictured=pictures.categories,
     )
     settings = _settings(selection, filters, on_bad) | pictures.settings()
-    files = [bundle.source for bundle in bundles] + pictures.files()
-    files += [{"name": names[path], "bytes": path.stat().st_size} for path in strangers]
-    files.sort(key=lambda file: file["name"])
-    done = finished(out, settings, files)
+    origins = [bundle.origin for bundle in bundles] + pictures.origins()
+    origins += [Origin(names[path], (path,)) for path in strangers]
+    origins.sort(key=lambda origin: origin.name)
+    done = finished(out, settings, origins)
     if done is not None:
         console.print(f"{out} already holds this conversion: nothing to do")
         return done
@@ -141,6 +142,7 @@ def convert(
         plan = make_plan(pieces, selection) if pieces else no_sketches(shards)
         plan = pictures.joined(plan)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
+        files = entries(origins, pool, bars)
         bad, bad_listed = bad_records(pieces, [names[path] for path in strangers], plan)
         decided = decisions(pieces, plan)
         counts = found.counts()
@@ -270,8 +272,11 @@ def _pack_all(
     bars: Progress,
 ) -> dict[str, list[tuple[pack.Packed, np.ndarray]]]:
     """Second pass: the shards by split, each with the entropies of its sketches."""
-    identity = orjson.dumps([settings, [piece.base.name for piece in pieces]])
-    notes = partial / f"shards-{hashlib.sha256(identity).hexdigest()[:32]}"
+    identity = hashlib.sha256(orjson.dumps([settings, [piece.base.name for piece in pieces]]))
+    # Settings and pieces decide the plan, but for SVG sketches, which go where their photos go.
+    identity.update(plan.rows.view(np.uint8).data)
+    identity.update(plan.edges.data)
+    notes = partial / f"shards-{identity.hexdigest()[:32]}"
     for stale in set(partial.glob("shards-*")) - {notes}:
         shutil.rmtree(stale)
     notes.mkdir(exist_ok=True)

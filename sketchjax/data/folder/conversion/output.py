@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sketchjax.data import sources as formats
+from sketchjax.data.folder.conversion.origin import Origin, content_digest
 from sketchjax.data.folder.manifest import (
     INDEX_PATTERN,
     NAME,
@@ -22,6 +23,7 @@ from sketchjax.data.sources.pictures import is_pictures
 from sketchjax.errors import DataError
 
 PARTIAL = ".partial"
+_ALWAYS_READ = 2 << 30  # bytes: 2 s on one core
 NAME_OUT = "name the folder to write after the sources: sketchjax convert SOURCE... OUT"
 
 
@@ -45,18 +47,21 @@ def check_out(out: Path) -> None:
         )
 
 
-def finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manifest | None:
+def finished(out: Path, settings: dict[str, Any], origins: Sequence[Origin]) -> Manifest | None:
     """The manifest of a finished conversion in `out`, or None.
 
+    Sources of up to 2 GB are read again to see whether they are the same; of more, those that were
+    touched since.
     Raises DataError if it is not the conversion asked for.
     """
     if not (out / NAME).exists():
         return None
     manifest = Manifest.load(out)
     lines = differences(manifest.settings, settings)
-    there = {source["name"]: source["bytes"] for source in manifest.sources}
-    asked = {source["name"]: source["bytes"] for source in sources}
-    lines += differences(there, asked, "source file ")
+    asked = [origin.entry() for origin in origins]
+    lines += differences(_by_name(manifest.sources), _by_name(asked), "source file ")
+    if not lines:
+        lines = _changed(manifest.sources, origins, (out / NAME).stat().st_ctime_ns)
     if lines:
         raise DataError(
             f"{out} holds another conversion; name another folder, or delete it first. "
@@ -67,6 +72,34 @@ def finished(out: Path, settings: dict[str, Any], sources: list[dict]) -> Manife
         if not path.is_file() or path.stat().st_size != shard.bytes:
             raise DataError(f"{path} is missing or cut short; delete {out} and convert again")
     return manifest
+
+
+def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """The sizes of each source; the pictures and the SVG files of a folder have one name."""
+    sizes: dict[str, list[int]] = {}
+    for entry in entries:
+        sizes.setdefault(entry["name"], []).append(entry["bytes"])
+    return {name: sorted(own) for name, own in sizes.items()}
+
+
+def _changed(
+    entries: Sequence[Mapping[str, Any]], origins: Sequence[Origin], since: int
+) -> list[str]:
+    """A line for each source whose content is another than when it was converted.
+
+    entries: of the manifest; those of earlier versions have no digest.
+    since: when the conversion ended, in ns: of many bytes, only what was touched later is read.
+    """
+    few = sum(entry["bytes"] for entry in entries) <= _ALWAYS_READ
+    kept = {(entry["name"], entry.get("digest")) for entry in entries}
+    undated = {name for name, digest in kept if digest is None}
+    return [
+        f"source file {origin.name}: it has another content now"
+        for origin in origins
+        if origin.name not in undated
+        and (few or origin.changed() >= since)
+        and (origin.name, content_digest(origin)) not in kept
+    ]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from sketchjax.data.folder.conversion.picture_pieces import PicturesFound
 from sketchjax.data.folder.hashing import keyed_hash
 from sketchjax.data.folder.splits import SPLITS, Fractions, SplitRule, band_of
 from sketchjax.data.sources.pictures import PHOTO, STROKES, Collection, Item
+from sketchjax.data.sources.pictures.collection import number_of
 from sketchjax.errors import ConfigError, DataError
 
 _VALIDATION_KEY = 0x7661  # no other draw from the seed uses it
@@ -75,6 +76,7 @@ def plan_pictures(
     collections: Sequence[Collection],
     names: Mapping[Path, str],
     pieces: Sequence[tuple[Path, PicturesFound]],
+    drawings: Mapping[str, int],
     rule: SplitRule,
     validation: float,
     seed: int,
@@ -83,6 +85,7 @@ def plan_pictures(
 
     collections: the sources; names: what they are called.
     pieces: the base and content of each.
+    drawings: by name, a digest of the points of each sketch of strokes.
     rule: divides pictures whose source has no splits.
     validation: the share of a source's training pictures that become the validation split, by a
       hash of the photo's name, so that a photo and its sketches stay together.
@@ -91,7 +94,10 @@ def plan_pictures(
     """
     plan = PicturePlan()
     usable = _usable(pieces)
-    copies = _copies(collections, pieces)
+    every = {name: item for found in collections for name, item in found.items.items()}
+    copies = _copies(every, pieces, drawings)
+    keys_of = _split_keys(collections)
+    drawn = {sketch: photo for found in collections for sketch, photo in found.pairs.items()}
     number = 0
     for found in collections:
         title = names[found.root]
@@ -112,12 +118,14 @@ def plan_pictures(
             if sketch in items and photo in items
         }
         plan.instance.update({sketch: plan.instance[photo] for sketch, photo in pairs.items()})
-        deciding = (pairs.get(name, name) for name in items)
-        keys = np.array([copies.get(n, items[n]).split_key for n in deciding], np.uint64)
+        photos = [
+            drawn.get(name) or drawn.get(first := copies.get(name, name), first) for name in items
+        ]
+        keys = np.array([keys_of[copies.get(name, name)] for name in photos], np.uint64)
         split = _splits(found, items, keys, rule, validation, seed, plan.notes[title])
         plan.split.update(split)
         plan.notes[title] += _apart(split, pairs)
-        plan.notes[title] += _repeated(copies, items, plan.split)
+        plan.notes[title] += _repeated(copies, every, items, plan.split)
         pictures = [usable[name] for name, item in items.items() if item.kind != STROKES]
         chosen = [kept for kept in pictures if kept.item.name in split]
         plan.left_out["pictures in no split"] += len(pictures) - len(chosen)
@@ -148,43 +156,76 @@ def _usable(pieces: Sequence[tuple[Path, PicturesFound]]) -> dict[str, Kept]:
 
 
 def _copies(
-    collections: Sequence[Collection], pieces: Sequence[tuple[Path, PicturesFound]]
-) -> dict[str, Item]:
-    """By name, the pictures with the same bytes as one of their kind before them, and that one."""
+    items: Mapping[str, Item],
+    pieces: Sequence[tuple[Path, PicturesFound]],
+    drawings: Mapping[str, int],
+) -> dict[str, str]:
+    """By name, the items with the same bytes or points as one of their kind before; its name."""
     digests = {
         name: digest
         for _, found in pieces
         for name, digest in zip(found.names, found.digests, strict=True)
     }
-    first: dict[tuple[str, int], Item] = {}
+    digests |= drawings
+    first: dict[tuple[str, int], str] = {}
     copies = {}
-    for item in (item for found in collections for item in found.items.values()):
-        if item.name in digests:
-            before = first.setdefault((item.kind, digests[item.name]), item)
-            if before is not item:
-                copies[item.name] = before
+    for name, item in items.items():
+        if name in digests:
+            before = first.setdefault((item.kind, digests[name]), name)
+            if before != name:
+                copies[name] = before
     return copies
 
 
+def _split_keys(collections: Sequence[Collection]) -> dict[str, int]:
+    """By name, a u64 that decides the split of an item: the same for copies in other sets.
+
+    It is a hash of the file's name, and of the category too where files of several categories have
+    one name: pictures that are numbered in each category do not all go to one split.
+    """
+    keys = {}
+    for found in collections:
+        categories: dict[str, set[str]] = {}
+        for item in found.items.values():
+            categories.setdefault(item.stem, set()).add(item.category)
+        for name, item in found.items.items():
+            if item.place >= 0:
+                keys[name] = item.id
+            elif len(categories[item.stem]) == 1:
+                keys[name] = number_of(item.stem)
+            else:
+                keys[name] = number_of(f"{item.category}/{item.stem}")
+    return keys
+
+
 def _repeated(
-    copies: Mapping[str, Item], items: Mapping[str, Item], split: Mapping[str, str]
+    copies: Mapping[str, str],
+    every: Mapping[str, Item],
+    items: Mapping[str, Item],
+    split: Mapping[str, str],
 ) -> list[str]:
-    """A note about pictures that are there more than once."""
+    """A note about pictures and sketches that are there more than once.
+
+    every: the items of all sources.
+    items: of this one.
+    """
     own = {name: copies[name] for name in items if name in copies}
     if not own:
         return []
     name, first = next(iter(own.items()))
-    text = f"{len(own):,} pictures are the same as another, such as {name} and {first.name}"
-    labelled = [name for name, first in own.items() if items[name].category != first.category]
+    text = f"{len(own):,} pictures are the same as another, such as {name} and {first}"
+    labelled = [
+        name for name, first in own.items() if items[name].category != every[first].category
+    ]
     apart = [
         name
         for name, first in own.items()
-        if name in split and first.name in split and split[name] != split[first.name]
+        if name in split and first in split and split[name] != split[first]
     ]
     for names, what in ((labelled, "category"), (apart, "split")):
         if names:
             name = names[0]
-            text += f"; in another {what}: {len(names):,}, such as {name} and {own[name].name}"
+            text += f"; in another {what}: {len(names):,}, such as {name} and {own[name]}"
     return [text]
 
 

@@ -25,6 +25,7 @@ import orjson
 
 import sketchjax
 from sketchjax.data import sources as formats
+from sketchjax.data.folder.conversion.origin import Origin
 from sketchjax.data.folder.conversion.shape import digests
 from sketchjax.data.folder.manifest import MOST_CATEGORIES
 from sketchjax.data.sketch import Sketches
@@ -63,10 +64,9 @@ class Bundle:
         return sum(path.stat().st_size for path in self.paths)
 
     @property
-    def source(self) -> dict[str, Any]:
-        """What the manifest says of it."""
-        files = {"files": len(self.paths)} if self.category is not None else {}
-        return {"name": self.name, "bytes": self.bytes, **files}
+    def origin(self) -> Origin:
+        """The files, as the manifest names them."""
+        return Origin(self.name, self.paths, folder=self.category is not None)
 
     def name_of(self, path: Path) -> str:
         """The name of one of the files."""
@@ -238,15 +238,18 @@ class _Reader:
                 on_bad=self._bad_record if self._skip else None,
                 chunk=_CHUNK,
             )
+            used = False
             try:
                 for sketches in reading:
+                    used = used or len(sketches) > 0
                     yield self._placed(sketches, number)
             except DataError as error:
                 if not self._skip:
                     raise
                 name = self._bundle.name_of(path)
                 self._note(name, None, BAD_FILE, str(error).replace(str(path), name))
-            for note in reading.notes:
+            # That one file of many holds nothing is among the bad records.
+            for note in reading.notes if used or self._bundle.category is None else ():
                 decisions.add(note)
         self.found.decisions = list(decisions)
         self.found.categories = list(self._codes)

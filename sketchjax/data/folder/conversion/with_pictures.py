@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
+from sketchjax.data.folder.conversion.origin import Origin
 from sketchjax.data.folder.conversion.picture_pack import index_of, pack_pictures
 from sketchjax.data.folder.conversion.picture_pieces import (
     Look,
@@ -172,26 +173,23 @@ class Pictured:
             }
         }
 
-    def files(self) -> list[dict[str, Any]]:
-        """What the manifest says of the pictures' files, by folder: they may be 200,000."""
-        files = []
+    def origins(self) -> list[Origin]:
+        """The pictures' files, by folder, as the manifest names them."""
+        origins = []
         for found in self._collections:
             title = self._names[found.root]
             if found.root.is_file():
-                files.append({"name": title, "bytes": found.root.stat().st_size})
+                origins.append(Origin(title, (found.root,)))
                 continue
-            folders: dict[str, list[int]] = {}
+            folders: dict[str, list[Path]] = {}
             for item in found.of(PHOTO, RASTER):
                 folder = f"{title}/{item.name.rpartition('/')[0]}"
-                folders.setdefault(folder, []).append(item.path.stat().st_size)
+                folders.setdefault(folder, []).append(item.path)
                 if item.contour is not None and self._options.look.contours == "files":
                     folder = f"{title}/contour/{item.contour.parent.name}"
-                    folders.setdefault(folder, []).append(item.contour.stat().st_size)
-            files += [
-                {"name": name, "bytes": sum(sizes), "files": len(sizes)}
-                for name, sizes in folders.items()
-            ]
-        return files
+                    folders.setdefault(folder, []).append(item.contour)
+            origins += [Origin(name, tuple(paths), folder=True) for name, paths in folders.items()]
+        return origins
 
     def read(self, partial: Path, pool: Pool, bars: Progress) -> None:
         """First pass: the pictures' pieces."""
@@ -226,6 +224,7 @@ class Pictured:
             self._collections,
             self._names,
             [(base, found) for _, base, found in self._pieces],
+            self._digests(pieces),
             rule.others,
             self._options.validation,
             selection.seed,
@@ -239,6 +238,17 @@ class Pictured:
             self._plan.only(shared)
             return replace(selection, photos=frozenset(shared))
         return selection
+
+    def _digests(self, pieces: Sequence[Piece]) -> dict[str, int]:
+        """By name, a digest of the points of each sketch of strokes."""
+        names = {item.id: item.name for found in self._collections for item in found.of(STROKES)}
+        return {
+            names[key]: digest
+            for piece in pieces
+            if names
+            for key, digest in piece.index()[["key_id", "digest"]].tolist()
+            if key in names
+        }
 
     def joined(self, plan: Plan) -> Plan:
         """The plan of the strokes with the categories of both.  Raises DataError if none is."""

@@ -46,4 +46,4 @@ def collect(path: Path, splits: tuple[str, ...], names: dict[str, str]) -> Colle
     if not path.is_dir():
         return read_archive(path, splits, names)
     known = known_set(path)
-    return read_known(path, known, names) if known else read_folder(path, splits, names)
+    return read_known(path, known, splits, names) if known else read_folder(path, splits, names)

@@ -16,7 +16,7 @@ from sketchjax.data.sources.records import wrong_name
 from sketchjax.errors import DataError
 
 PHOTO, RASTER, STROKES = "photo", "raster", "strokes"
-STROKE_EXTENSIONS = (".svg",)
+STROKE_EXTENSIONS = (".svg", ".svg.gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,9 @@ class Item:
         return number_of(self.name)
 
     @property
-    def split_key(self) -> int:
-        """A u64 that decides its split: the same for a photo and its copies in other sets."""
-        return number_of(self.stem if self.place < 0 else self.name)
-
-    @property
     def stem(self) -> str:
         """The file's name without extension: what a photo shares with copies of it elsewhere."""
-        return self.name.rsplit("/", 1)[-1].rsplit(".", 1)[0]
+        return self.name.rsplit("/", 1)[-1].removesuffix(".gz").rsplit(".", 1)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +72,7 @@ class Collection:
     splits: by name; None where the source does not say.
     tables: the sha256 of each table that decided something, by file name.
     faults: what cannot be used; notes: what was decided; left_out: items by reason.
+    repeated: the names of those that were left out as they are there under another name.
     passed_over: by extension, files that no reader takes.
     """
 
@@ -88,6 +84,7 @@ class Collection:
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    repeated: set[str] = field(default_factory=set)
     passed_over: Counter[str] = field(default_factory=Counter)
 
     def fault(self, file: str, kind: str, reason: str, place: int | None = None) -> None:
@@ -140,6 +137,7 @@ class Collection:
                 continue
             if (state.st_dev, state.st_ino) in inodes:
                 self.left_out["another name of a file that is read"] += 1
+                self.repeated.add(name)
                 continue
             inodes.add((state.st_dev, state.st_ino))
             item = Item(name, kind, category, folder / entry.name)

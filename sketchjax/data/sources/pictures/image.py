@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,13 +73,15 @@ def normal_raster(content: bytes, most_side: int) -> Normal:
 
 
 def normal_pixels(image: Image.Image, mode: str, most_side: int) -> Image.Image:
-    """The pixels that `normal_photo` (mode "RGB") or `normal_raster` ("L") keep of these, as a PNG.
+    """The pixels that `normal_photo` (mode "RGB") or `normal_raster` ("L") keep of an image.
 
-    image: of mode RGB or L.
+    image: of any mode; it may be one that Pillow has opened and not read yet.
     Raises Refused as they do.
     """
-    plain = image if image.mode == mode else image.convert(mode)
-    plain = _limited(plain, most_side, []) if max(image.size) > most_side else plain
+    with _refusing():
+        image.load()
+        plain, _ = _plain(image, mode)
+    plain = _limited(plain, most_side, []) if max(plain.size) > most_side else plain
     if mode == "L":
         _check_lines(plain)
     return plain
@@ -89,8 +93,11 @@ def _check_lines(image: Image.Image) -> None:
     low, high = int(values.min()), int(values.max())
     if high - low < _LEAST_CONTRAST:
         raise Refused("empty", f"the sketch has no lines: all its pixels are {low} to {high}")
-    border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
-    if np.median(border) < _LIGHT:
+    # Not only the outermost pixels: they may be a frame.
+    across, down = (max(1, side // 8) for side in values.shape)
+    middle = np.zeros(values.shape, bool)
+    middle[across:-across, down:-down] = True
+    if np.median(values[~middle]) < _LIGHT:
         raise Refused("range", "the sketch has light lines on a dark ground; invert it")
 
 
@@ -100,25 +107,31 @@ def _decoded(content: bytes, mode: str, most_side: int) -> tuple[Image.Image, li
         raise Refused("too_large", f"the file has more than {LARGEST:,} bytes")
     if not content:
         raise Refused("truncated", "the file is empty")
+    with _refusing():
+        image = Image.open(io.BytesIO(content), formats=_FORMATS)
+        is_jpeg = image.format in ("JPEG", "MPO")
+        most = MOST_PIXELS if is_jpeg else MOST_WHOLE
+        if image.width * image.height > most:
+            size = f"{image.width:,} by {image.height:,} pixels"
+            raise Refused("too_large", f"the picture has {size}; at most {most:,} may be read")
+        large = max(image.size) > most_side
+        # A phone's MPO is a JPEG with a second picture behind the first, which is the photo.
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+            raise Refused("unreadable", "the picture is animated; save one frame of it")
+        if is_jpeg and large:
+            image.draft(image.mode, (most_side, most_side))
+        image.load()
+        plain, changes = _plain(image, mode)
+        return (_limited(plain, most_side, changes) if large else plain), changes
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Raise Refused in place of whatever Pillow raises for a picture."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF data, and of sizes checked below
-            image = Image.open(io.BytesIO(content), formats=_FORMATS)
-            is_jpeg = image.format in ("JPEG", "MPO")
-            most = MOST_PIXELS if is_jpeg else MOST_WHOLE
-            if image.width * image.height > most:
-                size = f"{image.width:,} by {image.height:,} pixels"
-                raise Refused("too_large", f"the picture has {size}; at most {most:,} may be read")
-            large = max(image.size) > most_side
-            # A phone's MPO is a JPEG with a second picture behind the first, which is the photo.
-            if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-                raise Refused("unreadable", "the picture is animated; save one frame of it")
-            if is_jpeg and large:
-                image.draft(image.mode, (most_side, most_side))
-            image.load()
-            turn = image.getexif().get(_ORIENTATION, 1)
-            plain, changes = _plain(image, mode, turn in _TURNED)
-            return (_limited(plain, most_side, changes) if large else plain), changes
+            warnings.simplefilter("ignore")  # of odd EXIF data, and of sizes that are checked
+            yield
     except Refused:
         raise
     except Image.DecompressionBombError as error:
@@ -133,13 +146,13 @@ def _decoded(content: bytes, mode: str, most_side: int) -> tuple[Image.Image, li
         raise Refused("unreadable", f"the picture is damaged{said}") from None
 
 
-def _plain(image: Image.Image, mode: str, turned: bool) -> tuple[Image.Image, list[str]]:
+def _plain(image: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
     """Upright, 8 bits, without palette and alpha."""
     changes = []
     if image.format == "WEBP":
         changes.append("WebP")
     found = image.mode
-    if turned:
+    if image.getexif().get(_ORIENTATION, 1) in _TURNED:
         changes.append("turned by EXIF")
         image = ImageOps.exif_transpose(image)
     if found.startswith(("I", "F")):
@@ -148,7 +161,7 @@ def _plain(image: Image.Image, mode: str, turned: bool) -> tuple[Image.Image, li
         image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
     elif "transparency" in image.info or found in ("RGBA", "LA", "PA", "La", "RGBa"):
         changes.append("alpha on white")
-        image = image.convert("RGBA")
+        image = (image.convert("LA") if found == "La" else image).convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
     elif found == "P":

@@ -22,6 +22,7 @@ from sketchjax.data.sources.pictures.collection import (
     Collection,
     folders_of,
 )
+from sketchjax.data.sources.pictures.layout import add_tables, is_picture_folder
 from sketchjax.errors import DataError
 
 # The rendering in which a sketch keeps the size and place that it has in its photo.
@@ -47,9 +48,14 @@ class Known:
 
 
 def known_set(root: Path) -> Known | None:
-    """The set whose layout a folder has; None where it is another folder."""
+    """The set whose layout a folder has; None where it is another folder.
+
+    A folder with photo/CATEGORY or sketch/CATEGORY is one of the user's own, whatever else it has.
+    """
     if any((_top(root) / side / f"{SKETCHY_VIEW}{end}").is_dir() for side, end in _VIEWS):
         return sketchy()
+    if is_picture_folder(root):
+        return None
     for name in ("ImageResized", f"ImageResized{_READY}", "png", f"png{_READY}", "svg"):
         if (root / name).is_dir():
             folders = [letters(folder.name) for folder in folders_of(root / name)]
@@ -59,10 +65,13 @@ def known_set(root: Path) -> Known | None:
     return None
 
 
-def read_known(root: Path, known: Known, names: dict[str, str]) -> Collection:
+def read_known(
+    root: Path, known: Known, splits: tuple[str, ...], names: dict[str, str]
+) -> Collection:
     """Read a set.
 
     known: which one.
+    splits: the names of splits that a splits.csv next to its folders may use.
     names: categories that are to have another name than the set's.
     Raises DataError where a folder cannot be read, or a category is not the set's.
     """
@@ -82,6 +91,7 @@ def read_known(root: Path, known: Known, names: dict[str, str]) -> Collection:
     found.sort()
     found.notes += _other_views(root)
     _pair_by_name(found, known)
+    add_tables(found, splits, own)
     found.notes += _compare(known, counts)
     return found
 
@@ -101,9 +111,10 @@ def _add_extended(found: Collection, folder: Path, names: dict[str, str]) -> Non
         if (item.category, item.stem) not in base
     }
     found.items.update(new)
-    repeated = len(extended.items) - len(new)
+    repeated = extended.items.keys() - new.keys()
     if repeated:
-        found.left_out["photo of the base set again, by category and name"] += repeated
+        found.left_out["photo of the base set again, by category and name"] += len(repeated)
+    found.repeated |= repeated | extended.repeated
     found.faults += extended.faults
     found.left_out += extended.left_out
     found.passed_over += extended.passed_over

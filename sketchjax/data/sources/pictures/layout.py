@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sketchjax.data.sources.categories import canonical
 from sketchjax.data.sources.pictures.collection import PHOTO, Collection, Item
 from sketchjax.data.sources.pictures.tables import read_table
 
@@ -37,16 +38,24 @@ def read_folder(root: Path, splits: tuple[str, ...], names: dict[str, str]) -> C
             found.add_side(root / side, side, names)
     _add_contours(found)
     found.sort()
-    if (root / PAIRS).is_file():
-        _add_pairs(found, root / PAIRS, names)
-    if (root / SPLITS_FILE).is_file():
-        _add_splits(found, root / SPLITS_FILE, splits)
+    add_tables(found, splits, names)
     known = {*_SIDES, PAIRS, SPLITS_FILE, CONTOUR}
     others = sorted(path.name for path in root.iterdir() if path.name not in known)
     if others := [name for name in others if not name.startswith(".")]:
         more = f" and {len(others) - 8} more" if len(others) > 8 else ""
         found.notes.append(f"not part of the picture folder: {', '.join(others[:8])}{more}")
     return found
+
+
+def add_tables(found: Collection, splits: tuple[str, ...], names: dict[str, str]) -> None:
+    """Read pairs.csv and splits.csv, where a folder has them, into its collection.
+
+    splits, names: as for `read_folder`.
+    """
+    if (found.root / PAIRS).is_file():
+        _add_pairs(found, found.root / PAIRS, names)
+    if (found.root / SPLITS_FILE).is_file():
+        _add_splits(found, found.root / SPLITS_FILE, splits)
 
 
 def _add_contours(found: Collection) -> None:
@@ -65,8 +74,10 @@ def _add_pairs(found: Collection, path: Path, names: dict[str, str]) -> None:
     """Read which sketch draws which photo."""
     table = read_table(path, ("sketch", "photo", "category"))
     found.tables[PAIRS] = table.digest
-    gone = {fault.file for fault in found.faults}
-    for line, (sketch, photo, _) in table.rows:
+    found.pairs = {}
+    gone = {fault.file for fault in found.faults} | found.repeated
+    for line, (sketch, photo, category) in table.rows:
+        category = canonical(category)
         missing = [name for name in (sketch, photo) if name not in found.items]
         if missing:
             if not gone.intersection(missing):  # what was found, but cannot be used, is reported
@@ -76,6 +87,9 @@ def _add_pairs(found: Collection, path: Path, names: dict[str, str]) -> None:
             found.fault(PAIRS, "unreadable", reason, line)
         elif found.items[photo].category != found.items[sketch].category:
             found.fault(PAIRS, "unreadable", "the two files are in different categories", line)
+        elif category and names.get(category, category) != found.items[photo].category:
+            reason = f"the category is {category[:50]!r}, but the files are in another"
+            found.fault(PAIRS, "unreadable", reason, line)
         elif found.pairs.setdefault(sketch, photo) != photo:
             found.fault(PAIRS, "repeated", f"{sketch} draws another photo too; keep one", line)
 
@@ -95,7 +109,7 @@ def _add_splits(found: Collection, path: Path, splits: tuple[str, ...]) -> None:
     table = read_table(path, ("path", "split"))
     found.tables[SPLITS_FILE] = table.digest
     found.splits = {}
-    gone = {fault.file for fault in found.faults}
+    gone = {fault.file for fault in found.faults} | found.repeated
     for line, (name, split) in table.rows:
         if split not in splits:
             reason = f"split {split[:30]!r} is not one of {', '.join(splits)}"

@@ -37,18 +37,27 @@ def read_table(path: Path, columns: Sequence[str], more: bool = False) -> Table:
     def refuse(place: int, refused: Refused) -> NoReturn:
         raise DataError(f"{path}, line {place}: {refused.reason}; expected {','.join(columns)}")
 
+    def cells_of(line: int, text: str) -> list[str]:
+        # One line at a time: after a stray quote, all lines up to the next one would be one cell.
+        try:
+            return next(csv.reader([text], strict=True), [])
+        except csv.Error as error:
+            raise DataError(f"{path}, line {line}: not valid CSV: {error}") from None
+
     def rows_of(lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
-        rows = csv.reader(lines)
-        heading = [cell.strip() for cell in next(rows, [])]
+        numbered = enumerate(lines, 1)
+        heading = [cell.strip() for cell in cells_of(*next(numbered, (1, "")))]
         if len(heading) < len(columns) if more else heading != list(columns):
             raise DataError(
                 f"{path}, line 1: the file must start with the line {','.join(columns)}"
             )
-        for row in filter(None, rows):
+        for line, text in numbered:
+            if not (row := cells_of(line, text)):
+                continue
             if len(row) != len(heading):
                 found = f"{len(heading)} columns expected, found {len(row)}"
-                raise DataError(f"{path}, line {rows.line_num}: {found}")
-            yield rows.line_num, row[: len(columns)]
+                raise DataError(f"{path}, line {line}: {found}")
+            yield line, row[: len(columns)]
 
     try:
         with path.open("rb") as file:
@@ -57,8 +66,6 @@ def read_table(path: Path, columns: Sequence[str], more: bool = False) -> Table:
             return Table(path, found, hashlib.file_digest(file, "sha256").hexdigest())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except csv.Error as error:
-        raise DataError(f"{path}: not valid CSV: {error}") from None
 
 
 def read_names(path: Path) -> dict[str, str]:

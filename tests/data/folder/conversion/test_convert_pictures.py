@@ -1,6 +1,7 @@
 """Picture folders converted, against what their files and tables say."""
 
 import csv
+import gzip
 import io
 import os
 import shutil
@@ -282,6 +283,10 @@ FAULTS = {
         },
         "the two files are in different categories",
     ),
+    "another category": (
+        {"pairs.csv": table("sketch,photo,category", "sketch/cat/c0-1.png,photo/cat/c0.jpg,dog")},
+        "pairs.csv, line 2: the category is 'dog', but the files are in another",
+    ),
     "swapped": (
         {"pairs.csv": table("sketch,photo,category", "photo/cat/c0.jpg,sketch/cat/c0-1.png,cat")},
         "the first column is a sketch",
@@ -320,6 +325,15 @@ def test_faults_are_named_or_skipped_and_counted(name, tmp_path):
         (b"sketch,photo\n", "line 1: the file must start with the line sketch,photo,category"),
         (b"sketch,photo,category\na,b\n", "line 2: 3 columns expected, found 2"),
         (b"sketch,photo,category\n\xff,b,c\n", "line 2: not UTF-8"),
+        (
+            table(
+                "sketch,photo,category",
+                "sketch/cat/c0-1.png,photo/cat/c0.jpg,cat",
+                'sketch/cat/c1-1.png,photo/cat/c1.jpg,"cat',
+                "sketch/cat/c2-1.png,photo/cat/c2.jpg,cat",
+            ),
+            "line 3: not valid CSV: unexpected end of data",
+        ),
     ],
 )
 def test_malformed_tables(content, message, tmp_path):
@@ -369,6 +383,49 @@ def test_copies_of_a_photo_share_its_split(tmp_path):
     such = "such as photo/cat/copy1.jpg and photo/cat/copy0.jpg"
     assert f"29 pictures are the same as another, {such}" in notes_of(manifest)
     assert "another split" not in notes_of(manifest)
+
+
+@pytest.mark.parametrize("made, suffix", [(raster, "png"), (svg, "svg")])
+def test_copies_of_a_sketch_share_the_split_of_its_photo(made, suffix, tmp_path):
+    files, rows = {}, []
+    for number in range(40):
+        name = f"sketch/cat/s{number}.{suffix}"
+        files |= {f"photo/cat/p{number}.jpg": photo(number), name: made(number)}
+        files[f"sketch/cat/s{number}_copy.{suffix}"] = files[name]
+        rows.append(f"{name},photo/cat/p{number}.jpg,cat")
+    source = put(tmp_path / "set", files | {"pairs.csv": table("sketch,photo,category", *rows)})
+    shares = {"train": 0.4, "validation": 0.2, "gallery": 0.2, "query": 0.2}
+    notes = notes_of(run(source, tmp_path / "out", splits=shares))
+    split = {}
+    for part in SPLITS:
+        for kind in ("", "raster-"):
+            if (path := tmp_path / "out" / f"{kind}{part}-index.json").exists():
+                split |= dict.fromkeys(orjson.loads(path.read_bytes())["names"], part)
+    assert {*split.values()} == {"train", "validation", "query"}
+    for number in range(40):
+        name = f"sketch/cat/s{number}"
+        assert split[f"{name}.{suffix}"] == split[f"{name}_copy.{suffix}"]
+    assert "40 pictures are the same as another" in notes
+    assert "another split" not in notes
+
+
+def test_files_numbered_in_each_category_go_to_all_splits(tmp_path):
+    files = {f"photo/c{c}/{n}.jpg": photo(10 * c + n) for c in range(20) for n in (1, 2, 3)}
+    counts = run(put(tmp_path / "set", files), tmp_path / "out").pictures["photo"].counts
+    assert counts["train"] > 30
+    assert counts["gallery"] > 0
+
+
+def test_one_bad_svg_of_a_folder_is_counted_and_the_others_are_read(tmp_path):
+    files = {f"sketch/cat/s{n}.svg": svg(n) for n in range(20)}
+    files["sketch/cat/s0.svg"] = b"<svg"
+    files["sketch/cat/z.svg.gz"] = gzip.compress(svg(99))
+    manifest = run(put(tmp_path / "set", files), tmp_path / "out", on_bad="skip")
+    assert sum(manifest.counts.values()) == 20
+    assert manifest.bad == {"truncated": 1}
+    assert manifest.bad_listed[0]["file"] == "set/sketch/cat/s0.svg"
+    assert "no sketch" not in notes_of(manifest)
+    assert manifest.passed_over == {}
 
 
 def test_photos_that_may_show_nothing_are_noted(tmp_path):

@@ -172,6 +172,19 @@ def test_bad_sketches(picture, kind, message):
     assert caught.value.kind == kind
 
 
+def framed(paper: int, ink: int) -> np.ndarray:
+    picture = np.full((64, 64), paper, np.uint8)
+    picture[20, 10:50] = ink
+    picture[[0, 63]] = picture[:, [0, 63]] = ink
+    return picture
+
+
+def test_a_frame_does_not_decide_what_is_paper():
+    assert normal_raster(saved(framed(255, 0), "PNG"), 512).width == 64
+    with pytest.raises(Refused, match="light lines on a dark ground"):
+        normal_raster(saved(framed(0, 255), "PNG"), 512)
+
+
 def test_canny_finds_the_edge_of_a_square():
     picture = np.full((60, 60, 3), 230, np.uint8)
     picture[20:40, 20:40] = (200, 10, 10)

@@ -108,6 +108,38 @@ def test_other_folders_called_svg_are_not_tu_berlin(tmp_path):
     assert not is_pictures(root)
 
 
+def test_a_users_own_folder_is_not_tu_berlin_for_its_other_folders(tmp_path):
+    touch(tmp_path, "photo/cat/1.jpg", "sketch/cat/1.png", "svg/cat/1.svg", "png/cat/1.png")
+    found = collect(tmp_path, SPLITS, {})
+    assert kinds(found) == {PHOTO: 1, RASTER: 1}
+    assert found.notes == ["not part of the picture folder: png, svg"]
+
+
+@pytest.mark.parametrize(
+    "photo, sketch",
+    [
+        ("photo/tx_000000000000/cat/a.jpg", "sketch/tx_000000000000/cat/b.png"),
+        ("ImageResized/cat/a.jpg", "png/cat/b.png"),
+    ],
+)
+def test_tables_next_to_a_known_set_are_read(photo, sketch, tmp_path):
+    root = touch(tmp_path, photo, sketch)
+    (root / "splits.csv").write_text(f"path,split\n{photo},gallery\n{sketch},query\n")
+    (root / "pairs.csv").write_text(f"sketch,photo,category\n{sketch},{photo},cat\n")
+    found = collect(root, SPLITS, {})
+    assert (found.splits, found.pairs) == ({photo: "gallery", sketch: "query"}, {sketch: photo})
+    assert not found.faults
+    (root / "splits.csv").write_text(f"path,split\n{photo},test\n")
+    assert "split 'test' is not one of" in str(collect(root, SPLITS, {}).faults[0])
+
+
+def test_a_table_may_name_photos_that_both_sketchy_folders_have(tmp_path):
+    again = "EXTEND_image_sketchy/cat/a.jpg"
+    root = touch(tmp_path, "photo/tx_000000000000/cat/a.jpg", again)
+    (root / "splits.csv").write_text(f"path,split\n{again},gallery\n")
+    assert not collect(root, SPLITS, {}).faults
+
+
 def test_the_tables_are_whole_and_without_doubles():
     assert len(sketchy().names) == 125
     assert len({*tu_berlin().names.values()}) == 250

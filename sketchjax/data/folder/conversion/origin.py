@@ -1,0 +1,76 @@
+"""What a conversion reads, as its manifest names it, and whether it is still the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from sketchjax.data.progress import Bar
+from sketchjax.data.workers import Pool
+
+_REPORT = 100  # files
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A file, or the files of a folder, which may be 200,000.
+
+    name: in messages and in the manifest.
+    paths: the files.
+    folder: whether they are the files of a folder.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    folder: bool = False
+
+    def entry(self) -> dict[str, Any]:
+        """What the manifest says of it before its content is known."""
+        number = {"files": len(self.paths)} if self.folder else {}
+        return {
+            "name": self.name,
+            "bytes": sum(path.stat().st_size for path in self.paths),
+            **number,
+        }
+
+    def changed(self) -> int:
+        """When a file or its folder was last written, renamed or copied, in ns.
+
+        Unlike the time of a change that a file keeps when it is copied, nobody can set it.
+        """
+        folders = {path.absolute().parent for path in self.paths}
+        return max(path.stat().st_ctime_ns for path in (*self.paths, *folders))
+
+
+def content_digest(origin: Origin, *, progress: Callable[[int], None] = lambda number: None) -> str:
+    """A hash of the names and contents of an origin's files, hex.
+
+    progress: called with the number of files since its last call.
+    """
+    whole = hashlib.sha256()
+    for number, path in enumerate(sorted(origin.paths), 1):
+        with path.open("rb") as file:
+            own = hashlib.file_digest(file, "sha256").hexdigest()
+        # The entry has the name of a single file: relative, where this is the file's own.
+        name = path.name if origin.folder else ""
+        whole.update(f"{name}\0{own}\n".encode())
+        if number % _REPORT == 0 or number == len(origin.paths):
+            progress((number - 1) % _REPORT + 1)
+    return whole.hexdigest()
+
+
+def entries(origins: Sequence[Origin], pool: Pool, bars: Progress) -> list[dict[str, Any]]:
+    """What the manifest says of all origins, their content too."""
+    bar = Bar(bars, "checking", "sources", len(origins), 0, "files")
+    found = [""] * len(origins)
+    for index, digest in pool.run(((content_digest, (each,)) for each in origins), bar.sketches):
+        found[index] = digest
+        bar.finished()
+    return [
+        origin.entry() | {"digest": digest} for origin, digest in zip(origins, found, strict=True)
+    ]
