@@ -15,10 +15,11 @@ from PIL import Image
 from sketchjax.data.folder import manifest as manifests
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.folder.shards import MEND
+from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.inputs import SKETCH, part_name
-from sketchjax.data.sources import EXTENSIONS as SKETCHES
 from sketchjax.data.sources import SVG, BadRecord, canonical, wrong_name
-from sketchjax.data.sources.pictures import PHOTO, Item, collect, is_pictures
+from sketchjax.data.sources.finding import files_of, holds_drawings
+from sketchjax.data.sources.pictures import PHOTO, Fault, Item, collect, is_pictures
 from sketchjax.data.sources.pictures.collection import number_of
 from sketchjax.data.sources.pictures.image import EXTENSIONS, normal_photo
 from sketchjax.data.sources.records import Refused
@@ -138,21 +139,24 @@ class PictureShardSource:
             raise DataError(f"{where}: {refused}; {MEND}") from None
 
 
-def find_photos(path: Path) -> list[Item]:
-    """The photos of a folder, none where it has no photos or is no folder.
+def find_photos(path: Path) -> tuple[list[Item], list[Fault]]:
+    """The photos of a folder, and what else of it cannot be used; none where it has no photos.
 
     A picture folder (docs/data.md) has them in photo/CATEGORY/. In any other folder they may be at
-    any depth, and the name of their folder is their category; there must be no sketch files.
-    Raises DataError where a picture folder cannot be read.
+    any depth, through links as well, and the name of their folder is their category; there must be
+    no files of sketches.
+    Raises DataError where a folder cannot be read.
     """
     if not path.is_dir():
-        return []
+        return [], []
     if is_pictures(path):
-        return collect(path, (), {}).of(PHOTO)
-    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-    if any(file.name.lower().endswith((*SKETCHES, *SVG)) for file in files):
-        return []
-    return [_item(path, file) for file in files if file.suffix.lower() in EXTENSIONS]
+        found = collect(path, SPLITS, {})
+        # Those with a line are of its tables, which an index does not need.
+        return found.of(PHOTO), [fault for fault in found.faults if fault.place is None]
+    files = sorted(files_of(path))
+    if any(holds_drawings(file) or file.name.lower().endswith(SVG) for file in files):
+        return [], []
+    return [_item(path, file) for file in files if file.suffix.lower() in EXTENSIONS], []
 
 
 def thumbnail(content: bytes) -> bytes:

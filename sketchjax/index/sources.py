@@ -185,9 +185,8 @@ def find_sources(
             sources.append(EncodedSource(path, encoder.fingerprint))
         elif is_workdir(path):
             sources.append(_split_of(data_folder_of(path), split, encoder, note))
-        elif "photo" in encoder.reads and (photos := find_photos(path)):
-            skipped = _Skipped(path.name, note) if skip_bad else None
-            sources.append(PhotoSource(path, photos, skipped))
+        elif "photo" in encoder.reads and (found := _photos_of(path, skip_bad, note)):
+            sources.append(found)
         else:
             files.append(path)
     if files:
@@ -200,6 +199,19 @@ def find_sources(
             skipped = _Skipped(name, note) if skip_bad else None
             sources.append(FileSource(path, name, skipped, note))
     return sources
+
+
+def _photos_of(path: Path, skip_bad: bool, note: Note) -> PhotoSource | None:
+    """The photos of a folder, if it has any."""
+    photos, faults = find_photos(path)
+    skipped = _Skipped(path.name, note) if skip_bad else None
+    for fault in faults:
+        if skipped is None:
+            raise DataError(
+                f"{path}/{fault}; fix or remove it, or leave bad files out (--on-bad skip)"
+            )
+        skipped(BadRecord(path / fault.file, fault.place or 0, fault.kind, str(fault)))
+    return PhotoSource(path, photos, skipped) if photos else None
 
 
 def _split_of(folder: Path, split: str, encoder: Encoder, note: Note) -> Source:

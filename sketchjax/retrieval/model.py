@@ -253,7 +253,9 @@ class Model:
 
     def _all(self, side: str, given: Sketches | Pictures) -> tuple[np.ndarray, np.ndarray]:
         """Features f32[n d] and logits f32[n l] of all items."""
-        features, logits = zip(*self._outputs(side, given), strict=True)
+        width = self.architecture.width if self.output == HEAD else 0
+        none = np.zeros((0, width), np.float32), np.zeros((0, len(self.categories)), np.float32)
+        features, logits = zip(none, *self._outputs(side, given), strict=True)
         return np.concatenate(features), np.concatenate(logits)
 
     def _outputs(

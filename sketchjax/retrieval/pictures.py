@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -101,7 +100,9 @@ def _pixels(picture: Any, size: int, channels: int, place: int, fit: bool) -> np
     mode, name = "RGB" if channels == 3 else "L", f"picture {place}"
     try:
         if isinstance(picture, np.ndarray):
-            return scaled(normal_pixels(_image(picture, name), mode, _MOST_SIDE), size, mode, fit)
+            picture = _image(picture, name)
+        if isinstance(picture, Image.Image):
+            return scaled(normal_pixels(picture, mode, _MOST_SIDE), size, mode, fit)
         content, name = _content(picture, name)
         kept = (normal_photo if channels == 3 else normal_raster)(content, _MOST_SIDE)
     except Refused as refused:
@@ -131,8 +132,4 @@ def _content(picture: Any, name: str) -> tuple[bytes, str]:
             return path.read_bytes(), str(path)
         except OSError as error:
             raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not isinstance(picture, Image.Image):
-        raise DataError(f"{name} is a {type(picture).__name__}; give a file or an array")
-    content = io.BytesIO()
-    picture.save(content, "png")
-    return content.getvalue(), name
+    raise DataError(f"{name} is a {type(picture).__name__}; give a file, an array or an image")

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import re
+import shutil
 import sys
 from contextlib import closing, nullcontext
 from typing import Any
@@ -180,7 +181,8 @@ def test_bad_photos_stop_the_work_or_are_left_out(tmp_path):
             tmp_path / "album" / "red car" / f"{number}.png"
         )
     (tmp_path / "album" / "red car" / "1.png").write_bytes(b"no picture")
-    photos = find_photos(tmp_path / "album")
+    photos, faults = find_photos(tmp_path / "album")
+    assert not faults
     assert [item.category for item in photos] == ["red car"] * 3
     with pytest.raises(DataError, match=r"1\.png: not a JPEG, PNG or WebP picture; fix or remove"):
         PhotoSource(tmp_path / "album", photos, None).count()
@@ -188,7 +190,47 @@ def test_bad_photos_stop_the_work_or_are_left_out(tmp_path):
     assert PhotoSource(tmp_path / "album", photos, bad.append).count() == 2
     assert re.search("red car/1.png: not a JPEG", bad[0].reason)
     (tmp_path / "album" / "cat.ndjson").write_text("{}")
-    assert find_photos(tmp_path / "album") == []
+    assert find_photos(tmp_path / "album") == ([], [])
+
+
+def album(root):
+    """Three photos of two folders, of which one is a link."""
+    for name in ("in/cat/a", "in/cat/b", "dog/c"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), (len(name), 0, 0)).save(root / f"{name}.png")
+    (root / "in" / "dog").symlink_to(root / "dog")
+    return root / "in"
+
+
+def test_photos_of_linked_folders_are_found_and_hidden_files_are_not(tmp_path):
+    root = album(tmp_path)
+    (root / "cat" / "._a.png").write_bytes(b"of a Mac")
+    (root / "labels.csv").write_text("photo,label\n")
+    (root / "metadata.json").write_text('{"author": "me"}')
+    photos, _ = find_photos(root)
+    assert [photo.name for photo in photos] == ["cat/a.png", "cat/b.png", "dog/c.png"]
+    assert photos[2].category == "dog"
+
+
+def test_photos_of_one_name_end_the_work_or_are_noted(tmp_path):
+    root = album(tmp_path)
+    shutil.copytree(root / "cat", root / "photo" / "cat")
+    shutil.copy(root / "cat" / "a.png", root / "photo" / "cat" / "B.PNG")
+    found = {"split": "gallery", "skip_bad": False, "note": print}
+    with pytest.raises(DataError, match=r"two files of one name: photo/cat/B\.PNG too.*--on-bad"):
+        find_sources([root], Reading(), **found)
+    notes = []
+    sources = find_sources([root], Reading(), **found | {"skip_bad": True, "note": notes.append})
+    assert [source.count() for source in sources] == [2]
+    assert "two files of one name" in notes[0]
+
+
+class Reading(Projecting):
+    """An encoder that reads photos as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.reads = frozenset({"photo", "strokes"})
 
 
 def test_a_model_of_drawings_reads_no_photos(home):

@@ -54,3 +54,33 @@ def test_an_array_is_what_its_file_is(width, height, form, modes):
 def test_what_is_no_picture_is_refused(given, message):
     with pytest.raises(DataError, match=message):
         as_pictures(given, RASTER)
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "HSV", "YCbCr", "RGBA", "LA", "P", "1", "I;16", "F"])
+def test_an_image_of_any_mode_is_read(mode):
+    grey = drawn(40, 30, "L")
+    image = Image.new(mode, (40, 30)) if mode == "I;16" else grey.convert("RGB").convert(mode)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    found = as_pictures(image, RASTER).pixels.astype(int)
+    assert np.abs(found - as_pictures(grey, RASTER).pixels).mean() < 4
+
+
+def test_an_image_is_turned_upright_as_its_file_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawn(60, 40, "RGB").save(tmp_path / "turned.png", exif=exif)
+    form = Form(PHOTO, 40)
+    upright = drawn(60, 40, "RGB").rotate(-90, expand=True)
+    with Image.open(tmp_path / "turned.png") as image:
+        for given in (image, tmp_path / "turned.png"):
+            np.testing.assert_array_equal(
+                as_pictures(given, form).pixels, as_pictures(upright, form).pixels
+            )
+
+
+def test_a_damaged_image_that_is_not_read_yet_is_refused(tmp_path):
+    noise = drawn(90, 90, "RGB")
+    (tmp_path / "cut.png").write_bytes(png(noise)[:2000])
+    with pytest.raises(DataError, match="picture 0: the file is cut short"):
+        as_pictures(Image.open(tmp_path / "cut.png"), Form(PHOTO, 40))
