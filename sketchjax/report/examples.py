@@ -105,7 +105,7 @@ def retrievals_of(
     kinds: of the items of each side, as `config.kinds` has them.
     """
     asking = queries[chosen]
-    distances, found = gallery.nearest(asking, retrieved)
+    distances, found = _nearest(queries, gallery, chosen, retrieved)
     names = Manifest.load(folder).categories
     asked = _shown(folder, asking, kinds)
     return [
@@ -130,10 +130,22 @@ def retrievals_of(
                 )
             ],
             asked[row].picture,
-            _place(asking[row], gallery),
+            None if queries.split == gallery.split else _place(asking[row], gallery),
         )
         for row, label in enumerate(asking.labels)
     ]
+
+
+def _nearest(
+    queries: Codes, gallery: Codes, chosen: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Codes.nearest` of some queries; of a split among itself, without each query's own item."""
+    if queries.split != gallery.split:
+        return gallery.nearest(queries[chosen], k)
+    distances, found = gallery.nearest(queries[chosen], k + 1)
+    kept = found != chosen[:, None]
+    kept[kept.all(axis=1), -1] = False  # a tie has put it later
+    return distances[kept].reshape(len(chosen), -1), found[kept].reshape(len(chosen), -1)
 
 
 def _place(query: Codes, gallery: Codes) -> int | None:

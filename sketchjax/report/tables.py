@@ -281,15 +281,12 @@ def retrieval_table(retrievals: Sequence[Retrieval], gallery: str) -> Table:
 
 
 def precision_bound(results: Mapping[str, Any], k: int) -> float | None:
-    """The most that precision@k can be; None where classes are large enough for 1.
+    """The most that precision@k can be; None where that is 1, or not known.
 
-    results: as in results.json; the mean size of a class is gallery / classes. A ranking shorter
-      than k counts as a whole.
+    results: as in results.json; earlier versions did not write it.
     """
-    if not results.get("gallery") or not results.get("classes"):
-        return None
-    mean_size, length = results["gallery"] / results["classes"], min(k, results["gallery"])
-    return mean_size / length if mean_size < length else None
+    most = results.get(f"most_precision_at_{k}")
+    return most if most is not None and most < 1 else None
 
 
 def csv_text(table: Table) -> str:

@@ -51,6 +51,7 @@ class Scores:
     map_worst: its lower bound.
     map_stable: with ties in gallery order; NaN when the backend does not compute it.
     precision_at: expected precision by K.
+    most_precision_at: what that would be if all relevant items came first.
     d1, d2, d1_over_d2: in bits, see `hamming_class_distances`.
     queries_without_relevant: queries left out because the gallery has none of their class.
     gallery: n, the gallery codes that each query is ranked against.
@@ -63,6 +64,7 @@ class Scores:
     map_worst: float
     map_stable: float
     precision_at: dict[int, float]
+    most_precision_at: dict[int, float]
     d1: float
     d2: float
     d1_over_d2: float
@@ -81,6 +83,7 @@ class Scores:
             name: getattr(self, name) for name in ("map", "map_best", "map_worst", "map_stable")
         }
         flat |= {f"precision_at_{k}": value for k, value in self.precision_at.items()}
+        flat |= {f"most_precision_at_{k}": value for k, value in self.most_precision_at.items()}
         names = ("d1", "d2", "d1_over_d2", "bits", "classes")
         names += ("queries", "queries_without_relevant", "gallery")
         flat |= {name: getattr(self, name) for name in names}
@@ -140,6 +143,7 @@ def scores(
     expected = average_precision(kept.all, kept.relevant)
     best, worst = average_precision_bounds(kept.all, kept.relevant)
     stable = kept.stable_average_precision
+    relevant, everything = kept.relevant.sum(axis=1), kept.all.sum(axis=1)
     d1, d2 = hamming_class_distances(kept.all, kept.relevant, labels)
     return Scores(
         map=float(expected.mean()),
@@ -148,6 +152,10 @@ def scores(
         map_stable=float("nan") if stable is None else float(stable.mean()),
         precision_at={
             int(k): float(precision_at_k(kept.all, kept.relevant, k).mean()) for k in precision_at
+        },
+        most_precision_at={
+            int(k): float((np.minimum(k, relevant) / np.minimum(k, everything)).mean())
+            for k in precision_at
         },
         d1=d1,
         d2=d2,

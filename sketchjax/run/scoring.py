@@ -155,7 +155,7 @@ def rank(
 ) -> list[Ranking]:
     """The scores of each pair of splits (queries, gallery).
 
-    codes: by split.
+    codes: by split. A split ranked against itself leaves out each query's own item.
     precision_at: values of K, besides 100 and 200.
     """
     return [
@@ -173,6 +173,7 @@ def _scores(queries: Codes, gallery: Codes, precision_at: Sequence[int]) -> metr
             gallery.labels,
             bits=queries.bits,
             precision_at=sorted({100, 200, *precision_at}),
+            exclude_self=queries.split == gallery.split,
         )
     except DataError:  # no query has a gallery sketch of its class
         return None

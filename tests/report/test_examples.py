@@ -1,5 +1,6 @@
 """The examples of a report against the records, looked up one by one."""
 
+import dataclasses
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -120,3 +121,15 @@ def test_the_queries_shown_are_at_even_steps_of_the_ranking(folder):
     wanted = retrievals_of(folder, queries, gallery, chosen, 2)
     for one, other in zip(found, wanted, strict=True):
         np.testing.assert_array_equal(one.query_points, other.query_points)
+
+
+def test_a_split_among_itself_shows_no_query_as_its_own_neighbour(folder):
+    own = codes_of(folder, "gallery", np.random.default_rng(2))
+    own = dataclasses.replace(own, packed=np.zeros_like(own.packed))  # ties: the own item is late
+    chosen = np.arange(len(own.labels))
+    found = retrievals_of(folder, own, own, chosen, 3)
+    for row, retrieval in enumerate(found):
+        others = [place for place in range(4) if place != row][:3]
+        shown = [points.tobytes() for points in (n.points for n in retrieval.results)]
+        points = records_of(folder, "gallery")[1]
+        assert shown == [points[own.places[place]].tobytes() for place in others]

@@ -70,6 +70,39 @@ def test_each_pair_of_splits_has_its_own_scores():
     assert len({each.scores.map for each in ranked if each.scores}) == 3
 
 
+def test_a_split_ranked_against_itself_leaves_out_each_querys_own_item():
+    own = codes("gallery")
+    expected, shares = [], []
+    for place, (code, label) in enumerate(zip(own.unpacked(), own.labels, strict=True)):
+        others = np.delete(np.arange(len(own.labels)), place)
+        distances = (own.unpacked()[others] != code).sum(1)
+        right = own.labels[others][np.argsort(distances, kind="stable")] == label
+        ranks = np.flatnonzero(right) + 1
+        expected.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+        shares.append(right[:1].mean())
+    (ranking,) = rank({"gallery": own}, [("gallery", "gallery")], (1,))
+    assert ranking.scores is not None
+    assert ranking.scores.map_stable == pytest.approx(np.mean(expected), abs=1e-12)
+    assert ranking.scores.gallery == len(own.labels) - 1
+    assert ranking.scores.precision_at[1] < 1
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_no_order_has_a_higher_precision_than_the_most_that_is_given(k):
+    """The codes of a class are all alike, and classes are of 2, 9 and 19 items."""
+    labels = np.repeat(np.arange(3, dtype=np.int32), (2, 9, 19))
+    packed = np.repeat(np.array([[0, 0], [255, 0], [255, 255]], np.uint8), (2, 9, 19), axis=0)
+    sides = [
+        Codes(packed, labels, np.zeros(30, np.uint64), np.arange(30), split)
+        for split in ("query", "gallery")
+    ]
+    (ranking,) = rank({side.split: side for side in sides}, [("query", "gallery")], (k,))
+    assert ranking.scores is not None
+    best = np.mean([min(n, k) / k for n in (2, 9, 19) for _ in range(n)])
+    assert ranking.scores.most_precision_at[k] == pytest.approx(best, abs=1e-12)
+    assert ranking.scores.precision_at[k] == pytest.approx(best, abs=1e-12)
+
+
 def test_splits_that_share_no_class_have_no_scores():
     own = {"query": codes("query", [0]), "gallery": codes("gallery", [1, 2])}
     (ranking,) = rank(own, [("query", "gallery")], ())
