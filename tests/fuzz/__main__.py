@@ -55,7 +55,8 @@ READERS = {
 _WORDS = {
     "ndjson": 'drawing word key_id recognized true null NaN 1e999 [[ ]] x y "',
     "json": "drawing word key_id recognized true null [{ }, }] [[ ]] \\x22 \\x5c",
-    "svg": "svg path g d points transform M0 C A1 S Q T Z h v matrix( rotate( scale( viewBox 1e999",
+    "svg": "svg path g d points transform M0 C A1 S Q T Z h v matrix( rotate( scale( viewBox 1e999 "
+    "rect rx width 50% 1in style display:none preserveAspectRatio xMidYMin slice",
     "table": "drawing,word,key_id,recognized \\x22 [[ ]] True \\x0a",
     "csv": "key_id,split train query gallery \\x0a 18446744073709551615 \\x22",
     "request": "drawing code like form raw simplified k categories rerank points drawings features "

@@ -3,7 +3,7 @@
 TU-Berlin and Sketchy publish their sketches like this. A file is one drawing. Every subpath is a
 stroke; transforms are applied, curves become short straight pieces, and the drawing is scaled and
 simplified as Google does with raw ones (`simplify`). Colours and widths mean nothing here, so the
-outline of a filled shape is a stroke too.
+outline of a filled shape is a stroke too. What is hidden is left out; nothing is clipped.
 
 The parser is expat without any DTD: an entity of the document's own is refused, and nothing
 outside the file is ever read. File, depth and number of pieces are bounded.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, NamedTuple
 from xml.parsers import expat
 
 import numpy as np
@@ -26,7 +26,10 @@ from sketchjax.data.sources.records import (
     Source,
     key_of_points,
 )
-from sketchjax.data.sources.svg_path import Piece, corners, number, numbers, pieces_of_path
+from sketchjax.data.sources.svg_lengths import PAGE, Viewport, nested, outermost
+from sketchjax.data.sources.svg_path import Piece, numbers
+from sketchjax.data.sources.svg_shapes import SHAPES
+from sketchjax.data.sources.svg_style import is_displayed, is_visible, refuse_sheet, styled
 from sketchjax.errors import DataError
 
 LARGEST = 16 << 20  # bytes of a file; the largest of TU-Berlin's 20,000 has 300 KB
@@ -81,6 +84,20 @@ def points_of_svg(content: bytes) -> tuple[np.ndarray, set[str]]:
     return points, document.unread
 
 
+class _Element(NamedTuple):
+    """What an open element means for its content.
+
+    matrix: f[3 3], from its units to the root's.  viewport: of the nearest `svg`.
+    drawn: false within what is not drawn.  visible: false where it is hidden, until shown again.
+    """
+
+    name: str
+    matrix: np.ndarray
+    viewport: Viewport
+    drawn: bool = True
+    visible: bool = True
+
+
 class _Document:
     """What a parser finds: strokes as lists of cubic pieces, each f[4 2] in the root's units."""
 
@@ -88,14 +105,15 @@ class _Document:
         self.strokes: list[list[Piece]] = []
         self.unread: set[str] = set()
         self._pieces = 0
-        self._matrices = [np.eye(3)]
-        self._hidden = 0  # depth within an element whose content is not drawn
+        self._open = [_Element("", np.eye(3), PAGE)]
+        self._sheets: list[str] = []
 
     def parse(self, content: bytes) -> None:
         """Raises Refused where the content is not well-formed or not SVG."""
         parser = expat.ParserCreate()
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text
         parser.EntityDeclHandler = _refuse_entity
         try:
             parser.Parse(content, True)
@@ -105,29 +123,44 @@ class _Document:
             raise Refused(kind, f"not well-formed XML: {error}") from None
         except (UnicodeError, ValueError, LookupError) as error:  # of an odd encoding
             raise Refused("unreadable", f"not XML: {str(error)[:100]}") from None
+        refuse_sheet("".join(self._sheets))
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         name = name.rsplit(":", 1)[-1]
-        if len(self._matrices) == 1 and name != "svg":
+        around = self._open[-1]
+        if not around.name and name != "svg":
             raise Refused("unreadable", f"the document is {name[:30]!r}, not svg")
-        if len(self._matrices) > _DEEPEST:
+        if len(self._open) > _DEEPEST:
             raise Refused("too_large", f"elements are nested more than {_DEEPEST} deep")
-        self.unread |= {name} & _NOT_READ if not self._hidden else set()
-        hidden = name in _NOT_DRAWN | _NOT_READ or attributes.get("display") == "none"
-        self._hidden += bool(self._hidden or hidden)
-        matrix = self._matrices[-1]
-        if not self._hidden:
+        self.unread |= {name} & _NOT_READ if around.drawn else set()
+        drawn = around.drawn and name not in _NOT_DRAWN | _NOT_READ
+        element = around._replace(name=name, drawn=drawn)
+        self._open.append(self._drawn(element, styled(name, attributes)) if drawn else element)
+
+    def _drawn(self, element: _Element, attributes: dict[str, str]) -> _Element:
+        """Draw an element, given as its content would find it without its attributes."""
+        if not is_displayed(attributes):
+            return element._replace(drawn=False)
+        matrix, viewport = element.matrix, element.viewport
+        visible = is_visible(attributes, element.visible)
+        with np.errstate(over="ignore", invalid="ignore"):
             matrix = matrix @ _matrix_of(attributes.get("transform", ""))
-            if name == "svg":
-                matrix = matrix @ _viewport(attributes)
-            if name in _SHAPES:
-                self._draw(_SHAPES[name](attributes), matrix)
-        self._matrices.append(matrix)
+            if element.name == "svg":
+                is_nested = len(self._open) > 1
+                fit, viewport = nested(attributes, viewport) if is_nested else outermost(attributes)
+                matrix = matrix @ fit
+        if element.name in SHAPES and visible:
+            self._draw(SHAPES[element.name](attributes, viewport), matrix)
+        drawn = 0 not in viewport  # an `svg` without a size draws nothing
+        return _Element(element.name, matrix, viewport, drawn, visible)
+
+    def _text(self, text: str) -> None:
+        if self._open[-1].name == "style":
+            self._sheets.append(text)
 
     def _end(self, name: str) -> None:
         del name
-        self._matrices.pop()
-        self._hidden -= self._hidden > 0
+        self._open.pop()
 
     def _draw(self, strokes: list[list[Piece]], matrix: np.ndarray) -> None:
         self._pieces += sum(map(len, strokes))
@@ -179,25 +212,6 @@ def _flattened(strokes: list[list[Piece]]) -> list[np.ndarray]:
     ]
 
 
-def _viewport(attributes: dict[str, str]) -> np.ndarray:
-    """The matrix of an `svg` element: its place, and its viewBox where width and height are known.
-
-    A root's matters only where it stretches one axis: drawings are scaled anyway.
-    """
-    x, y = (number(attributes.get(name, "0"), 0.0) for name in "xy")
-    matrix = _translated(x, y)
-    box = numbers(attributes.get("viewBox", ""))
-    if len(box) != 4 or box[2] <= 0 or box[3] <= 0:
-        return matrix
-    width, height = (number(attributes.get(name, ""), 0.0) for name in ("width", "height"))
-    if width <= 0 or height <= 0:
-        return matrix
-    across, down = width / box[2], height / box[3]
-    if attributes.get("preserveAspectRatio", "").strip() != "none":
-        across = down = min(across, down)
-    return matrix @ np.diag([across, down, 1.0]) @ _translated(-box[0], -box[1])
-
-
 def _matrix_of(text: str) -> np.ndarray:
     """The matrix of a transform list.  Raises Refused where it is none."""
     matrix = np.eye(3)
@@ -211,10 +225,6 @@ def _matrix_of(text: str) -> np.ndarray:
             a, b, c, d, e, f = made
             matrix = matrix @ np.array([[a, c, e], [b, d, f], [0.0, 0.0, 1.0]])
     return matrix
-
-
-def _translated(x: float, y: float) -> np.ndarray:
-    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
 def _rotate(values: list[float]) -> tuple[float, ...]:
@@ -252,50 +262,4 @@ _TRANSFORMS: dict[str, Callable[[list[float]], tuple[float, ...]]] = {
     "rotate": _rotate,
     "skewX": lambda values: _skew(values, 0),
     "skewY": lambda values: _skew(values, 1),
-}
-
-
-def _path(attributes: dict[str, str]) -> list[list[Piece]]:
-    return pieces_of_path(attributes.get("d", ""))
-
-
-def _polyline(attributes: dict[str, str], closed: bool = False) -> list[list[Piece]]:
-    values = numbers(attributes.get("points", ""))
-    if len(values) % 2:
-        raise Refused("unreadable", "points has an odd number of coordinates")
-    knots = list(zip(values[::2], values[1::2], strict=True))
-    if closed and knots:
-        knots.append(knots[0])
-    return [corners(knots)]
-
-
-def _line(attributes: dict[str, str]) -> list[list[Piece]]:
-    x1, y1, x2, y2 = (number(attributes.get(name, "0"), 0.0) for name in ("x1", "y1", "x2", "y2"))
-    return [corners([(x1, y1), (x2, y2)])]
-
-
-def _rect(attributes: dict[str, str]) -> list[list[Piece]]:
-    x, y, w, h = (number(attributes.get(name, "0"), 0.0) for name in ("x", "y", "width", "height"))
-    if w <= 0 or h <= 0:
-        return []
-    return [corners([(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)])]
-
-
-def _ellipse(attributes: dict[str, str]) -> list[list[Piece]]:
-    x, y, r = (number(attributes.get(name, "0"), 0.0) for name in ("cx", "cy", "r"))
-    rx, ry = (number(attributes.get(name, ""), r) for name in ("rx", "ry"))
-    if rx <= 0 or ry <= 0:
-        return []
-    half = f"A{rx!r} {ry!r} 0 0 1"
-    return pieces_of_path(f"M{x - rx!r} {y!r} {half} {x + rx!r} {y!r} {half} {x - rx!r} {y!r}")
-
-
-_SHAPES: dict[str, Callable[[dict[str, str]], list[list[Piece]]]] = {
-    "path": _path,
-    "polyline": _polyline,
-    "polygon": lambda attributes: _polyline(attributes, closed=True),
-    "line": _line,
-    "rect": _rect,
-    "circle": _ellipse,
-    "ellipse": _ellipse,
 }

@@ -13,13 +13,12 @@ Knot = tuple[float, float]
 Piece = tuple[Knot, Knot, Knot, Knot]  # a cubic; a straight line has its inner points on the ends
 
 # Possessive (`*+`): "12" is never tried as "1" and "2", so that the time is linear.
-_DIGITS = r"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+"
+DIGITS = r"[+-]?(?:\d++\.?\d*+|\.\d++)(?:[eE][+-]?\d++)?+"
 _GAP = r"[\s,]*+"
-_NUMBER = re.compile(_DIGITS)
-_NUMBERS = re.compile(rf"(?:{_GAP}{_DIGITS})*+{_GAP}")
-_LENGTH = re.compile(rf"\s*+({_DIGITS})\s*+(?:px|pt|mm|cm|in|pc)?\s*+")
+_NUMBER = re.compile(DIGITS)
+_NUMBERS = re.compile(rf"(?:{_GAP}{DIGITS})*+{_GAP}")
 # The two flags of an arc are digits that nothing needs to separate: "a1 1 0 01.5.5".
-_ARC = re.compile(_GAP.join(["", *[rf"({_DIGITS})"] * 3, *["([01])"] * 2, *[rf"({_DIGITS})"] * 2]))
+_ARC = re.compile(_GAP.join(["", *[rf"({DIGITS})"] * 3, *["([01])"] * 2, *[rf"({DIGITS})"] * 2]))
 _COMMAND = re.compile("([MmLlHhVvCcSsQqTtAaZz])")
 _NEEDS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
 
@@ -32,12 +31,6 @@ def numbers(text: str) -> list[float]:
     if not _NUMBERS.fullmatch(text):
         raise Refused("unreadable", f"{text.strip()[:40]!r} is not a list of numbers")
     return _finite(_NUMBER.findall(text))
-
-
-def number(text: str, default: float) -> float:
-    """The number of an attribute; `default` where it is none, such as a percentage."""
-    match = _LENGTH.fullmatch(text)
-    return _finite([match[1]])[0] if match else default
 
 
 def corners(knots: Sequence[Knot]) -> list[Piece]:

@@ -6,24 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_svg import corners, drawn
 
 from sketchjax.data import sources
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sources.records import Refused
-from sketchjax.data.sources.svg import _Document, _flattened, points_of_svg
+from sketchjax.data.sources.svg import points_of_svg
 from sketchjax.data.sources.svg_path import pieces_of_path
 from sketchjax.errors import DataError
-
-
-def drawn(inside: str, attributes: str = "") -> list[np.ndarray]:
-    """The flattened strokes of a document, in its own units."""
-    document = _Document()
-    document.parse(f"<svg {attributes}>{inside}</svg>".encode())
-    return _flattened(document.strokes)
-
-
-def corners(inside: str, attributes: str = "") -> list[list[list[float]]]:
-    return [stroke.round(6).tolist() for stroke in drawn(inside, attributes)]
 
 
 @pytest.mark.parametrize(
@@ -147,17 +137,49 @@ def test_shapes():
     (ellipse,) = drawn('<ellipse rx="4" ry="2"/>')
     np.testing.assert_allclose(np.hypot(*(ellipse / (4, 2)).T), 1, atol=1e-3)
 
+    assert corners('<circle r="-2"/><circle rx="2"/><ellipse r="2"/><ellipse rx="0" ry="2"/>') == []
+
+
+@pytest.mark.parametrize(
+    "radii, rx, ry",
+    [
+        ('rx="3" ry="2"', 3, 2),
+        ('rx="3"', 3, 3),
+        ('ry="3"', 3, 3),
+        ('rx="auto" ry="2"', 2, 2),
+        ('rx="2" ry="-1"', 2, 2),  # invalid, so "auto"
+        ('rx="30" ry="2"', 10, 2),  # half the width
+        ('ry="9"', 9, 5),
+        ('rx="30"', 10, 5),
+        ('rx="10%" ry="10%"', 4, 5),  # of 40 and 50
+        ('rx="10%"', 4, 4),
+    ],
+)
+def test_rounded_corners(radii, rx, ry):
+    (stroke,) = drawn(f'<rect x="2" y="3" width="20" height="10" {radii}/>', 'viewBox="0 0 40 50"')
+    np.testing.assert_allclose(stroke[0], stroke[-1], atol=1e-9)
+    # The cuts of the sides and the corners, clockwise from the top left.
+    cuts = [(2 + rx, 3), (22 - rx, 3), (22, 3 + ry), (22, 13 - ry)]
+    cuts += [(22 - rx, 13), (2 + rx, 13), (2, 13 - ry), (2, 3 + ry)]
+    nearest = [np.hypot(*(stroke - cut).T).argmin() for cut in cuts]
+    np.testing.assert_allclose(stroke[nearest], cuts, atol=1e-9)
+    # A point is on a side, or on a corner's quarter of an ellipse.
+    beyond = np.maximum(np.abs(stroke - (12, 8)) - (10 - rx, 5 - ry), 0) / (rx, ry)
+    np.testing.assert_allclose(np.hypot(*beyond.T), 1, atol=1e-3)
+    along = np.diff(stroke, axis=0)
+    area = float(np.sum(stroke[:-1, 0] * along[:, 1] - stroke[:-1, 1] * along[:, 0])) / 2
+    assert area == pytest.approx(200 - (4 - math.pi) * rx * ry, rel=1e-3)
+
+
+@pytest.mark.parametrize("radii", ['rx="0" ry="3"', 'rx="0"', 'ry="auto"', 'rx="-1"'])
+def test_corners_without_a_radius_are_sharp(radii):
+    sharp = [[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]
+    assert corners(f'<rect width="4" height="2" {radii}/>') == [sharp]
+
 
 def test_what_is_not_drawn():
     hidden = '<defs><path d="M0 0L9 9"/></defs><g display="none"><path d="M0 0L9 9"/></g>'
     assert corners(hidden + '<path d="M0 0L1 0"/>') == [[[0, 0], [1, 0]]]
-
-
-def test_a_view_box_that_stretches_one_axis():
-    box = 'viewBox="0 0 10 10" width="10" height="20"'
-    assert corners('<path d="M1 1L2 2"/>', box) == [[[1, 1], [2, 2]]]
-    stretched = f'{box} preserveAspectRatio="none"'
-    assert corners('<path d="M1 1L2 2"/>', stretched) == [[[1, 2], [2, 4]]]
 
 
 def test_drawings_go_the_way_of_raw_strokes():
