@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
@@ -248,6 +249,26 @@ def test_an_svg_is_opened(page, tmp_path):
     shown(page)
     assert strokes_on(page) == 3  # the path has two subpaths
     assert page.title() == "Search by drawing · sketchjax"
+
+
+def test_an_svg_is_opened_as_it_looks(page, tmp_path):
+    path = tmp_path / "corner.svg"
+    path.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><path d="M0 0H100"/>'
+        '<g style="display:none"><path d="M0 0H900"/></g><path visibility="hidden" d="M0 0H900"/>'
+        '<g transform="translate(50 0)"><svg width="50%" height="100%" viewBox="0 0 5 10">'
+        '<line x1="100%" x2="100%" y2="10"/></svg></g></svg>'
+    )
+    requests = []
+    page.on("request", lambda each: each.url.endswith("/v1/search") and requests.append(each))
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#canvas[aria-label*='2 strokes']")
+    shown(page)
+    body = json.loads(requests[-1].post_data)
+    (across, top), (right, down) = (np.array(stroke[:2]) for stroke in body["drawing"])
+    assert np.ptp(across) == np.ptp(down) > 0
+    assert set(top) == {down[0]}
+    assert set(right) == {across[-1]}
 
 
 @pytest.mark.parametrize(

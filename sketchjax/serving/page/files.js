@@ -7,6 +7,7 @@ const MOST_BYTES = 1 << 18; // of a file that are read
 const MOST = 24; // drawings to choose from
 const LINES = "path, line, polyline, polygon, rect, circle, ellipse";
 const GEOMETRY = ["d", "points", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "rx", "ry", "width", "height"];
+const VIEW = ["x", "y", "width", "height", "viewBox", "preserveAspectRatio"]; // of an svg
 const SAMPLES = 100; // points along the longer side of a line of an SVG
 const MOST_POINTS = 9_000;
 
@@ -51,7 +52,7 @@ function strokesOfSvg(text, name) {
   document.body.append(stage);
   try {
     const drawing = [...source.querySelectorAll(LINES)]
-      .filter((line) => !line.closest("defs, clipPath, mask, symbol, marker, pattern"))
+      .filter((line) => !line.closest("defs, clipPath, mask, symbol, marker, pattern") && !isHidden(line))
       .flatMap((line) => strokesOfLine(copyOf(line, stage)));
     const points = drawing.reduce((sum, [xs]) => sum + xs.length, 0);
     if (!isDrawing(drawing)) throw new Problem(`${name} has no lines.`);
@@ -62,12 +63,25 @@ function strokesOfSvg(text, name) {
   }
 }
 
-/** A line with nothing but its geometry and the transforms around it, in a document that lays it out. */
+/** Whether a line or what is around it is not displayed, or the nearest visibility hides it. */
+function isHidden(line) {
+  const { style } = document.createElement("i"); // the page's policy empties those of the file
+  let visibility = "";
+  for (let around = line; around; around = around.parentElement) {
+    style.cssText = around.getAttribute("style") ?? "";
+    const set = (key) => style[key] || around.getAttribute(key) || "";
+    if (set("display") === "none") return true;
+    visibility ||= set("visibility").replace("inherit", "");
+  }
+  return visibility === "hidden" || visibility === "collapse";
+}
+
+/** A line with nothing but its geometry, and the transforms and views around it, laid out. */
 function copyOf(line, stage) {
-  const numbers = GEOMETRY.filter((key) => line.hasAttribute(key)).map((key) => [key, line.getAttribute(key)]);
-  const copy = svg(line.localName, Object.fromEntries(numbers));
+  const copy = svg(line.localName, attributesOf(line, GEOMETRY));
   let whole = copy;
-  for (let around = line; around && around.localName !== "svg"; around = around.parentElement) {
+  for (let around = line; around; around = around.parentElement) {
+    if (around.localName === "svg") whole = svg("svg", viewOf(around), [whole]);
     const transform = around.getAttribute("transform");
     if (transform) whole = svg("g", { transform }, [whole]);
   }
@@ -75,9 +89,23 @@ function copyOf(line, stage) {
   return copy;
 }
 
+/** Where an svg is and what it shows. The outermost one, without a size, has that of its viewBox. */
+function viewOf(element) {
+  const view = attributesOf(element, VIEW);
+  const sized = [view.width, view.height].every((text) => text && !text.includes("%"));
+  if (element.parentElement || sized || !view.viewBox) return view;
+  const [width, height] = view.viewBox.trim().split(/[\s,]+/).slice(2);
+  return { ...view, width, height };
+}
+
+function attributesOf(element, names) {
+  const present = names.filter((key) => element.hasAttribute(key));
+  return Object.fromEntries(present.map((key) => [key, element.getAttribute(key)]));
+}
+
 /** Points along a line, cut where the pen jumps from one subpath to the next. */
 function strokesOfLine(line) {
-  const matrix = line.getCTM();
+  const matrix = line.getScreenCTM(); // through all views, unlike getCTM
   const length = line.getTotalLength();
   if (!matrix || !Number.isFinite(length)) return [];
   const { width, height } = line.getBBox();
