@@ -16,6 +16,8 @@ lengths, 2 x 128 units, 96 points, batch 64):
 - Transposed states; the rows split in two; the two directions as a batched matmul or as two
   interleaved loops: within 12 % at 16 and 64 rows (only the matmuls, idle machine). Up to 64 rows
   XLA uses one core for each of them with 128 units, and both cores with 512.
+- Both directions in one loop, over sequences reversed within their lengths: the quickstart compiles
+  for 57 s in place of 68, steps of the GRU by itself are 4 % slower, joint ones as fast.
 - `lax.empty`: XLA's CPU backend fills it with zeros, as `jnp.zeros` does.
 - A `lax.switch` over row counts in segments was not built. Phases can end at any step, and need
   neither a switch nor sequences reversed within their lengths.
