@@ -74,6 +74,7 @@ def read_records(
     """
     head = _head(records)
     form = _form_of([record for _, record, _ in head], source, fields_of)
+    named = _have_words([record for _, record, _ in head], fields_of)
     gather = Gather()
     gathered = 0
     for place, record, size in chain(_drained(head), records):
@@ -81,7 +82,7 @@ def read_records(
             if isinstance(record, Refused):
                 raise record
             if form.own_units or not take_ordinary(gather, place, record):
-                _take(gather, place, fields_of(record), source, form)
+                _take(gather, place, fields_of(record), source, form, named)
         except Refused as refused:
             source.bad(place, refused.kind, refused.reason)
         gathered += size
@@ -159,10 +160,30 @@ def _form_of(
     return form
 
 
-def _take(gather: Gather, place: int, fields: Fields, source: Source, form: Form) -> None:
-    """Add a record.  Raises Refused with the kind and the reason where it cannot be used."""
+def _have_words(records: Sequence[Record | Refused], fields_of: Callable[[Record], Fields]) -> bool:
+    """Whether one of the first records has a word, so that all of them need one."""
+    for record in records:
+        with suppress(Refused):
+            if not isinstance(record, Refused) and _given(fields_of(record).word):
+                return True
+    return False
+
+
+def _given(field: msgspec.Raw) -> bool:
+    return bytes(field) not in (b"", b"null")
+
+
+def _take(
+    gather: Gather, place: int, fields: Fields, source: Source, form: Form, named: bool
+) -> None:
+    """Add a record; named: whether it must have a word.
+
+    Raises Refused with the kind and the reason where it cannot be used.
+    """
     container, strokes = unpack(_drawing_of(fields))
     points = points_of(strokes, form)
+    if named and source.category is None and not _given(fields.word):
+        raise Refused("unreadable", "the field 'word' is empty or missing; other records have one")
     word = _word_of(fields, container, source)
     recognized = _value(fields.recognized, "recognized")
     if recognized is not None and type(recognized) is not bool:

@@ -20,7 +20,7 @@ import orjson
 from sketchjax.data.sketch import Sketches, strokes
 from sketchjax.data.sources.examine import fields_of_json, flag_of, read_records
 from sketchjax.data.sources.objects import objects
-from sketchjax.data.sources.records import LONGEST_NAME, MOST_POINTS, Gather, Source
+from sketchjax.data.sources.records import LONGEST_NAME, LOST, MOST_POINTS, Gather, Source
 from sketchjax.data.sources.stream import LONGEST_LINE, lines, written
 
 # A point takes at least four bytes ("0,0,"), so a shorter line cannot exceed the limit of points.
@@ -96,6 +96,8 @@ def _take_ordinary(source: Source, gather: Gather, place: int, line: bytes) -> b
     if not (lengths and key.isdecimal() and key.isascii() and len(key) <= 20):
         return False
     if not (0 < len(word) <= LONGEST_NAME and word.isprintable() and not word.isspace()):
+        return False
+    if LOST in word:
         return False
     key_id = int(key)
     if key_id >= 1 << 64:

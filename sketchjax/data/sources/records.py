@@ -26,6 +26,7 @@ KINDS = {
 }
 MOST_POINTS = 65_535  # in one sketch; the longest simplified drawing of QuickDraw has some hundreds
 LONGEST_NAME = 100  # characters of a category's name
+LOST = "\ufffd"  # what decoders put where they cannot read: different names become one
 _UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")  # control, half of a pair, line and paragraph separators
 _FLOAT = re.compile(r"[+-]?\d+(\.\d*(e[+-]?\d+)?|e\+\d+)", re.IGNORECASE)
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -150,6 +151,8 @@ def wrong_name(name: str) -> str | None:
         unicodedata.category(mark) in _UNPRINTABLE or mark in _TURNING for mark in name
     ):
         return "has a control character in it"
+    if LOST in name:
+        return f"has {LOST} in place of a letter that was lost; write the file as UTF-8 again"
     return None
 
 

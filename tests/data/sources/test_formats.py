@@ -172,6 +172,9 @@ BAD_LINES = {
     "word is blank": (GOOD | {"word": " "}, "unreadable", "'word'"),
     "word of two lines": (GOOD | {"word": "cat\ndog"}, "unreadable", "control character"),
     "word with a NUL": (GOOD | {"word": "cat\0"}, "unreadable", "control character"),
+    "word with a lost letter": (GOOD | {"word": "p\ufffdt\ufffd"}, "unreadable", "lost"),
+    "word is null": (GOOD | {"word": None}, "unreadable", "other records have one"),
+    "no word": ({"drawing": GOOD["drawing"]}, "unreadable", "other records have one"),
     "word turns the line": (GOOD | {"word": "cat\u202e"}, "unreadable", "control character"),
     "word of 10 kB": (GOOD | {"word": "cat" * 3_333}, "unreadable", "9,999 characters"),
     "recognized is text": (GOOD | {"recognized": "yes"}, "unreadable", "'recognized'"),
@@ -221,7 +224,7 @@ def test_unusual_lines_that_are_good(tmp_path):
         + lines_of(
             {"word": "owl", "key_id": "7", "drawing": [[[5], [6]]]},
             {"word": "owl", "key_id": 18446744073709551615, "drawing": plain},
-            {"key_id": "9", "drawing": plain, "recognized": None},
+            {"word": "owl", "key_id": "9", "drawing": plain, "recognized": None},
             {"word": "true owl", "key_id": "10", "drawing": plain, "recognized": False},
             {"word": "owl", "key_id": "11", "drawing": [[[], []], [[1.0, 2], [3, 4]]]},
         ).replace(b"\n", b"\r\n")
@@ -242,9 +245,9 @@ def test_unusual_lines_that_are_good(tmp_path):
 
 
 def test_a_key_id_is_derived_from_the_strokes_alone(tmp_path):
-    no_key = {"drawing": GOOD["drawing"]}
-    other = {"drawing": [[[0, 10, 255], [5, 6, 7]], [[9], [201]]]}
-    recut = {"drawing": [[[0, 10], [5, 6]], [[255, 9], [7, 200]]]}
+    no_key = {"word": "cat", "drawing": GOOD["drawing"]}
+    other = {"word": "dog", "drawing": [[[0, 10, 255], [5, 6, 7]], [[9], [201]]]}
+    recut = {"word": "cat", "drawing": [[[0, 10], [5, 6]], [[255, 9], [7, 200]]]}
     keys = []
     for name, records in (("a", [no_key, other]), ("b", [recut, GOOD, no_key])):
         path = tmp_path / f"{name}.ndjson"
