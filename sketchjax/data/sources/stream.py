@@ -101,26 +101,32 @@ def lines(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes | Refused,
 
 
 def text_lines(
-    file: IO[bytes], longest: int, refuse: Callable[[int, Refused], None], errors: str = "strict"
+    file: IO[bytes], longest: int, refuse: Callable[[int, Refused], None]
 ) -> Iterator[str]:
     """Lines as text for `csv`, without a byte order mark; blank ones too, so that it counts right.
 
     refuse: called with the place of a line that cannot be read; reading ends there.
-    errors: of `bytes.decode`.
     """
     expected = 1
     for place, line, _ in lines(file, longest):
-        try:
-            if isinstance(line, Refused):
-                raise line
-            text = line.removeprefix(b"\xef\xbb\xbf" if place == 1 else b"").decode("utf-8", errors)
-        except UnicodeDecodeError as error:
-            return refuse(place, Refused("unreadable", f"not UTF-8: {error}"))
-        except Refused as refused:
-            return refuse(place, refused)
+        text = line if isinstance(line, Refused) else decoded(line, place)
+        if isinstance(text, Refused):
+            return refuse(place, text)
         yield from [""] * (place - expected)
         expected = place + 1
-        yield text.rstrip("\r") + "\n"
+        yield text
+
+
+def decoded(line: bytes, place: int) -> str | Refused:
+    """A line as text that ends in a line feed, without the first one's byte order mark.
+
+    Refused where it is not UTF-8: any other reading of it could give two names one spelling.
+    """
+    try:
+        text = line.removeprefix(b"\xef\xbb\xbf" if place == 1 else b"").decode()
+    except UnicodeDecodeError as error:
+        return Refused("unreadable", f"not UTF-8: {error}; save the file as UTF-8")
+    return text.rstrip("\r") + "\n"
 
 
 def swollen(before: int, after: int) -> bool:

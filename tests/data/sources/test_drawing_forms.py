@@ -357,6 +357,89 @@ def test_the_columns_of_a_table_are_named_in_any_case_and_once(tmp_path):
         list(sources.read(path))
 
 
+GRID = '"[[[0, 255], [0, 9]]]"'
+
+
+def taken(path, text, encoding="utf-8"):
+    """Words and places of a table's drawings, and places and reasons of its bad rows."""
+    path.write_bytes(text.encode(encoding))
+    bad = []
+    parts = list(sources.read(path, on_bad=bad.append))
+    found = [pair for part in parts for pair in zip(part.categories, part.places.tolist())]  # noqa: B905
+    return found, [(record.place, record.reason) for record in bad]
+
+
+def test_a_table_that_is_not_utf_8_is_refused(tmp_path):
+    """Decoded with replacements, pâté and pâtè would become one category."""
+    text = f"word,drawing\npâté,{GRID}\ncat,{GRID}\npâtè,{GRID}\n"
+    found, bad = taken(tmp_path / "a.csv", text, "cp1252")
+    assert found == [("cat", 3)]
+    assert [place for place, _ in bad] == [2, 4]
+    assert all("not UTF-8" in reason and "save the file as UTF-8" in reason for _, reason in bad)
+    with pytest.raises(DataError, match=r"a\.csv, line 2: not UTF-8"):
+        read(tmp_path / "a.csv")
+    with pytest.raises(DataError, match="line 1: not UTF-8"):
+        taken(tmp_path / "a.csv", f"mot_clé,drawing\ncat,{GRID}\n", "cp1252")
+    assert taken(tmp_path / "a.csv", text, "utf-8-sig")[0] == [("pâté", 2), ("cat", 3), ("pâtè", 4)]
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        (f"cat,{GRID}x", "not CSV: ',' expected after '\"'"),
+        ('cat,"[[[0', "not CSV: a quote is opened but not closed"),
+        ('"cat,[[[0', "not CSV: a quote is opened but not closed"),
+        ('cat,"[[[0\n\nx', "not CSV: a quote is opened but not closed (lines 3 to 5)"),
+        (f'"cat,{GRID}', "not CSV: ',' expected after '\"'"),
+        (f'cat,"[[[0\n"dog"\n"owl,{GRID}', "not CSV: ',' expected after '\"'"),
+        ("cat", "the row has 1 fields, the first line 2"),
+        ('cat,"\n",5', "the row has 3 fields, the first line 2 (lines 3 to 4)"),
+    ],
+)
+def test_a_broken_row_costs_no_other(tmp_path, line, reason):
+    end = 4 + line.count("\n")
+    text = f"word,drawing\ncat,{GRID}\n{line}\ndog,{GRID}\nowl,{GRID}\n"
+    found, bad = taken(tmp_path / "a.csv", text)
+    assert found == [("cat", 2), ("dog", end), ("owl", end + 1)]
+    assert bad[0] == (3, reason)
+
+
+def test_a_broken_last_row_is_reported(tmp_path):
+    found, bad = taken(tmp_path / "a.csv", f'word,drawing\ncat,{GRID}\ndog,"[[[0')
+    assert found == [("cat", 2)]
+    assert bad == [(3, "not CSV: a quote is opened but not closed")]
+
+
+def test_a_row_over_several_lines_is_read(tmp_path):
+    pretty = json.dumps(DRAWING, indent=1).replace("\n", "\r\n\r\n")
+    text = f'note,word,drawing\r\n"two\r\n""lines""",cat,"{pretty}"\r\n,dog,{GRID}\r\n'
+    last = text.count("\n")
+    assert taken(tmp_path / "a.csv", text) == ([("cat", 2), ("dog", last)], [])
+    text = f'drawing\n"{json.dumps([[[1], [2]]], indent=1)}"\n{GRID}'
+    assert taken(tmp_path / "a.csv", text) == ([("a", 2), ("a", text.count("\n") + 1)], [])
+
+
+def test_an_empty_word_among_words_is_a_bad_row(tmp_path):
+    text = f"word,drawing\n,{GRID}\ncat,{GRID}\n ,{GRID}\n"
+    found, bad = taken(tmp_path / "train.csv", text)
+    assert found == [("cat", 3)]
+    assert [place for place, _ in bad] == [2, 4]
+    text = text.replace("cat", "")
+    assert [word for word, _ in taken(tmp_path / "train.csv", text)[0]] == ["train"] * 3
+
+
+@pytest.mark.parametrize("name", ["label", "Category", "class"])
+def test_another_column_for_the_word_is_refused(tmp_path, name):
+    """Also where some of its cells are empty: they would get the file's name."""
+    text = f"{name},drawing\ncat,{GRID}\n,{GRID}\n"
+    found, bad = taken(tmp_path / "train.csv", text)
+    assert found == []
+    assert [place for place, _ in bad] == [2, 3]
+    assert all(f"one called '{name.lower()}': rename it" in reason for _, reason in bad)
+    (part,) = sources.read(tmp_path / "train.csv", category="cat")
+    assert part.categories == ["cat", "cat"]
+
+
 @pytest.mark.parametrize("name", ["label", "category", "class"])
 def test_another_name_of_the_word_is_refused(tmp_path, name):
     """Taken from the file's name instead, two classes would become one."""
