@@ -27,6 +27,7 @@ from sketchjax.errors import DataError
 
 SQUARE = 255  # the longer side of a simplified drawing
 EXPECTED = "expected [[x, ...], [y, ...]]"
+_APART = "put drawings in another unit into a file of their own"
 _SHARE_OF_STRAYS = 0.01  # of a file's drawings: fewer decide nothing for the others
 
 
@@ -36,10 +37,12 @@ class Form:
 
     own_units: those without times are scaled to the square of 255, whatever their numbers.
     lists: how many lists a stroke has where that is more than three, else 3.
+    whole: those without times have whole numbers on the square; another one is in another unit.
     """
 
     own_units: bool = False
     lists: int = 3
+    whole: bool = False
 
 
 def unpack(drawing: Any) -> tuple[str, list[Any]]:
@@ -92,7 +95,9 @@ def judge(drawings: Sequence[tuple[str, list[Any]]]) -> tuple[Form, list[str]]:
     plain = [strokes for form, strokes in drawings if form in ("", "JSON text")]
     lists = _lists_of(plain, notes)
     bounds = [found for _, strokes in drawings if (found := _Bounds.of(strokes)) is not None]
-    return Form(_own_units(bounds, notes), lists), notes
+    own_units = _own_units(bounds, notes)
+    whole = bool(bounds) and not own_units and all(found.whole for found in bounds)
+    return Form(own_units, lists, whole), notes
 
 
 def points_of(strokes: Sequence[Any], form: Form) -> np.ndarray:
@@ -114,14 +119,22 @@ def points_of(strokes: Sequence[Any], form: Form) -> np.ndarray:
     if not arrays:
         raise Refused("empty", "the drawing has no points")
     joined = np.concatenate(arrays)
-    if raw or (joined % 1).any():
+    fractions = joined[joined % 1 != 0]
+    if len(fractions) and form.whole and not raw:
+        raise Refused(
+            "range",
+            f"the coordinate {fractions[0]:.15g} has a fraction, and the file's first drawings "
+            f"have none; {_APART}",
+        )
+    if raw or len(fractions):
         return _simplified(arrays)
     outside = joined[(joined < 0) | (joined > SQUARE)]
     if len(outside):
+        unit = ", the unit of the file's first drawings" if form.whole else ""
         raise Refused(
             "range",
-            f"the coordinate {outside[0]:.15g} is not within 0 to {SQUARE}, as most of the file is "
-            "(a raw drawing has a third list, times, in each stroke)",
+            f"the coordinate {outside[0]:.15g} is not within 0 to {SQUARE}{unit} (a raw "
+            f"drawing has times, a third list in each stroke); {_APART}",
         )
     points = np.zeros((total, 3), np.uint8)
     points[:, :2] = joined

@@ -19,7 +19,7 @@ KINDS = {
     "unreadable": "not JSON, a missing field, a wrong type, a damaged archive",
     "empty": "a drawing without a point",
     "unequal": "a stroke with unequal numbers of x and y",
-    "range": "a coordinate outside 0 to 255, or one that cannot be scaled into it",
+    "range": "a coordinate outside 0 to 255, or one in a unit that the file's others do not have",
     "not_finite": "a coordinate that is NaN or infinite",
     "too_large": "a drawing or line beyond the limits",
     "truncated": "a file that ends in the middle of a record or of its compressed stream",

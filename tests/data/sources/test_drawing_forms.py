@@ -238,6 +238,45 @@ def test_a_stray_fraction_decides_nothing(tmp_path):
     assert "1 of the first 21 drawings have fractions" in notes[0]
 
 
+def random_drawings(count, top, add=0):
+    rng = np.random.default_rng(count)
+    return [[(rng.integers(0, top + 1, (2, 8)) + add).tolist()] for _ in range(count)]
+
+
+@pytest.mark.parametrize("others", [random_drawings(936, 200, 0.5), random_drawings(936, 900)])
+def test_the_first_thousand_drawings_decide_on_one_unit(tmp_path, others):
+    drawings = random_drawings(64, 200) + others
+    found, notes = read(written(tmp_path / "a.ndjson", drawings))
+    assert len(found) == 1_000
+    assert min(max(map(max, drawing[0])) for drawing in found) >= 254
+    assert any("in units of their own" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "other, reason",
+    [
+        ([[[0.5, 9], [3, 4]]], "the coordinate 0.5 has a fraction, and the file's first drawings"),
+        ([[[0, 900], [3, 4]]], "the coordinate 900 is not within 0 to 255, the unit of the"),
+        ([[[1, 2], [3, 4], [5, 6], [7, 8]]], r"stroke 1 is a list of \[x, y\] points"),
+    ],
+)
+def test_a_later_drawing_must_not_contradict_them(tmp_path, other, reason):
+    first = random_drawings(1_000, 255)
+    path = written(tmp_path / "a.ndjson", [*first, other, *first])
+    bad = []
+    parts = list(sources.read(path, on_bad=bad.append))
+    assert sum(map(len, parts)) == 2_000
+    assert [record.place for record in bad] == [1_001]
+    with pytest.raises(DataError, match=f"line 1001: {reason}"):
+        read(path)
+
+
+def test_a_later_raw_drawing_is_scaled(tmp_path):
+    raw = [[[100.5, 610.5], [300, 300], [0, 40]]]
+    found, _ = read(written(tmp_path / "a.ndjson", [*random_drawings(1_000, 255), raw]))
+    assert found[-1] == [[[0, 255], [0, 0]]]
+
+
 def test_small_whole_numbers_stay_and_are_noted(tmp_path):
     small = [[[0, 28, 3], [9, 2, 5]]]
     found, notes = read(written(tmp_path / "a.ndjson", [small] * 3))
