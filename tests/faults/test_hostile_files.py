@@ -284,8 +284,8 @@ def test_opcodes_in_any_order_give_arrays_or_an_error():
                 (array,) = load_arrays(npy("(1,)", content))
             except (ValueError, DataError):
                 continue
-            assert isinstance(array, np.ndarray)
-            whole += 1
+            assert array is None or isinstance(array, np.ndarray)
+            whole += array is not None
     assert whole < 60  # six bytes or three for one row of three, by chance
 
 
@@ -303,13 +303,15 @@ def test_numpys_pickles_of_every_protocol_are_read():
         found = load_arrays(npy(f"({len(made)},)", pickle.dumps(array, protocol=protocol)))
         assert len(found) == len(made)
         for ours, theirs in zip(found, made, strict=True):
+            assert ours is not None
             assert ours.dtype == theirs.dtype
             np.testing.assert_array_equal(ours, theirs)
     many = np.empty(3_000, object)
     many[:] = [np.full((2, 3), number, np.int16) for number in range(3_000)]
     buffer = io.BytesIO()
     np.save(buffer, many, allow_pickle=True)
-    assert [int(rows[0, 0]) for rows in load_arrays(buffer.getvalue())] == list(range(3_000))
+    found = load_arrays(buffer.getvalue())
+    assert [rows is not None and int(rows[0, 0]) for rows in found] == list(range(3_000))
     buffer = io.BytesIO()
     np.save(buffer, np.arange(18, dtype=np.int16).reshape(2, 3, 3, order="F"))
     np.testing.assert_array_equal(

@@ -71,7 +71,7 @@ def zipped(data: bytes) -> None:
 
 def npy(data: bytes) -> None:
     """An .npy of arrays, as in sketch-rnn's .npz."""
-    _take(lambda source: read_arrays([data], source))
+    _take(lambda source: read_arrays([("train.npy", data)], source))
 
 
 def table(data: bytes) -> None:

@@ -14,8 +14,10 @@ MOST_SKETCHES = 1 << 20  # in one array; Google's largest category has 340,000 d
 _LEAST = 24  # bytes of pickle for an array; sketch-rnn's have 47 without the numbers
 
 
-def load_arrays(data: bytes) -> list[np.ndarray]:
+def load_arrays(data: bytes) -> list[np.ndarray | None]:
     """The arrays of numbers in an .npy that holds one for each sketch, whatever their shapes.
+
+    None for an item that is not an array of numbers.
 
     data: the whole file; an object array's pickle is read by `pickled.unpickle`.
     Raises DataError where the file asks for anything but numpy arrays, ValueError where it is
@@ -24,9 +26,14 @@ def load_arrays(data: bytes) -> list[np.ndarray]:
     shape, by_columns, dtype, start = _header(data)
     count, rest = math.prod(shape), len(data) - start
     objects = dtype.hasobject
-    if not shape or max(shape[0], objects and count) > MOST_SKETCHES:
+    if not shape or shape[0] > MOST_SKETCHES:
         raise ValueError(f"an array of the shape {shape}, not a list of sketches")
     if objects:
+        if count != shape[0]:
+            raise ValueError(
+                f"single numbers as objects, in the shape {shape}: store one array per sketch "
+                f"(a = np.empty({shape[0]}, object); a[:] = sketches)"
+            )
         if count > len(data) // _LEAST:
             raise ValueError(f"{len(data):,} bytes for {count:,} arrays")
         return unpickle(data, start, count)

@@ -42,8 +42,8 @@ def is_numbers(dtype: str) -> bool:
     return _NUMBERS.fullmatch(dtype) is not None
 
 
-def unpickle(data: bytes, start: int, count: int) -> list[np.ndarray]:
-    """The arrays of an object array.
+def unpickle(data: bytes, start: int, count: int) -> list[np.ndarray | None]:
+    """The arrays of an object array, None for an item that is anything but an array of numbers.
 
     data: the bytes of an .npy.  start: where its pickle starts.  count: arrays, after the header.
     Raises DataError where the pickle asks for anything but numpy's arrays, ValueError where it is
@@ -55,14 +55,14 @@ def unpickle(data: bytes, start: int, count: int) -> list[np.ndarray]:
         _check_opcodes(file, count + 16)
         file.seek(start)
         items = _Unpickler(file, encoding="latin1").load().content
-        arrays = [item.content for item in items]
+        arrays = [item.content if type(item) is _Array else None for item in items]
     except DataError:
         raise
     except Exception as error:  # A damaged pickle can fail in any of a dozen ways.
         raise ValueError(f"a damaged array ({f'{error}'[:100] or type(error).__name__})") from None
-    if len(arrays) != count or not all(type(array) is np.ndarray for array in arrays):
-        raise ValueError("an array that holds something other than arrays of numbers")
-    return arrays
+    if len(arrays) != count:
+        raise ValueError(f"{len(arrays):,} items in an array of {count:,}")
+    return [array if type(array) is np.ndarray else None for array in arrays]
 
 
 def _check_opcodes(file: io.BytesIO, sketches: int) -> None:
@@ -100,6 +100,8 @@ class _Array:
         _, shape, dtype, by_columns, content = state
         if type(content) is list:
             self.content = content
+            return
+        if dtype.value is None:  # text, say
             return
         if type(content) is str:  # Python 2's bytes, by `encoding`
             content = content.encode("latin1")

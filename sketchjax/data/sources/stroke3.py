@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -39,17 +39,23 @@ def read_stroke3(file: IO[bytes], source: Source) -> Iterator[Sketches]:
 
 
 def read_arrays(
-    members: Iterable[bytes], source: Source, form: RowForm | None = None
+    members: Iterable[tuple[str, bytes | Refused]], source: Source, form: RowForm | None = None
 ) -> Iterator[Sketches]:
-    """Stream the sketches of arrays.
+    """Stream the sketches of arrays; one that cannot be read is a bad record of its own.
 
-    members: the bytes of an .npy each.  form: how the rows are read; judged where it is None.
+    members: name and bytes of an .npy each, or what is wrong with it.
+    form: how the rows are read; judged where it is None.
     """
     gather = Gather()
     place = 0
     try:
-        for data in members:
-            arrays = _arrays(data, source.path)
+        for name, data in members:
+            try:
+                arrays = _arrays(name, data, source.path)
+            except Refused as refused:
+                source.bad(place, refused.kind, refused.reason)
+                place += 1
+                continue
             if form is None and arrays:
                 form = _judged(arrays[:LOOK_AT], source)
             for place, array in enumerate(arrays, place):  # noqa: B020
@@ -57,8 +63,6 @@ def read_arrays(
                 if len(gather) == source.chunk:
                     yield gather.sketches()
             place += bool(arrays)
-    except Refused as refused:
-        source.bad(place, refused.kind, refused.reason)
     except OSError as error:
         source.bad(place, "unreadable", f"the disk gave an error: {error.strerror}")
     if len(gather):
@@ -95,8 +99,8 @@ def write_stroke3(
             archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED)
 
 
-def _members(archive: zipfile.ZipFile, source: Source) -> Iterator[bytes]:
-    """The content of each part that is there; arrays of other names go to the notes."""
+def _members(archive: zipfile.ZipFile, source: Source) -> Iterator[tuple[str, bytes | Refused]]:
+    """Name and content of each part that is there; arrays of other names go to the notes."""
     held, path = archive.namelist(), source.path
     names = [f"{part}.npy" for part in PARTS if f"{part}.npy" in held]
     if not names:
@@ -108,21 +112,26 @@ def _members(archive: zipfile.ZipFile, source: Source) -> Iterator[bytes]:
         listed = ", ".join(name.removesuffix(".npy")[:30] for name in others[:5])
         source.notes.add(f"only the arrays {', '.join(PARTS)} are read, not {listed}")
     for name in names:
-        yield member(archive, name)
+        try:
+            yield name, member(archive, name)
+        except Refused as refused:
+            yield name, refused
 
 
-def _arrays(data: bytes, path: Path) -> list[np.ndarray]:
+def _arrays(name: str, data: bytes | Refused, path: Path) -> list[np.ndarray | None]:
+    if isinstance(data, Refused):
+        raise data
     try:
         return load_arrays(data)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except ValueError as error:
-        raise Refused("unreadable", f"the file holds {error}") from None
+        raise Refused("unreadable", f"{name} holds {error}") from None
 
 
-def _judged(arrays: list[np.ndarray], source: Source) -> RowForm:
+def _judged(arrays: Sequence[np.ndarray | None], source: Source) -> RowForm:
     try:
-        form, notes = judge_rows(arrays)
+        form, notes = judge_rows([array for array in arrays if array is not None])
     except DataError as error:
         raise DataError(f"{source.path}: {error}") from None
     for note in notes:
@@ -130,9 +139,13 @@ def _judged(arrays: list[np.ndarray], source: Source) -> RowForm:
     return form
 
 
-def _take(gather: Gather, source: Source, place: int, array: np.ndarray, form: RowForm) -> None:
+def _take(
+    gather: Gather, source: Source, place: int, array: np.ndarray | None, form: RowForm
+) -> None:
     """Add one sketch, or report what is wrong with it."""
     try:
+        if array is None:
+            raise Refused("unreadable", "the sketch is not an array of numbers")
         points = points_of_rows(array, form)
     except Refused as refused:
         source.bad(place, refused.kind, refused.reason)

@@ -473,6 +473,62 @@ def test_bad_sketches_in_npz(tmp_path):
         list(formats.read(path))
 
 
+def parts_of(*parts):
+    """Arrays of a sketch each, as numpy stores them."""
+    arrays = []
+    for part in parts:
+        arrays.append(np.empty(len(part), object))
+        arrays[-1][:] = part
+    return dict(zip(("train", "valid", "test"), arrays, strict=True))
+
+
+@pytest.mark.parametrize("stray", [None, 7, np.array(["a"]), np.array([None]), [1, 2]])
+def test_what_is_no_array_is_one_bad_sketch(tmp_path, stray):
+    path = tmp_path / "cat.npz"
+    rows = np.array([[0, 0, 0], [3, -4, 1]], np.float32)
+    np.savez(path, allow_pickle=True, **parts_of([rows], [rows, stray, rows], [rows]))
+    found, bad = read_all(path)
+    assert [item[3] for item in found] == [0, 1, 3, 4]
+    assert [(item.place, item.kind, item.reason) for item in bad] == [
+        (2, "unreadable", "the sketch is not an array of numbers")
+    ]
+    with pytest.raises(DataError, match=r"cat\.npz, record 2: the sketch is not an array"):
+        list(formats.read(path))
+
+
+def test_an_unreadable_array_costs_no_other(tmp_path):
+    path = tmp_path / "cat.npz"
+    rows = np.array([[0, 0, 0], [3, -4, 1]], np.float32)
+    np.savez(path, allow_pickle=True, **parts_of([rows] * 3, [rows], [rows] * 2))
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    for damaged, reason in (
+        (content["valid.npy"][:-20], "valid.npy holds a damaged array"),
+        (b"", "valid.npy holds no array"),
+    ):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in (content | {"valid.npy": damaged}).items():
+                archive.writestr(name, data)
+        found, bad = read_all(path)
+        assert [item[3] for item in found] == [0, 1, 2, 4, 5]
+        assert [(item.place, item.kind) for item in bad] == [(3, "unreadable")]
+        assert bad[0].reason.startswith(reason)
+    data = path.read_bytes()
+    at = data.index(content["train.npy"]) + 200
+    path.write_bytes(data[:at] + b"\xff" + data[at + 1 :])
+    found, bad = read_all(path)
+    assert [item[3] for item in found] == [2, 3]
+    assert "train.npy cannot be read: Bad CRC" in bad[0].reason
+
+
+def test_numbers_as_objects_are_named(tmp_path):
+    """np.array of sketches of one length, as objects, is no array of arrays."""
+    path = tmp_path / "cat.npz"
+    np.savez(path, train=np.array([np.zeros((3, 3))] * 4, dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match=r"single numbers as objects, .*\(4, 3, 3\): store one"):
+        list(formats.read(path))
+
+
 class Evil:
     """Makes a file when it is unpickled."""
 
