@@ -1,5 +1,8 @@
 """Rows of numbers in .npz files as others write them. Oracle: the drawings they were made from."""
 
+import gzip
+import json
+
 import numpy as np
 import pytest
 
@@ -206,18 +209,32 @@ def test_an_inverted_pen_column_is_refused(tmp_path):
         read(save(tmp_path / "cat.npz", five))
 
 
-def test_a_pen_column_that_marks_starts_is_refused(tmp_path):
-    rows = [np.column_stack([*from_corner(*one).T[:2], np.roll(one[1], 1)]) for one in drawings(5)]
+@pytest.mark.parametrize("columns", [3, 4, 5])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_pen_column_that_marks_starts_is_refused(tmp_path, columns, first):
+    """With or without a mark in the very first row, where 1 may mean a step with the pen up."""
+    rows = []
+    for places, ends in drawings(5):
+        starts = np.roll(ends, 1)
+        starts[0] = first
+        steps = places if columns == 4 else from_corner(places, ends)[:, :2]
+        pens = {3: [starts], 4: [1 - starts, starts], 5: [1 - starts, starts, 0 * starts]}
+        rows.append(np.column_stack([steps, *pens[columns]]))
     with pytest.raises(DataError, match="seems to mark where a stroke starts"):
         read(save(tmp_path / "cat.npz", rows))
 
 
 def test_a_last_row_without_a_mark_ends_the_sketch(tmp_path):
+    """Where others have one; or where there is no mark at all, each sketch being one stroke."""
     made = drawings(5)
     rows = [from_corner(*one) for one in made]
-    for row in rows:
+    for row in rows[:4]:
         row[-1, 2] = 0
     assert_same(read(save(tmp_path / "cat.npz", rows))[0], expected(made))
+    for row in rows:
+        row[:, 2] = 0
+    found, _ = read(save(tmp_path / "cat.npz", rows))
+    assert [np.flatnonzero(points[:, 2]).tolist() for points in found] == [[11]] * 5
 
 
 def test_dots_are_no_opposite_meaning(tmp_path):
@@ -230,6 +247,72 @@ def test_points_in_place_of_offsets_are_refused(tmp_path):
     rows = [np.column_stack([places, ends]) for places, ends in drawings(5)]
     with pytest.raises(DataError, match="no offset is negative"):
         read(save(tmp_path / "cat.npz", rows))
+
+
+def wandering(count=50, seed=1):
+    """Drawings of some 30 points around 0, within -1 to 1, and whether a stroke ends."""
+    rng = np.random.default_rng(seed)
+    for points in rng.integers(25, 35, count):
+        places = np.cumsum(rng.normal(0, 0.1, (points, 2)), axis=0)
+        places -= places.mean(axis=0)
+        ends = (np.arange(points) % 10 == 9).astype(float)
+        ends[-1] = 1
+        yield places / np.abs(places).max(), ends
+
+
+def steps_of(places):
+    return np.diff(places, axis=0, prepend=places[:1])
+
+
+@pytest.mark.parametrize("count", [10, 50])
+@pytest.mark.parametrize("columns", [3, 5])
+def test_points_around_zero_are_refused(tmp_path, columns, count):
+    path = tmp_path / "cat.npz"
+    pens = {3: lambda ends: [ends], 5: lambda ends: [1 - ends, ends, 0 * ends]}[columns]
+    rows = [np.column_stack([places, *pens(ends)]) for places, ends in wandering(count)]
+    with pytest.raises(DataError, match="points around 0, not the steps between"):
+        read(save(path, rows))
+    rows = [np.column_stack([steps_of(places), *pens(ends)]) for places, ends in wandering(count)]
+    found, _ = read(save(path, rows))
+    for ours, (places, ends) in zip(found, wandering(count), strict=True):
+        wanted = places - places.min(axis=0)
+        np.testing.assert_allclose(ours[:, :2], wanted / wanted.max() * 255, atol=0.51)
+        np.testing.assert_array_equal(ours[:, 2], ends)
+
+
+def test_steps_in_rows_of_four_are_refused(tmp_path):
+    rows = [np.column_stack([steps_of(places), 1 - e, e]) for places, e in wandering()]
+    with pytest.raises(DataError, match="rows of 4 are points on a canvas"):
+        read(save(tmp_path / "cat.npz", rows))
+
+
+def as_rows(record, around):
+    """A drawing of QuickDraw as stroke-3, or as points around 0 in its place."""
+    strokes = [np.array(stroke[:2], float).T for stroke in record["drawing"] if stroke[0]]
+    places = np.concatenate(strokes)
+    ends = np.zeros(len(places))
+    ends[np.cumsum([*map(len, strokes)]) - 1] = 1
+    low, high = places.min(axis=0), places.max(axis=0)
+    around_0 = (places - (low + high) / 2) / max((high - low).max(), 1) * 2
+    return np.column_stack([around_0 if around else steps_of(places), ends])
+
+
+def test_no_category_of_quickdraw_is_taken_for_points(tmp_path, real_data):
+    """As steps all are read, as points nearly all are refused."""
+    path = tmp_path / "any.npz"
+    refused, files = 0, sorted(real_data.glob("quickdraw*/*.ndjson.gz"))[::4]
+    for file in files:
+        lines = gzip.decompress(file.read_bytes()).splitlines()[:200]
+        drawings = [record for record in map(json.loads, lines) if any(map(any, record["drawing"]))]
+        for around in (False, True):
+            save(path, [as_rows(record, around) for record in drawings])
+            try:
+                assert len(read(path)[0]) == len(drawings)
+            except DataError:
+                assert around, file
+                refused += 1
+    assert len(files) > 90
+    assert refused > 0.95 * len(files)
 
 
 # --- other rows ---
