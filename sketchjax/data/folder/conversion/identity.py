@@ -3,7 +3,7 @@
 A `key_id` identifies a drawing. A form without key_ids derives one from the points, so the same
 drawing has another key_id there. Two sketches are the same drawing if they share a key_id, or if
 they share a category and the points, and one of the key_ids is derived. Points are compared after
-moving and scaling, because forms differ in both.
+moving and scaling only if one of the drawings may have been moved or scaled, as in some forms.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sketchjax.data.folder.conversion.pieces import Piece, open_points
-from sketchjax.data.folder.conversion.shape import near
+from sketchjax.data.folder.conversion.shape import fills, same
 from sketchjax.data.folder.manifest import listed
 from sketchjax.data.sources import key_of_points
 
@@ -102,19 +102,16 @@ def _compare_keys(drawings: Drawings, found: Repeats) -> None:
     again = np.concatenate([[False], ordered[1:] == ordered[:-1]])[: len(rows)]
     first, later = order[np.searchsorted(ordered, ordered[again])], order[again]
     same_label = rows["label"][first] == rows["label"][later]
-    same_points = rows["digest"][first] == rows["digest"][later]
-    repeated = later[same_label & same_points]
-    found.left_out[repeated] = True
-    found.reasons[REPEATED] += len(repeated)
-    clashing = ~same_label & ~same_points
-    for place in np.flatnonzero(same_label ^ same_points).tolist():
+    same_shape = rows["digest"][first] == rows["digest"][later]
+    clashing = np.ones(len(later), bool)
+    for place in np.flatnonzero(same_label | same_shape).tolist():
         one, other = int(first[place]), int(later[place])
-        if same_label[place] and near(drawings.points_of(one), drawings.points_of(other)):
-            found.leave_out(other, REPEATED)
-        elif same_points[place] and drawings.is_derived(other):
-            found.leave_out(other, OTHER_CATEGORY)
+        if same_label[place]:
+            clashing[place] = not same(drawings.points_of(one), drawings.points_of(other))
         else:
-            clashing[place] = True
+            clashing[place] = not drawings.is_derived(other)
+        if not clashing[place]:
+            found.leave_out(other, REPEATED if same_label[place] else OTHER_CATEGORY)
     found.left_out[later[clashing]] = True
     found.clashes = np.stack([first, later], axis=1)[clashing]
 
@@ -128,12 +125,12 @@ def _compare_points(drawings: Drawings, found: Repeats) -> None:
     for group in _alike(rows, ~found.left_out, "digest", "label"):
         derived = np.array([drawings.is_derived(row) for row in group.tolist()])
         first = rows["piece"][group] == rows["piece"][group[0]]
-        repeated = derived & ~first if derived.all() else derived
-        for row in group[repeated].tolist():
+        used = first if derived.all() else ~derived
+        for row in group[~used & _matching(drawings, group, used)].tolist():
             found.leave_out(row, SAME_POINTS)
     common = Counter[tuple[int, int]]()
     for group in _alike(rows, ~found.left_out, "digest"):
-        one, *others = rows["piece"][group].tolist()
+        one, *others = rows["piece"][group[_matching(drawings, group, [0])]].tolist()
         common.update((one, other) for other in others if other != one)
     totals = np.bincount(rows["piece"], minlength=len(drawings.pieces))
     for (one, other), number in common.items():
@@ -144,6 +141,20 @@ def _compare_points(drawings: Drawings, found: Repeats) -> None:
                 f"{drawings.pieces[one].file} and are kept under their own key_ids; if they are "
                 "the same drawings, convert only one of the files",
             )
+
+
+def _matching(drawings: Drawings, group: np.ndarray, used: np.ndarray | list[int]) -> np.ndarray:
+    """Which rows of a group of one shape are the same drawing as one of those used: bool[n].
+
+    One of the two may have been scaled, or moved to the top left. Otherwise their points are equal.
+    """
+    points = [drawings.points_of(row) for row in group.tolist()]
+    scaled = np.array([*map(fills, points)])
+    keys = np.array([*map(key_of_points, points)], np.uint64)
+    moved = [own - [*own[:, :2].min(axis=0), 0] for own in points]
+    corner = np.array([*map(key_of_points, moved)], np.uint64)
+    equal = np.isin(keys, keys[used]) | np.isin(keys, corner[used]) | np.isin(corner, keys[used])
+    return scaled | scaled[used].any() | equal
 
 
 def _alike(rows: np.ndarray, chosen: np.ndarray, *fields: str) -> list[np.ndarray]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sketchjax.data.folder.conversion.convert import convert
-from sketchjax.data.folder.conversion.shape import digests, near
+from sketchjax.data.folder.conversion.shape import digests, fills, near, same
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
@@ -147,7 +147,56 @@ def test_records_of_binary_files_are_named_as_such(tmp_path):
         run(paths, tmp_path / "out")
 
 
+SQUARE = np.array([[0, 1, 1, 0, 0], [0, 0, 1, 1, 0]])
+
+
+def squares(count: int, seed: int) -> list[list]:
+    """Squares of 50 to 150 units somewhere on the canvas: they differ in place and size only."""
+    rng = np.random.default_rng(seed)
+    return [
+        [(rng.integers(50, 150) * SQUARE + rng.integers(1, 100, (2, 1))).tolist()]
+        for _ in range(count)
+    ]
+
+
+def test_place_and_size_tell_drawings_apart(tmp_path):
+    """Simple shapes under running key_ids, which start over in a second file."""
+    alice = ndjson(tmp_path / "in" / "alice.ndjson", "square", squares(50, 1), 1)
+    bob = ndjson(tmp_path / "in" / "bob.ndjson", "square", squares(50, 2), 1)
+    with pytest.raises(DataError, match="50 sketches have the key_id of another drawing"):
+        run([alice, bob], tmp_path / "out")
+    manifest = run([alice, bob], tmp_path / "out", on_bad="skip")
+    assert (manifest.bad, manifest.left_out) == ({"repeated_key_id": 50}, {})
+
+
+def test_place_and_size_tell_drawings_without_key_ids_apart(tmp_path):
+    alice = ndjson(tmp_path / "in" / "alice.ndjson", "square", squares(50, 1))
+    bob = ndjson(tmp_path / "in" / "bob.ndjson", "square", squares(50, 2))
+    manifest = run([alice, bob], tmp_path / "out")
+    assert sum(manifest.counts.values()) == 100
+    assert (manifest.left_out, manifest.decisions) == ({}, {})
+    # Of drawings that come a second time, only they are left out.
+    both = ndjson(tmp_path / "in" / "both.ndjson", "square", squares(50, 2) + squares(9, 3), 1)
+    manifest = run([alice, bob, both], tmp_path / "two")
+    assert sum(manifest.counts.values()) == 109
+    assert manifest.left_out == {"same points as another drawing": 50}
+
+
 # --- one drawing, several forms ---
+
+
+def test_raw_drawings_match_those_on_another_place_of_the_square(tmp_path):
+    """Raw ones, with times, are moved and scaled; those within 0 to 255 are read as they are."""
+    drawn = squares(20, 1)
+    raw = [[[*(np.array(stroke) * 3.5 + 40).tolist(), [0, 1, 2, 3, 4]] for stroke in drawing]
+           for drawing in drawn]  # fmt: skip
+    manifest = run(
+        [ndjson(tmp_path / "in" / "plain.ndjson", "square", drawn, 1),
+         ndjson(tmp_path / "in" / "raw.ndjson", "square", raw, 1)],
+        tmp_path / "out",
+    )  # fmt: skip
+    assert sum(manifest.counts.values()) == 20
+    assert manifest.left_out == {"duplicate key_id": 20}
 
 
 @pytest.mark.parametrize("change", ["none", "moved", "small", "unkeyed", "unkeyed and moved"])
@@ -335,14 +384,41 @@ def test_near_is_the_distance_of_the_strokes():
     fine = [[x, 0, 0] for x in range(0, 255, 5)] + [[255, y, 0] for y in range(0, 255, 5)]
     fine = np.array([*fine, [255, 255, 0], [0, 255, 0], [0, 0, 1]], np.uint8)
     assert near(square, fine)
-    for cut, same in ((5, True), (9, False)):
+    for cut, alike in ((5, True), (9, False)):
         corner = [[255 - cut, 255, 0], [0, 255, 0], [0, 0, 1]]
         cut_off = np.array([[0, 0, 0], [255, 0, 0], [255, 255 - cut, 0], *corner], np.uint8)
         # The corner is cut / sqrt(2) away from the cut.
-        assert near(square, cut_off) == same
+        assert near(square, cut_off) == alike
     dotted = np.array([*square.tolist(), [128, 128, 1]], np.uint8)
     assert not near(square, dotted)
     assert not near(dotted, square)
+
+
+@given(POINTS, st.integers(10, 50), st.integers(10, 50))
+@settings(deadline=None)
+def test_only_a_scaled_drawing_has_no_place(rows, right, down):
+    points = np.array(rows, np.uint8)
+    there = points + np.array([right, down, 0], np.uint8)
+    assert same(points, points)
+    place = points[:, :2].min(axis=0)
+    side = (points[:, :2].max(axis=0) - place).max()
+    if not side:
+        return
+    scaled = points.astype(float)
+    scaled[:, :2] = np.rint((scaled[:, :2] - place) * (255 / side))
+    assert fills(scaled.astype(np.uint8))
+    assert not fills(there)
+    assert not same(there, there + np.array([60, 0, 0], np.uint8))
+    if side > 50:  # where rounding moves nothing far
+        assert same(there, scaled.astype(np.uint8))
+
+
+def test_a_place_at_the_corner_may_be_any_other():
+    corner, one, other = (np.array([[x, x, 1]], np.uint8) for x in (0, 20, 90))
+    assert same(corner, one)
+    assert same(other, corner)
+    assert not same(one, other)
+    assert same(one, one + np.array([[3, 0, 0]], np.uint8))
 
 
 def test_keys_without_key_ids_come_from_the_points(tmp_path):
