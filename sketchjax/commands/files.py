@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from sketchjax.commands.program import Categories, OnBad, app, names_of, path
+from sketchjax.commands.program import Categories, OnBad, app, names_of, path, stoppable
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
 from sketchjax.wording import counted
@@ -34,6 +34,7 @@ class Form(StrEnum):
 
 
 @app.command()
+@stoppable("the conversion")
 def convert(
     paths: Annotated[
         list[Path],

@@ -7,6 +7,9 @@ raises the project's errors, which `cli.main` turns into a message and an exit c
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -14,6 +17,7 @@ import typer
 import typer.core
 
 import sketchjax
+from sketchjax.errors import Stopped
 from sketchjax.fields import home_path
 
 app = typer.Typer(
@@ -64,6 +68,20 @@ def start(
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
+
+
+@contextmanager
+def stoppable(what: str) -> Iterator[None]:
+    """Raise Stopped on SIGTERM and SIGINT. what: is stopped, and keeps its finished work."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stopped(
+            f"{what} was stopped; finished work is kept: rerun the same command to resume"
+        ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def names_of(values: list[str] | None) -> list[str] | None:

@@ -14,6 +14,8 @@ import pytest
 from tiny_run import CONFIG
 
 from sketchjax.config import default
+from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.sources import doodles
 from sketchjax.errors import DiskError
 from sketchjax.train import checkpoint as checkpoint_module
 from sketchjax.train.checkpoint import Checkpoints, Progress
@@ -156,6 +158,42 @@ def test_a_read_only_disk_is_an_error_and_loses_nothing(small_disk):
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     still_there(folder, 1)
 
+
+# --- conversions ---
+
+
+def convert_to(out: Path, drawings: Path, **changes):
+    settings = {"splits": {"train": 1.0}, "shards": 1, "workers": 1, "progress": False, **changes}
+    return convert([drawings], out, **settings)
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory) -> Path:
+    """Drawings of about 100 kB as points."""
+    folder = tmp_path_factory.mktemp("drawings")
+    doodles.write(folder, per_category=1000, seed=0, categories=["cat"])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("size", ["32k", "160k"])  # full in the first pass, and in the second
+def test_a_conversion_to_a_full_disk_can_be_resumed(small_disk, drawings, tmp_path, workers, size):
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(small_disk)], check=True)
+    with pytest.raises(DiskError, match=r"No space left on device.*free some space") as caught:
+        convert_to(small_disk / "out", drawings, workers=workers)
+    assert caught.value.exit_code == 74
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    made = convert_to(small_disk / "out", drawings)
+    assert made == convert_to(tmp_path / "whole", drawings)
+
+
+def test_a_conversion_to_a_read_only_disk_is_an_error(small_disk, drawings):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(DiskError, match=r"Read-only file system.*make it writable"):
+        convert_to(small_disk / "out", drawings)
+
+
+# --- any write ---
 
 WRITES = [
     (Path, "write_bytes"),

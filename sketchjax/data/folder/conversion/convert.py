@@ -100,7 +100,7 @@ def convert(
     progress: whether to show progress bars on stderr.
     photo_options: how pictures are kept and divided; None is the default.
     Raises DataError for bad input and for a folder that holds another conversion, ConfigError for
-    invalid settings.
+    invalid settings, InUseError where another process converts to `out`, and DiskError.
     """
     _check(shards, on_bad, min_per_category, max_per_category, workers)
     out = Path(out)

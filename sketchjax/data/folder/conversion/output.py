@@ -20,7 +20,7 @@ from sketchjax.data.folder.manifest import (
     listed,
 )
 from sketchjax.data.sources.pictures import is_pictures
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, InUseError, on_disk
 
 PARTIAL = ".partial"
 _ALWAYS_READ = 2 << 30  # bytes: 2 s on one core
@@ -106,25 +106,21 @@ def _changed(
 def working_folder(out: Path) -> Iterator[Path]:
     """The folder of unfinished work, locked against a second conversion to the same place.
 
-    It is removed at the end, but kept after an error or a kill.
+    It is removed at the end, but kept after an error or a kill. Raises InUseError, and DiskError
+    also where the conversion meets an OSError.
     """
     partial = out / PARTIAL
-    try:
+    with on_disk(f"{out} cannot be written"):
         partial.mkdir(parents=True, exist_ok=True)
         lock = (partial / "lock").open("w")
-    except OSError as error:
-        raise DataError(f"cannot write to {out}: {error.strerror}; check the folder") from error
-    with lock:
+    with lock, on_disk(f"the conversion to {out} cannot continue"):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(
-                f"another conversion is writing to {out}; wait until it finishes"
-            ) from error
-        try:
-            yield partial
-        except OSError as error:
-            raise DataError(f"cannot write to {out}: {error}; finished work is kept") from error
+        except BlockingIOError:
+            raise InUseError(
+                f"another conversion is writing to {out}; wait until it finishes, or stop it"
+            ) from None
+        yield partial
         shutil.rmtree(partial)
 
 

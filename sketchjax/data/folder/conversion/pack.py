@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,6 @@ from sketchjax.data.folder.manifest import Shard
 from sketchjax.data.folder.record import encode
 from sketchjax.data.folder.shards import WRITER_OPTIONS
 from sketchjax.data.offsets import offset_sums
-from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
 ENTROPY_SIZE = 224
@@ -63,10 +64,7 @@ def pack_shard(
     progress: called with the number of sketches since its last call.
     """
     half, values = notes / f"{path.name}.half", _entropies_path(notes, path.name)
-    try:
-        entropies, sums = _write_records(half, rows, pieces, progress)
-    except RuntimeError as error:  # ArrayRecord's writer raises it, also for a full disk
-        raise DataError(f"{path} cannot be written: {error}; finished work is kept") from error
+    entropies, sums = _write_records(half, rows, pieces, progress)
     lengths = np.bincount(rows["length"])
     packed = Packed(
         Shard(path.name, len(rows), half.stat().st_size, sha256(half)),
@@ -88,23 +86,40 @@ def _write_records(
     """Write the records of a shard; returns their entropies f32[n] and the sums of the offsets."""
     entropies, sums = [np.zeros(0, np.float32)], [(0, 0, 0)]
     opened = [open_points(base) for base in pieces]
-    writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
-    for part in _parts(rows, _GATHER):
-        points, offsets = _gather(part, opened)
-        first = 0
-        for few in _parts(part, _REPORT):
-            cut = offsets[first : first + len(few) + 1]
-            first += len(few)
-            own, cut = np.ascontiguousarray(points[cut[0] : cut[-1]]), cut - cut[0]
-            entropies.append(entropy.image_entropy(own, cut, size=ENTROPY_SIZE))
-            whole, starts = encode(own, cut, few["label"], few["key_id"], entropies[-1])
-            for start, end in itertools.pairwise(starts.tolist()):
-                writer.write(whole[start:end])
-            sums.append(offset_sums(own, cut))
-            progress(len(few))
-    writer.close()
+    with shard_writer(path) as writer:
+        for part in _parts(rows, _GATHER):
+            points, offsets = _gather(part, opened)
+            first = 0
+            for few in _parts(part, _REPORT):
+                cut = offsets[first : first + len(few) + 1]
+                first += len(few)
+                own, cut = np.ascontiguousarray(points[cut[0] : cut[-1]]), cut - cut[0]
+                entropies.append(entropy.image_entropy(own, cut, size=ENTROPY_SIZE))
+                whole, starts = encode(own, cut, few["label"], few["key_id"], entropies[-1])
+                for start, end in itertools.pairwise(starts.tolist()):
+                    writer.write(whole[start:end])
+                sums.append(offset_sums(own, cut))
+                progress(len(few))
     number, total, squares = map(sum, zip(*sums, strict=True))
     return np.concatenate(entropies), (number, total, squares)
+
+
+@contextmanager
+def shard_writer(path: Path) -> Iterator[ArrayRecordWriter]:
+    """The writer of a shard's records, closed at the end.
+
+    Raises OSError where the disk refuses them. ArrayRecord raises a RuntimeError, with the cause in
+    its text only: "write() failed: No space left on device; writing ...".
+    """
+    try:
+        writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
+        yield writer
+        writer.close()
+    except RuntimeError as error:
+        causes = [code for code in errno.errorcode if f"failed: {os.strerror(code)};" in str(error)]
+        if not causes:
+            raise
+        raise OSError(causes[0], os.strerror(causes[0]), str(path)) from error
 
 
 def kept(path: Path, notes: Path) -> Packed | None:

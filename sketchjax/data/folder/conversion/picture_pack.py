@@ -7,14 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordWriter
 
+from sketchjax.data.folder.conversion.pack import shard_writer
 from sketchjax.data.folder.conversion.picture_plan import Kept
 from sketchjax.data.folder.index import Index
 from sketchjax.data.folder.manifest import Shard
 from sketchjax.data.folder.pictures import PictureRecord
-from sketchjax.data.folder.shards import WRITER_OPTIONS
-from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
 
@@ -37,8 +35,7 @@ def pack_pictures(
     progress: called with the number of pictures.
     """
     half = partial / f"{path.name}.half"
-    try:
-        writer = ArrayRecordWriter(str(half), WRITER_OPTIONS)
+    with shard_writer(half) as writer:
         for row in rows:
             picture, contour = _bytes_of(row)
             item = row.item
@@ -46,9 +43,6 @@ def pack_pictures(
             label = labels[item.category]
             record = PictureRecord(item.id, instance, label, item.name, picture, contour)
             writer.write(record.encode())
-        writer.close()
-    except RuntimeError as error:  # ArrayRecord's writer raises it, also for a full disk
-        raise DataError(f"{path} cannot be written: {error}; finished work is kept") from error
     shard = Shard(path.name, len(rows), half.stat().st_size, sha256(half))
     with half.open("rb") as file:
         os.fsync(file.fileno())

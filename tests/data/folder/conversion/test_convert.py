@@ -22,10 +22,11 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Records, Shards
 from sketchjax.data.folder.splits import SPLITS, SplitFile
 from sketchjax.data.folder.verify import verify
+from sketchjax.data.progress import Bar
 from sketchjax.data.sketch import points_of_strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.data.workers import Pool
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, InUseError
 
 NAMES = ("cat", "clock", "face", "house")
 FRACTIONS = {"train": 0.6, "validation": 0.1, "gallery": 0.2, "query": 0.1}
@@ -454,9 +455,10 @@ def test_invalid_settings_are_refused(doodles, tmp_path, settings):
 def test_a_second_conversion_to_a_folder_is_refused(doodles, tmp_path):
     with (
         working_folder(tmp_path / "out"),
-        pytest.raises(DataError, match="another conversion is writing"),
+        pytest.raises(InUseError, match="another conversion is writing") as refused,
     ):
         run(doodles, tmp_path / "out")
+    assert refused.value.exit_code == 75
 
 
 def test_leftovers_of_another_conversion_are_removed(doodles, tmp_path):
@@ -527,6 +529,45 @@ def test_a_killed_conversion_leaves_no_workers(tmp_path):
     convert([tmp_path / "in"], out, workers=2, progress=False, shards=2)
     convert([tmp_path / "in"], tmp_path / "whole", workers=1, progress=False, shards=2)
     assert digests(out) == digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stopped_command_says_how_to_resume(tmp_path, number, workers):
+    synthetic.write(tmp_path / "in", per_category=400, seed=1, categories=NAMES)
+    out = tmp_path / "out"
+    arguments = ["convert", tmp_path / "in", out, "--workers", workers, "--shards", 2]
+    command = [sys.executable, "-m", "sketchjax.cli", *map(str, arguments)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while not list(out.glob(".partial/pieces/*")) and process.poll() is None:
+            time.sleep(0.001)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.send_signal(number)
+        message = process.communicate()[1].splitlines()[-1]
+    assert process.returncode == 75
+    assert message == (
+        "sketchjax: the conversion was stopped; finished work is kept: rerun the same command to "
+        "resume"
+    )
+    assert len(children) == (workers if workers > 1 else 0)
+    assert not any(Path(f"/proc/{child}/fd/0").exists() for child in children)
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    convert([tmp_path / "in"], tmp_path / "whole", workers=1, progress=False, shards=2)
+    assert digests(out) == digests(tmp_path / "whole")
+
+
+def test_a_conversion_by_a_program_leaves_signals_to_it(doodles, tmp_path, monkeypatch):
+    """A training run that converts its data stops in its own way."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    seen = []
+
+    def look(*_):
+        seen.append([signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)])
+
+    monkeypatch.setattr(Bar, "sketches", look)
+    run(doodles, tmp_path / "out")
+    assert seen
+    assert all(handlers == before for handlers in seen)
 
 
 @pytest.mark.parametrize(
