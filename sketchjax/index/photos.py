@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -169,7 +170,8 @@ def thumbnail(content: bytes) -> bytes:
 
 
 def _item(root: Path, file: Path) -> Item:
-    name, category = file.relative_to(root).as_posix(), canonical(file.absolute().parent.name)
+    name = file.relative_to(root).as_posix()
+    category = canonical(os.path.basename(os.path.dirname(os.path.abspath(file))))
     if reason := wrong_name(category):
         raise DataError(f"{file}: its folder's name, the category, {reason}; rename the folder")
     return Item(name, PHOTO, category, file)

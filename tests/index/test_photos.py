@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from contextlib import closing, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,6 +173,13 @@ def test_a_server_sends_thumbnails(folder):
         refused = client.get("/v1/sketches/0", headers={"accept": "image/svg+xml"})
         assert (refused.status_code, "/v1/sketches/0/thumbnail" in refused.text) == (406, True)
         assert client.get("/v1/sketches/12/thumbnail").status_code == 404
+
+
+def test_photos_above_have_the_name_of_their_folder(tmp_path, monkeypatch):
+    (tmp_path / "zebra" / "notes").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(tmp_path / "zebra" / "1.png")
+    monkeypatch.chdir(tmp_path / "zebra" / "notes")
+    assert [item.category for item in find_photos(Path(".."))] == ["zebra"]
 
 
 def test_bad_photos_stop_the_work_or_are_left_out(tmp_path):

@@ -7,6 +7,7 @@ file is in the notes of its reading.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -103,7 +104,8 @@ def _chunks(
     chunk: int,
 ) -> Iterator[Sketches]:
     form = _form_of(path)
-    name = category or category_of_name(path.absolute().parent if form == "svg" else path)
+    folder = os.path.dirname(os.path.abspath(path))  # `..` has a name too
+    name = category or category_of_name(folder if form == "svg" else path)
     if wrong := wrong_name(name):
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
     unit = "record" if form in ("bin", "json", "npz") else "line"

@@ -242,6 +242,17 @@ def test_a_file_has_the_category_of_its_folder(tmp_path):
     assert reading.notes == ["elements that are not read: text"]
 
 
+@pytest.mark.parametrize("name", ["1.svg", "./1.svg", "notes/../1.svg", "link/1.svg"])
+def test_a_folder_has_its_own_name_however_it_is_reached(tmp_path, monkeypatch, name):
+    (tmp_path / "zebra" / "notes").mkdir(parents=True)
+    (tmp_path / "zebra" / "1.svg").write_text("<svg><path d='M0 0L9 9'/></svg>")
+    (tmp_path / "zebra" / "link").symlink_to(tmp_path / "zebra")
+    monkeypatch.chdir(tmp_path / "zebra")
+    assert next(sources.read(name)).categories == ["link" if "link" in name else "zebra"]
+    monkeypatch.chdir("notes")
+    assert next(sources.read(f"../{name}")).categories == ["link" if "link" in name else "zebra"]
+
+
 def test_a_bad_file_is_named(tmp_path):
     path = tmp_path / "a.svg"
     path.write_text("<svg></svg>")

@@ -197,12 +197,12 @@ def _bundles(paths: Sequence[Path], names: Mapping[Path, str]) -> list[Bundle]:
     bundles, folders = [], dict[Path, list[Path]]()
     for path in paths:
         if path.name.lower().endswith(formats.SVG):
-            folders.setdefault(path.parent, []).append(path)
+            folders.setdefault(_plain(path).parent, []).append(path)
         else:
             bundles.append(Bundle(names[path], (path,)))
     for folder, inside in folders.items():
         name = Path(names[inside[0]]).parent.as_posix()
-        category = formats.category_of_name(folder.absolute())
+        category = formats.category_of_name(folder)
         bundles.append(Bundle(name, tuple(inside), category))
     return bundles
 
@@ -210,8 +210,13 @@ def _bundles(paths: Sequence[Path], names: Mapping[Path, str]) -> list[Bundle]:
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
     """Names for messages and manifest: relative to the folder that holds all of them, so that the
     same drawings elsewhere give the same bytes."""
-    top = os.path.commonpath([path.absolute().parent for path in paths])
-    return {path: path.absolute().relative_to(top).as_posix() for path in paths}
+    top = os.path.commonpath([_plain(path).parent for path in paths])
+    return {path: _plain(path).relative_to(top).as_posix() for path in paths}
+
+
+def _plain(path: Path) -> Path:
+    """The whole path, without `..`; links keep their own names."""
+    return Path(os.path.abspath(path))
 
 
 def _settings(selection: Selection, filters: Filters, on_bad: str) -> dict[str, Any]:

@@ -546,6 +546,20 @@ def test_svg_files_in_plain_folders(tmp_path):
     assert not manifest.pictures
 
 
+def test_a_source_above_has_its_own_name(tmp_path, monkeypatch):
+    """Files and folders reached through `..` give the bytes of those that are named."""
+    put(tmp_path / "zebra", {f"{n}.svg": svg(n) for n in range(30)})
+    put(tmp_path / "zebra" / "notes", {f"{n}.svg": svg(n) for n in range(30, 35)})
+    named = run(tmp_path / "zebra", tmp_path / "named")
+    assert named.categories == ["notes", "zebra"]
+    monkeypatch.chdir(tmp_path / "zebra" / "notes")
+    assert run("..", tmp_path / "above") == named
+    files = ["../1.svg", tmp_path / "zebra" / "2.svg", "../3.svg"]
+    manifest = run(files, tmp_path / "files", splits={"train": 1.0})
+    assert manifest.counts_by_category["zebra"]["train"] == 3
+    assert [source["files"] for source in manifest.sources] == [3]
+
+
 @pytest.mark.parametrize("kind", ["shard", "index", "counts"])
 def test_verify_finds_damage(folder, tmp_path, kind):
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
