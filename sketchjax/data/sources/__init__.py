@@ -8,14 +8,17 @@ file is in the notes of its reading.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.binary import read_binary
 from sketchjax.data.sources.categories import canonical, category_of_name, look_alike
+from sketchjax.data.sources.examine import LONGEST_DRAWING
 from sketchjax.data.sources.finding import EXTENSIONS, SVG, Survey, find, survey
 from sketchjax.data.sources.ndjson import read_json, read_ndjson, write_ndjson
+from sketchjax.data.sources.objects import spans_lines
 from sketchjax.data.sources.records import (
     KINDS,
     BadRecord,
@@ -136,6 +139,8 @@ def _noted_if_empty(chunks: Iterator[Sketches], notes: Notes) -> Iterator[Sketch
         notes.add("the file holds no sketch that can be used")
 
 
+# An array, or an object with a line for its brace.
+_NO_LINES = re.compile(rb"\[|\{[ \t]*[\r\n]\s*\"")
 _POINTER = b"version https://git-lfs"
 _PAGES = (b"<!doctype", b"<html", b"<?xml")  # in lower case
 # What a file is instead, by its first bytes, and what to do.
@@ -169,7 +174,7 @@ def _form_of(path: Path) -> str:
         raise DataError(f"{path} is not a zip archive, so not a sketch-rnn .npz; download it again")
     if name.endswith(".csv"):
         return "csv"
-    if start.startswith((b"[", b"{\n", b"{\r")):
+    if _NO_LINES.match(start) or (start[:1] == b"{" and spans_lines(path, LONGEST_DRAWING)):
         return "json"
     if name.endswith(_TEXT) or start.startswith(b"{"):
         return "ndjson"

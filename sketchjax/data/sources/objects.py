@@ -6,14 +6,16 @@ kernel finds where each object begins and ends, and its content is decoded like 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from sketchjax.compiled import kernel
 from sketchjax.data.sources.records import Refused
-from sketchjax.data.sources.stream import blocks
+from sketchjax.data.sources.stream import blocks, opened
 
 # What may come next between two objects: an object or the array, an object of a file that is no
 # array; and of an array: an object or its end, an object, a comma or its end, nothing.
@@ -59,6 +61,23 @@ def objects(file: IO[bytes], longest: int) -> Iterator[tuple[int, bytes | Refuse
             raise Refused("truncated", "the file ends before its JSON does: it is cut short")
     except Refused as refused:
         yield place, refused, 0
+
+
+def spans_lines(path: Path, longest: int) -> bool:
+    """Whether the first object of a file is over several lines.
+
+    It must be whole, and JSON (or have NaN in it): a record of ndjson may be cut short, but the
+    next lines do not complete it.
+    """
+    with opened(path) as file:
+        _, first, _ = next(objects(file, longest), (0, b"", 0))
+    if isinstance(first, Refused) or b"\n" not in first:
+        return False
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _joined(parts: list[bytes], size: int, longest: int) -> bytes | Refused:

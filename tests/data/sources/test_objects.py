@@ -97,6 +97,41 @@ def test_several_lines_an_object_are_read(tmp_path):
     assert next(read(path)).key_ids.tolist() == [7, 8]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("text", ["{0}", "\n {0}", "{0}{0}", "\ufeff{0}"])
+def test_an_object_may_begin_on_the_line_of_its_brace(tmp_path, text, end):
+    drawn = '{"word": "cat",\n "key_id": "1",\n "drawing": [\n[[0,9,255],\n[0,5,9]]]}\n'
+    path = tmp_path / "m.json"
+    path.write_bytes(text.format(drawn).replace("\n", end).encode())
+    (chunk,) = read(path)
+    assert chunk.points[:3].tolist() == [[0, 0, 0], [9, 5, 0], [255, 9, 1]]
+    assert len(chunk) == text.count("0")
+
+
+def test_a_bad_object_of_several_lines_is_a_record(tmp_path):
+    path, bad = tmp_path / "m.ndjson", []
+    wrong = '{"word": "cat",\n"drawing": [[[0, NaN],\n[0, 9]]]}\n'
+    path.write_text(wrong + json.dumps(DOG, indent=0))
+    (chunk,) = read(path, on_bad=bad.append)
+    assert chunk.key_ids.tolist() == [8]
+    assert [(own.place, own.unit, own.kind) for own in bad] == [(0, "record", "not_finite")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("field", ["", "word"])
+def test_a_first_line_that_is_cut_short_is_one_bad_line(tmp_path, end, field):
+    """Wherever it is cut, also where the next object might be its value."""
+    path, whole = tmp_path / "cat.ndjson", json.dumps(CAT)
+    if field:
+        whole = whole[: whole.index(":") + 1]
+    for cut in (len(whole),) if field else range(1, len(whole)):
+        bad = []
+        path.write_bytes(end.join([whole[:cut], json.dumps(DOG), json.dumps(CAT)]).encode())
+        (chunk,) = read(path, on_bad=bad.append)
+        assert chunk.key_ids.tolist() == [8, 7]
+        assert [(own.place, own.unit) for own in bad] == [(1, "line")]
+
+
 def test_a_bad_record_is_named_by_its_place(tmp_path):
     path, bad = tmp_path / "cat.json", []
     path.write_text(json.dumps([CAT, {"word": "cat"}, [1], DOG]))
