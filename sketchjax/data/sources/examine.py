@@ -33,7 +33,7 @@ _LONGEST_FIELD = 64 << 10  # of the others
 # The first records, which decide together how a file is read: their number and size at most.
 _LOOK_AT = 1_000
 _FEW = 64  # are enough where all the others are ordinary
-_LOOK_AT_BYTES = LONGEST_DRAWING
+_LOOK_AT_BYTES = 1 << 20
 # A chunk ends early when its records reach this, so that chunks of raw drawings stay small as well.
 _CHUNK_BYTES = 8 << 20
 _NOT_FINITE = re.compile(rb"-?\b(?:nan|inf|infinity)\b", re.IGNORECASE)

@@ -15,8 +15,9 @@ import numpy as np
 
 from sketchjax.compiled import kernel
 from sketchjax.data.sources.records import Refused
-from sketchjax.data.sources.stream import blocks, opened
+from sketchjax.data.sources.stream import blocks, head_of, opened
 
+_LONGEST_FIRST = 64 << 10  # bytes of an object's first line
 # What may come next between two objects: an object or the array, an object of a file that is no
 # array; and of an array: an object or its end, an object, a comma or its end, nothing.
 _START, _PLAIN, _FIRST, _NEXT, _COMMA, _END = range(6)
@@ -67,8 +68,12 @@ def spans_lines(path: Path, longest: int) -> bool:
     """Whether the first object of a file is over several lines.
 
     It must be whole, and JSON (or have NaN in it): a record of ndjson may be cut short, but the
-    next lines do not complete it.
+    next lines do not complete it. A first line that ends like a record, or that is longer than what
+    is written for people to read, is one of ndjson.
     """
+    line, end, _ = head_of(path, _LONGEST_FIRST).partition(b"\n")
+    if not end or line.rstrip().endswith(b"}"):
+        return False
     with opened(path) as file:
         _, first, _ = next(objects(file, longest), (0, b"", 0))
     if isinstance(first, Refused) or b"\n" not in first:
