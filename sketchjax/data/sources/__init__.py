@@ -51,6 +51,7 @@ __all__ = [
     "read",
     "stop_at",
     "survey",
+    "unit_of",
     "write_ndjson",
     "write_stroke3",
 ]
@@ -99,6 +100,15 @@ def read(
     return Reading(_noted_if_empty(chunks, notes), notes)
 
 
+def unit_of(path: Path) -> str:
+    """What the places in a file count, "line" or "record", by its content."""
+    return _unit(_form_of(path))
+
+
+def _unit(form: str) -> str:
+    return "record" if form in ("bin", "json", "npz") else "line"
+
+
 def _chunks(
     path: Path,
     category: str | None,
@@ -111,8 +121,7 @@ def _chunks(
     name = category or category_of_name(folder if form == "svg" else path)
     if wrong := wrong_name(name):
         raise DataError(f"{str(path)!r}: the category {name[:50]!r} {wrong}; rename the file")
-    unit = "record" if form in ("bin", "json", "npz") else "line"
-    source = Source(BadRecords(path, unit, on_bad), notes, category, name, chunk)
+    source = Source(BadRecords(path, _unit(form), on_bad), notes, category, name, chunk)
     if form == "npz":
         with path.open("rb") as file:
             yield from read_stroke3(file, source)

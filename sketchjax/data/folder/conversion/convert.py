@@ -139,7 +139,8 @@ def convert(
         pieces = _read_all(bundles, partial, filters, skip, pool, bars)
         pictures.read(partial, pool, bars)
         selection = pictures.plan(pieces, selection)
-        plan = make_plan(pieces, selection) if pieces else no_sketches(shards)
+        paths = {bundle.name: bundle.paths[0] for bundle in bundles}
+        plan = make_plan(pieces, selection, paths) if pieces else no_sketches(shards)
         plan = pictures.joined(plan)
         packed = _pack_all(plan, pieces, out, partial, settings, pool, bars)
         files = entries(origins, pool, bars)

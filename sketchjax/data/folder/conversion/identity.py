@@ -9,8 +9,10 @@ moving and scaling only if one of the drawings may have been moved or scaled, as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from sketchjax.data.folder.conversion.pieces import Piece, open_points
 from sketchjax.data.folder.conversion.shape import fills, same
 from sketchjax.data.folder.manifest import listed
-from sketchjax.data.sources import key_of_points
+from sketchjax.data.sources import key_of_points, unit_of
 
 REPEATED = "duplicate key_id"
 SAME_POINTS = "same points as another drawing"
@@ -28,6 +30,9 @@ BAD_KEY = "repeated_key_id"  # in addition to sources.KINDS: the key_id of anoth
 
 # A share of a file's drawings. By chance, only drawings of a line or two have the same points.
 _NOTEWORTHY = 0.1
+
+
+Unit = Callable[[str], str]  # from the name of a file to "line" or "record"
 
 
 class Drawings:
@@ -215,17 +220,17 @@ def _note_mixed_forms(drawings: Drawings, found: Repeats) -> None:
         found.note(drawings.pieces[pieces[part]].file, text)
 
 
-def clash_record(drawings: Drawings, first: int, later: int) -> dict[str, Any]:
+def clash_record(drawings: Drawings, unit: Unit, first: int, later: int) -> dict[str, Any]:
     """The bad record of a sketch with the key_id of another drawing."""
     (file, place), (other, there) = drawings.place_of(later), drawings.place_of(first)
     key_id = drawings.rows["key_id"][later]
-    reason = f"key_id {key_id} is that of another drawing: {other}, {_unit(other)} {there}"
+    reason = f"key_id {key_id} is that of another drawing: {other}, {unit(other)} {there}"
     return {"file": file, "place": place, "kind": BAD_KEY, "reason": reason}
 
 
-def clash_message(clashes: Sequence[dict[str, Any]], number: int) -> str:
+def clash_message(clashes: Sequence[dict[str, Any]], number: int, unit: Unit) -> str:
     """The message about `number` clashes, of which the first are given as records."""
-    lines = list(map(bad_line, clashes))
+    lines = [bad_line(record, unit) for record in clashes]
     return (
         f"{number:,} sketches have the key_id of another drawing:\n{listed(lines, 5, number)}\n"
         "Give each drawing its own key_id, or remove the field: then it is derived from the "
@@ -233,12 +238,12 @@ def clash_message(clashes: Sequence[dict[str, Any]], number: int) -> str:
     )
 
 
-def bad_line(record: dict[str, Any]) -> str:
+def bad_line(record: dict[str, Any], unit: Unit) -> str:
     """A bad record of the manifest's list in a line."""
-    place = "" if record["place"] is None else f", {_unit(record['file'])} {record['place']}"
+    place = "" if record["place"] is None else f", {unit(record['file'])} {record['place']}"
     return f"{record['file']}{place}: {record['reason']}"
 
 
-def _unit(file: str) -> str:
-    """What the places in a file count."""
-    return "record" if file.lower().removesuffix(".gz").endswith((".bin", ".npz")) else "line"
+def units(paths: Mapping[str, Path]) -> Unit:
+    """What the places in the files of these names and paths count; in any others, lines."""
+    return cache(lambda file: unit_of(paths[file]) if file in paths else "line")

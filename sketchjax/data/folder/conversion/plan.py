@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sketchjax.data.folder.conversion.identity import (
     Drawings,
+    Unit,
     bad_line,
     clash_message,
     clash_record,
     find_repeats,
+    units,
 )
 from sketchjax.data.folder.conversion.pieces import LISTED, Piece
 from sketchjax.data.folder.hashing import keyed_hash, rank_within
@@ -111,23 +114,24 @@ def no_sketches(shards: int) -> Plan:
     return Plan([], np.zeros(0, ROW), edges, shards, {}, {})
 
 
-def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
+def make_plan(pieces: Sequence[Piece], selection: Selection, paths: Mapping[str, Path]) -> Plan:
     """Choose the sketches and put them in order: by split, shard, and keyed hash.
 
     The order does not depend on files or categories: it is a shuffle, and the same for any order of
     the files. Raises DataError if a category has too few sketches (with `skip` it is dropped
     instead) or no sketch remains.
+    paths: of the files that the pieces name.
     """
     names = sorted({name for piece in pieces for name in piece.found.categories})
     rows = _gather(pieces, names)
     left_out = Counter[str]()
     for piece in pieces:
         left_out.update(piece.found.left_out)
-    drawings = Drawings(rows, pieces, names)
+    drawings, unit = Drawings(rows, pieces, names), units(paths)
     repeats = find_repeats(drawings)
-    clashes = [clash_record(drawings, *pair) for pair in repeats.clashes[:LISTED]]
+    clashes = [clash_record(drawings, unit, *pair) for pair in repeats.clashes[:LISTED]]
     if clashes and not selection.skip:
-        raise DataError(clash_message(clashes, len(repeats.clashes)))
+        raise DataError(clash_message(clashes, len(repeats.clashes), unit))
     del drawings  # it would keep the rows that are left out now
     left_out.update(repeats.reasons)
     if not selection.skip:
@@ -154,7 +158,7 @@ def make_plan(pieces: Sequence[Piece], selection: Selection) -> Plan:
     left_out["in no split"] += int((split == LEFT_OUT).sum())
     dropped = {**missing, **small, **short}
     if not (split != LEFT_OUT).any() and not selection.pictured:
-        raise DataError(_nothing_left(pieces, left_out, dropped))
+        raise DataError(_nothing_left(pieces, left_out, dropped, unit))
     order, sizes = _order(hashes, split, selection.shards)
     del hashes, split
     # Field by field and in place: a second copy of all rows would be the most that a plan needs.
@@ -287,14 +291,16 @@ def _too_few(short: dict[str, str], names: list[str], advice: str) -> str:
     return "\n".join([heading, listed(lines, 10), advice])
 
 
-def _nothing_left(pieces: Sequence[Piece], left_out: Counter[str], dropped: dict[str, str]) -> str:
+def _nothing_left(
+    pieces: Sequence[Piece], left_out: Counter[str], dropped: dict[str, str], unit: Unit
+) -> str:
     """The message where no sketch is in a split: what happened to those that were read."""
     counts = left_out + sum((Counter(piece.found.bad) for piece in pieces), Counter[str]())
     reasons = [f"{number:,} {reason}" for reason, number in counts.items()]
     # One of each kind: the others are hardly different.
     bad = {one["kind"]: one for piece in reversed(pieces) for one in piece.found.bad_listed[::-1]}
     lines = [f"{name}: {reason}" for name, reason in dropped.items()]
-    lines += map(bad_line, bad.values())
+    lines += [bad_line(record, unit) for record in bad.values()]
     heading = f"no sketch is left to convert: {', '.join(reasons) or 'the files hold none'}"
     return "\n".join([heading, listed(lines, 10)]).rstrip()
 

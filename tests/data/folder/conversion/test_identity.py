@@ -182,6 +182,37 @@ def test_place_and_size_tell_drawings_without_key_ids_apart(tmp_path):
     assert manifest.left_out == {"same points as another drawing": 50}
 
 
+def array(path: Path) -> Path:
+    """A file of lines as one array, under the name that its lines may have too."""
+    lines = path.read_text().splitlines()
+    path.write_text(f"[{', '.join(lines)}]")
+    return path
+
+
+@pytest.mark.parametrize("name", ["b.json", "b.ndjson"])
+@pytest.mark.parametrize("of_lines", [True, False])
+def test_records_of_arrays_are_named_as_such(tmp_path, name, of_lines):
+    first = ndjson(tmp_path / "a.ndjson", "cat", drawings(3), 0)
+    second = ndjson(tmp_path / name, "cat", drawings(3, seed=1), 2)
+    if not of_lines:
+        array(second)
+    unit, place = ("line", 1) if of_lines else ("record", 0)
+    clash = f"{name}, {unit} {place}: key_id 2 is that of another drawing: a.ndjson, line 3\n"
+    with pytest.raises(DataError) as refused:
+        run([first, second], tmp_path / "out")
+    assert clash in str(refused.value)
+    third = ndjson(tmp_path / "c.ndjson", "cat", drawings(1, seed=2), 4)
+    manifest = run([second, third], tmp_path / "out", on_bad="skip", splits={"train": 1.0})
+    (bad,) = manifest.bad_listed
+    assert bad["reason"] == f"key_id 4 is that of another drawing: {name}, {unit} {place + 2}"
+
+
+def test_a_bad_record_of_an_array_is_named_as_such(tmp_path):
+    path = array(ndjson(tmp_path / "cat.json", "cat", [[]], 0))
+    with pytest.raises(DataError, match=r"cat\.json, record 0: the drawing has no points"):
+        run([path], tmp_path / "out", on_bad="skip")
+
+
 # --- one drawing, several forms ---
 
 
