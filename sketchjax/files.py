@@ -1,10 +1,14 @@
-"""Files that are complete or absent, their sha256, and how we read and write JSON."""
+"""Files and folders that are complete or absent, sha256, and how we read and write JSON."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,7 +16,7 @@ import msgspec
 import numpy as np
 import orjson
 
-from sketchjax.errors import DataError, SketchjaxError
+from sketchjax.errors import DataError, InUseError, SketchjaxError, on_disk
 
 _Kind = TypeVar("_Kind")
 
@@ -39,6 +43,77 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which gets its name where the block ends without an error.
+
+    Otherwise nothing remains of it. Raises as `check_absent` and `sole_writer` do; DiskError.
+    """
+    with on_disk(f"{folder} cannot be written"), sole_writer(folder):
+        check_absent(folder)
+        final = folder.resolve()
+        partial = final.with_name(f".{final.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        try:
+            yield partial
+            partial.rename(final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        sync_folder(final.parent)
+
+
+def check_absent(folder: Path) -> None:
+    """Raise DataError where the folder to write is there already, unless it is empty."""
+    with on_disk(f"{folder} cannot be written"):
+        if not folder.exists():
+            return
+        # An empty folder is replaced; a shell that is in it would not see the new one.
+        if not folder.is_dir() or folder.samefile(os.curdir) or any(folder.iterdir()):
+            raise DataError(f"{folder} exists already; name another folder, or delete it first")
+
+
+@contextmanager
+def sole_writer(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder to write, which a process loses however it ends.
+
+    The lock is a file next to the folder, removed at the end. Missing parents are created.
+    Raises InUseError when another process holds it.
+    """
+    final = folder.resolve()
+    final.parent.mkdir(parents=True, exist_ok=True)
+    lock = final.with_name(f".{final.name}.lock")
+    try:
+        while (descriptor := _locked(lock)) is None:
+            pass
+    except BlockingIOError:
+        raise InUseError(
+            f"{folder} is in use by another process, which writes it; wait until that has "
+            "finished, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _locked(lock: Path) -> int | None:
+    """The descriptor of a file that is now locked; None where its last holder removed the file."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def sync_folder(folder: Path) -> None:

@@ -224,8 +224,9 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     """Write the page without a server."""
     from contextlib import closing
 
+    from sketchjax.files import check_absent
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.serving.static import Graph, check_absent, read_runtime, write_page
+    from sketchjax.serving.static import Graph, read_runtime, write_page
 
     check_absent(page)
     runtime = read_runtime(ort)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from sketchjax.errors import ConfigError, DataError, on_disk
+from sketchjax.errors import ConfigError, DataError
 from sketchjax.export.card import model_card, read_figures
 from sketchjax.export.description import CONFIG, GRAPH, Description
-from sketchjax.files import sha256, sync_folder, write_whole
+from sketchjax.files import check_absent, sha256, whole_folder, write_whole
 from sketchjax.models.card import FILE, FORMAT, model_file, read_model_file
 from sketchjax.tensors import save_tensors
 
@@ -32,18 +29,18 @@ def export(
     """Write the folder of a model, whole or not at all.
 
     source: a model file, the workdir of a finished run, or another such folder.
-    folder: that is not there yet.
+    folder: that is not there yet, or is empty.
     half: store kernels as float16. The codes are then those of the rounded kernels, in jax as in
       ONNX, and a few of them differ from those of the source.
     batches: sizes for each of which a program of `jax.export` is written.
     licence: of the weights, for the model card.
     Raises DataError where the folder is there or the model has no graph; ConfigError for a batch
-    below 1; CheckpointError for a source that cannot be read.
+    below 1; CheckpointError for a source that cannot be read; InUseError where another process
+    writes the folder; DiskError.
     """
     from sketchjax.export.onnx_graph import check_exportable, encoder_graph
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is there already; name another folder, or delete it")
+    check_absent(folder)
     if wrong := [batch for batch in batches if batch < 1]:
         raise ConfigError(f"--jax-batch {wrong[0]}: must be at least 1")
     arrays, card = read_model_file(model_file(source))
@@ -53,7 +50,7 @@ def export(
     written_card = model_card(folder.resolve().name, found, read_figures(source), licence)
     metadata = {"sketchjax": msgspec.json.encode(found).decode()}
     graph = encoder_graph(arrays, card, metadata)
-    with on_disk(f"{folder} cannot be written"), _whole(folder) as partial:
+    with whole_folder(folder) as partial:
         save_tensors(partial / FILE, arrays, card, format=FORMAT)
         write_whole(partial / GRAPH, graph)
         write_whole(partial / README, written_card.encode())
@@ -64,20 +61,6 @@ def export(
         text = msgspec.json.format(msgspec.json.encode(found), indent=2)
         write_whole(partial / CONFIG, text + b"\n")
     return found
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder to write to, which gets its name when all is written."""
-    partial = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-        os.replace(partial, folder)
-        sync_folder(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _program(folder: Path, batch: int) -> bytes:

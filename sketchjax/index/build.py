@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from sketchjax.data.sketch import Sketches
 from sketchjax.errors import DataError, on_disk
-from sketchjax.files import sync_folder
+from sketchjax.files import sole_writer, sync_folder
 from sketchjax.index.clickhouse import ClickHouse, find_database
 from sketchjax.index.clickhouse_tables import Content
 from sketchjax.index.engine import Items, Scale
@@ -54,7 +54,7 @@ def build(
         note(f"{folder} already holds these drawings: nothing to do")
         return
     partial = folder.with_name(f".{folder.name}.part")
-    with on_disk(f"{folder} cannot be written"):
+    with on_disk(f"{folder} cannot be written"), sole_writer(folder):
         store = _left_in(partial, sources, encoder, note)
         if store is None:
             meta, files = _begin(sources, encoder, task)

@@ -10,7 +10,6 @@ With 10 million drawings of 64 bits, codes are 80 MB, features 2.6 GB and items 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from sketchjax.data.sketch import Sketches, drawing_of, points_of_strokes
-from sketchjax.errors import DataError, on_disk
-from sketchjax.files import sync_folder
+from sketchjax.errors import DataError, DiskError
+from sketchjax.files import whole_folder
 from sketchjax.index.duck import duckdb
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.outputs import Outputs
@@ -33,26 +32,22 @@ _FIELDS = "key_id, category, source, place, drawing"
 def write_encoded(out: Path, model: str, parts: Iterable[tuple[str, Sketches, Outputs]]) -> int:
     """Write a folder of encoded drawings, whole or not at all; returns how many there are.
 
-    out: the folder, which must not exist.
+    out: the folder, which must not be there, or be empty.
     model: fingerprint of the model.
     parts: name of the source, drawings, and what the model made of them.
-    Raises DataError where `out` exists or there is no drawing, and DiskError.
+    Raises DataError where `out` is there or there is no drawing, InUseError where another process
+    writes it, and DiskError.
     """
-    if out.exists():
-        raise DataError(f"{out} exists already; name another folder, or delete it first")
-    partial = out.with_name(f".{out.name}.part")
-    with on_disk(f"{out} cannot be written"):
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with whole_folder(out) as partial:
         try:
             count = _write(partial, model, parts)
-            if not count:
-                raise DataError("there is no drawing to encode")
-            partial.rename(out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        sync_folder(out.parent)
+        except duckdb().Error as error:
+            reason = str(error).splitlines()[0][:200]
+            raise DiskError(
+                f"{out} cannot be written ({reason}); check the disk, then rerun the same command"
+            ) from error
+        if not count:
+            raise DataError("there is no drawing to encode")
     return count
 
 
@@ -105,10 +100,7 @@ class EncodedFolder:
                 count = connection.execute(f"select count(*) from '{path}'").fetchall()[0][0]
             self.model = known[b"model"].decode()
         except (OSError, ValueError, KeyError, duckdb().Error) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{folder} cannot be read ({reason}); encode the drawings again"
-            ) from error
+            raise _unreadable(folder, error) from error
         if not count == len(self._codes) == len(self._features) or self._codes.dtype != np.uint8:
             raise DataError(
                 f"{folder}: {len(self._codes):,} codes, {len(self._features):,} features and "
@@ -119,13 +111,19 @@ class EncodedFolder:
         return len(self._codes)
 
     def read(self, start: int, stop: int) -> tuple[Sketches, Outputs]:
-        """Some of the drawings, and what the model made of them, without probabilities."""
+        """Some of the drawings, and what the model made of them, without probabilities.
+
+        Raises DataError where the items are damaged.
+        """
         path = _quoted(self._folder / ITEMS)
-        with duckdb().connect() as connection:
-            rows = connection.execute(
-                f"select {_FIELDS} from '{path}' where file_row_number >= {start} "
-                f"and file_row_number < {stop} order by file_row_number"
-            ).fetchall()
+        try:
+            with duckdb().connect() as connection:
+                rows = connection.execute(
+                    f"select {_FIELDS} from '{path}' where file_row_number >= {start} "
+                    f"and file_row_number < {stop} order by file_row_number"
+                ).fetchall()
+        except duckdb().Error as error:
+            raise _unreadable(self._folder, error) from error
         drawings = [_points(row[4]) for row in rows]
         sketches = Sketches(
             points=np.concatenate(drawings),
@@ -144,6 +142,11 @@ class EncodedFolder:
         )
         features = np.array(self._features[start:stop])
         return sketches, Outputs(codes, features, np.zeros((len(rows), 0), np.float32))
+
+
+def _unreadable(folder: Path, error: Exception) -> DataError:
+    reason = str(error).splitlines()[0]
+    return DataError(f"{folder} cannot be read ({reason}); encode the drawings again")
 
 
 class _GrowingArray:

@@ -8,7 +8,6 @@ of photos, and in `ort/` onnxruntime-web, which comes from its npm package.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,8 +18,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sketchjax.errors import ConfigError, DataError, on_disk
-from sketchjax.files import sync_folder
+from sketchjax.errors import ConfigError, DataError
+from sketchjax.files import check_absent, whole_folder
 from sketchjax.index.engine import Description, Items, Numbering
 from sketchjax.index.memory import MemorySnapshot
 from sketchjax.index.search import check_model
@@ -87,32 +86,19 @@ def write_page(
     snapshot: of the index that becomes the gallery.
     graph: of the model that made its codes.
     runtime: see `read_runtime`.
-    Raises DataError where the folder exists, the index is empty, or its codes are of another model.
+    Raises DataError where the folder exists, the index is empty, or its codes are of another model;
+    InUseError where another process writes the folder; DiskError.
     """
     check_model(graph.fingerprint, snapshot.describe().model)
     check_absent(folder)
     files = page_files() | gallery_files(snapshot, graph)
     files |= {f"ort/{name}": content for name, content in runtime.items()}
-    partial = folder.with_name(f".{folder.name}.part")
-    with on_disk(f"{folder} cannot be written"):
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            for name, content in files.items():
-                path = partial / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-            partial.rename(folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        sync_folder(folder.parent)
+    with whole_folder(folder) as partial:
+        for name, content in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return snapshot.describe().count
-
-
-def check_absent(folder: Path) -> None:
-    """Raise DataError where the folder to write is there already."""
-    if folder.exists():
-        raise DataError(f"{folder} exists already; name another folder, or delete it first")
 
 
 def page_files() -> dict[str, bytes]:

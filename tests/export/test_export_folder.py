@@ -21,12 +21,12 @@ from random_models import (
 )
 
 import sketchjax
-from sketchjax.errors import CheckpointError, ConfigError, DataError
+from sketchjax.errors import CheckpointError, ConfigError, DataError, InUseError
 from sketchjax.export.choice import reason_for_jax
 from sketchjax.export.description import read_folder
 from sketchjax.export.folder import export, halved
 from sketchjax.export.onnx_encoder import OnnxEncoder
-from sketchjax.files import sha256
+from sketchjax.files import sha256, sole_writer
 
 ENCODERS = {"cnn": {"kind": "alexnet", **TOWER}, "rnn": GRU}
 PHOTO = {"photo": {"kind": "torch_resnet", "depth": "18"}}
@@ -219,9 +219,15 @@ def test_a_model_of_sketches_and_photos_exports_its_sketches(tmp_path):
 
 def test_a_folder_that_is_there_is_left_alone(workdir, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(DataError, match="is there already; name another folder"):
+    with pytest.raises(DataError, match="exists already; name another folder"):
         export(workdir, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_two_processes_do_not_export_to_the_same_folder(workdir, tmp_path):
+    with sole_writer(tmp_path / "out"), pytest.raises(InUseError, match="another process"):
+        export(workdir, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_nothing_behind(workdir, tmp_path, monkeypatch):

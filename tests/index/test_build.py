@@ -323,6 +323,20 @@ def test_an_encoded_folder_is_indexed_without_encoding(doodles, tmp_path):
         build_of(tmp_path / "more", [tmp_path / "out's"], Projecting(seed=1))
 
 
+def test_two_processes_do_not_encode_to_the_same_folder(doodles, tmp_path):
+    def again(encoded):
+        if encoded == 8:
+            with pytest.raises(InUseError, match="in use by another process"):
+                encode_to(tmp_path / "out", [doodles / "sun.ndjson"], Projecting())
+
+    encode_to(tmp_path / "out", [doodles / "cat.ndjson"], Projecting(at=again))
+    build_of(tmp_path / "index", [tmp_path / "out"])
+    build_of(tmp_path / "direct", [doodles / "cat.ndjson"])
+    one, other = items_in(tmp_path / "index"), items_in(tmp_path / "direct")
+    np.testing.assert_array_equal(one.codes, other.codes)
+    np.testing.assert_array_equal(one.points, other.points)
+
+
 def test_an_encoding_that_fails_leaves_nothing(doodles, tmp_path):
     def stop(encoded):
         if encoded >= 20:

@@ -23,8 +23,9 @@ from web_host import hosted
 import sketchjax
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sketch import drawing_of
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, InUseError
 from sketchjax.export.onnx_encoder import OnnxEncoder
+from sketchjax.files import sole_writer
 from sketchjax.index import search
 from sketchjax.index.engine import Description, Scale
 from sketchjax.index.memory import Memory
@@ -40,6 +41,7 @@ from sketchjax.serving.static import (
     gallery_files,
     page_files,
     read_runtime,
+    write_page,
 )
 
 NO_GRAPH = Graph(b"", "ab" * 32, 96, ["cat"])
@@ -359,9 +361,19 @@ def test_the_documented_command_gets_the_runtime():
 
 
 def test_a_folder_that_is_there_is_kept(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
     arguments = ("--gallery", "index", "--page", tmp_path, "--ort", "nothing")
     assert call("export", tmp_path / "run", *arguments) == 65
     assert "exists already" in capsys.readouterr().err
+
+
+def test_two_processes_do_not_write_the_same_page(tmp_path):
+    snapshot = index_of().snapshot()
+    with sole_writer(tmp_path / "page"), pytest.raises(InUseError, match="another process"):
+        write_page(tmp_path / "page", snapshot, NO_GRAPH, {})
+    assert list(tmp_path.iterdir()) == []
+    write_page(tmp_path / "page", snapshot, NO_GRAPH, {})
+    assert (tmp_path / "page" / "gallery.bin").is_file()
 
 
 def archive_of(path: Path, files: dict[str, bytes]) -> Path:
