@@ -92,7 +92,7 @@ class Store:
         self.folder, self.read_only, self._failed = folder, read_only, False
         self._lock = _hold(folder, shared=read_only)
         try:
-            with self._database():
+            with self._database(writing=meta is not None):
                 self._connection = _connect(folder / DATABASE, read_only)
                 if meta is not None:
                     self._create(meta, files)
