@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from sketchjax.files import sole_writer, sync_folder
 from sketchjax.index.clickhouse import ClickHouse, find_database
 from sketchjax.index.clickhouse_tables import Content
 from sketchjax.index.engine import Items, Scale
+from sketchjax.index.known import begun, records_of
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
 from sketchjax.index.server import Address
@@ -90,18 +90,15 @@ def add_to(
 ) -> int:
     """The same for an index that is open."""
     check_model(encoder.fingerprint, store.meta.model)
-    known = {(file.path, file.bytes, file.modified): file for file in store.progress()}
-    wanted, counted = [], []
-    for source in sources:
-        file = _progress_of(source)
-        file = known.get((file.path, file.bytes, file.modified), file)
-        if file.count and file.done == file.count:
+    wanted, files = [], []
+    for source, file in zip(sources, records_of(sources, store.progress()), strict=True):
+        if file is not None and file.done == file.count:
             note(f"{source.name} is in the index already: passed over")
             continue
         wanted.append(source)
-        counted.append(file if file.count else replace(file, count=source.count()))
-    _append(store, wanted, counted, encoder, task)
-    return sum(file.count - file.done for file in counted)
+        files.append(file or begun(source))
+    _append(store, wanted, files, encoder, task)
+    return sum(file.count - file.done for file in files)
 
 
 def build_in(
@@ -204,11 +201,10 @@ def _resume(
     store: Growing, sources: Sequence[Source], encoder: Encoder, task: Task, note: Note
 ) -> None:
     """Encode and keep what an unfinished index of these sources does not have yet."""
-    files = {file.path: file for file in store.progress()}
-    if done := sum(file.done for file in files.values()):
+    files = [file for file in records_of(sources, store.progress()) if file is not None]
+    if done := sum(file.done for file in files):
         note(f"resuming after {counted(done, 'drawing')}")
-    own = [files[_progress_of(source).path] for source in sources]
-    _append(store, sources, own, encoder, task)
+    _append(store, sources, files, encoder, task)
 
 
 def _append(
@@ -241,7 +237,7 @@ def _counted(sources: Sequence[Source], task: Task) -> list[Progress]:
     counted = []
     with task("reading", len(sources)) as advance:
         for source in sources:
-            counted.append(replace(_progress_of(source), count=source.count()))
+            counted.append(begun(source))
             advance(1)
     if not sum(file.count for file in counted):
         raise DataError("there is no drawing to index")
@@ -263,16 +259,10 @@ def _check_same(folder: Path, sources: Sequence[Source], encoder: Encoder) -> No
 
 def _is_of(store: Growing, sources: Sequence[Source], encoder: Encoder) -> bool:
     """Whether an index is of this model and these sources, and no others."""
-    files = [_progress_of(source) for source in sources]
-    same_model = store.meta.model == encoder.fingerprint
-    return same_model and _identities(store.progress()) == _identities(files)
-
-
-def _progress_of(source: Source) -> Progress:
-    states = [os.stat(path) for path in source.paths]
-    size, modified = sum(s.st_size for s in states), max(s.st_mtime_ns for s in states)
-    return Progress(f"{source.path.resolve()}:{source.name}", size, modified)
-
-
-def _identities(files: Sequence[Progress]) -> list[tuple[str, int, int]]:
-    return sorted((file.path, file.bytes, file.modified) for file in files)
+    files = store.progress()
+    if store.meta.model != encoder.fingerprint or len(files) != len(sources):
+        return False
+    try:
+        return None not in records_of(sources, files)
+    except DataError:  # one has changed
+        return False

@@ -17,8 +17,8 @@ class DoodleSource:
     """
 
     name = "synthetic doodles"
-    path = Path(doodles.__file__)  # this version's programs draw them, and nothing else is read
-    paths: Sequence[Path] = (path,)
+    key = doodles.__file__  # this version's programs draw them, and nothing else is read
+    paths: Sequence[Path] = (Path(key),)
 
     def __init__(self, each: int):
         self._each = each

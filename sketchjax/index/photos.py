@@ -49,6 +49,11 @@ class PhotoSource:
         self._photos, self._on_bad = photos, on_bad
 
     @property
+    def key(self) -> str:
+        """See `sources.Source`."""
+        return str(self.path.resolve())
+
+    @property
     def paths(self) -> Sequence[Path]:
         """The files."""
         return [photo.path for photo in self._photos]
@@ -104,6 +109,11 @@ class PictureShardSource:
         self.path, self.name = folder / manifests.NAME, f"{folder.resolve().name}/{part}"
         self._shards = PictureShards(folder, kind, split)
         self.manifest = self._shards.manifest
+
+    @property
+    def key(self) -> str:
+        """See `sources.Source`."""
+        return f"{self.path.resolve()}:{self.name}"
 
     @property
     def paths(self) -> Sequence[Path]:

@@ -35,10 +35,12 @@ class Meta(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """How far a source has been indexed.
 
-    path: of its file, absolute, and its name.
-    bytes, modified: the file's size, and its time of change in ns; with others it is another file.
+    path: the key of the source; of an earlier version, followed by a colon and a name.
+    bytes: the size of its files.
+    modified: the last change of their inodes in ns; without a digest, of their contents.
     count: drawings in it.
     done: drawings of these that are in the index.
+    digest: a sha256 of its files; empty where an earlier version wrote this.
     """
 
     path: str
@@ -46,3 +48,4 @@ class Progress(msgspec.Struct, frozen=True):
     modified: int
     count: int = 0
     done: int = 0
+    digest: str = ""

@@ -39,14 +39,14 @@ class Source(Protocol):
     """Drawings of one place.
 
     name: of it, for people.
-    path: that identifies it.
-    paths: files whose sizes and times of change say whether it is still the same.
+    key: that identifies it: its path, absolute and without links; of a data folder, its split too.
+    paths: files whose content says whether it is still the same.
     """
 
     name: str
 
     @property
-    def path(self) -> Path: ...
+    def key(self) -> str: ...
 
     @property
     def paths(self) -> Sequence[Path]: ...
@@ -64,6 +64,11 @@ class _OneFile:
     """A source that a file identifies."""
 
     path: Path
+
+    @property
+    def key(self) -> str:
+        """See `Source`."""
+        return str(self.path.resolve())
 
     @property
     def paths(self) -> Sequence[Path]:
@@ -113,6 +118,11 @@ class FolderSource(_OneFile):
             counts = self._shards.manifest.counts
             others = ", ".join(name for name in SPLITS if counts.get(name)) or "none in any split"
             raise DataError(f"{folder} has no strokes in its split {split}; it has {others}")
+
+    @property
+    def key(self) -> str:
+        """See `Source`."""
+        return f"{super().key}:{self.name}"
 
     @property
     def manifest(self) -> manifests.Manifest:
@@ -174,6 +184,7 @@ def find_sources(
     split: of data folders and runs.
     skip_bad: whether bad records are left out; by default the first one raises DataError.
     note: gets what was decided, line by line.
+    Returns each source once, however often it is named.
     Raises DataError where a path is none of these or has no drawings.
     """
     sources: list[Source] = []
@@ -198,7 +209,11 @@ def find_sources(
             name = path.name if same_name[path.name] == 1 else str(path)
             skipped = _Skipped(name, note) if skip_bad else None
             sources.append(FileSource(path, name, skipped, note))
-    return sources
+    once = {source.key: source for source in reversed(sources)}
+    for source in sources:
+        if once[source.key] is not source:
+            note(f"{source.name} is named more than once: taken once")
+    return [source for source in sources if once[source.key] is source]
 
 
 def _photos_of(path: Path, skip_bad: bool, note: Note) -> PhotoSource | None:

@@ -61,13 +61,15 @@ create table blocks(
   searched varchar not null, details varchar not null);
 create table deleted(id bigint not null);
 create table progress(path varchar not null, bytes bigint not null, modified bigint not null,
-  count bigint not null, done bigint not null);
+  count bigint not null, done bigint not null, digest varchar default '');
 create view drawings as
   select id, key_id, categories.name as category, sources.name as source, place, code, points
   from sketches join categories using (label) join sources using (source)
   where id not in (from deleted);
 """
 
+# Of indexes that an earlier version made.
+_DIGESTS = "alter table progress add column if not exists digest varchar default ''"
 _PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob not null)"
 
 
@@ -391,9 +393,10 @@ class Store:
                 connection.executemany(f"insert into {table} values (?, ?)", new)
 
     def _keep_progress(self, connection: DuckDBPyConnection, progress: Progress) -> None:
+        connection.execute(_DIGESTS)
         connection.execute("delete from progress where path = ?", [progress.path])
         values = [*msgspec.structs.astuple(progress)]
-        connection.execute("insert into progress values (?, ?, ?, ?, ?)", values)
+        connection.execute("insert into progress values (?, ?, ?, ?, ?, ?)", values)
 
     def _make_room(self, more: int = 0) -> None:
         """Let DuckDB have the memory that it needs with some more items."""

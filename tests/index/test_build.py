@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -277,6 +278,93 @@ def test_files_of_one_name_keep_their_paths(doodles, tmp_path):
     build_of(tmp_path / "index", [tmp_path / "a", tmp_path / "b"])
     expected = {str(tmp_path / folder / "cat.ndjson") for folder in ("a", "b")}
     assert set(items_in(tmp_path / "index").sources) == expected
+
+
+def test_a_file_is_the_same_however_it_is_named(doodles, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = (doodles / "cat.ndjson").read_text().splitlines(keepends=True)
+    for name, own in (("a", lines[:5]), ("b", lines[5:8])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cat.ndjson").write_text("".join(own))
+    (tmp_path / "link").symlink_to("a")
+    build_of(tmp_path / "index", [Path("a")])
+    assert add_to(tmp_path / "index", [Path("a"), Path("b")]) == 3
+    for paths in ([tmp_path / "a", Path("b")], [Path("link/cat.ndjson"), Path("a")]):
+        assert add_to(tmp_path / "index", paths) == 0
+    assert verify(tmp_path / "index").count == 8
+    build_of(tmp_path / "both", [Path("a"), Path("b")])
+    progress = build_of(tmp_path / "both", [tmp_path / "b" / "cat.ndjson", Path("link")])
+    assert "nothing to do" in progress.notes[-1]
+
+
+def test_what_is_named_twice_is_taken_once(doodles, tmp_path):
+    encode_to(tmp_path / "encoded", [doodles], Projecting())
+    convert([doodles], tmp_path / "data", splits={"gallery": 1.0}, workers=1)
+    named = [tmp_path / name for name in ("encoded", "data")]
+    progress = build_of(tmp_path / "index", [*named, *named])
+    assert progress.notes == [
+        f"{name} is named more than once: taken once" for name in ("encoded", "data/gallery")
+    ]
+    assert verify(tmp_path / "index").count == 180
+    assert add_to(tmp_path / "index", [*named, *named, doodles / "cat.ndjson"]) == 30
+    encode_to(tmp_path / "once", [tmp_path / "encoded"] * 2, Projecting())
+    assert len(np.load(tmp_path / "once" / CODES)) == 90
+
+
+def as_of_before(folder, path):
+    """Make the record of a source what earlier versions wrote."""
+    import duckdb
+
+    with duckdb.connect(str(folder / "index.duckdb")) as connection:
+        connection.execute("alter table progress drop column digest")
+        named = f"{path.resolve()}:{path}"
+        connection.execute(
+            "update progress set path = ?, modified = ?", [named, path.stat().st_mtime_ns]
+        )
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_what_has_changed_is_not_added_again(doodles, tmp_path, old):
+    path, index = tmp_path / "cat.ndjson", tmp_path / "index"
+    lines = (doodles / "cat.ndjson").read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[:5]))
+    build_of(index, [path])
+    if old:
+        as_of_before(index, path)
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    path.chmod(0o600)  # which is no change
+    assert add_to(index, [path]) == 0
+    assert add_to(index, [path, doodles / "sun.ndjson"]) == 30
+    if not old:
+        os.utime(path)
+        assert add_to(index, [path]) == 0
+    for content, keeps_time in (("".join(lines[:6]), False), ("".join(lines[4::-1]), not old)):
+        other = tmp_path / "other"
+        other.write_text(content)
+        if keeps_time:  # as a copy with `cp -p` does
+            os.utime(other, ns=times)
+        other.rename(path)
+        with pytest.raises(DataError, match=r"changed since: .*cat\.ndjson; put what is new into"):
+            add_to(index, [doodles, path])
+        with pytest.raises(DataError, match="index of other drawings"):
+            build_of(index, [path, doodles / "sun.ndjson"])
+    assert verify(index).count == 35
+
+
+def test_a_file_that_changed_while_it_was_added_is_refused(doodles, tmp_path):
+    path = tmp_path / "sun.ndjson"
+    path.write_bytes((doodles / "sun.ndjson").read_bytes())
+    build_of(tmp_path / "index", [doodles / "cat.ndjson"])
+
+    def stop(encoded):
+        if encoded >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        add_to(tmp_path / "index", [path], Projecting(at=stop))
+    path.write_bytes((doodles / "clock.ndjson").read_bytes())
+    with pytest.raises(DataError, match="changed since"):
+        add_to(tmp_path / "index", [path])
 
 
 def encode_to(out, paths, encoder):

@@ -27,6 +27,7 @@ from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import store as stores
 from sketchjax.index.asking import ask
+from sketchjax.index.known import begun, records_of
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos, thumbnail
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
@@ -218,6 +219,19 @@ def test_photos_of_linked_folders_are_found_and_hidden_files_are_not(tmp_path):
     photos, _ = find_photos(root)
     assert [photo.name for photo in photos] == ["cat/a.png", "cat/b.png", "dog/c.png"]
     assert photos[2].category == "dog"
+
+
+def test_a_folder_with_one_more_photo_is_refused(tmp_path):
+    root = album(tmp_path)
+
+    def source():
+        return PhotoSource(root, find_photos(root)[0], None)
+
+    file = begun(source())
+    assert (file.count, records_of([source()], [file])) == (3, [file])
+    shutil.copy(root / "cat" / "a.png", root / "cat" / "d.png")
+    with pytest.raises(DataError, match="changed since: in; put what is new into"):
+        records_of([source()], [file])
 
 
 def test_photos_of_one_name_end_the_work_or_are_noted(tmp_path):
