@@ -17,7 +17,7 @@ from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sole_writer, sync_folder
 from sketchjax.index.clickhouse import ClickHouse, find_database
 from sketchjax.index.clickhouse_tables import Content
-from sketchjax.index.engine import Items, Scale
+from sketchjax.index.engine import Items, Scale, TooManyCategories
 from sketchjax.index.known import begun, records_of
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
@@ -60,9 +60,13 @@ def build(
             meta, files = _begin(sources, encoder, task)
             partial.mkdir(parents=True)
             store = Store(partial, read_only=False, meta=meta, files=files)
-        with closing(store):
-            _resume(store, sources, encoder, task, note)
-            store.finish()
+        try:
+            with closing(store):
+                _resume(store, sources, encoder, task, note)
+                store.finish()
+        except TooManyCategories:  # there is nothing to resume
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
         (partial / MODEL).mkdir(exist_ok=True)
         save_model(partial / MODEL / "model.safetensors")
         partial.rename(folder)

@@ -13,7 +13,16 @@ from msgspec.structs import replace
 
 from sketchjax.errors import DataError
 from sketchjax.index.clickhouse_tables import Compaction, digest_of, item_columns, items_of
-from sketchjax.index.engine import Description, Found, Items, check_widths, no_category, no_photo
+from sketchjax.index.engine import (
+    Description,
+    Found,
+    Items,
+    category_of,
+    check_widths,
+    no_item,
+    no_photo,
+    possible,
+)
 from sketchjax.index.server import Server
 from sketchjax.retrieval.popcount import words
 
@@ -51,9 +60,8 @@ class ClickHouseSnapshot:
             least = most = k
         where = self._items
         if categories is not None:
-            for name in categories:
-                self._check_category(name)
-            names = ", ".join(map(_quoted, categories)) or "''"
+            own = [category_of(name, self._added) for name in categories]
+            names = ", ".join(map(_quoted, own)) or "''"
             where += f" and category in ({names})" if categories else " and 0"
         distance = _distance(code)
         histogram = np.zeros(self.description.bits + 1, np.int64)
@@ -153,7 +161,7 @@ class ClickHouseSnapshot:
         row_of = {int(number): row for row, number in enumerate(columns[0])}
         for number in ids:
             if int(number) not in row_of:
-                raise DataError(f"there is no drawing {number} in the index")
+                raise no_item(number)
         rows = [row_of[int(number)] for number in ids]
         chosen = [[column[row] for row in rows] for column in columns]
         return items_of(dict(zip(names, chosen, strict=True)), self.description)
@@ -199,10 +207,6 @@ class ClickHouseSnapshot:
         """The condition for rows whose change is seen."""
         return _seen_by(self.version, self.gaps)
 
-    def _check_category(self, name: str) -> None:
-        if name not in self._added:
-            raise no_category(name, self._added)
-
 
 def _seen_by(version: int, gaps: Sequence[int]) -> str:
     """The condition for rows of a change that a snapshot sees."""
@@ -212,7 +216,7 @@ def _seen_by(version: int, gaps: Sequence[int]) -> str:
 
 def _among(ids: Sequence[int]) -> str:
     """The condition for rows with these ids."""
-    return f"id in ({', '.join(str(int(number)) for number in {*ids}) or 'null'})"
+    return f"id in ({', '.join(map(str, np.unique(possible(ids)))) or 'null'})"
 
 
 def _quoted(text: str) -> str:

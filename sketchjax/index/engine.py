@@ -7,7 +7,7 @@ drawing that is added or deleted meanwhile is in all of its answer or in none of
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from sketchjax.data.sketch import Sketches
+from sketchjax.data.sources import canonical
 from sketchjax.errors import DataError
 from sketchjax.retrieval.outputs import Outputs
 
@@ -65,11 +66,12 @@ class Numbering:
     """Numbers for names, in the order in which they first appear.
 
     names: those that have numbers.
+    numbers: of each name.
     """
 
     def __init__(self, names: Sequence[str] = ()):
         self.names = [*names]
-        self._numbers = {name: number for number, name in enumerate(self.names)}
+        self.numbers = {name: number for number, name in enumerate(self.names)}
 
     def number(self, names: Sequence[str], dtype: Any) -> np.ndarray:
         """The number of each name, of this type; new names get the next numbers."""
@@ -84,12 +86,8 @@ class Numbering:
         """The same names with the numbers that they have here."""
         return Names(self.number(names, dtype), self.names)
 
-    def find(self, name: str) -> int | None:
-        """The number of a name, None where it has none."""
-        return self._numbers.get(name)
-
     def _number(self, name: str) -> int:
-        number = self._numbers.setdefault(name, len(self.names))
+        number = self.numbers.setdefault(name, len(self.names))
         if number == len(self.names):
             self.names.append(name)
         return number
@@ -368,11 +366,43 @@ def check_widths(of: Widths, codes: np.ndarray, features: np.ndarray | None) -> 
         )
 
 
-def no_category(name: str, names: Iterable[str]) -> DataError:
-    """The error for a category that an index does not have. names: those that it has."""
-    near = difflib.get_close_matches(name, [*names], 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return DataError(f"the index has no category {name!r}{hint}")
+class TooManyCategories(DataError):
+    """More categories than an index can have."""
+
+
+def check_categories(has: Numbering, names: Sequence[str]) -> None:
+    """Raise TooManyCategories where items of these would be too much for what an index has."""
+    new = sum(name not in has.numbers for name in set(names))
+    if len(has.names) + new > MOST_CATEGORIES:
+        raise TooManyCategories(
+            f"an index has at most {MOST_CATEGORIES:,} categories; divide the drawings over "
+            "several indexes"
+        )
+
+
+def category_of(name: str, names: Collection[str]) -> str:
+    """The category of an index that is meant, in any spelling that `canonical` knows.
+
+    names: those that the index has.
+    Raises DataError where it is none of them.
+    """
+    for spelling in (name, canonical(name)):
+        if spelling in names:
+            return spelling
+    folded = {each.casefold(): each for each in [*names]}  # another thread may add to them
+    near = difflib.get_close_matches(name.casefold(), folded, 1)
+    hint = f"; did you mean {folded[near[0]]!r}?" if near else ""
+    raise DataError(f"the index has no category {name!r}{hint}")
+
+
+def possible(ids: Sequence[int]) -> np.ndarray:
+    """Those ids that an item can have, i64[m], in their order."""
+    return np.array([id_ for id_ in ids if 0 <= id_ < 1 << 63], np.int64)
+
+
+def no_item(id_: int) -> DataError:
+    """The error for an id that no item has."""
+    return DataError(f"there is no drawing {id_} in the index")
 
 
 def no_photo(id_: int) -> DataError:

@@ -28,10 +28,13 @@ from sketchjax.index.engine import (
     Found,
     Items,
     Numbering,
+    category_of,
+    check_categories,
     check_widths,
     gathered,
-    no_category,
+    no_item,
     no_photo,
+    possible,
 )
 from sketchjax.retrieval.index import units
 from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
@@ -173,9 +176,7 @@ class Memory:
         with self._writing:
             self._check_writable()
             ids = np.arange(self._next_id, self._next_id + len(items))
-            new = set(items.categories).difference(self._categories.names)
-            if len(self._categories.names) + len(new) > MOST_CATEGORIES:
-                raise DataError(f"an index has at most {MOST_CATEGORIES:,} categories")
+            check_categories(self._categories, items.categories)
             items = items.with_ids(ids)
             if self._storage is not None:
                 self._storage.add(items)
@@ -190,7 +191,7 @@ class Memory:
         """Delete the items with these ids, durable when this returns; see `Engine`."""
         with self._writing:
             self._check_writable()
-            wanted = np.unique(np.array(ids, np.int64))
+            wanted = np.unique(possible(ids))
             wanted = wanted[self._snapshot.rows_of(wanted)[1]]
             if len(wanted):
                 if self._storage is not None:
@@ -338,10 +339,11 @@ class MemorySnapshot:
 
     def get(self, ids: Sequence[int]) -> Items:
         """The items with these ids, in this order; see `engine.Snapshot`."""
-        wanted = np.array(ids, np.int64)
+        wanted = possible(ids)
         rows, there = self.rows_of(wanted)
-        if not there.all():
-            raise DataError(f"there is no drawing {wanted[~there][0]} in the index")
+        if len(wanted) < len(ids) or not there.all():
+            found = {*wanted[there].tolist()}
+            raise no_item(next(id_ for id_ in ids if id_ not in found))
         width, names = self.description.bits // 8, self.categories.names
         return Items(
             codes=self.gallery.units[rows].view(np.uint8)[:, :width],
@@ -353,7 +355,7 @@ class MemorySnapshot:
 
     def thumbnail(self, id_: int) -> bytes:
         """The JPEG file of a photo; see `engine.Snapshot`."""
-        there = self.rows_of(np.array([id_]))[1][0]
+        there = self.rows_of(possible([id_]))[1].any()
         content = self.details.thumbnail(id_) if there else None
         if content is None:
             raise no_photo(id_)
@@ -389,14 +391,8 @@ class MemorySnapshot:
         allowed = np.full(1 << 16, categories is None)
         allowed[_DELETED] = False
         for name in categories or ():
-            allowed[self._label_of(name)] = True
+            allowed[self.categories.numbers[category_of(name, self.categories.numbers)]] = True
         return allowed
-
-    def _label_of(self, name: str) -> int:
-        label = self.categories.find(name)
-        if label is None:
-            raise no_category(name, self.categories.names)
-        return label
 
 
 class _DetailsInMemory:

@@ -32,7 +32,14 @@ from sketchjax.errors import DataError, DiskError, InUseError, on_disk
 from sketchjax.files import write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.duck import duckdb
-from sketchjax.index.engine import Description, Items, Names, Numbering
+from sketchjax.index.engine import (
+    MOST_CATEGORIES,
+    Description,
+    Items,
+    Names,
+    Numbering,
+    check_categories,
+)
 from sketchjax.index.memory import Detail, Memory, Room
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.memory import free_bytes
@@ -101,6 +108,8 @@ class Store:
                 self.meta = self._read_meta()
                 self._make_room()
                 self._categories = self._numbering("categories", "label")
+                if len(self._categories.names) > MOST_CATEGORIES:  # earlier versions let that be
+                    raise ValueError(f"it has more than {MOST_CATEGORIES:,} categories")
                 self._sources = self._numbering("sources", "source")
                 self._kept = len(self._categories.names), len(self._sources.names)
         except BaseException:
@@ -117,7 +126,9 @@ class Store:
 
         items: with ids from `next_id`.
         progress: of the file that they came from, kept in the same transaction.
+        Raises DataError where there would be too many categories.
         """
+        check_categories(self._categories, items.categories)
         categories = self._categories.names_of(items.categories, np.uint16)
         sources = self._sources.names_of(items.sources, np.uint32)
         items = dataclasses.replace(items, categories=categories, sources=sources)

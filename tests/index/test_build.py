@@ -17,6 +17,7 @@ from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import write_stroke3
 from sketchjax.data.sources.doodles import write
 from sketchjax.errors import DataError, InUseError
+from sketchjax.index import engine as engines
 from sketchjax.index import sources as sourcing
 from sketchjax.index.build import add, build
 from sketchjax.index.encoded import CODES, FEATURES, ITEMS, write_encoded
@@ -278,6 +279,17 @@ def test_files_of_one_name_keep_their_paths(doodles, tmp_path):
     build_of(tmp_path / "index", [tmp_path / "a", tmp_path / "b"])
     expected = {str(tmp_path / folder / "cat.ndjson") for folder in ("a", "b")}
     assert set(items_in(tmp_path / "index").sources) == expected
+
+
+def test_more_categories_than_an_index_can_have(doodles, tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "MOST_CATEGORIES", 2)
+    with pytest.raises(DataError, match="at most 2 categories; divide the drawings"):
+        build_of(tmp_path / "index", [doodles])
+    assert not list(tmp_path.iterdir())
+    build_of(tmp_path / "index", [doodles / "cat.ndjson", doodles / "sun.ndjson"])
+    with pytest.raises(DataError, match="at most 2 categories"):
+        add_to(tmp_path / "index", [doodles])
+    assert verify(tmp_path / "index").count == 60
 
 
 def test_a_file_is_the_same_however_it_is_named(doodles, tmp_path, monkeypatch):

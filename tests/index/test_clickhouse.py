@@ -219,7 +219,9 @@ def test_the_errors_are_those_of_the_file(tmp_path, address):
     ):
         for query in (
             Query(like=50),
+            Query(like=10**20),
             Query(items.codes[0], categories=["clok"]),
+            Query(items.codes[0], categories=["cat", "GRÖSSE"]),
             Query(items.codes[0], model="cd" * 32),
             Query(items.codes[0][:3]),
             Query(items.codes[0], np.zeros(3, np.float32)),
@@ -230,6 +232,9 @@ def test_the_errors_are_those_of_the_file(tmp_path, address):
                     answer(engine, query)
                 said.append(str(refused.value))
             assert said[0] == said[1]
+        query = Query(items.codes[0], items.features[0], categories=["C_l_ock", "CAT"], k=50)
+        assert len(answer(one, query).results) > 20
+        assert json_of(one, query) == json_of(other, query)
         for engine in (one, other):
             for change in (lambda e=engine: e.add(items), lambda e=engine: e.delete([1])):
                 with pytest.raises(DataError, match="open for reading only"):

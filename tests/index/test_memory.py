@@ -1,5 +1,6 @@
 """The index in memory: adding, deleting, and snapshots that stay as they are."""
 
+import dataclasses
 import threading
 
 import numpy as np
@@ -151,3 +152,44 @@ def test_other_widths_and_reading_only_are_refused():
     for change in (lambda: closed.add(items_of(1)), lambda: closed.delete([0])):
         with pytest.raises(DataError, match="reading only"):
             change()
+
+
+def named(names):
+    """An item of each of these categories."""
+    return dataclasses.replace(items_of(len(names)), categories=[*names])
+
+
+def test_an_index_has_at_most_65535_categories():
+    names = [f"name {number}" for number in range(65_536)]
+    engine = Memory(description_of())
+    with pytest.raises(DataError, match="at most 65,535 categories; divide the drawings"):
+        engine.add(named(names))
+    engine.add(named(names[:-1]))
+    with pytest.raises(DataError, match="at most 65,535 categories"):
+        engine.add(named(names[-1:]))
+    engine.add(named(names[:3]))
+    last = nearest(engine.snapshot(), named(names[:1]), 70_000, categories=[names[65_534]])
+    assert last == [65_534]
+    assert engine.snapshot().describe().count == 65_535 + 3
+
+
+def test_ids_of_more_than_64_bits_are_not_there():
+    engine = memory_of(items_of())
+    for id_ in (-1, 50, 1 << 63, 10**20, -(10**20)):
+        with pytest.raises(DataError, match=f"there is no drawing {id_} in the index"):
+            engine.snapshot().get([3, id_])
+    assert engine.delete([10**20, 3, -(10**20), 1 << 63]) == 1
+
+
+def test_a_category_is_found_in_any_spelling():
+    names = ["hot dog", "cat", "Zebra Fish", "Hot_Dog"]
+    engine = Memory(description_of())
+    item = named(names)
+    engine.add(item)
+    snapshot = engine.snapshot()
+    for spelling, id_ in (("CAT", 1), ("hot%20dog", 0), ("Hot_Dog", 3), ("Zebra  Fish ", 2)):
+        assert nearest(snapshot, item, categories=[spelling]) == [id_]
+    with pytest.raises(DataError, match=r"no category 'ZEBRA'; did you mean 'Zebra Fish'\?$"):
+        nearest(snapshot, item, categories=["ZEBRA"])
+    with pytest.raises(DataError, match=r"no category 'umbrella'$"):
+        nearest(snapshot, item, categories=["umbrella"])

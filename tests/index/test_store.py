@@ -1,5 +1,6 @@
 """The index as a folder: everything comes back, changes are durable, and damage is refused."""
 
+import dataclasses
 import mmap
 import os
 import subprocess
@@ -7,6 +8,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from drawings_and_codes import MODEL, SCALE, items_of, same
@@ -15,7 +17,7 @@ from sketchjax.errors import DataError, DiskError, InUseError
 from sketchjax.index import blocks, columns
 from sketchjax.index import store as stores
 from sketchjax.index.records import FORMAT, Meta
-from sketchjax.index.store import DATABASE, LOCK, VERSION, Store, open_index, verify
+from sketchjax.index.store import DATABASE, LOCK, VERSION, Store, open_index, open_store, verify
 
 HERE = Path(__file__).parent
 
@@ -314,3 +316,19 @@ def test_nothing_acknowledged_is_lost_by_kill(tmp_path):
 
 def test_a_flipped_byte_is_never_silently_wrong(tmp_path):
     run_script("flipping_bytes.py", tmp_path / "index", os.environ.get("SKETCHJAX_FLIPS", "40"))
+
+
+def test_a_file_has_at_most_65535_categories(tmp_path):
+    names = np.array([f"name {number}" for number in range(65_536)], object)
+    items = dataclasses.replace(items_of(65_536), categories=[*names])
+    numbers = np.arange(65_535)
+    folder = index_of(tmp_path / "index", items[numbers])
+    with closing(open_store(folder, read_only=False)) as store:
+        with pytest.raises(DataError, match="at most 65,535 categories; divide the drawings"):
+            store.add(items[[65_535]].with_ids(np.array([65_535])))
+        store.add(items[[0]].with_ids(np.array([65_535])))
+    assert verify(folder).count == 65_536
+    with duckdb.connect(str(folder / "index.duckdb")) as connection:
+        connection.execute("insert into categories values (65535, 'one more')")
+    with pytest.raises(DataError, match="more than 65,535 categories"):
+        open_index(folder)
