@@ -232,6 +232,18 @@ def test_names_are_separated_by_commas(monkeypatch, given, names):
     assert ast.literal_eval(right[0].removeprefix("--config.data.categories=")) == tuple(names)
 
 
+@pytest.mark.parametrize("given", [[""], [","], [" "], ["", ""]])
+def test_an_empty_list_of_categories_is_refused(tmp_path, capsys, given):
+    """As an unset variable of the shell gives it: all categories are hardly meant."""
+    options = [word for text in given for word in ("--categories", text)]
+    for command in (["convert", "a"], ["download"], ["synthesize"], ["synthesize", "--photos"]):
+        assert call(*command, tmp_path / "out", *options) == 64
+        assert capsys.readouterr().err == (
+            "sketchjax: --categories names no category; leave it out for all categories\n"
+        )
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_training_reads_names_and_home_as_the_other_commands(tmp_path):
     """What main makes of its flags, without a run."""
     (tmp_path / "mine.py").write_text(CONFIG.read_text())

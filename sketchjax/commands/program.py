@@ -17,7 +17,7 @@ import typer
 import typer.core
 
 import sketchjax
-from sketchjax.errors import Stopped
+from sketchjax.errors import ConfigError, Stopped
 from sketchjax.fields import home_path
 
 app = typer.Typer(
@@ -85,10 +85,15 @@ def stoppable(what: str) -> Iterator[None]:
 
 
 def names_of(values: list[str] | None) -> list[str] | None:
-    """Category names from options that may hold several, separated by commas."""
+    """Category names from options that may hold several, separated by commas; None: all.
+
+    Raises ConfigError where the option is there and names none, as an unset variable gives it.
+    """
     if not values:
         return None
     from sketchjax.config import split_list
 
-    names = [name for value in values for name in split_list(value)]
-    return [name for name in names if name] or None
+    names = [name for value in values for name in split_list(value) if name]
+    if not names:
+        raise ConfigError("--categories names no category; leave it out for all categories")
+    return names

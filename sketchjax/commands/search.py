@@ -122,7 +122,7 @@ def search(
             answers, drawings = [answer for _, answer in asked], [points for points, _ in asked]
             with on_disk(f"{html} cannot be written"):
                 write_page(html, answers, drawings, opened.snapshot().thumbnail)
-            print(html)
+            print(html, file=sys.stderr if json else sys.stdout)
     console = Console()
     draw = can_draw(console) if pictures is None else pictures
     for points, answer in asked:

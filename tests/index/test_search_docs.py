@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import call
 from untrained import save_untrained
 
 from sketchjax.config import architecture, default
@@ -103,6 +104,17 @@ def test_searches_print_tables_json_and_pages(printed, home):
     assert "http" not in page.replace("http-equiv", "")
 
 
+def test_json_is_all_that_is_printed_next_to_a_page(printed, home, monkeypatch, capsys):
+    monkeypatch.chdir(home)
+    words = ("search", "indexes/mine", "--like", "5", "-k", "4", "--html", "own.html")
+    assert call(*words, "--json") == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["results"]) == 4
+    assert said.err == "own.html\n"
+    assert call(*words) == 0
+    assert capsys.readouterr().out == "own.html\n"
+
+
 def test_the_python_finds_drawings(printed, home, monkeypatch, capsys):
     monkeypatch.chdir(home)
     exec(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0], {})
@@ -127,6 +139,8 @@ def test_the_sql_answers(printed, home):
         (["search", "indexes/mine", "no.ndjson"], 65, "no.ndjson"),
         (["search", "indexes/none", "--like", "1"], 65, "is not there; give the folder"),
         (["search", "indexes/mine", "--like", "999"], 65, "no drawing 999 in the index"),
+        (["search", "indexes/mine", "--like", "9" * 20], 65, "no drawing 99999999999999999999 in"),
+        (["search", "indexes/mine", "--like", "1", "--categories", ""], 64, "names no category"),
         (["search", "indexes/mine", "--like", "1", "-k", "0"], 65, "k=0: must be from 1"),
         (["index", "indexes/new", "runs/quickstart", "runs/quickstart"], 64, "name the model"),
         (["index", "indexes/mine", "new.ndjson", "--model", "runs/quickstart"], 65,
