@@ -6,6 +6,7 @@ import gc
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable
 
 import uvicorn
@@ -32,6 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
         own = socket.socket(family, kind, protocol)
         own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         own.bind(address)
+        own.listen()  # until then, another process could bind the same port
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(
@@ -63,7 +65,7 @@ def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> No
         timeout_graceful_shutdown=GRACE,
         ws="none",
     )
-    server = uvicorn.Server(config)
+    server, stopped = uvicorn.Server(config), threading.Event()
 
     def warm() -> None:
         try:
@@ -72,7 +74,10 @@ def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> No
             # collection would look through everything again: 70 ms at the 99th percentile.
             gc.collect()
             gc.freeze()
-            ready()
+            while not (server.started or stopped.is_set()):
+                time.sleep(0.01)
+            if server.started:
+                ready()
         except Exception as error:
             failures.append(error)
             server.should_exit = True
@@ -84,6 +89,7 @@ def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> No
         warming.start()
         server.run(sockets=[listening])
     finally:
+        stopped.set()
         for each, handler in before.items():
             signal.signal(each, handler)
         listening.close()

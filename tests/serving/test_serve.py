@@ -14,11 +14,15 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from command_line import call
+from doodle_server import doodle_app
 from tiny_run import finish, free_port
 
+from sketchjax.errors import ConfigError
 from sketchjax.retrieval.codes import Codes
+from sketchjax.serving import server
 from sketchjax.serving.app import PAGE
 from sketchjax.serving.client import Client
+from sketchjax.serving.server import listen
 
 ROOT = Path(__file__).parents[2]
 HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
@@ -80,6 +84,26 @@ def test_a_port_that_is_taken(tmp_path, capsys):
         taken.listen()
         assert call("serve", tmp_path, "--port", taken.getsockname()[1]) == 64
     assert "choose another --port" in capsys.readouterr().err
+
+
+def test_two_servers_that_start_together_do_not_share_a_port(capsys):
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"cannot listen at 127\.0\.0\.1:{port} \(Address"):
+            listen("127.0.0.1", port)
+
+
+def test_a_server_that_does_not_start_is_not_said_to_be_ready(monkeypatch):
+    app, said = doodle_app(), []
+
+    def fail(*_, **__):
+        raise OSError("no server")
+
+    monkeypatch.setattr(server.uvicorn.Server, "run", fail)
+    with pytest.raises(OSError, match="no server"):
+        server.run(app, listen("127.0.0.1", 0), lambda: said.append("ready"))
+    app.state.service.warm()
+    assert not said
 
 
 def test_what_is_neither_run_nor_index(tmp_path, capsys):
