@@ -31,7 +31,7 @@ from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
 from sketchjax.serving.forms import FORMS, as_json
-from sketchjax.serving.limits import Limits, Rates, Refused, Workers, replayed
+from sketchjax.serving.limits import Heads, Limits, Rates, Refused, Workers, replayed
 from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
 from sketchjax.serving.schema import (
     Added,
@@ -142,6 +142,7 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings = Settings()
             allow_methods=["GET", "POST"],
             allow_headers=["content-type"],
         )
+    app.add_middleware(Heads)
     app.add_middleware(
         Limits,
         hosts=frozenset({"localhost", *(name.lower() for name in settings.hosts)}),
@@ -243,7 +244,9 @@ def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | 
     async def authorized(authorization: Annotated[str, Header()] = "") -> None:
         if token is None:
             raise Refused(403, "This index cannot be changed: the server has no --token-file.")
-        if not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        scheme, _, given = authorization.partition(" ")
+        right = hmac.compare_digest(given.strip(" ").encode(), token.encode())
+        if scheme.lower() != "bearer" or not right:
             raise Refused(
                 401, "Changing the index needs its token, as Authorization: Bearer TOKEN.",
                 headers={"www-authenticate": "Bearer"},
@@ -304,7 +307,7 @@ def _json(answer: Any, status: int = 200) -> Response:
 
 def _sentence(text: str) -> str:
     text = text[:1].upper() + text[1:]
-    return text if text.endswith(".") else f"{text}."
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -324,6 +327,9 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where, *path = first["loc"]
+    if first["type"] == "json_invalid":
+        reason = first["ctx"]["error"]
+        return Refused(422, f"The body is not JSON: {reason} at character {path[0]}.").response()
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     message = first["msg"].removeprefix("Value error, ")
     place = place.lstrip(".") or f"the {where}"
@@ -337,10 +343,11 @@ async def _http(request: Request, error: Exception) -> Response:
         404: "There is nothing at this address; the page is at /.",
         405: "This address does not take this method.",
     }.get(error.status_code, _sentence(str(error.detail)))
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:  # starlette names the methods of one route only
         own = [route for route in request.app.routes if route.matches(request.scope)[0].value]
-        headers["allow"] = ", ".join(sorted({each for route in own for each in route.methods}))
+        methods = {each for route in own for each in route.methods}
+        headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
     return Refused(error.status_code, detail, headers=headers).response()
 
 

@@ -1,8 +1,8 @@
 """What a server refuses before it does any work, and how it says so.
 
-One ASGI middleware: the Host header, the rate of an address, the size and the time of a body. It
-adds the headers that keep a browser from loading anything from elsewhere. `Workers` bounds what
-waits for a core.
+`Limits` is an ASGI middleware: the Host header, the rate of an address, the size and the time of a
+body. It adds the headers that keep a browser from loading anything from elsewhere. `Heads` is
+another, for HEAD. `Workers` bounds what waits for a core.
 """
 
 from __future__ import annotations
@@ -206,6 +206,30 @@ class Limits:
         except ValueError:
             return False
         return True
+
+
+class Heads:
+    """The middleware that answers HEAD as GET, without the body (RFC 9110)."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        inner = {**scope, "method": "GET"}
+        try:
+            await self._app(inner, receive, send_head)
+        finally:
+            scope["route"] = inner.get("route")  # for `seen`
 
 
 class _Gone(Exception):

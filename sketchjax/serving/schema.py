@@ -26,8 +26,17 @@ Coordinate = Annotated[float, Field(strict=True, gt=-LARGEST, lt=LARGEST, allow_
 Axis = Annotated[list[Coordinate], Field(min_length=1, max_length=MOST_POINTS, fail_fast=True)]
 Stroke = Annotated[list[Axis], Field(min_length=2, max_length=3, fail_fast=True)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
-Id = Annotated[str, Field(pattern=r"^\d{1,18}$")]
+Id = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
 Form = Literal["raw", "simplified"]
+
+
+def _in_64_bits(digits: str) -> str:
+    if int(digits) >= 1 << 64:
+        raise ValueError("it is above 2^64 - 1")
+    return digits
+
+
+KeyId = Annotated[str, Field(pattern=r"^[0-9]{1,20}$"), AfterValidator(_in_64_bits)]
 
 
 def _checked(drawing: list[list[list[float]]]) -> list[list[list[float]]]:
@@ -92,7 +101,7 @@ class NewSketch(_Request):
 
     drawing: Drawing
     category: Name
-    key_id: Annotated[str, Field(pattern=r"^\d{1,19}$")] = "0"
+    key_id: KeyId = "0"
 
 
 class AddRequest(_Request):

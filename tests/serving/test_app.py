@@ -3,6 +3,7 @@
 import contextlib
 import json
 
+import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -210,18 +211,28 @@ def test_added_drawings_are_found_and_deleted_ones_are_not(tmp_path):
     engine = open_index(tmp_path / "index", read_only=False)
     app = create_app(engine, GridEncoder(), Settings(token=TOKEN))
     app.state.service.warm()
-    body = {"sketches": [{"drawing": HOUSE, "category": "house"}]}
+    key = str(2**64 - 1)
+    body = {"sketches": [{"drawing": HOUSE, "category": "H_o_use", "key_id": key}]}
     with TestClient(app, base_url="http://localhost") as client:
         added = client.post("/v1/sketches", json=body, headers=AUTHORIZED)
         assert added.status_code == 201
         (new,) = added.json()["ids"]
         first = client.post("/v1/search", json={"drawing": HOUSE}).json()["results"][0]
         assert (first["id"], first["category"], first["distance"]) == (new, "house", 0)
+        assert first["key_id"] == key
+        only = {"drawing": HOUSE, "categories": ["H_o_use"]}
+        assert [r["id"] for r in client.post("/v1/search", json=only).json()["results"]] == [new]
+        refused = client.post("/v1/search", json=only | {"categories": ["hous"]})
+        assert refused.json()["detail"].endswith("no category 'hous'; did you mean 'house'?")
         assert client.delete(f"/v1/sketches/{new}", headers=AUTHORIZED).status_code == 204
         assert client.delete(f"/v1/sketches/{new}", headers=AUTHORIZED).status_code == 404
         again = client.post("/v1/search", json={"drawing": HOUSE}).json()["results"]
         assert new not in [result["id"] for result in again]
         kept = client.post("/v1/sketches", json=body, headers=AUTHORIZED).json()["ids"]
+        for other in (str(2**64), "1" * 21, "-1", "٣", ""):
+            wrong = {"sketches": [body["sketches"][0] | {"key_id": other}]}
+            answer_ = client.post("/v1/sketches", json=wrong, headers=AUTHORIZED)
+            assert (answer_.status_code, "key_id" in answer_.json()["detail"]) == (422, True)
         wrong = {"sketches": [{"drawing": HOUSE, "category": "a\u0007b"}]}
         answer_ = client.post("/v1/sketches", json=wrong, headers=AUTHORIZED)
         assert "Sketch 0: its category has a control character" in answer_.json()["detail"]
@@ -230,6 +241,38 @@ def test_added_drawings_are_found_and_deleted_ones_are_not(tmp_path):
     assert reopened.snapshot().describe().count == 21
     assert reopened.snapshot().get([int(kept[0])]).categories == ["house"]
     reopened.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/draw.js", "/healthz", "/readyz", "/v1/index", "/v1/sketches/3", "/openapi.json"]
+)
+def test_head_is_get_without_its_body(client, path):
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers == whole.headers
+    assert int(head.headers["content-length"]) == len(whole.content) > 0
+
+
+def test_head_of_what_is_not_there(client):
+    assert client.head("/v1/sketches/180").status_code == 404
+    assert client.head("/v1/search").status_code == 405
+
+
+@pytest.mark.parametrize(
+    "path, allowed",
+    [("/", "GET, HEAD"), ("/v1/search", "POST"), ("/v1/sketches/3", "DELETE, GET, HEAD")],
+)
+def test_a_method_that_an_address_does_not_take(client, path, allowed):
+    refused = client.put(path)
+    assert refused.status_code == 405
+    assert refused.headers.get_list("allow") == [allowed]
+
+
+def test_head_over_a_connection():
+    with running(doodle_app()) as address, httpx.Client(base_url=address) as client:
+        for path in ("/", "/no/such/path"):
+            assert client.head(path).content == b""
+            assert client.get(path).content  # the connection is still in step
 
 
 def test_nothing_is_searched_before_the_server_is_warm():
@@ -256,7 +299,7 @@ def test_figures_for_prometheus():
     with TestClient(doodle_app(), base_url="http://localhost") as client:
         for _ in range(3):
             client.post("/v1/search", json={"drawing": HOUSE})
-        client.get("/v1/sketches/5")
+        client.head("/v1/sketches/5")
         client.get("/no/such/path")
         client.get("/v1/index", headers={"host": "evil.example"})
         figures = {

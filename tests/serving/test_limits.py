@@ -107,6 +107,9 @@ def test_bodies_that_are_not_json(client):
         headers = {"content-type": "application/json"}
         answer = client.post("/v1/search", content=body, headers=headers)
         refused(answer, 422 if answer.status_code == 422 else 400)
+    answer = client.post("/v1/search", content=b'{"k": 3,}', headers=headers)
+    sentence = "The body is not JSON: Expecting property name enclosed in double quotes at "
+    assert refused(answer, 422) == f"{sentence}character 8."
 
 
 def test_a_host_of_another_name(client):
@@ -238,6 +241,13 @@ def test_changes_need_the_token(token):
             ):
                 refused(answer, 401 if token else 403)
         assert client.get("/v1/index").json()["count"] == 180
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER "])
+def test_the_scheme_of_the_token_has_any_case(scheme):
+    with TestClient(doodle_app(token=TOKEN), base_url="http://localhost") as client:
+        headers = {"authorization": f"{scheme} {TOKEN}"}
+        assert client.delete("/v1/sketches/3", headers=headers).status_code == 204
 
 
 def test_more_drawings_than_a_request_may_have(client):
