@@ -180,7 +180,7 @@ def test_photos_above_have_the_name_of_their_folder(tmp_path, monkeypatch):
     (tmp_path / "zebra" / "notes").mkdir(parents=True)
     Image.new("RGB", (30, 20)).save(tmp_path / "zebra" / "1.png")
     monkeypatch.chdir(tmp_path / "zebra" / "notes")
-    assert [item.category for item in find_photos(Path(".."))] == ["zebra"]
+    assert [item.category for item in find_photos(Path(".."))[0]] == ["zebra"]
 
 
 def test_bad_photos_stop_the_work_or_are_left_out(tmp_path):
