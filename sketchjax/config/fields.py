@@ -61,7 +61,8 @@ FIELDS: dict[str, Field] = {
     "seed": whole(0, 0, 2**32 - 1, question="random seed"),
     # The converted folder; empty: WORKDIR/data.
     "data.dir": place(),
-    # Drawings to convert when data.dir does not exist yet; `synthetic` draws its own.
+    # Drawings to convert when data.dir does not exist yet; `synthetic` draws its own. The fields
+    # below choose and split them; an existing folder that holds more than they ask for is refused.
     "data.source": place(),
     "data.split_file": place(),  # CSV of key_id,split; empty: the sizes in data.splits
     # Sketches of each category, at most, that are trained on though the split file does not name

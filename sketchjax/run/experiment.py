@@ -29,7 +29,7 @@ from sketchjax.run.recode import check_codebooks
 from sketchjax.run.writers import read_results
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.data import await_data, check_categories, check_data, prepare_data
+from sketchjax.train.data import await_data, check_data, check_selection, other_splits, prepare_data
 from sketchjax.train.split import TrainingSplit
 from sketchjax.train.supply import Supply
 from sketchjax.train.teacher import load_teacher
@@ -77,6 +77,8 @@ def run(
                 log.note(warning)
             log.note(announcement(config, this.trainer))
             log.note(this.trainer.supply.choice[1])
+            if other := other_splits(config, this.passes.manifest):
+                log.note(f"splits: those of {folder}; {other} is for converting data.source")
             variables = {}
             for stage, current in this.trainer.stages():
                 variables = current.variables
@@ -104,7 +106,7 @@ def assemble(
     started: `time.monotonic()` when this call of the run began.
     """
     manifest = check_data(folder, config)
-    check_categories(config, manifest)
+    check_selection(config, folder, manifest)
     data = config.data
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
     check_codebooks(unseen, config.evaluation.posterior_bits)

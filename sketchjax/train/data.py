@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from sketchjax.config import Config, kinds, rankings
+from sketchjax.config.fields import FIELDS
 from sketchjax.config.real_data import VARIABLE, real_data
 from sketchjax.data.class_lists import expanded
 from sketchjax.data.feed.items import counts_of, totals_of
@@ -15,11 +16,11 @@ from sketchjax.data.folder.conversion.picture_pieces import Look
 from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
-from sketchjax.data.folder.splits import SplitFile
+from sketchjax.data.folder.splits import SplitFile, SplitRule, split_rule
 from sketchjax.data.folder.unseen import found_categories, unseen_categories
 from sketchjax.data.inputs import PHOTO, SKETCH, part_name, side_and_split
 from sketchjax.data.sources.categories import some
-from sketchjax.errors import DataError
+from sketchjax.errors import ConfigError, DataError
 
 
 def data_folder(config: Config, workdir: Path) -> Path:
@@ -47,14 +48,10 @@ def prepare_data(config: Config, workdir: Path) -> Path:
         sources = paint_synthetic(config, workdir) if photos else draw_synthetic(config, workdir)
     else:
         sources = [Path(data.source).expanduser()]
-    splits = data.splits.to_dict()
-    if data.split_file:
-        path = Path(data.split_file).expanduser()
-        splits = SplitFile.read(path, extra_train=data.extra_train) if data.extra_train else path
     convert(
         sources,
         folder,
-        splits=splits,
+        splits=_split_rule(config),
         categories=list(data.categories) or None,
         recognized_only=data.recognized_only,
         max_per_category=data.max_per_category or None,
@@ -77,9 +74,51 @@ def await_data(config: Config, workdir: Path) -> Path:
     return folder
 
 
-def check_categories(config: Config, manifest: Manifest) -> None:
-    """Raise ConfigError when `data.categories` names some that the data folder lacks."""
-    found_categories(config.data.categories, manifest.categories, "data.categories")
+def _split_rule(config: Config) -> SplitRule:
+    """The rule by which a config's source is split.  Raises ConfigError or DataError."""
+    data = config.data
+    if data.split_file:
+        path = Path(data.split_file).expanduser()
+        return SplitFile.read(path, extra_train=data.extra_train)
+    return split_rule(data.splits.to_dict())
+
+
+def check_selection(config: Config, folder: Path, manifest: Manifest) -> None:
+    """Refuse a data folder that holds sketches which the config asks to leave out.
+
+    A data folder is used whole: these fields choose what is converted from `data.source`.
+    Raises ConfigError naming the fields, or the categories that the folder lacks.
+    """
+    data, problems = config.data, []
+    asked = found_categories(data.categories, manifest.categories, "data.categories")
+    held = manifest.counts_by_category.values()
+    most = max((sum(splits.values()) for splits in held), default=0)
+    if asked and (more := sorted({*manifest.categories} - {*asked})):
+        problems.append(f"data.categories does not name {some(more)}")
+    if 0 < data.max_per_category < most:
+        problems.append(
+            f"data.max_per_category={data.max_per_category}, and it has {most} sketches of one"
+        )
+    if data.recognized_only and not manifest.settings.get("recognized_only"):
+        problems.append("data.recognized_only=True, and it was converted without that")
+    if data.split_file and not data.source and other_splits(config, manifest):
+        problems.append(f"data.split_file={data.split_file} is not what it was split by")
+    if problems:
+        heading = (
+            f"{folder} is used whole, and the config asks for a part of it; convert the drawings "
+            "with these settings to another data.dir, or leave the fields as they are by default"
+        )
+        raise ConfigError([heading, *problems])
+
+
+def other_splits(config: Config, manifest: Manifest) -> str:
+    """The field that asks for other splits than a data folder's; "" where none does."""
+    data, own = config.data, manifest.settings.get("splits")
+    if not data.split_file:
+        usual = data.splits.to_dict() == FIELDS["data.splits"].default
+        return "" if usual or split_rule(data.splits.to_dict()).settings() == own else "data.splits"
+    is_there = Path(data.split_file).expanduser().is_file()
+    return "" if is_there and _split_rule(config).settings() == own else "data.split_file"
 
 
 def draw_synthetic(config: Config, workdir: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from sketchjax.paper.study.plan import plan_runs, run_folder, run_problems
 from sketchjax.paper.study.state import Study
 from sketchjax.run import experiment
 from sketchjax.run.writers import read_results
-from sketchjax.train.data import check_categories, check_data, prepare_data
+from sketchjax.train.data import check_data, check_selection, prepare_data
 from sketchjax.train.workdir import locked
 
 FAILED = "failed.json"
@@ -138,7 +138,9 @@ def data_problems(study: Study) -> list[str]:
             f"query={config.query!r}: the data has no such category; it has "
             f"{', '.join(categories[:8])}, ..."
         )
-    checks: list[Callable[[], Any]] = [lambda: check_categories(config.base, study.manifest)]
+    checks: list[Callable[[], Any]] = [
+        lambda: check_selection(config.base, study.folder, study.manifest)
+    ]
     if "zero-shot" in config.tables:
         count = 0 if config.unseen else config.unseen_count
         checks.append(lambda: unseen_categories(categories, config.unseen, count, config.seeds[0]))
