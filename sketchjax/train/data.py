@@ -16,7 +16,7 @@ from sketchjax.data.folder.conversion.picture_pieces import Look
 from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
-from sketchjax.data.folder.splits import SplitFile, SplitRule, split_rule
+from sketchjax.data.folder.splits import SplitFile, split_rule
 from sketchjax.data.folder.unseen import found_categories, unseen_categories
 from sketchjax.data.inputs import PHOTO, SKETCH, part_name, side_and_split
 from sketchjax.data.sources.categories import some
@@ -51,7 +51,7 @@ def prepare_data(config: Config, workdir: Path) -> Path:
     convert(
         sources,
         folder,
-        splits=_split_rule(config),
+        splits=_splits(config),
         categories=list(data.categories) or None,
         recognized_only=data.recognized_only,
         max_per_category=data.max_per_category or None,
@@ -74,13 +74,13 @@ def await_data(config: Config, workdir: Path) -> Path:
     return folder
 
 
-def _split_rule(config: Config) -> SplitRule:
-    """The rule by which a config's source is split.  Raises ConfigError or DataError."""
+def _splits(config: Config) -> SplitFile | Path | dict[str, float]:
+    """How a config's source is split.  Raises DataError for an invalid split file."""
     data = config.data
-    if data.split_file:
-        path = Path(data.split_file).expanduser()
-        return SplitFile.read(path, extra_train=data.extra_train)
-    return split_rule(data.splits.to_dict())
+    if not data.split_file:
+        return data.splits.to_dict()
+    path = Path(data.split_file).expanduser()
+    return SplitFile.read(path, extra_train=data.extra_train) if data.extra_train else path
 
 
 def check_selection(config: Config, folder: Path, manifest: Manifest) -> None:
@@ -113,12 +113,15 @@ def check_selection(config: Config, folder: Path, manifest: Manifest) -> None:
 
 def other_splits(config: Config, manifest: Manifest) -> str:
     """The field that asks for other splits than a data folder's; "" where none does."""
-    data, own = config.data, manifest.settings.get("splits")
+    data, field = config.data, "data.split_file"
     if not data.split_file:
-        usual = data.splits.to_dict() == FIELDS["data.splits"].default
-        return "" if usual or split_rule(data.splits.to_dict()).settings() == own else "data.splits"
-    is_there = Path(data.split_file).expanduser().is_file()
-    return "" if is_there and _split_rule(config).settings() == own else "data.split_file"
+        field = "data.splits"
+        if data.splits.to_dict() == FIELDS[field].default:
+            return ""
+    elif not Path(data.split_file).expanduser().is_file():
+        return field
+    same = split_rule(_splits(config)).settings() == manifest.settings.get("splits")
+    return "" if same else field
 
 
 def draw_synthetic(config: Config, workdir: Path) -> list[Path]:
