@@ -82,12 +82,13 @@ def load_tensors(
         raise error(
             f"{path} is not a {noun} of this version of sketchjax ({problem}); {remedy}"
         ) from problem
-    if digest(about, arrays) != description.sha256:
+    # Of what was written: a later version may write the same description in other words.
+    if digest(description.about, arrays) != description.sha256:
         raise error(f"{path} is damaged: it is not what was written (its sha256 differs); {remedy}")
     return arrays, about
 
 
-def digest(about: msgspec.Struct, arrays: Mapping[str, np.ndarray]) -> str:
+def digest(about: msgspec.Struct | msgspec.Raw, arrays: Mapping[str, np.ndarray]) -> str:
     """The sha256 of a description and of named arrays, whatever the order of the latter."""
     # The description in the order of its fields: that of encoders is the order a head reads them.
     found = hashlib.sha256(msgspec.json.encode(about))

@@ -19,8 +19,8 @@ FORMAT = "sketchjax model 1"
 FILE = "model.safetensors"
 
 
-class Card(msgspec.Struct, frozen=True):
-    """What a model file says about its variables.
+class Card(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a model file says about its variables. Files that lack a field have its default.
 
     architecture: of the network.
     stage: the stage of training that ended with them.
@@ -28,6 +28,7 @@ class Card(msgspec.Struct, frozen=True):
     trained: all parts trained so far, by top-level name; the others are as initialised.
     data: sha256 of the manifest of the training data.
     versions: of the packages that made it.
+    unseen: the categories that were kept out of training, though they have labels.
     """
 
     architecture: Architecture
@@ -36,6 +37,7 @@ class Card(msgspec.Struct, frozen=True):
     trained: tuple[str, ...] = ()
     data: str = ""
     versions: dict[str, str] = {}
+    unseen: tuple[str, ...] = ()
 
 
 def model_file(path: Path) -> Path:

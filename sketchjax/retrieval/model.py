@@ -55,7 +55,7 @@ class Model:
 
     @property
     def categories(self) -> list[str]:
-        """The categories it was trained on, in the order of their labels."""
+        """The categories of its labels, in order; `card.unseen` were kept out of training."""
         return self.architecture.categories
 
     @property

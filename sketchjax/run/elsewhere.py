@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.inputs import part_name, side_and_split
 from sketchjax.errors import DataError
 from sketchjax.losses.table import DISTANCES
+from sketchjax.models.card import FILE
 from sketchjax.models.table import CLASSIFIER, HEAD, HEADS
 from sketchjax.report.examples import example_retrievals
 from sketchjax.report.page import write_report
@@ -32,8 +34,10 @@ from sketchjax.run.scoring import (
     rank_features,
     rank_photos,
 )
-from sketchjax.run.writers import write_results
-from sketchjax.train.workdir import locked
+from sketchjax.run.writers import read_results, write_results
+from sketchjax.train.workdir import LOCK, locked
+
+_LEFT = ("codes", "report", "results.json")  # what an evaluation leaves, in this order
 
 
 def evaluate_model(
@@ -51,8 +55,8 @@ def evaluate_model(
     """Score a model on a data folder and write codes, report and results.json to another folder.
 
     Categories are matched by name. All sketches of the folder are ranked, also those of categories
-    that the model was not trained on; accuracy is that of the categories that it knows. A model
-    without codes is scored by its accuracy only.
+    that the model was not trained on; accuracy is that of the categories that it was trained on. A
+    model without codes is scored by its accuracy only.
 
     model: any trained model.
     folder: of the data, with sketches in every split that is ranked.
@@ -63,14 +67,14 @@ def evaluate_model(
     title: of the report.
     task: shows progress; note: gets what was decided, line by line.
 
-    Returns the results, as in OUT/results.json; unseen and missing: the categories that only the
-    data and only the model have.
+    Returns the results, as in OUT/results.json; unseen: the categories of the data that the model
+    was not trained on; missing: those of the model that the data lack.
     Raises DataError when the folder is damaged, lacks sketches of a split or shares no category
-    with the model, when the model has neither codes nor a trained classifier, and when `out` is
-    the workdir of a run or a data folder; ConfigError when another process writes to `out`.
+    with the model, when the model has neither codes nor a trained classifier, and when `out`
+    holds anything else than an earlier evaluation; InUseError when another process writes to `out`.
     """
     started = time.monotonic()
-    check_out(out)
+    check_replaceable(out)
     manifest = check_shards(folder)
     known = match_categories(model, manifest, note)
     splits = dict.fromkeys(split for queries, gallery in pairs for split in (gallery, queries))
@@ -92,6 +96,7 @@ def evaluate_model(
         task=task,
     )
     with_features = model.bits is not None
+    trained_on = np.isin(manifest.categories, _unseen(model, manifest), invert=True)
     with locked(out, "OUT") as warning:
         if warning:
             note(warning)
@@ -101,10 +106,11 @@ def evaluate_model(
             )
             for split in splits
         }
-        measured = _measure(model, manifest, encoded, pairs, precision_at, known)
+        measured = _measure(model, manifest, encoded, pairs, precision_at, trained_on)
         results = results_of(model, folder, manifest, measured, pairs, time.monotonic() - started)
         title = title or f"{model.card.stage} on {folder}"
         kinds = {side: form.kind for side, form in model.architecture.forms.items()}
+        clear_evaluation(out)
         leave_evaluation(out, folder, measured, results, pairs, kinds, title)
     return results
 
@@ -152,6 +158,7 @@ def match_categories(model: Model, manifest: Manifest, note: Callable[[str], Non
     known = np.array([labels.get(name, -1) for name in manifest.categories])
     extra = [name for name in manifest.categories if name not in labels]
     missing = [name for name in model.categories if name not in manifest.categories]
+    kept_out = [name for name in manifest.categories if name in model.card.unseen]
     if len(extra) == len(manifest.categories):
         raise DataError(
             f"the data and the model share no category: the data has {_some(extra)}, the model "
@@ -159,16 +166,47 @@ def match_categories(model: Model, manifest: Manifest, note: Callable[[str], Non
         )
     if extra:
         note(f"categories new to the model: {_some(extra)}")
+    if kept_out:
+        note(f"categories kept out of the model's training: {_some(kept_out)}")
     if missing:
         note(f"categories missing from the data: {_some(missing)}")
     return known
 
 
 def check_out(out: Path) -> None:
-    """Refuse a folder whose own files would be replaced."""
+    """Refuse the workdir of a run and a data folder: results are not mixed with these."""
     for name, what in (("config.json", "the workdir of a run"), (NAME, "a data folder")):
         if (out / name).exists():
             raise DataError(f"{out} is {what}; name another folder for the evaluation")
+
+
+def check_replaceable(out: Path, *, recoded: bool = False) -> None:
+    """Refuse a folder that holds anything else than an earlier evaluation, finished or not.
+
+    recoded: whether it is to hold posterior codes (`recode`) instead of an evaluation.
+    """
+    check_out(out)
+    own = {*_LEFT, FILE if recoded else LOCK}
+    own |= {f".{name}.part" for name in own}  # of a process that was killed
+    others = sorted({path.name for path in out.iterdir()} - own) if out.is_dir() else []
+    what = "posterior codes" if recoded else "an evaluation"
+    if others:
+        raise DataError(
+            f"{out} holds more than {what} ({_some(others)}), and what it holds would be replaced; "
+            "name another folder"
+        )
+    results = read_results(out)
+    if results is not None and ("recode_of" in results) != recoded:
+        raise DataError(f"{out} holds other results than {what}; name another folder")
+
+
+def clear_evaluation(out: Path) -> None:
+    """Delete an earlier evaluation: first results.json, so that no half of it looks finished."""
+    for name in reversed(_LEFT):
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        else:
+            (out / name).unlink(missing_ok=True)
 
 
 def _in_names_of(encoded: Encoded, known: np.ndarray) -> Encoded:
@@ -184,12 +222,12 @@ def _measure(
     encoded: dict[str, Encoded],
     pairs: Sequence[tuple[str, str]],
     precision_at: Sequence[int],
-    known: np.ndarray,
+    trained_on: np.ndarray,
 ) -> Measured:
     queries, gallery = pairs[0]
     can_classify = classifies(model)
     accuracies = [
-        accuracy_of(encoded[split], known >= 0) if can_classify else None
+        accuracy_of(encoded[split], trained_on) if can_classify else None
         for split in (gallery, queries)
     ]
     sizes = {split: len(every.labels) for split, every in encoded.items()}
@@ -226,7 +264,7 @@ def results_of(
 
     measured: its codes there; pairs: splits of queries and gallery of each ranking; seconds: taken.
     """
-    unseen = [name for name in manifest.categories if name not in model.categories]
+    unseen = _unseen(model, manifest)
     missing = [name for name in model.categories if name not in manifest.categories]
     return headline(measured, pairs) | {
         "classes": len(manifest.categories),
@@ -273,6 +311,12 @@ def leave_evaluation(
         title=title,
     )
     write_results(out, results)
+
+
+def _unseen(model: Model, manifest: Manifest) -> list[str]:
+    """The categories of a data folder that a model was not trained on."""
+    trained_on = {*model.categories} - {*model.card.unseen}
+    return [name for name in manifest.categories if name not in trained_on]
 
 
 def _some(names: Sequence[str]) -> str:

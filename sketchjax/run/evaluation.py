@@ -85,6 +85,7 @@ class Run:
             trained=self.trainer.parts_trained(stage),
             data=self.trainer.progress.data,
             versions=versions(),
+            unseen=tuple(np.asarray(self.passes.manifest.categories)[self.unseen].tolist()),
         )
 
 

@@ -356,6 +356,7 @@ def posterior_model(source: Source, classifier: Classifier, choice: Choice) -> M
         trained=(*(name for name in model.card.trained if name not in old), *own),
         data=model.card.data,
         versions=versions(),
+        unseen=tuple(np.asarray(source.manifest.categories)[source.unseen].tolist()),
     )
     return Model(networks.build(architecture), jax.device_put(variables), card)
 

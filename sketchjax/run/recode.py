@@ -26,7 +26,14 @@ from sketchjax.ops.codebook import codebook
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model, load
 from sketchjax.retrieval.passes import Task
-from sketchjax.run.elsewhere import check_out, classifies, leave_evaluation, results_of
+from sketchjax.run.elsewhere import (
+    check_out,
+    check_replaceable,
+    classifies,
+    clear_evaluation,
+    leave_evaluation,
+    results_of,
+)
 from sketchjax.run.posterior import (
     Classifier,
     Settings,
@@ -69,9 +76,10 @@ def recode(
 
     Returns `out` and the results of each length, as in OUT/LENGTH/results.json.
     Raises ConfigError for lengths or settings that are out of range or lengths that have no
-    codebook, or where another process writes to `out`; CheckpointError and DataError for a run that
-    has not finished, a model without a trained classifier, one of pictures without an embedding or
-    other categories than those of the data: all before any work.
+    codebook; InUseError where another process writes to `out`; CheckpointError and DataError for a
+    run that has not finished, a model without a trained classifier, one of pictures without an
+    embedding, other categories than those of the data, or a folder that holds something else: all
+    before any work.
     """
     least = {"copies": 0, "epochs": 1, "steps": 0, "starts": 1, "seed": 0}
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
@@ -119,6 +127,8 @@ def recode_source(
     if mirrored and not source.model.architecture.mirrored:
         source = replace(source, model=source.model.mirrored())
         mark["mirrored"] = True
+    for length in lengths:
+        check_replaceable(out / str(length), recoded=True)
     kept = {length: _finished(out / str(length), mark) for length in lengths}
     if None in kept.values():
         classifier = classifier or classify(source, settings, note)
@@ -164,6 +174,7 @@ def _leave(
         "recode_of": mark,
     }
     if jax.process_index() == 0:
+        clear_evaluation(out)
         model.save(out / FILE)
         title = f"{bits}-bit posterior codes"
         kinds = {side: form.kind for side, form in model.architecture.forms.items()}

@@ -15,7 +15,8 @@ from safetensors.numpy import save_file
 from sketchjax.errors import CheckpointError
 from sketchjax.models import weights
 from sketchjax.models.architecture import Architecture, Drawing
-from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
+from sketchjax.models.weights import FORMAT, Card, fingerprint, load_weights, save_weights
+from sketchjax.tensors import save_tensors
 
 ARCHITECTURE = Architecture(
     encoders={"cnn": {"kind": "alexnet", "width": 0.5}, "rnn": {"kind": "bigru", "hidden": 4}},
@@ -63,6 +64,22 @@ def test_a_model_file_comes_back_as_it_was(tmp_path):
         assert loaded[name].shape == array.shape
         np.testing.assert_array_equal(loaded[name], np.asarray(array))
     assert [file.name for file in path.parent.iterdir()] == ["joint.safetensors"]
+
+
+def test_a_file_that_says_less_is_read(tmp_path):
+    """As before cards said which categories were kept out of training."""
+    arrays = {"params/scale": np.ones(3, np.float32)}
+    older = {name: value for name, value in msgspec.structs.asdict(CARD).items() if value}
+    Older = msgspec.defstruct("Older", [name for name in older if name != "unseen"])
+    save_tensors(tmp_path / "older", arrays, Older(**older), format=FORMAT)
+    assert load_weights(tmp_path / "older")[1] == CARD
+
+
+def test_a_file_that_says_more_is_read(tmp_path):
+    newer = msgspec.structs.asdict(CARD) | {"later": [1]}
+    Newer = msgspec.defstruct("Newer", list(newer))
+    save_tensors(tmp_path / "newer", {"params/scale": np.ones(3)}, Newer(**newer), format=FORMAT)
+    assert load_weights(tmp_path / "newer")[1] == CARD
 
 
 SAVE = """

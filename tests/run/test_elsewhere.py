@@ -1,10 +1,13 @@
 """A model scored on other data: categories by name, scores against numpy, and what is refused."""
 
+import errno
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import orjson
 import pytest
@@ -13,7 +16,7 @@ from sketchjax import cli
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources.doodles import write
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import DataError, InUseError
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.model import Model, load
 from sketchjax.run.elsewhere import evaluate_model
@@ -56,6 +59,12 @@ def evaluate(model: Model, folder: Path, out: Path) -> tuple[dict, list[str]]:
     notes: list[str] = []
     results = evaluate_model(model, folder, out, batch=16, task=unseen_task, note=notes.append)
     return results, notes
+
+
+def names_in(folder: Path) -> list[str]:
+    """All files of a folder, except the lock's and a killed process's."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(name for name in found if not name.startswith("."))
 
 
 def drawings(folder: Path, split: str) -> tuple[list[np.ndarray], np.ndarray]:
@@ -119,6 +128,19 @@ def test_categories_are_matched_by_name(model, later, tmp_path):
     assert results["map_stable"] == pytest.approx(stable_map(codes["query"], codes["gallery"]))
 
 
+def test_categories_kept_out_of_training_do_not_count(model, whole, later, tmp_path):
+    """In the accuracy: the classifier has a label for them, which it never learnt."""
+    card = msgspec.structs.replace(model.card, unseen=("clock", "sun"))
+    results, notes = evaluate(replace(model, card=card), later, tmp_path)
+    assert "categories kept out of the model's training: sun" in notes
+    assert results["unseen"] == ["apple", "sun"]
+    points, labels = drawings(later, "gallery")
+    named = [model.categories[best] for best in model.predict(points).argmax(1)]
+    own = [LATER[label] for label in labels]
+    right = [a == b for a, b in zip(named, own, strict=True) if b in ("cat", "face")]
+    assert results["accuracy"] == pytest.approx(np.mean(right))
+
+
 def test_it_leaves_results_and_a_report(model, later, tmp_path):
     evaluate(model, later, tmp_path)
     results = orjson.loads((tmp_path / "results.json").read_bytes())
@@ -168,6 +190,48 @@ def test_files_of_runs_and_data_are_not_replaced(model, whole, later):
         evaluate(model, later, whole)
     with pytest.raises(DataError, match="is a data folder; name another folder"):
         evaluate(model, later, later)
+
+
+def test_only_an_earlier_evaluation_is_replaced(model, whole, later, tmp_path):
+    """Not the report of a run, nor posterior codes, which have the same results.json and more."""
+    with pytest.raises(DataError, match=r"report holds more than an evaluation \(curves"):
+        evaluate(model, later, whole / "report")
+    codes = tmp_path / "16"
+    codes.mkdir()
+    for name in ("model.safetensors", "results.json"):
+        shutil.copy(whole / name, codes)
+    with pytest.raises(DataError, match=r"holds more than an evaluation \(model.safetensors\)"):
+        evaluate(model, later, codes)
+    (codes / "model.safetensors").unlink()
+    (codes / "results.json").write_text('{"recode_of": {}}')
+    with pytest.raises(DataError, match="holds other results than an evaluation"):
+        evaluate(model, later, codes)
+    assert [path.name for path in codes.iterdir()] == ["results.json"]
+
+
+def test_a_second_evaluation_leaves_nothing_of_the_first(model, whole, later, tmp_path):
+    """Of the same folder after a kill too, which leaves a part and no results."""
+    recogniser = load(whole / "weights" / "cnn.safetensors")
+    used, fresh = tmp_path / "used", tmp_path / "fresh"
+    evaluate(model, later, used)
+    (used / "results.json").rename(used / ".results.json.part")
+    for out in (used, fresh):
+        evaluate(recogniser, later, out)
+    assert names_in(used) == names_in(fresh)
+
+
+def test_a_replacement_that_stops_does_not_look_finished(model, later, tmp_path, monkeypatch):
+    evaluate(model, later, tmp_path)
+
+    def full(*_, **__):
+        assert not (tmp_path / "results.json").exists()
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("sketchjax.run.elsewhere.write_report", full)
+    with pytest.raises(OSError, match="full"):
+        evaluate(model, later, tmp_path)
+    with pytest.raises(DataError, match="has not finished"):
+        rebuild(tmp_path)
 
 
 def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, capsys):
@@ -223,7 +287,7 @@ def test_a_second_process_is_refused(model, later, tmp_path):
     @contextmanager
     def again(name: str, total: int) -> Iterator[Callable[[int], None]]:
         if not refused:
-            with pytest.raises(ConfigError, match=r"process is running in .*another OUT"):
+            with pytest.raises(InUseError, match=r"process is running in .*another OUT"):
                 evaluate(model, later, tmp_path)
             refused.append(name)
         yield lambda count: None

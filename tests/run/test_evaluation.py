@@ -195,6 +195,7 @@ def test_categories_kept_out_of_training_are_what_is_ranked(data, tmp_path, monk
         assert set(ranked.tolist()) == set(unseen)
         assert len(ranked) == results[name] == of_split[split]
     assert (results["unseen"], results["classes"]) == (["clock", "face"], 2)
+    assert sketchjax.load(tmp_path / "one").card.unseen == ("clock", "face")
     assert results["map_stable"] == pytest.approx(stable_map(tmp_path / "one"), abs=1e-12)
     # What the classifier is measured on: only the others.
     for split, name in (("gallery", "accuracy"), ("query", "accuracy_query")):
