@@ -35,7 +35,8 @@ All categories need about 35 GB of disk (an estimate: 50 million drawings of 450
   .venv/bin/pip install -e '.[cuda]'
 
 Exit codes: 0 done; 64 bad option or config; 65 bad data or no network; 66 no valid checkpoint;
-70 a loss was not finite; 75 stopped by a signal: rerun the same command to resume.
+70 a loss was not finite; 75 stopped by a signal, or the workdir is in use: rerun the same command to
+resume.
 TEXT
 }
 

@@ -168,9 +168,8 @@ def compare(
     should_stop: asked after each row.
     task: shows progress; note: gets what was decided, line by line.
 
-    Raises ConfigError for names and numbers out of range, for runs that do not belong together and
-    where another process writes to `out`, CheckpointError and DataError as `recode` does, all
-    before any work; Stopped.
+    Raises ConfigError for names and numbers out of range and for runs that do not belong together,
+    InUseError, CheckpointError and DataError as `recode` does, all before any work; Stopped.
     """
     makers = {**CODERS, **(others or {})}
     names = list(dict.fromkeys(objectives)) or list(makers)

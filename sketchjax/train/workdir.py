@@ -17,8 +17,9 @@ from typing import Any
 import orjson
 
 from sketchjax.config import Config, default, flat, is_fixed, is_resumable, stage
-from sketchjax.errors import ConfigError, on_disk
-from sketchjax.files import write_whole
+from sketchjax.data.folder.manifest import NAME
+from sketchjax.errors import ConfigError, InUseError, on_disk
+from sketchjax.files import sha256, write_whole
 
 LOCK = ".lock"
 # What only a run with training done has in its folder.
@@ -26,7 +27,7 @@ _TRAINED = (
     *("checkpoints/[0-9]*", "checkpoints/.*.replaced", "weights/*.safetensors"),
     *("model.safetensors", "results.json"),
 )
-_CONVERTED = "data/manifest.json"
+_CONVERTED = f"data/{NAME}"
 # The fields that decide what `train.data` converts to WORKDIR/data, and whether it is used.
 CONVERSION_FIELDS = frozenset(
     {
@@ -46,8 +47,8 @@ def check_config(config: Config, workdir: Path) -> None:
 
     What was trained binds every field that changes a figure; converted drawings bind the fields
     that they were converted by. A field that the project has gained since then counts as its
-    default. Raises ConfigError naming the fields that differ, or when the workdir is a file;
-    DiskError.
+    default, and `data.dir` may name another folder with the same manifest: the data were moved.
+    Raises ConfigError naming the fields that differ, or when the workdir is a file; DiskError.
     """
     path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
@@ -63,32 +64,57 @@ def check_config(config: Config, workdir: Path) -> None:
         raise ConfigError(
             f"{path} cannot be read as a config ({error}); use another --workdir"
         ) from error
+    now = _plain(config)
+    if _same_data(workdir, str(before.get("data.dir", "")), now["data.dir"]):
+        before["data.dir"] = now["data.dir"]
     if trained:
         heading = (
             f"{workdir} holds a run of another config; rerun it with that config to resume it, or "
             "use another --workdir for a new run"
         )
-        differing = changes(before, _plain(config))
+        differing = changes(before, now)
     else:
         heading = (
             f"{workdir / 'data'} was converted under another config; delete that folder to convert "
             "again, or use another --workdir"
         )
-        differing = changes(before, _plain(config), _decides_data) if converted else []
+        differing = changes(before, now, _decides_data) if converted else []
     if differing:
         raise ConfigError([heading, *differing])
+
+
+def _same_data(workdir: Path, before: str, now: str) -> bool:
+    """Whether two values of `data.dir` name one folder, or the second has what was trained on."""
+    folders = [
+        Path(os.path.expanduser(each)) if each else workdir / "data" for each in (before, now)
+    ]
+    manifest = folders[1] / NAME
+    with on_disk(f"{manifest} cannot be read"):
+        if folders[0].resolve() == folders[1].resolve():
+            return True
+        return manifest.is_file() and sha256(manifest) in _trained_on(workdir)
+
+
+def _trained_on(workdir: Path) -> Iterator[str]:
+    """The sha256 of the data's manifest, as each checkpoint has it."""
+    for path in workdir.glob("checkpoints/[0-9]*/progress.json"):
+        with suppress(ValueError, TypeError, KeyError):  # a damaged one
+            yield orjson.loads(path.read_bytes())["data"]
 
 
 def keep_config(config: Config, workdir: Path) -> None:
     """Keep the config in WORKDIR/config.json, in place of one of which nothing is trained yet.
 
+    One that was trained with is kept, except for the new place of its data.
     Only for the process that holds the workdir's lock. Raises as `check_config` does.
     """
     check_config(config, workdir)
     path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
-        if not path.exists() or not _is_trained(workdir):
-            write_whole(path, orjson.dumps(_plain(config), option=orjson.OPT_INDENT_2))
+        fields = _plain(config)
+        if path.exists() and _is_trained(workdir):
+            fields = dict(orjson.loads(path.read_bytes())) | {"data.dir": config.data.dir}
+        write_whole(path, orjson.dumps(fields, option=orjson.OPT_INDENT_2))
 
 
 def changes(
@@ -147,7 +173,7 @@ def locked(workdir: Path, name: str = "--workdir") -> Iterator[str]:
 
     Yields a warning when the previous process ran on another machine and did not finish, as some
     network file systems do not share locks; otherwise empty text.
-    Raises ConfigError naming the process that holds the lock; DiskError.
+    Raises InUseError naming the process that holds the lock; ConfigError for a file; DiskError.
     """
     what = f"{name} {workdir} cannot be used"
     with on_disk(what):
@@ -179,7 +205,7 @@ def _lock(descriptor: int, workdir: Path, name: str) -> str:
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
-        raise ConfigError(
+        raise InUseError(
             f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait until it "
             f"finishes, stop it, or use another {name}"
         ) from None

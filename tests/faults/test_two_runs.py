@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sketchjax.config import default
-from sketchjax.errors import ConfigError, DiskError
+from sketchjax.errors import ConfigError, DiskError, InUseError
 from sketchjax.train.workdir import LOCK, check_config, keep_config, locked
 
 HOLD = """
@@ -51,13 +51,13 @@ def test_a_second_run_is_refused_until_the_first_dies(tmp_path):
     try:
         content = (workdir / LOCK).read_bytes()
         for _ in range(2):  # a refusal leaves the lock and its text as they were
-            with pytest.raises(ConfigError) as caught, locked(workdir):
+            with pytest.raises(InUseError) as caught, locked(workdir):
                 pass
             message = str(caught.value)
             assert f"another process is running in {workdir}" in message
             assert f"process {process.pid} on {socket.gethostname()}, since " in message
             assert "use another --workdir" in message
-            assert caught.value.exit_code == 64
+            assert caught.value.exit_code == 75
             assert (workdir / LOCK).read_bytes() == content
         since = message.split("since ")[1].split(";")[0]
         moment = time.mktime(time.strptime(since[:19], "%Y-%m-%d %H:%M:%S"))
@@ -92,7 +92,7 @@ def test_an_unfinished_run_of_another_machine_is_a_warning(tmp_path):
         assert "stop one of the two" in left
         assert "\n" not in left
         # To others, this process is now the one that holds the lock.
-        with pytest.raises(ConfigError, match=f"process {os.getpid()} on "), locked(tmp_path):
+        with pytest.raises(InUseError, match=f"process {os.getpid()} on "), locked(tmp_path):
             pass
     with locked(tmp_path) as left:
         assert left == ""
@@ -102,7 +102,7 @@ def test_an_unfinished_run_of_another_machine_is_a_warning(tmp_path):
 def test_a_lock_with_unreadable_text_is_still_a_lock(tmp_path, content):
     with locked(tmp_path):
         (tmp_path / LOCK).write_bytes(content)
-        with pytest.raises(ConfigError, match="an unknown process"), locked(tmp_path):
+        with pytest.raises(InUseError, match="an unknown process"), locked(tmp_path):
             pass
     (tmp_path / LOCK).write_bytes(content)
     with locked(tmp_path) as left:
@@ -125,7 +125,7 @@ def test_of_two_configs_started_at_once_one_stays(tmp_path):
     check_config(default(), tmp_path)
     check_config(other, tmp_path)  # both found a workdir without a config
     with locked(tmp_path):
-        with pytest.raises(ConfigError, match="another process"), locked(tmp_path):
+        with pytest.raises(InUseError, match="another process"), locked(tmp_path):
             keep_config(other, tmp_path)
         keep_config(default(), tmp_path)
         (tmp_path / "checkpoints" / "4").mkdir(parents=True)

@@ -330,7 +330,7 @@ def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monke
         [whole], out, [8], objectives=["pcah"], others=SHALLOW, seeds=1, task=again, note=print
     )
     assert score(found, again)[0].map[0]
-    assert codes == [64, 64]
+    assert codes == [75, 75]
     for line in capsys.readouterr().err.strip().splitlines():
         assert f"another process is running in {out}: process {os.getpid()} on " in line
         assert line.endswith("wait until it finishes, stop it, or use another OUT")

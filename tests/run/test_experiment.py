@@ -14,7 +14,7 @@ from sketchjax.config import architecture, set_stages, stage
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources import doodles
-from sketchjax.errors import CheckpointError, ConfigError, DataError, DiskError, Stopped
+from sketchjax.errors import CheckpointError, ConfigError, DataError, DiskError, InUseError, Stopped
 from sketchjax.models import network as networks
 from sketchjax.models.weights import load_weights
 from sketchjax.retrieval.codes import Codes
@@ -313,8 +313,25 @@ def test_other_data_are_refused(stopped, config, whole, tmp_path):
         experiment.run(config, stopped)
 
 
+def test_data_that_were_moved_are_the_same(stopped, config, whole, tmp_path):
+    """Their manifest says so; in another place with another manifest they are refused."""
+    moved = tmp_path / "moved"
+    shutil.copytree(whole / "data", moved)
+    config.data.dir = str(moved)
+    with pytest.raises(Stopped):
+        experiment.run(config, stopped, lambda: True)
+    assert orjson.loads((stopped / "config.json").read_bytes())["data.dir"] == str(moved)
+    other = tmp_path / "other"
+    shutil.copytree(moved, other)
+    with (other / "manifest.json").open("ab") as manifest:
+        manifest.write(b"\n")
+    config.data.dir = str(other)
+    with pytest.raises(ConfigError, match=f"data.dir: before '{moved}', now '{other}'"):
+        experiment.run(config, stopped)
+
+
 def test_a_second_process_in_a_workdir_is_refused(stopped, config):
-    with locked(stopped), pytest.raises(ConfigError, match="another process is running"):
+    with locked(stopped), pytest.raises(InUseError, match="another process is running"):
         experiment.run(config, stopped)
 
 

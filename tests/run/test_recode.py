@@ -312,6 +312,12 @@ def test_a_config_that_cannot_have_them_is_refused(fields, message):
         (["{moved}"], 64, "name the data with --data"),
         (["{whole}", "--data={other}"], 65, "has other categories than the model"),
         (["{whole}", "--out={whole}"], 65, "is the workdir of a run"),
+        (["{whole}", "--out={runs}", "--bits=8"], 65, "runs/8 is the workdir of a run"),
+        (
+            ["{whole}", "--out={runs}", "--bits=16"],
+            65,
+            "runs/16 holds other results than posterior codes",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_line(
@@ -323,11 +329,15 @@ def test_bad_input_is_one_clear_line(
     shutil.copy(whole / "config.json", unfinished)
     shutil.copy(whole / "model.safetensors", unfinished)
     shutil.copy(whole / "model.safetensors", tmp_path / "moved.safetensors")
+    shutil.copytree(unfinished, tmp_path / "runs" / "8")
+    (tmp_path / "runs" / "16").mkdir()
+    shutil.copy(whole / "results.json", tmp_path / "runs" / "16")
     shutil.copytree(whole / "data", other)
     manifest = (other / "manifest.json").read_text()
     (other / "manifest.json").write_text(manifest.replace('"sun"', '"son"'))
     paths = {
         "whole": whole,
+        "runs": tmp_path / "runs",
         "empty": empty,
         "unfinished": unfinished,
         "other": other,
@@ -350,7 +360,7 @@ def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monke
 
     settings = Settings(copies=0, epochs=1, steps=0)
     recode(whole, [8], out=out, settings=settings, task=again, note=print)
-    assert codes == [64]
+    assert codes == [75]
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"another process is running in {out}: process {os.getpid()} on " in line
     assert line.endswith("wait until it finishes, stop it, or use another --out")

@@ -1,11 +1,14 @@
 """A workdir belongs to one config once it holds something: which fields may change, and when."""
 
+from typing import Any
+
 import orjson
 import pytest
 
 from sketchjax.config import default, encoder, flat, validate
 from sketchjax.config.fields import FIELDS
 from sketchjax.errors import ConfigError, DiskError
+from sketchjax.files import sha256
 from sketchjax.train.workdir import CONVERSION_FIELDS, changes, check_config, keep_config, locked
 
 # Another value for each field that is neither a weight of a loss nor a size of a split.
@@ -399,6 +402,51 @@ def test_a_split_or_loss_that_is_missing_is_not_its_default(tmp_path, field):
     with pytest.raises(ConfigError, match=f"{field}: before not there, now {value}"):
         keep_config(default(), tmp_path)
     assert changes(flat(default()), flat(config))[-1] == f"{field}: before {value}, now not there"
+
+
+def config_at(folder) -> Any:
+    """The default config with this `data.dir`."""
+    config = default()
+    config.data.dir = str(folder)
+    return config
+
+
+def test_one_folder_may_be_named_in_two_ways(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keep_config(config_at("data"), tmp_path / "run")
+    train_in(tmp_path / "run")
+    keep_config(config_at(tmp_path / "data"), tmp_path / "run")
+    keep_config(config_at("./run/../data"), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"data\.dir: before './run/../data', now ''"):
+        keep_config(default(), tmp_path / "run")
+
+
+def test_the_run_s_own_folder_may_be_named(tmp_path):
+    keep_config(default(), tmp_path)
+    convert_in(tmp_path)
+    keep_config(config_at(tmp_path / "data"), tmp_path)
+    keep_config(default(), tmp_path)
+
+
+def test_data_may_be_moved_but_not_changed(tmp_path):
+    """A checkpoint has the sha256 of the manifest that the run was trained with."""
+    run, there = tmp_path / "run", tmp_path / "there"
+    keep_config(config_at(tmp_path / "here"), run)
+    there.mkdir()
+    (there / "manifest.json").write_bytes(b"one")
+    for step, data in ((7, sha256(there / "manifest.json")), (9, "damaged")):
+        progress = run / "checkpoints" / str(step) / "progress.json"
+        progress.parent.mkdir(parents=True)
+        progress.write_text(f'{{"data": "{data}"}}' if step == 7 else "{")
+    keep_config(config_at(there), run)
+    assert orjson.loads((run / "config.json").read_bytes()) == orjson.loads(
+        orjson.dumps(flat(config_at(there)))
+    )
+    elsewhere = there.rename(tmp_path / "elsewhere")
+    (elsewhere / "manifest.json").write_bytes(b"two")
+    for folder in (elsewhere, tmp_path / "nowhere"):
+        with pytest.raises(ConfigError, match=r"data\.dir: before "):
+            keep_config(config_at(folder), run)
 
 
 @pytest.mark.parametrize("content", [b"", b"[1", b"3", b"null", b"[3]", b"\xff", b'"text"'])
