@@ -6,6 +6,7 @@ prints the result. Any field of the config can be given as --config.SECTION.FIEL
 names is given with commas, as in --config.data.categories=cat,clock.
 """
 
+import importlib.util
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -48,6 +49,55 @@ _DEBUG = "--debug"
 _FIELD = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
 _kept_open: list[socket.socket] = []  # a socket closes when nothing holds it
 flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
+
+
+class _Number(flags.IntegerParser):
+    """Reads the text of a field in which the config has a whole number.
+
+    A fraction is one as well: `validate` knows which fields take whole numbers only.
+    """
+
+    def convert(self, argument: Any) -> Any:
+        try:
+            return super().convert(argument)
+        except ValueError:
+            return float(argument)
+
+
+config_flags.register_flag_parser(parser=_Number())(int)
+
+
+class _ConfigFile(flags.ArgumentParser):
+    """Reads FILE[:ARG] as ml_collections does; FILE may have colons of its own."""
+
+    def __init__(self, usual: flags.ArgumentParser):
+        super().__init__()
+        self._usual = usual
+
+    def parse(self, argument: str) -> Any:
+        file, own = _split_file(argument)
+        if ":" not in file:
+            return self._usual.parse(argument)
+        spec = importlib.util.spec_from_file_location("config", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.get_config(*own)
+
+
+flags.FLAGS["config"].parser = _ConfigFile(flags.FLAGS["config"].parser)
+
+
+def _split_file(text: str) -> tuple[str, list[str]]:
+    """The file that FILE[:ARG] names, and its argument, if any: FILE is the first part that exists.
+
+    Where none does, it ends at the first colon.
+    """
+    parts = text.split(":")
+    ends = [end for end in range(1, len(parts) + 1) if Path(":".join(parts[:end])).is_file()]
+    end = ends[0] if ends else 1
+    return ":".join(parts[:end]), [":".join(parts[end:])] if parts[end:] else []
 
 
 def main() -> None:
@@ -137,7 +187,7 @@ def _peers() -> Peers | None:
 
 
 def _config_file() -> str:
-    return config_flags.get_config_filename(flags.FLAGS["config"]).split(":")[0]
+    return _split_file(config_flags.get_config_filename(flags.FLAGS["config"]))[0]
 
 
 def _cause(error: BaseException) -> str:
@@ -164,9 +214,9 @@ def _cause(error: BaseException) -> str:
 
 def _place(error: BaseException) -> str:
     """Where in a config file an error came up: its line and that line's text."""
-    files = [argument.split("=")[-1].split(":")[0] for argument in sys.argv[1:]]
+    files = [os.path.abspath(_split_file(text.split("=")[-1])[0]) for text in sys.argv[1:]]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename in files:
+        if os.path.abspath(frame.filename) in files:
             return f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})"
     return ""
 

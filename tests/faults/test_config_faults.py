@@ -39,6 +39,11 @@ FLAGS = [
     (["train.clip_norm=x"], ["train.clip_norm='x'; give a number, such as 1.0"]),
     (["train.clip_norm=nan"], ["train.clip_norm=nan; give a number"]),
     (["train.clip_norm=-1"], ["train.clip_norm=-1.0; must be at least 0"]),
+    # The config has a whole number there.
+    (["stages.joint.epochs=x"], ["stages.joint.epochs='x'; give a number, such as 1.0"]),
+    (["stages.joint.epochs=nan"], ["stages.joint.epochs=nan; give a number, such as 1.0"]),
+    (["stages.joint.epochs=1e7"], ["stages.joint.epochs=10000000.0; must be 0 to 1,000,000"]),
+    (["train.batch_size=1e2"], ["train.batch_size='1e2'; give a whole number, such as 256"]),
     (
         ["model.encoders.cnn.batch_norm=maybe"],
         ["model.encoders.cnn.batch_norm='maybe'; give True or False"],
@@ -91,6 +96,8 @@ def test_valid_fields_run(ask, tmp_path):
         *("plan=cnn,rnn,full", "evaluation.after_stages=full", "stages.full.trains=head"),
         *("evaluation.rankings=query:gallery,validation:gallery", "stages.full.losses.center=0.5"),
         *("stages.full.sampler.classes=2", "data.unseen=clock", "model.branches=rnn,cnn"),
+        # Fractions where the config has whole numbers.
+        *("stages.cnn.epochs=0.5", "stages.rnn.epochs=1e-1", "stages.full.epochs=2"),
     ]
     said, code = ask(
         f"--config={CONFIG}",
@@ -144,6 +151,19 @@ def test_config_files(ask, tmp_path, name):
     for part in expected:
         assert part in said, said
     assert all(line.startswith("  - ") for line in lines[1:]), said
+
+
+def test_a_folder_may_have_a_colon_in_its_name(ask, tmp_path):
+    """What follows the first colon is an argument only where what precedes it is a file."""
+    folder = tmp_path / "a:b"
+    folder.mkdir()
+    (folder / "tiny.py").write_text(CONFIG.read_text().replace("config():", "config(bits='16'):"))
+    for file in (folder / "tiny.py", f"{folder}/tiny.py:8:9"):
+        said, code = ask(f"--config={file}", f"--workdir={tmp_path / 'w'}")
+        assert (said, code) == ("RUNS\n", 0)
+    (folder / "bad.py").write_text("def get_config():\n    raise KeyError('no')\n")
+    said, code = ask(f"--config={folder}/bad.py", f"--workdir={tmp_path / 'w'}")
+    assert "KeyError: 'no' (bad.py, line 2: raise KeyError('no'))" in said
 
 
 def test_an_error_of_the_file_is_not_blamed_on_a_flag(ask, tmp_path):
