@@ -7,8 +7,9 @@ import traceback
 
 from sketchjax.commands import files, index, runs, search, serve
 from sketchjax.commands.program import app
-from sketchjax.errors import ConfigError, SketchjaxError
+from sketchjax.errors import ConfigError, DiskError, SketchjaxError
 from sketchjax.memory import collect_seldom
+from sketchjax.run.output import drain
 
 __all__ = ["app", "files", "index", "main", "runs", "search", "serve"]
 
@@ -24,7 +25,7 @@ def main() -> None:
     # It may be anywhere: `sketchjax convert --debug …` like `sketchjax --debug convert …`.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(arguments, prog_name="sketchjax")
+        _run(arguments)
     except SketchjaxError as error:
         if debug:
             traceback.print_exc()
@@ -32,6 +33,23 @@ def main() -> None:
             for line in error.problems if isinstance(error, ConfigError) else [error]:
                 print(f"sketchjax: {line}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _run(arguments: list[str]) -> None:
+    """Run a command; one whose answer stdout does not take raises DiskError."""
+    try:
+        try:
+            app(arguments, prog_name="sketchjax")
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # at exit Python would only say that it failed
+    except OSError as error:
+        if error.filename is not None:  # not of a stream
+            raise
+        drain(sys.stdout)
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            sys.exit(1)
+        raise DiskError.of("stdout cannot be written", error) from error
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.sources import download as downloading
 from sketchjax.errors import ConfigError
+from sketchjax.run.writers import RESULT_KEYS, write_results
 from sketchjax.train import data
 
 VERBS = ("convert", "categories", "download", "synthesize", "verify", "evaluate", "report", "study")
@@ -55,6 +56,53 @@ def test_synthesize_convert_verify(doodles, tmp_path, capsys):
     next(out.glob("query-00001*")).unlink()
     assert call("verify", out) == 65
     assert "query-00001-of-00002.arrayrecord is missing" in capsys.readouterr().err
+
+
+def printing_to(stdout, *arguments) -> tuple[int, str]:
+    """Exit code and stderr of a command that prints to a file."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sketchjax.cli", *map(str, arguments)],
+        stdout=stdout, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stderr
+
+
+def test_an_answer_that_stdout_does_not_take_is_one_line(doodles):
+    with Path("/dev/full").open("w") as full:
+        code, said = printing_to(full, "categories", doodles)
+    assert (code, said) == (
+        74,
+        "sketchjax: stdout cannot be written (No space left on device); free some space, then "
+        "rerun the same command\n",
+    )
+
+
+def test_a_report_does_not_need_stdout(tmp_path):
+    """Nor does any other command that writes files: it says that they are there."""
+    results = dict.fromkeys(RESULT_KEYS, 0.5) | {"bits": 16, "classes": 3, "device": "cpu"}
+    write_results(
+        tmp_path,
+        results
+        | {"train": 30, "gallery": 20, "queries": 10}
+        | {"sketches_per_second": {}, "versions": {}, "config": {"seed": 3}},
+    )
+    with Path("/dev/full").open("w") as full:
+        code, said = printing_to(full, "report", tmp_path)
+    lost = "stdout cannot be written (No space left on device); continuing without it: "
+    assert (code, said) == (0, f"{lost}all results are files\n")
+    assert (tmp_path / "report" / "index.html").exists()
+
+
+def test_runs_and_studies_name_each_other_s_command(tmp_path, capsys):
+    run, study = tmp_path / "run", tmp_path / "study"
+    for folder in (run, study):
+        folder.mkdir()
+    write_results(run, dict.fromkeys(RESULT_KEYS) | {"config": {}})
+    (study / "study.json").write_text("{}")
+    assert call("study", run) == 65
+    assert f"not a study; use `sketchjax report {run}`" in capsys.readouterr().err
+    assert call("report", study) == 65
+    assert f"of a study; use `sketchjax study {study}`" in capsys.readouterr().err
 
 
 def test_every_option_of_convert_arrives(monkeypatch, tmp_path):

@@ -9,9 +9,10 @@ import typer
 import typer.core
 
 from sketchjax.commands.program import app, path
-from sketchjax.errors import ConfigError, on_disk
+from sketchjax.errors import ConfigError, DataError, on_disk
 from sketchjax.fields import home_path
 
+_STUDY = "study.json"  # every study leaves its config in it
 RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
@@ -178,9 +179,12 @@ def report(
     workdir: Annotated[Path, path("WORKDIR", "Of a finished run, or the OUT of evaluate.")],
 ) -> None:
     """Regenerate the report of a finished run or evaluation from the files that it left."""
+    from sketchjax.run.output import console
     from sketchjax.run.rebuild import rebuild
 
-    print(rebuild(workdir))
+    if (workdir / _STUDY).exists():
+        raise DataError(f"{workdir} is the workdir of a study; use `sketchjax study {workdir}`")
+    console().print(str(rebuild(workdir)), markup=False)
 
 
 @app.command()
@@ -197,8 +201,6 @@ def study(
     ] = None,
 ) -> None:
     """Print a study's progress and results, and regenerate its report."""
-    from rich.console import Console
-
     from sketchjax.paper.objectives import results as objectives
     from sketchjax.paper.objectives import table as objectives_table
     from sketchjax.paper.report.markdown import write_markdown
@@ -207,23 +209,29 @@ def study(
     from sketchjax.paper.report.terminal import progress_table, result_tables
     from sketchjax.paper.variants import results as variants
     from sketchjax.paper.variants import table as variants_table
+    from sketchjax.run.output import console
+    from sketchjax.run.writers import read_results
 
+    if not (workdir / _STUDY).exists() and "config" in (read_results(workdir) or {}):
+        raise DataError(
+            f"{workdir} is a run or an evaluation, not a study; use `sketchjax report {workdir}`"
+        )
+    out = console()
     for kind, table in ((objectives, objectives_table), (variants, variants_table)):
         if (workdir / kind.FILE).exists():
             found = kind.read(workdir)
             table.print_results(found)
             if markdown is not None:
                 table.write_table(markdown, found)
-                print(markdown)
+                out.print(str(markdown), markup=False)
             return
     material = load_study(workdir / "report" / "material.json")
-    out = Console(highlight=False)
     for table in (progress_table(material.runs), *result_tables(material)):
         out.print(table)
-    print(rebuild_study(workdir))
+    out.print(str(rebuild_study(workdir)), markup=False)
     if markdown is not None:
         write_markdown(markdown, material)
-        print(markdown)
+        out.print(str(markdown), markup=False)
 
 
 def _lengths(given: str) -> list[int]:

@@ -17,7 +17,7 @@ def console(stream: TextIO | None = None) -> Console:
     stream: where to print; by default what sys.stdout is now.
     """
     output = Output(sys.stdout if stream is None else stream)
-    return Console(file=cast(IO[str], output), soft_wrap=True, highlight=False)
+    return Console(file=cast(IO[str], output), soft_wrap=True, highlight=False, emoji=False)
 
 
 class Output:
@@ -25,8 +25,8 @@ class Output:
 
     Characters that the target's encoding lacks are printed as backslash escapes, as Python does on
     stderr. When the target refuses a write (the reader of a pipe has gone, the terminal is lost,
-    the disk is full), one line on stderr says so and everything after it is dropped. The run's
-    figures are in metrics.jsonl in any case, so a lost log is no reason to end hours of training.
+    the disk is full), one line on stderr says so and everything after it is dropped. All figures
+    are in files in any case, so a lost log is no reason to end hours of training.
     """
 
     def __init__(self, stream: TextIO | None):
@@ -67,16 +67,16 @@ class Output:
 
     def _give_up(self, error: OSError) -> None:
         lost, self._stream = self._stream, None
-        _drain(lost)
+        drain(lost)
         reason = error.strerror or type(error).__name__
-        line = f"stdout cannot be written ({reason}); continuing without it: see metrics.jsonl"
+        line = f"stdout cannot be written ({reason}); continuing without it: all results are files"
         try:
             print(line, file=sys.stderr, flush=True)
         except OSError:  # both went into the same pipe
-            _drain(sys.stderr)
+            drain(sys.stderr)
 
 
-def _drain(stream: TextIO | None) -> None:
+def drain(stream: TextIO | None) -> None:
     """Send to nowhere what a stream still holds and what others print to it.
 
     Otherwise Python fails once more when it flushes the stream at exit, and exits with code 120.

@@ -87,7 +87,7 @@ def test_a_run_outlives_the_reader_of_its_log(tmp_path, shared):
     assert (tmp_path / "done").read_text() == "trained"
     if not shared:
         assert words == (
-            "stdout cannot be written (Broken pipe); continuing without it: see metrics.jsonl\n"
+            "stdout cannot be written (Broken pipe); continuing without it: all results are files\n"
         )
 
 
