@@ -17,9 +17,11 @@ from typer.main import get_command
 
 from sketchjax import errors
 from sketchjax.cli import app
+from sketchjax.config.fields import FIELDS
 from sketchjax.data.folder.splits import Counts
 from sketchjax.data.sources.doodles import CATEGORIES
 from sketchjax.data.sources.records import KINDS
+from sketchjax.paper.studies import wrong_study_text
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -202,6 +204,24 @@ def test_configs_and_verbs_of_all_commands_exist():
     named |= set(re.findall(r"`sketchjax (\w+) ", (ROOT / "README.md").read_text())) - {"VERB"}
     assert named <= verbs
     assert {"download", "convert"} <= named
+
+
+def named_fields(text: str) -> set[str]:
+    """The fields of a config that a document names: as flags, or in code as `SECTION.FIELD`."""
+    found = set(re.findall(r"--config\.(\w[\w.]*\w)", text))
+    sections = "|".join({name.split(".")[0] for name in FIELDS if "." in name})
+    for code in re.findall(r"`((?:%s)\.[\w.]*\w)(?:=[^`]*)?`" % sections, text):  # noqa: UP031
+        module = ROOT / "sketchjax" / code.replace(".", "/")
+        is_code = module.with_suffix(".py").exists() or module.is_dir()
+        if not is_code and code != "model.safetensors":
+            found.add(code)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_named_fields_exist(document):
+    problems = {name: wrong_study_text(name, "x") for name in named_fields(document.read_text())}
+    assert [problem for problem in problems.values() if problem and "is no field" in problem] == []
 
 
 def test_exit_codes_are_those_of_the_errors():

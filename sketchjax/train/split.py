@@ -12,7 +12,7 @@ from sketchjax.data.feed.items import Items, counts_of, open_items
 from sketchjax.data.feed.order import BalancedOrder, Order
 from sketchjax.data.feed.pairs import Side
 from sketchjax.data.folder.manifest import Manifest
-from sketchjax.data.inputs import Form
+from sketchjax.data.inputs import PHOTO, SKETCH, Form, items_of
 
 _STROKES = Form("strokes", 1)  # of points, as only labels are read
 
@@ -73,9 +73,10 @@ class TrainingSplit:
         key: of the shuffle.
         classes: of each batch; 0: a plain shuffle.
         """
+        items = items_of([PHOTO if self.form.kind == PHOTO else SKETCH])
         if not classes:
-            return Order(self.size, batch, inner_steps, key, self.records)
-        labels = self.side.labels
+            return Order(self.size, batch, inner_steps, key, self.records, items=items)
         return BalancedOrder(
-            self.size, batch, inner_steps, key, self.records, labels=labels, classes=classes
-        )
+            self.size, batch, inner_steps, key, self.records,
+            labels=self.side.labels, classes=classes, items=items,
+        )  # fmt: skip

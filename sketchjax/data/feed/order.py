@@ -23,6 +23,7 @@ class Order:
     inner_steps: k, steps of a block.
     key: of the shuffle, such as seed and stage.
     records: i64[n], the record of each sketch; None: all records of the split.
+    items: what they are called in messages.
     """
 
     size: int
@@ -30,11 +31,12 @@ class Order:
     inner_steps: int
     key: tuple[int, ...]
     records: np.ndarray | None = field(default=None, compare=False, repr=False)
+    items: str = field(default="sketches", compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.size < self.batch * self.inner_steps:
             raise DataError(
-                f"there are {self.size} training sketches, fewer than one block of "
+                f"there are {self.size} training {self.items}, fewer than one block of "
                 f"{self.inner_steps} batches of {self.batch}; choose smaller batches or fewer steps"
             )
 
@@ -83,7 +85,7 @@ class BalancedOrder(Order):
         if self.classes > len(self._own):
             raise ConfigError(
                 f"sampler.classes={self.classes}: only {len(self._own)} classes have training "
-                "sketches; ask for at most that many"
+                f"{self.items}; ask for at most that many"
             )
 
     @cached_property

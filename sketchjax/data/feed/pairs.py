@@ -14,7 +14,7 @@ import numpy as np
 
 from sketchjax.data.feed.order import BalancedOrder, Order
 from sketchjax.data.folder.hashing import keyed_hash
-from sketchjax.data.inputs import PHOTO, SKETCH
+from sketchjax.data.inputs import PHOTO, SKETCH, items_of
 from sketchjax.errors import ConfigError, DataError
 
 
@@ -52,9 +52,12 @@ def paired_orders(
             "sampler.classes for batches by category"
         )
     return {
-        side: PairOrder(len(sketch), batch, inner_steps, key, own.records, pairs=pairs, side=side)
+        side: PairOrder(
+            len(sketch), batch, inner_steps, key, own.records,
+            pairs=pairs, side=side, items="pairs",
+        )
         for side, own in sides.items()
-    }
+    }  # fmt: skip
 
 
 def match(sketches: np.ndarray, photos: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +172,7 @@ def class_orders(
     return {
         side: ClassOrder(
             len(own.labels), batch, inner_steps, key, own.records,
-            labels=own.labels, classes=classes, only=common,
+            labels=own.labels, classes=classes, only=common, items=items_of([side]),
         )
         for side, own in sides.items()
     }  # fmt: skip

@@ -153,3 +153,8 @@ def test_the_balanced_order_never_changes():
     order = BalancedOrder(12, 4, 1, (7, 1), labels=labels, classes=2)
     batches = [order.indices(block)[0].tolist() for block in range(5)]
     assert batches == [[1, 0, 2, 3], [4, 5, 9, 7], [11, 8, 1, 0], [0, 1, 8, 11], [10, 7, 0, 1]]
+
+
+def test_too_few_items_go_by_their_name():
+    with pytest.raises(DataError, match="there are 28 training photos, fewer than one block"):
+        Order(28, 16, 2, (0,), items="photos")
