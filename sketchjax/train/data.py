@@ -106,7 +106,7 @@ def check_selection(config: Config, folder: Path, manifest: Manifest) -> None:
     if problems:
         heading = (
             f"{folder} is used whole, and the config asks for a part of it; convert the drawings "
-            "with these settings to another data.dir, or leave the fields as they are by default"
+            "with these settings to another data.dir, or leave these fields out"
         )
         raise ConfigError([heading, *problems])
 
