@@ -185,10 +185,12 @@ def check_replaceable(out: Path, *, recoded: bool = False) -> None:
 
     recoded: whether it is to hold posterior codes (`recode`) instead of an evaluation.
     """
+    if not out.is_dir():
+        return
     check_out(out)
     own = {*_LEFT, FILE if recoded else LOCK}
     own |= {f".{name}.part" for name in own}  # of a process that was killed
-    others = sorted({path.name for path in out.iterdir()} - own) if out.is_dir() else []
+    others = sorted({path.name for path in out.iterdir()} - own)
     what = "posterior codes" if recoded else "an evaluation"
     if others:
         raise DataError(

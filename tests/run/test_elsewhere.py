@@ -194,7 +194,7 @@ def test_files_of_runs_and_data_are_not_replaced(model, whole, later):
 
 def test_only_an_earlier_evaluation_is_replaced(model, whole, later, tmp_path):
     """Not the report of a run, nor posterior codes, which have the same results.json and more."""
-    with pytest.raises(DataError, match=r"report holds more than an evaluation \(curves"):
+    with pytest.raises(DataError, match=r"report holds more than an evaluation \(distances"):
         evaluate(model, later, whole / "report")
     codes = tmp_path / "16"
     codes.mkdir()
