@@ -213,7 +213,8 @@ def _repeated(
     if not own:
         return []
     name, first = next(iter(own.items()))
-    text = f"{len(own):,} pictures are the same as another, such as {name} and {first}"
+    are = "picture is" if len(own) == 1 else "pictures are"
+    text = f"{len(own):,} {are} the same as another, such as {name} and {first}"
     labelled = [
         name for name, first in own.items() if items[name].category != every[first].category
     ]

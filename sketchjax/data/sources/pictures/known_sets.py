@@ -22,7 +22,7 @@ from sketchjax.data.sources.pictures.collection import (
     Collection,
     folders_of,
 )
-from sketchjax.data.sources.pictures.layout import add_tables, is_picture_folder
+from sketchjax.data.sources.pictures.layout import PAIRS, add_tables, is_picture_folder
 from sketchjax.errors import DataError
 
 # The rendering in which a sketch keeps the size and place that it has in its photo.
@@ -90,8 +90,9 @@ def read_known(
         found.notes.append(f"{known.title}: {part} from {folder.relative_to(root).as_posix()}")
     found.sort()
     found.notes += _other_views(root)
-    _pair_by_name(found, known)
     add_tables(found, splits, own)
+    if PAIRS not in found.tables:
+        _pair_by_name(found, known)
     found.notes += _compare(known, counts)
     return found
 

@@ -74,7 +74,6 @@ def _add_pairs(found: Collection, path: Path, names: dict[str, str]) -> None:
     """Read which sketch draws which photo."""
     table = read_table(path, ("sketch", "photo", "category"))
     found.tables[PAIRS] = table.digest
-    found.pairs = {}
     gone = {fault.file for fault in found.faults} | found.repeated
     for line, (sketch, photo, category) in table.rows:
         category = canonical(category)

@@ -129,6 +129,7 @@ def test_tables_next_to_a_known_set_are_read(photo, sketch, tmp_path):
     found = collect(root, SPLITS, {})
     assert (found.splits, found.pairs) == ({photo: "gallery", sketch: "query"}, {sketch: photo})
     assert not found.faults
+    assert not any("is not here" in note for note in found.notes)
     (root / "splits.csv").write_text(f"path,split\n{photo},test\n")
     assert "split 'test' is not one of" in str(collect(root, SPLITS, {}).faults[0])
 
