@@ -26,8 +26,8 @@ seeds):
     posterior codes     0.438          7.5  %          31.5 %  47.4 %
     shoes, cosine       -              16.2 %          45.4 %  64.0 %
 
-docs/results-photo.md has the rest. `distilled` takes 13 minutes on two cores and fails on so small a
-set: without ImageNet's weights, its MAP is 0.020, near chance.
+docs/results-photo.md has the rest. `distilled` takes 13 minutes on two cores and fails on so small
+a set: without ImageNet's weights, its MAP is 0.020, near chance.
 """
 
 from sketchjax.config import (
