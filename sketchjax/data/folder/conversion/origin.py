@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from sketchjax.data.progress import Bar
 from sketchjax.data.workers import Pool
+from sketchjax.files import sha256
 
 _REPORT = 100  # files
 
@@ -54,11 +55,9 @@ def content_digest(origin: Origin, *, progress: Callable[[int], None] = lambda n
     """
     whole = hashlib.sha256()
     for number, path in enumerate(sorted(origin.paths), 1):
-        with path.open("rb") as file:
-            own = hashlib.file_digest(file, "sha256").hexdigest()
         # The entry has the name of a single file: relative, where this is the file's own.
         name = path.name if origin.folder else ""
-        whole.update(f"{name}\0{own}\n".encode())
+        whole.update(f"{name}\0{sha256(path)}\n".encode())
         if number % _REPORT == 0 or number == len(origin.paths):
             progress((number - 1) % _REPORT + 1)
     return whole.hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +60,7 @@ def finished(out: Path, settings: dict[str, Any], origins: Sequence[Origin]) -> 
     manifest = Manifest.load(out)
     lines = differences(manifest.settings, settings)
     asked = [origin.entry() for origin in origins]
-    lines += differences(_by_name(manifest.sources), _by_name(asked), "source file ")
+    lines += differences(_sizes(manifest.sources), _sizes(asked), "source file ")
     if not lines:
         lines = _changed(manifest.sources, origins, (out / NAME).stat().st_ctime_ns)
     if lines:
@@ -74,12 +75,12 @@ def finished(out: Path, settings: dict[str, Any], origins: Sequence[Origin]) -> 
     return manifest
 
 
-def _by_name(entries: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
-    """The sizes of each source; the pictures and the SVG files of a folder have one name."""
-    sizes: dict[str, list[int]] = {}
+def _sizes(entries: Sequence[Mapping[str, Any]]) -> Counter[str]:
+    """The bytes of each source; the pictures and the SVG files of a folder have one name."""
+    sizes = Counter[str]()
     for entry in entries:
-        sizes.setdefault(entry["name"], []).append(entry["bytes"])
-    return {name: sorted(own) for name, own in sizes.items()}
+        sizes[entry["name"]] += entry["bytes"]
+    return sizes
 
 
 def _changed(

@@ -118,9 +118,8 @@ def plan_pictures(
             if sketch in items and photo in items
         }
         plan.instance.update({sketch: plan.instance[photo] for sketch, photo in pairs.items()})
-        photos = [
-            drawn.get(name) or drawn.get(first := copies.get(name, name), first) for name in items
-        ]
+        firsts = {name: copies.get(name, name) for name in items}
+        photos = [drawn.get(name) or drawn.get(first, first) for name, first in firsts.items()]
         keys = np.array([keys_of[copies.get(name, name)] for name in photos], np.uint64)
         split = _splits(found, items, keys, rule, validation, seed, plan.notes[title])
         plan.split.update(split)
