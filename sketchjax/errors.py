@@ -92,6 +92,8 @@ def _remedy(error: OSError) -> str:
             return "check what removed it"
         case errno.ENOTDIR | errno.EEXIST | errno.EISDIR:
             return "check what is in its place"
+        case errno.ENOLCK | errno.ENOSYS | errno.EOPNOTSUPP:
+            return "use a file system that has locks (Lustre has them when mounted with -o flock)"
         case errno.EMFILE | errno.ENFILE:
             return "allow more open files (ulimit -n)"
         case _:

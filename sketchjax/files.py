@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -86,14 +87,22 @@ def sole_writer(folder: Path) -> Iterator[None]:
     final = folder.resolve()
     final.parent.mkdir(parents=True, exist_ok=True)
     lock = final.with_name(f".{final.name}.lock")
-    try:
-        while (descriptor := _locked(lock)) is None:
-            pass
-    except BlockingIOError:
-        raise InUseError(
-            f"{folder} is in use by another process, which writes it; wait until that has "
-            "finished, or stop it"
-        ) from None
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if not take_lock(descriptor):
+                raise InUseError(
+                    f"{folder} is in use by another process, which writes it; wait until that has "
+                    "finished, or stop it"
+                )
+            # Its last holder may have removed the file since it was opened.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), lock.stat()):
+                    break
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
     try:
         yield
     finally:
@@ -101,19 +110,19 @@ def sole_writer(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(lock: Path) -> int | None:
-    """The descriptor of a file that is now locked; None where its last holder removed the file."""
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+def take_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file until it is closed; False, at once, where another holder excludes it.
+
+    Two descriptors of one process exclude each other too. Raises OSError where the file system has
+    no locks.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), lock.stat()):
-                return descriptor
-    except BaseException:
-        os.close(descriptor)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
         raise
-    os.close(descriptor)
-    return None
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,6 @@ takes for a change that was never finished, is behind it and refused.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -29,7 +28,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from sketchjax.errors import DataError, DiskError, InUseError, on_disk
-from sketchjax.files import write_whole
+from sketchjax.files import take_lock, write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.duck import duckdb
 from sketchjax.index.engine import (
@@ -569,13 +568,15 @@ def _hold(folder: Path, *, shared: bool) -> int:
     with on_disk(f"{folder} cannot be opened"):
         flags = os.O_RDONLY if shared and not os.access(folder, os.W_OK) else os.O_RDWR | os.O_CREAT
         descriptor = os.open(folder / LOCK, flags, 0o666)
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        use = "is being changed by another process" if shared else "is in use by another process"
-        raise InUseError(f"{folder} {use}; {_IN_USE}") from None
-    return descriptor
+        try:
+            if take_lock(descriptor, shared=shared):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+    os.close(descriptor)
+    use = "is being changed by another process" if shared else "is in use by another process"
+    raise InUseError(f"{folder} {use}; {_IN_USE}")
 
 
 def _text(meta: Meta) -> str:

@@ -4,8 +4,6 @@ It is bound to a config as soon as it holds something that another config could 
 were converted under it, or anything that was trained. Until then a corrected command just runs.
 """
 
-import errno
-import fcntl
 import os
 import socket
 import time
@@ -19,7 +17,7 @@ import orjson
 from sketchjax.config import Config, default, flat, is_fixed, is_resumable, stage
 from sketchjax.data.folder.manifest import NAME
 from sketchjax.errors import ConfigError, InUseError, on_disk
-from sketchjax.files import sha256, write_whole
+from sketchjax.files import sha256, take_lock, write_whole
 
 LOCK = ".lock"
 # What only a run with training done has in its folder.
@@ -200,15 +198,11 @@ def _check_folder(workdir: Path, name: str = "--workdir") -> None:
 
 def _lock(descriptor: int, workdir: Path, name: str) -> str:
     """Take the lock and write who holds it; returns a warning about the previous holder, if any."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
+    if not take_lock(descriptor):
         raise InUseError(
             f"another process is running in {workdir}: {_holder(descriptor)[0]}; wait until it "
             f"finishes, stop it, or use another {name}"
-        ) from None
+        )
     before, host = _holder(descriptor)
     here = socket.gethostname()
     since = time.strftime("%Y-%m-%d %H:%M:%S %z")

@@ -10,12 +10,16 @@ import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from sketchjax.config import default
-from sketchjax.errors import ConfigError, DiskError, InUseError
+from sketchjax.data.folder.conversion.output import working_folder
+from sketchjax.errors import ConfigError, DiskError, InUseError, on_disk
+from sketchjax.files import sole_writer
+from sketchjax.index.store import Store
 from sketchjax.train.workdir import LOCK, check_config, keep_config, locked
 
 HOLD = """
@@ -109,12 +113,18 @@ def test_a_lock_with_unreadable_text_is_still_a_lock(tmp_path, content):
         assert left == ""
 
 
-def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "hold",
+    [locked, sole_writer, working_folder, partial(Store, read_only=False)],
+    ids=["run", "output", "conversion", "index"],
+)
+def test_a_file_system_without_locks_is_an_error(tmp_path, monkeypatch, hold):
     def refuse(*_):
         raise OSError(95, os.strerror(95))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(DiskError, match="not supported"), locked(tmp_path):
+    refusal = pytest.raises(DiskError, match=r"not supported\); use a file system that has locks")
+    with refusal, on_disk("this"), hold(tmp_path):
         pass
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from sketchjax.data.folder.manifest import (
 )
 from sketchjax.data.sources.pictures import is_pictures
 from sketchjax.errors import DataError, InUseError, on_disk
+from sketchjax.files import take_lock
 
 PARTIAL = ".partial"
 _ALWAYS_READ = 2 << 30  # bytes: 2 s on one core
@@ -115,12 +115,10 @@ def working_folder(out: Path) -> Iterator[Path]:
         partial.mkdir(parents=True, exist_ok=True)
         lock = (partial / "lock").open("w")
     with lock, on_disk(f"the conversion to {out} cannot continue"):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(lock.fileno()):
             raise InUseError(
                 f"another conversion is writing to {out}; wait until it finishes, or stop it"
-            ) from None
+            )
         yield partial
         shutil.rmtree(partial)
 
