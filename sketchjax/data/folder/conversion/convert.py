@@ -28,7 +28,7 @@ from rich.progress import Progress
 from sketchjax.data import entropy
 from sketchjax.data import sources as formats
 from sketchjax.data.folder.conversion import pack
-from sketchjax.data.folder.conversion.origin import Origin, entries
+from sketchjax.data.folder.conversion.origin import Origin, check_unchanged, entries
 from sketchjax.data.folder.conversion.output import (
     check_out,
     finished,
@@ -134,6 +134,7 @@ def convert(
     if done is not None:
         console.print(f"{out} already holds this conversion: nothing to do")
         return done
+    states = [origin.states() for origin in origins]
     pool = Pool(workers or cores())
     with working_folder(out) as partial, progress_bars(console) as bars, pool:
         pieces = _read_all(bundles, partial, filters, skip, pool, bars)
@@ -149,6 +150,7 @@ def convert(
         counts = found.counts()
         manifest = summarize(plan, packed, settings, files, bad, bad_listed, decided, counts)
         manifest = pictures.pack(manifest, plan, out, partial, pool, bars)
+        check_unchanged(origins, states)
         remove_stale(out, manifest)
         manifest.save(out)
     alike = [", ".join(map(repr, names)) for names in formats.look_alike(manifest.categories)]

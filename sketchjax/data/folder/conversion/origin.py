@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from sketchjax.data.progress import Bar
 from sketchjax.data.workers import Pool
+from sketchjax.errors import DataError
 from sketchjax.files import sha256
 
 _REPORT = 100  # files
@@ -39,13 +40,33 @@ class Origin:
             **number,
         }
 
-    def changed(self) -> int:
-        """When a file or its folder was last written, renamed or copied, in ns.
+    def states(self) -> list[tuple[int, int]]:
+        """The `file_state` of each file."""
+        return [file_state(path) for path in self.paths]
 
-        Unlike the time of a change that a file keeps when it is copied, nobody can set it.
-        """
+    def changed(self) -> int:
+        """When a file or its folder was last written, renamed or copied, in ns."""
         folders = {path.absolute().parent for path in self.paths}
         return max(path.stat().st_ctime_ns for path in (*self.paths, *folders))
+
+
+def file_state(path: Path) -> tuple[int, int]:
+    """The bytes of a file, and when it was last written, renamed or copied, in ns.
+
+    Unlike the time of a change that a file keeps when it is copied, nobody can set this one.
+    """
+    state = path.stat()
+    return state.st_size, state.st_ctime_ns
+
+
+def check_unchanged(origins: Sequence[Origin], before: Sequence[list[tuple[int, int]]]) -> None:
+    """Raise DataError where a file's state is another one than `before`, the `states` of each."""
+    for origin, states in zip(origins, before, strict=True):
+        for path, then, now in zip(origin.paths, states, origin.states(), strict=True):
+            if now != then:
+                raise DataError(
+                    f"{path} changed while it was read; rerun the same command when it is complete"
+                )
 
 
 def content_digest(origin: Origin, *, progress: Callable[[int], None] = lambda number: None) -> str:

@@ -18,6 +18,7 @@ import msgspec
 import orjson
 
 import sketchjax
+from sketchjax.data.folder.conversion.origin import file_state
 from sketchjax.data.folder.conversion.pieces import LISTED
 from sketchjax.data.sources.pictures import PHOTO, Item, PictureArchive
 from sketchjax.data.sources.pictures.collection import number_of
@@ -87,7 +88,7 @@ def picture_piece_name(items: Sequence[Item], look: Look, skip: bool) -> str:
     digest = hashlib.sha256()
     for item in items:
         paths = [item.path] if item.contour is None else [item.path, item.contour]
-        states = [(path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        states = [file_state(path) for path in paths]
         digest.update(orjson.dumps([item.name, item.kind, str(item.path.absolute()), states]))
     digest.update(orjson.dumps([look, skip, _VERSION, sketchjax.__version__]))
     return digest.hexdigest()[:32]

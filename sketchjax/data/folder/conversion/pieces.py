@@ -25,7 +25,7 @@ import orjson
 
 import sketchjax
 from sketchjax.data import sources as formats
-from sketchjax.data.folder.conversion.origin import Origin
+from sketchjax.data.folder.conversion.origin import Origin, file_state
 from sketchjax.data.folder.conversion.shape import digests
 from sketchjax.data.folder.manifest import MOST_CATEGORIES
 from sketchjax.data.sketch import Sketches
@@ -167,8 +167,7 @@ def open_points(base: Path) -> np.ndarray:
 
 def piece_name(bundle: Bundle, filters: Filters, skip: bool) -> str:
     """A name that changes with the files (size and time) and with all that decides their piece."""
-    states = [(str(path.absolute()), path.stat()) for path in bundle.paths]
-    identity: list[Any] = [[path, state.st_size, state.st_mtime_ns] for path, state in states]
+    identity: list[Any] = [[str(path.absolute()), *file_state(path)] for path in bundle.paths]
     identity += [bundle.category, bundle.keys, filters, skip]
     identity += [_VERSION, sketchjax.__version__]
     return hashlib.sha256(orjson.dumps(identity)).hexdigest()[:32]

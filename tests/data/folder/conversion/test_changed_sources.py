@@ -13,6 +13,7 @@ from picture_trees import paired, photo, put, svg, table
 
 from sketchjax.data.folder.conversion import output
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.summary import summarize
 from sketchjax.data.folder.verify import verify
 from sketchjax.errors import DataError
 
@@ -124,6 +125,38 @@ def test_photos_that_change_after_a_kill_move_their_sketches(change, tmp_path):
         run(source, out=tmp_path / out, on_bad="skip", splits=SPLITS)
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
     verify(tmp_path / "out")
+
+
+@pytest.mark.parametrize("picture", [False, True])
+def test_a_file_that_changes_during_its_conversion_is_refused(picture, monkeypatch, tmp_path):
+    path = drawings(tmp_path / "in" / "a.ndjson", "cat")
+    if picture:
+        path = paired(tmp_path / "in") / "photo" / "cat" / "c1.jpg"
+
+    def change(*given):
+        path.write_bytes(path.read_bytes() + b" ")
+        return summarize(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sketchjax.data.folder.conversion.convert.summarize", change)
+        with pytest.raises(DataError, match=rf"{path} changed while it was read; rerun the same"):
+            run(tmp_path / "in", out=tmp_path / "out")
+    run(tmp_path / "in", out=tmp_path / "out")
+    run(tmp_path / "in", out=tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_another_file_of_the_same_size_and_time_after_a_kill(monkeypatch, tmp_path):
+    """As archives whose files all have one time give it."""
+    path = drawings(tmp_path / "in" / "a.ndjson", "cat")
+    os.utime(path, (1, 1))
+    with monkeypatch.context() as patch:
+        patch.setattr("sketchjax.data.folder.conversion.convert.summarize", None)
+        with pytest.raises(TypeError):
+            run(tmp_path / "in", out=tmp_path / "out")
+    drawings(path, "dog")
+    os.utime(path, (1, 1))
+    assert run(tmp_path / "in", out=tmp_path / "out").categories == ["dog"]
 
 
 def test_a_folder_of_an_earlier_version_goes_by_name_and_size(tmp_path):
