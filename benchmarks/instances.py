@@ -24,8 +24,9 @@ from benchmarks.record import parser, report
 from sketchjax.data.sketch import Sketches, strokes
 from sketchjax.index.engine import Items
 from sketchjax.index.memory import MemorySnapshot
+from sketchjax.index.opening import open_index
 from sketchjax.index.search import LEAST, MOST
-from sketchjax.index.store import MODEL, open_index
+from sketchjax.index.store import MODEL
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.model import load
 from sketchjax.retrieval.outputs import Encoder

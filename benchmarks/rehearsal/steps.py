@@ -194,8 +194,8 @@ def index(rehearsal: Rehearsal) -> Figures:
 
 def search(rehearsal: Rehearsal) -> Figures:
     """The index opened, and drawings like some of its items."""
+    from sketchjax.index.opening import open_index
     from sketchjax.index.search import Query, answer
-    from sketchjax.index.store import open_index
 
     begun = time.perf_counter()
     with closing(open_index(rehearsal.folder / "index")) as engine:

@@ -19,11 +19,12 @@ from sketchjax.index.clickhouse import ClickHouse, find_database
 from sketchjax.index.clickhouse_tables import Content
 from sketchjax.index.engine import Items, Scale, TooManyCategories
 from sketchjax.index.known import begun, records_of
+from sketchjax.index.opening import open_store
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
 from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
-from sketchjax.index.store import DATABASE, MODEL, Store, open_store
+from sketchjax.index.store import DATABASE, MODEL, Store
 from sketchjax.retrieval.outputs import Encoder, Outputs
 from sketchjax.wording import counted
 
@@ -83,7 +84,7 @@ def add(
     encoder: the index's model.
     task: shows progress.
     note: gets what was decided, line by line.
-    Raises as `build` and `store.open_index` do.
+    Raises as `build` and `opening.open_index` do.
     """
     with closing(open_store(folder, read_only=False)) as store:
         return add_to(store, sources, encoder, task=task, note=note)

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sketchjax.index import build, store
+from sketchjax.index import build, opening
 from sketchjax.index.clickhouse import open_database
 from sketchjax.index.engine import Description, Engine
 from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
+from sketchjax.index.store import MODEL
 from sketchjax.retrieval.outputs import Encoder
 
 
@@ -55,12 +56,12 @@ class Folder:
 
     def open(self, *, read_only: bool = True) -> Engine:
         """See `Place`."""
-        return store.open_index(self._path, read_only=read_only)
+        return opening.open_index(self._path, read_only=read_only)
 
     @contextmanager
     def model(self) -> Iterator[Path]:
         """See `Place`."""
-        yield self._path / store.MODEL
+        yield self._path / MODEL
 
     def build(
         self,
@@ -80,7 +81,7 @@ class Folder:
 
     def verify(self) -> Description:
         """See `Place`."""
-        return store.verify(self._path)
+        return opening.verify(self._path)
 
 
 class Database:

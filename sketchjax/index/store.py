@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,21 +39,18 @@ from sketchjax.index.engine import (
     Numbering,
     check_categories,
 )
-from sketchjax.index.memory import Detail, Memory, Room
+from sketchjax.index.memory import Detail, Room
 from sketchjax.index.records import FORMAT, Meta, Progress
-from sketchjax.memory import free_bytes
 from sketchjax.retrieval.popcount import words
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DATABASE, VERSION, MODEL, LOCK = "index.duckdb", "version", "model", ".lock"
-_SHARE_OF_MEMORY = 0.25  # of what is free: points that need more are read from the file
-_DETAIL_BYTES = 28  # of an item in memory, without its points
 # Memory that DuckDB may take. Most of the file is read once. What it keeps: a change that is not
 # committed, and what it has looked at of the key of `sketches`, 8 bytes an item.
 _BUFFERS, _BUFFERS_OF_WRITER, _KEY_BYTES = 64 << 20, 256 << 20, 10
-_REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
+REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
 _SCHEMA = """
 create table meta(value varchar not null);
 create table categories(label usmallint not null, name varchar not null);
@@ -80,7 +77,7 @@ _PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob 
 
 
 class Store:
-    """The database of an index; one process writes at a time. `open_store` opens a finished one.
+    """The database of an index; one process writes at a time. `opening` opens a finished one.
 
     folder: of the index.
     read_only: whether nothing may change; any number of processes can read.
@@ -465,94 +462,12 @@ class Store:
                     f"{path} cannot be written ({reason}); check the disk, then open the index "
                     "again: what was acknowledged is in it"
                 ) from error
-            raise DataError(f"{path} is damaged ({reason}); {_REMEDY}") from error
+            raise DataError(f"{path} is damaged ({reason}); {REMEDY}") from error
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:
-            raise DataError(f"{path} is damaged ({error}); {_REMEDY}") from error
+            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from error
 
 
 _IN_USE = "wait until that has finished, or stop it"
-
-
-def open_index(folder: Path, *, read_only: bool = True) -> Memory:
-    """The index in a folder, in memory, checked; its changes are written to the folder.
-
-    folder: of the index.
-    read_only: whether nothing may change; then any number of processes can open it.
-    Raises InUseError when another process holds it, and DataError when there is none, it is
-    damaged, or its building has not finished.
-    """
-    return _open(folder, read_only=read_only)
-
-
-def verify(folder: Path) -> Description:
-    """Check everything in an index against what was written; returns what it holds.
-
-    Raises DataError where something differs, and as `open_index` does.
-    """
-    with closing(_open(folder, read_only=True, details=True)) as engine:
-        return engine.snapshot().describe()
-
-
-def _open(folder: Path, *, read_only: bool, details: bool = False) -> Memory:
-    store = open_store(folder, read_only=read_only)
-    try:
-        room = store.size()
-        size = room.items * _DETAIL_BYTES + room.points * 3
-        in_memory = size < free_bytes() * _SHARE_OF_MEMORY
-        if not read_only:  # as `Column` reserves when it grows
-            room = Room(*(number + number // 2 for number in room))
-        return Memory(
-            store.describe(),
-            store.parts(points=in_memory, details=details),
-            room=room,
-            storage=store,
-            details=None if in_memory else store,
-            thumbnails=store.thumbnail,
-            photos=store.photos(),
-            deleted=store.deleted(),
-            next_id=store.next_id,
-            read_only=read_only,
-        )
-    except BaseException:
-        store.close()
-        raise
-
-
-def open_store(folder: Path, *, read_only: bool = True) -> Store:
-    """The database of a finished index; raises as `open_index` does, but looks at no drawings."""
-    if not (folder / DATABASE).is_file():
-        what = "is a file" if folder.is_file() else "is not there" if not folder.exists() else ""
-        raise DataError(
-            f"{folder} {what or f'has no {DATABASE}'}; give the folder that `sketchjax index` wrote"
-        )
-    store = Store(folder, read_only=read_only)
-    try:
-        _check_version(store)
-    except BaseException:
-        store.close()
-        raise
-    return store
-
-
-def _check_version(store: Store) -> None:
-    """Raise DataError where the database is not the one that was last written."""
-    path = store.folder / VERSION
-    if not store.meta.complete:
-        raise DataError(
-            f"building {store.folder} has not finished; rerun the command that built it"
-        )
-    try:
-        version = int(path.read_bytes().decode("ascii"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); {_REMEDY}") from error
-    # A process that is killed between the two leaves the database one change ahead.
-    if store.meta.version not in (version, version + 1):
-        raise DataError(
-            f"{store.folder} is damaged: its database is at change {store.meta.version} and {path} "
-            f"says {version}; {_REMEDY}"
-        )
-    if store.meta.version != version and not store.read_only:
-        store.seal()
 
 
 def _connect(path: Path, read_only: bool) -> DuckDBPyConnection:

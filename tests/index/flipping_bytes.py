@@ -16,7 +16,7 @@ from drawings_and_codes import items_of
 from test_store import index_of
 
 from sketchjax.errors import SketchjaxError
-from sketchjax.index.store import open_index
+from sketchjax.index.opening import open_index
 
 
 def content_of(folder: Path) -> bytes:

@@ -21,7 +21,7 @@ import numpy as np
 from drawings_and_codes import items_of
 from test_store import index_of
 
-from sketchjax.index.store import open_index, verify
+from sketchjax.index.opening import open_index, verify
 
 VERBS = ("add", "delete", "compact")
 ADDED, DELETED = 7, 2  # drawings of a change

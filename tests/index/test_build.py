@@ -21,8 +21,9 @@ from sketchjax.index import engine as engines
 from sketchjax.index import sources as sourcing
 from sketchjax.index.build import add, build
 from sketchjax.index.encoded import CODES, FEATURES, ITEMS, write_encoded
+from sketchjax.index.opening import open_index, verify
 from sketchjax.index.sources import find_sources
-from sketchjax.index.store import MODEL, Store, open_index, verify
+from sketchjax.index.store import MODEL, Store
 
 
 class Progress:

@@ -32,12 +32,12 @@ from sketchjax.errors import ConfigError, DataError, DiskError, UnavailableError
 from sketchjax.index import search
 from sketchjax.index.clickhouse import ClickHouse, open_database
 from sketchjax.index.clickhouse_tables import Content, statements, tables
+from sketchjax.index.opening import open_index
 from sketchjax.index.places import Database, Folder
 from sketchjax.index.records import FORMAT, Meta
 from sketchjax.index.search import Query, answer
 from sketchjax.index.server import Address, Server
 from sketchjax.index.sources import find_sources
-from sketchjax.index.store import open_index
 
 LAUNCH = Path(__file__).parents[2] / "launch" / "clickhouse"
 

@@ -10,7 +10,7 @@ from projecting import Projecting
 from test_build import add_to, build_of, doodles, encode_to, items_in  # noqa: F401
 
 from sketchjax.errors import DiskError
-from sketchjax.index.store import open_index
+from sketchjax.index.opening import open_index
 
 # No file may grow beyond the limit in this process: DuckDB's and Python's writes both fail.
 LIMITED = """

@@ -25,13 +25,14 @@ from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
+from sketchjax.index import opening
 from sketchjax.index import store as stores
 from sketchjax.index.asking import ask
 from sketchjax.index.known import begun, records_of
+from sketchjax.index.opening import open_index, verify
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos, thumbnail
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import find_sources
-from sketchjax.index.store import open_index, verify
 from sketchjax.retrieval.model import load
 from sketchjax.serving.gallery import index_in_memory
 
@@ -283,7 +284,7 @@ def with_photos(items):
 
 @pytest.mark.parametrize("where", ["memory", "file", "file, points not in memory"])
 def test_photos_and_drawings_share_an_index(tmp_path, where, monkeypatch):
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0 if "not" in where else 0.25)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0 if "not" in where else 0.25)
     items = with_photos(items_of(60))
     if where == "memory":
         engine = memory_of(items)

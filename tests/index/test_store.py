@@ -14,10 +14,11 @@ import pytest
 from drawings_and_codes import MODEL, SCALE, items_of, same
 
 from sketchjax.errors import DataError, DiskError, InUseError
-from sketchjax.index import blocks, columns
+from sketchjax.index import blocks, columns, opening
 from sketchjax.index import store as stores
+from sketchjax.index.opening import open_index, open_store, verify
 from sketchjax.index.records import FORMAT, Meta
-from sketchjax.index.store import DATABASE, LOCK, VERSION, Store, open_index, open_store, verify
+from sketchjax.index.store import DATABASE, LOCK, VERSION, Store
 
 HERE = Path(__file__).parent
 
@@ -44,7 +45,7 @@ def numbered(items):
 @pytest.mark.parametrize("bits", [8, 16, 24, 64, 72, 256])
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_items_come_back_as_they_were_given(tmp_path, bits, in_memory, monkeypatch):
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
     items = items_of(90, bits, 7)
     engine = open_index(index_of(tmp_path / "index", items))
     snapshot = engine.snapshot()
@@ -57,7 +58,7 @@ def test_items_come_back_as_they_were_given(tmp_path, bits, in_memory, monkeypat
 
 
 def test_items_in_the_file_are_looked_up_by_their_key(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0)
     items = items_of(9_000, 64, 7)
     with closing(open_index(index_of(tmp_path / "index", items))) as engine:
         snapshot = engine.snapshot()
@@ -90,7 +91,7 @@ def test_changes_are_there_when_it_is_opened_again(tmp_path):
 
 
 def test_an_older_snapshot_finds_deleted_points_in_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0)
     items = items_of()
     engine = open_index(index_of(tmp_path / "index", items), read_only=False)
     before = engine.snapshot()
@@ -101,7 +102,7 @@ def test_an_older_snapshot_finds_deleted_points_in_the_file(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_compaction_removes_what_is_deleted_and_joins_blocks(tmp_path, in_memory, monkeypatch):
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
     monkeypatch.setattr(blocks, "SIZE", 300)
     folder, items = tmp_path / "index", items_of(200, 72, 9)
     pieces = [items_of(20, 72, 9, seed=seed) for seed in range(1, 11)]
@@ -161,7 +162,7 @@ def rows_of(folder) -> int:
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_large_arrays_are_mapped_files(tmp_path, in_memory, monkeypatch):
     """Whatever an array is kept in, answers and changes are the same."""
-    monkeypatch.setattr(stores, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0.25 if in_memory else 0)
     monkeypatch.setattr(columns, "_MAPPED", 100)
     monkeypatch.setattr(blocks, "PART", 30)
     items, more = items_of(90, 72, 9), items_of(200, 72, 9, seed=1)
@@ -222,7 +223,7 @@ def test_readers_share_and_a_writer_excludes(tmp_path):
     with pytest.raises(InUseError, match="being changed by another process"):
         open_index(folder)
     (folder / LOCK).unlink()  # as where file systems share no such locks: DuckDB has one as well
-    program = f"from sketchjax.index.store import *; open_index(Path({str(folder)!r}))"
+    program = f"from sketchjax.index.opening import *; open_index(Path({str(folder)!r}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "InUseError" in done.stderr.splitlines()[-1]
     writer.close()

@@ -30,9 +30,9 @@ from sketchjax.data.sources.doodles import sketches, write
 from sketchjax.data.sources.svg import points_of_svg
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.index.build import build
+from sketchjax.index.opening import open_index
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import FileSource
-from sketchjax.index.store import open_index
 from sketchjax.serving.app import Settings, create_app, read_token
 from sketchjax.serving.client import Client
 from sketchjax.serving.forms import FORMS, as_json
