@@ -133,9 +133,9 @@ def short_runs() -> Iterator[None]:
     run/test_rebuild.py and the run of `whole`): 7 s of CPU for each length, 3 s for each report.
     """
     from sketchjax.report import plots
-    from sketchjax.run import posterior
+    from sketchjax.run.posterior import choice
 
-    train_codes = posterior.train_codes
+    train_codes = choice.train_codes
     blank = io.BytesIO()
     Image.new("L", (1, 1)).save(blank, "PNG")
 
@@ -146,7 +146,7 @@ def short_runs() -> Iterator[None]:
         return None if draw(theme) is None else blank.getvalue()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posterior, "train_codes", few_steps)
+        patch.setattr(choice, "train_codes", few_steps)
         patch.setattr(plots, "figure_png", unrendered)
         yield
 

@@ -98,7 +98,7 @@ def recode(
     Each length gets a model file, codes, results and report. Rerun the same command to resume.
     """
     from sketchjax.run.compilation import keep_compiled
-    from sketchjax.run.posterior import Settings
+    from sketchjax.run.posterior.source import Settings
     from sketchjax.run.progress import TrainingProgress
     from sketchjax.run.recode import recode as run
     from sketchjax.run.summary import print_recoded

@@ -148,6 +148,7 @@ HEAD = "head"
 ALL_ENCODERS = "encoders"
 FUSION, CLASSIFIER = "fusion", "classifier"
 EMBEDDING = "embedding"  # the head of embeddings; in front of a posterior head, its projection
+POSTERIOR = "posterior"  # the head of posterior codes
 SHARES = "shares"  # the setting of a photo encoder that has its parameters in another one's part
 CODEBOOK = "codebook"  # the parameter of the head `posterior` that is no kernel
 

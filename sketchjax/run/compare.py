@@ -23,6 +23,7 @@ from sketchjax.data.folder.manifest import NAME
 from sketchjax.data.folder.shards import same_drawings
 from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
 from sketchjax.files import read_json, sha256, write_whole
+from sketchjax.models.table import POSTERIOR
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.material import Material, material_of
 from sketchjax.run.objectives import (
@@ -36,8 +37,10 @@ from sketchjax.run.objectives import (
     Setting,
     next_rates,
 )
-from sketchjax.run.posterior import POSTERIOR, Source, map_of_codes
-from sketchjax.run.recode import check_codebooks, checked, find_source
+from sketchjax.run.posterior.choice import map_of_codes
+from sketchjax.run.posterior.finding import find_source
+from sketchjax.run.posterior.lengths import check_codebooks, checked
+from sketchjax.run.posterior.source import Source
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 from sketchjax.train.workdir import locked
 

@@ -15,11 +15,13 @@ import msgspec
 
 from sketchjax.errors import ConfigError, DataError, Stopped
 from sketchjax.files import read_json, write_whole
-from sketchjax.models.table import CLASSIFIER, FUSION
+from sketchjax.models.table import CLASSIFIER, FUSION, POSTERIOR
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.compare import Comparison, Row
-from sketchjax.run.posterior import POSTERIOR, Source, classified, posterior_map
+from sketchjax.run.posterior.choice import posterior_map
+from sketchjax.run.posterior.classifier import classified
+from sketchjax.run.posterior.source import Source
 from sketchjax.run.scoring import Ranking, rank
 from sketchjax.train.classifier import LinearClassifier
 from sketchjax.train.workdir import locked

@@ -29,15 +29,10 @@ from sketchjax.report.page import write_report
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.log import RunLog
-from sketchjax.run.posterior import (
-    Classifier,
-    Settings,
-    Source,
-    can_choose,
-    chosen,
-    classify,
-    posterior_model,
-)
+from sketchjax.run.posterior.choice import chosen
+from sketchjax.run.posterior.classifier import Classifier, classify
+from sketchjax.run.posterior.head import posterior_model
+from sketchjax.run.posterior.source import Settings, Source, can_choose
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
 from sketchjax.run.scoring import (

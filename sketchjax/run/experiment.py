@@ -25,7 +25,7 @@ from sketchjax.retrieval.passes import Passes
 from sketchjax.run.announcement import announcement
 from sketchjax.run.evaluation import MakeReference, Run, evaluate_stage, finish
 from sketchjax.run.log import RunLog
-from sketchjax.run.recode import check_codebooks
+from sketchjax.run.posterior.lengths import check_codebooks
 from sketchjax.run.writers import read_results
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress

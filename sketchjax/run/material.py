@@ -13,15 +13,9 @@ from sketchjax.data.folder.manifest import Manifest
 from sketchjax.errors import DataError
 from sketchjax.models.table import FUSION
 from sketchjax.retrieval.encode import Encoded, concatenate
-from sketchjax.run.posterior import (
-    CHOOSING,
-    EPOCHS,
-    Settings,
-    Source,
-    fit_linear,
-    own_classifier,
-    training_rows,
-)
+from sketchjax.run.posterior.choice import CHOOSING
+from sketchjax.run.posterior.classifier import fit_linear, trained_classifier, training_rows
+from sketchjax.run.posterior.source import EPOCHS, Settings, Source
 from sketchjax.tensors import load_tensors, save_tensors
 from sketchjax.train.classifier import LinearClassifier
 from sketchjax.train.frozen import Frozen
@@ -86,7 +80,8 @@ def material_of(
         save_tensors(path, arrays, about, format=_FORMAT)
     validation = {own.name: arrays[_VALIDATION + own.name] for own in fields(Encoded)}
     frozen, encoded = _frozen(arrays, source.manifest), Encoded(**validation)
-    return Material(frozen, encoded, source.unseen, copies, own_classifier(source))
+    own = trained_classifier(source) if source.has_classifier else None
+    return Material(frozen, encoded, source.unseen, copies, own)
 
 
 def _load(path: Path) -> tuple[dict[str, np.ndarray], _About]:

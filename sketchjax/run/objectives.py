@@ -16,17 +16,12 @@ import numpy as np
 from flax import traverse_util
 
 from sketchjax.models.architecture import Architecture
-from sketchjax.models.table import HEADS
+from sketchjax.models.table import HEADS, POSTERIOR
 from sketchjax.run.material import Material
-from sketchjax.run.posterior import (
-    POSTERIOR,
-    STEPS,
-    choose,
-    classified,
-    posterior_params,
-    rows_for_codes,
-    with_posterior,
-)
+from sketchjax.run.posterior.choice import choose
+from sketchjax.run.posterior.classifier import classified, rows_for_codes
+from sketchjax.run.posterior.head import posterior_params, with_posterior
+from sketchjax.run.posterior.source import STEPS
 from sketchjax.train.frozen import (
     HeadNetwork,
     HeadTrainer,

@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import orjson
 
-from sketchjax.config import default, flat, parts_of_ranking
-from sketchjax.data.feed.items import totals_of
-from sketchjax.data.folder.manifest import NAME, Manifest
-from sketchjax.data.folder.shards import check_shards
-from sketchjax.data.folder.unseen import unseen_categories
-from sketchjax.data.inputs import Form, part_name, side_and_split
-from sketchjax.errors import CheckpointError, ConfigError, DataError
+from sketchjax.data.folder.manifest import NAME
 from sketchjax.files import sha256
 from sketchjax.models.card import FILE
-from sketchjax.models.table import EMBEDDING, HEAD, HEADS
-from sketchjax.ops.codebook import codebook
+from sketchjax.models.table import HEADS
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.model import Model, load
+from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.elsewhere import (
     check_out,
     check_replaceable,
-    classifies,
     clear_evaluation,
     leave_evaluation,
     results_of,
 )
-from sketchjax.run.posterior import (
-    Classifier,
-    Settings,
-    Source,
-    can_choose,
-    chosen,
-    classify,
-    posterior_map,
-    posterior_model,
-)
+from sketchjax.run.posterior.choice import chosen, posterior_map
+from sketchjax.run.posterior.classifier import Classifier, classify
+from sketchjax.run.posterior.finding import find_source, workdir_of
+from sketchjax.run.posterior.head import posterior_model
+from sketchjax.run.posterior.lengths import check_codebooks, checked
+from sketchjax.run.posterior.source import Settings, Source
 from sketchjax.run.scoring import Measured, accuracy_of, distances_of, rank, rank_photos
 from sketchjax.run.writers import read_results
 from sketchjax.train.workdir import locked
@@ -85,7 +72,7 @@ def recode(
     lengths = checked(bits, {name: (getattr(settings, name), each) for name, each in least.items()})
     source = find_source(path, data, task)
     check_codebooks(source.unseen, lengths)
-    if mirrored and _workdir_of(path) and not source.augmentation["flip"]:
+    if mirrored and workdir_of(path) and not source.augmentation["flip"]:
         note(
             "mirror images: the run was trained without any (augmentation.flip=0); compare its "
             "codes on validation sketches, map_validation, with those without --mirrored"
@@ -96,12 +83,6 @@ def recode(
         if warning:
             note(warning)
         return out, recode_source(source, lengths, out, settings, note, mirrored=mirrored)
-
-
-def check_codebooks(unseen: np.ndarray, lengths: Sequence[int]) -> None:
-    """Raise ConfigError for lengths with fewer words than trained categories. unseen: bool[l]."""
-    for length in lengths:
-        codebook(int((~unseen).sum()), length)
 
 
 def recode_source(
@@ -243,119 +224,6 @@ def _measure(
         sizes=sizes,
         photo_rankings=rank_photos(ranked, codes, source.pairs, (), cuts),
     )
-
-
-def find_source(path: Path, data: Path | None, task: Task) -> Source:
-    """The model, its data and what its run said about them; raises as `recode` does."""
-    workdir = _workdir_of(path)
-    if path.is_dir() and workdir == path and read_results(path) is None:
-        raise DataError(
-            f"the run in {path} has not finished; rerun its command with the same --workdir first"
-        )
-    model, fields = load(path), _config_of(workdir)
-    forms, head = model.architecture.forms, model.architecture.head
-    if head != EMBEDDING and any(form.kind != "strokes" for form in forms.values()):
-        raise CheckpointError(
-            f"{path} reads photos or raster sketches, whose posterior codes are made from the "
-            f"classifier of an embedding, but its head is {head}; give a run with "
-            f"model.head={EMBEDDING}"
-        )
-    if model.output != HEAD or not classifies(model):
-        raise CheckpointError(
-            f"{path} has no trained classifier over all its encoders, which posterior codes come "
-            "from; give a run whose last stage trains the head with a loss on its logits, such as "
-            "cross_entropy"
-        )
-    if data is None:
-        if workdir is None:
-            raise ConfigError(f"{path} is not in the workdir of a run; name the data with --data")
-        own = fields["data.dir"]
-        data = Path(own).expanduser() if own else workdir / "data"
-    manifest = check_shards(data)
-    if list(manifest.categories) != model.categories:
-        raise DataError(
-            f"{data} has other categories than the model ({len(manifest.categories)} and "
-            f"{len(model.categories)}), or the same in another order; give the data folder that it "
-            "was trained on"
-        )
-    pairs = [parts_of_ranking(row) for row in fields["evaluation.rankings"]]
-    needed = [part_name(side, split) for split in ("train", "validation") for side in forms]
-    needed += [part for pair in pairs for part in pair]
-    if empty := [part for part in dict.fromkeys(needed) if not _count(manifest, forms, part)]:
-        raise DataError(
-            f"{data} has nothing in the split {' and '.join(empty)}; posterior codes are "
-            "fitted on train, chosen on validation, and scored on the run's rankings"
-        )
-    if not can_choose(manifest, forms):
-        what = "two validation sketches" if len(forms) == 1 else "validation sketch and photo"
-        raise DataError(
-            f"{data} has no {what} of one category, by which posterior codes are chosen; convert "
-            "it with a larger share for validation"
-        )
-    unseen = unseen_categories(
-        manifest.categories, fields["data.unseen"], fields["data.unseen_count"], fields["seed"]
-    )
-    amounts = {
-        name.removeprefix("augmentation."): value
-        for name, value in fields.items()
-        if name.startswith("augmentation.")
-    }
-    batch = fields["evaluation.batch_size"]
-    return Source(model, data, manifest, unseen, pairs, amounts, batch, task)
-
-
-def _workdir_of(path: Path) -> Path | None:
-    """The workdir that a model is in, if it is in one."""
-    return next((f for f in (path, *path.parents[:2]) if (f / "config.json").is_file()), None)
-
-
-def _count(manifest: Manifest, forms: Mapping[str, Form], part: str) -> int:
-    """The items of a part of the data; 0 where the model has no such side."""
-    side, split = side_and_split(part)
-    return totals_of(manifest, forms[side].kind).get(split, 0) if side in forms else 0
-
-
-def _config_of(workdir: Path | None) -> dict[str, Any]:
-    """The fields of a run's config by their path; those it lacks have their default."""
-    fields = flat(default())
-    if workdir is not None:
-        path = workdir / "config.json"
-        try:
-            fields |= dict(orjson.loads(path.read_bytes()))
-        except (orjson.JSONDecodeError, TypeError, ValueError) as error:
-            raise ConfigError(f"{path} cannot be read as a config ({error})") from error
-    return fields
-
-
-def checked(
-    bits: Sequence[int], numbers: Mapping[str, tuple[int, int]], problems: Sequence[str] = ()
-) -> list[int]:
-    """The lengths of codes, each once; raises ConfigError with all that is wrong.
-
-    bits: as they were given.
-    numbers: by name, each with the least that it may be.
-    problems: what else is wrong.
-    """
-    found = [*_wrong_lengths(bits), *problems]
-    found += [
-        f"{name}={value}: must be at least {least}"
-        for name, (value, least) in numbers.items()
-        if value < least
-    ]
-    if found:
-        raise ConfigError(found)
-    return list(dict.fromkeys(bits))
-
-
-def _wrong_lengths(bits: Sequence[int]) -> list[str]:
-    """One line for each length of codes that is out of range."""
-    if not bits:
-        return ["bits=(): name at least one length, such as 16,32,64"]
-    return [
-        f"bits={length}: must be a multiple of 8, from 8 to 512"
-        for length in bits
-        if length % 8 or not 8 <= length <= 512
-    ]
 
 
 def _finished(folder: Path, mark: dict[str, Any]) -> dict[str, Any] | None:

@@ -26,9 +26,11 @@ from sketchjax.run.objectives import (
     TrainedHead,
     next_rates,
 )
-from sketchjax.run.posterior import Settings, chosen, classify
+from sketchjax.run.posterior.choice import chosen
+from sketchjax.run.posterior.classifier import classify
+from sketchjax.run.posterior.finding import find_source
+from sketchjax.run.posterior.source import Settings
 from sketchjax.run.progress import TrainingProgress
-from sketchjax.run.recode import find_source
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 

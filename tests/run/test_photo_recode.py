@@ -16,7 +16,7 @@ from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.model import load
 from sketchjax.run.compare import compare
 from sketchjax.run.experiment import run
-from sketchjax.run.posterior import Settings
+from sketchjax.run.posterior.source import Settings
 from sketchjax.run.recode import recode
 
 sys.path.insert(0, str(CONFIG.parent))

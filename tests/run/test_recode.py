@@ -20,8 +20,9 @@ from sketchjax.errors import ConfigError, Stopped
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.run import experiment, posterior
-from sketchjax.run.posterior import Settings
+from sketchjax.run import experiment
+from sketchjax.run.posterior import choice as choices
+from sketchjax.run.posterior.source import Settings
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.recode import recode
@@ -185,13 +186,13 @@ def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
 
 def test_a_stop_is_obeyed_while_codes_are_chosen(environment, tmp_path, monkeypatch):
     config, chosen = run_config(**{"model.head": "posterior"}), []
-    codebook = posterior.codebook
+    codebook = choices.codebook
 
     def noted(*arguments, **settings):
         chosen.append(True)
         return codebook(*arguments, **settings)
 
-    monkeypatch.setattr(posterior, "codebook", noted)
+    monkeypatch.setattr(choices, "codebook", noted)
     with pytest.raises(Stopped, match="rerun the same command"):
         experiment.run(config, tmp_path, lambda: bool(chosen))
     assert len(chosen) == 1
@@ -264,10 +265,10 @@ def test_of_several_trainings_validation_sketches_choose(seed, monkeypatch):
         codewords[: next(sharing)] = words[0]
         return begin._replace(codewords=codewords)
 
-    monkeypatch.setattr(posterior, "train_codes", trained)
-    monkeypatch.setattr(posterior, "codebook", lambda *_, **__: np.tile(words[0], (6, 1)))
+    monkeypatch.setattr(choices, "train_codes", trained)
+    monkeypatch.setattr(choices, "codebook", lambda *_, **__: np.tile(words[0], (6, 1)))
     classifier = LinearClassifier(np.eye(6, dtype="f"), np.zeros(6, "f"))
-    choice = posterior.choose(
+    choice = choices.choose(
         [sketches],
         classifier,
         (logits, labels),
