@@ -15,8 +15,8 @@ from tiny_run import CONFIG, tiny_config
 from sketchjax import main
 from sketchjax.config import validate
 from sketchjax.data.folder.conversion import convert as conversion
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.conversion.picture_pieces import Look
-from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.sources import download as downloading
 from sketchjax.errors import ConfigError

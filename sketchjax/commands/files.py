@@ -143,8 +143,8 @@ def convert(
     The same sources and options give the same bytes. After a stop, rerun the same command.
     """
     from sketchjax.data.folder.conversion.convert import convert as run
+    from sketchjax.data.folder.conversion.picture_options import PictureOptions
     from sketchjax.data.folder.conversion.picture_pieces import Look
-    from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 
     sources, out = _sources(paths)
     shares = {"train": train, "validation": validation, "gallery": gallery, "query": query}

@@ -12,8 +12,8 @@ from sketchjax.config.real_data import VARIABLE, real_data
 from sketchjax.data.class_lists import expanded
 from sketchjax.data.feed.items import counts_of, totals_of
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.conversion.picture_pieces import Look
-from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.splits import SplitFile, split_rule

@@ -35,6 +35,7 @@ from sketchjax.data.folder.conversion.output import (
     remove_stale,
     working_folder,
 )
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.conversion.pieces import (
     Bundle,
     Filters,
@@ -47,7 +48,6 @@ from sketchjax.data.folder.conversion.plan import Plan, Selection, make_plan, no
 from sketchjax.data.folder.conversion.summary import bad_records, decisions, summarize
 from sketchjax.data.folder.conversion.with_pictures import (
     Pictured,
-    PictureOptions,
     picture_sources,
 )
 from sketchjax.data.folder.manifest import Manifest

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
+from sketchjax.data.folder.conversion import picture_notes
 from sketchjax.data.folder.conversion.origin import Origin
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.conversion.picture_pack import index_of, pack_pictures
 from sketchjax.data.folder.conversion.picture_pieces import (
-    Look,
     PicturesFound,
     load_pictures,
     picture_piece_name,
@@ -33,57 +34,18 @@ from sketchjax.data.folder.conversion.picture_plan import (
     ordered,
     plan_pictures,
 )
-from sketchjax.data.folder.conversion.pieces import LISTED, Bundle, Piece
+from sketchjax.data.folder.conversion.pieces import Bundle, Piece
 from sketchjax.data.folder.conversion.plan import Plan, Selection
 from sketchjax.data.folder.index import Index, write_index
-from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, listed, shard_name
+from sketchjax.data.folder.manifest import Manifest, PictureSet, Shard, shard_name
 from sketchjax.data.folder.splits import SPLITS, NamedFirst, SplitRule
 from sketchjax.data.progress import Bar
 from sketchjax.data.sources import pictures
-from sketchjax.data.sources.categories import some
 from sketchjax.data.sources.finding import passed_over
 from sketchjax.data.sources.pictures import PHOTO, RASTER, STROKES, Collection
-from sketchjax.data.sources.pictures.contours import CONTOURS, check_canny
 from sketchjax.data.sources.pictures.tables import read_names
 from sketchjax.data.workers import Pool
-from sketchjax.errors import ConfigError, DataError
-
-
-@dataclass(frozen=True)
-class PictureOptions:
-    """How pictures are kept and divided.
-
-    validation: the share of the training pictures of a splits.csv that become the validation split.
-    names: a CSV file whose first two columns are the name of a category in the pictures' source and
-      the one to use.
-    both_sides: leave out categories that have only photos or only sketches.
-    look: what decides the bytes of a picture.
-    """
-
-    validation: float = 0.1
-    names: Path | None = None
-    both_sides: bool = False
-    look: Look = field(default_factory=Look)
-
-    def check(self) -> None:
-        """Raise ConfigError where a value cannot be used."""
-        look = self.look
-        rules = (
-            (0 <= self.validation < 1, f"validation={self.validation}: must be 0 to below 1"),
-            (16 <= look.most_side <= 8192, f"most_side={look.most_side}: must be 16 to 8,192"),
-            (
-                look.contours in CONTOURS,
-                f"contours={look.contours!r}: must be one of {', '.join(CONTOURS)}",
-            ),
-            (
-                0 < look.contour_sigma <= 20,
-                f"contour_sigma={look.contour_sigma}: must be above 0 and at most 20",
-            ),
-        )
-        if problems := [text for right, text in rules if not right]:
-            raise ConfigError(problems)
-        if look.contours == "canny":
-            check_canny()
+from sketchjax.errors import DataError
 
 
 def picture_sources(sources: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
@@ -122,7 +84,7 @@ class Pictured:
         for found in self._collections:
             self._choose(found, chosen)
             if found.faults and not skip:
-                raise DataError(_faulty(names[found.root], found))
+                raise DataError(picture_notes.faulty(names[found.root], found))
         self._pieces: list[tuple[str, Path, PicturesFound]] = []
         self._plan = PicturePlan()
         self._categories: list[str] = []
@@ -277,13 +239,15 @@ class Pictured:
             title: self._pack_kind(title, kind, plan.shards, manifest, out, partial, pool, bars)
             for title, kind in kinds.items()
         }
-        bad, bad_listed, left_out = self._counts(manifest)
-        notes = {
-            title: [*own, *self._doubts(title), *self._changes(title)]
-            for title, own in self._plan.notes.items()
-        }
+        bad, bad_listed, left_out = picture_notes.counts(
+            manifest, self._collections, self._names, [one for *_, one in self._pieces], self._plan
+        )
+        notes = {}
+        for title, own in self._plan.notes.items():
+            found = [one for source, _, one in self._pieces if source == title]
+            notes[title] = [*own, *picture_notes.doubts(found), *picture_notes.changes(found)]
         first = next(iter(notes))
-        notes[first] += self._one_sided(plan)
+        notes[first] += picture_notes.one_sided(plan, self._plan)
         passed_over = Counter(manifest.passed_over)
         for found in self._collections:
             passed_over.update(found.passed_over)
@@ -367,62 +331,3 @@ class Pictured:
             )
             written[split] = write_index(out, f"{split}-index.json", index)
         return written
-
-    def _counts(self, manifest: Manifest) -> tuple[dict, list, dict]:
-        """What was bad and left out, with the strokes' own."""
-        bad, left_out = Counter(manifest.bad), Counter(manifest.left_out)
-        bad_listed = list(manifest.bad_listed)
-        for found in self._collections:
-            title = self._names[found.root]
-            for fault in found.faults:
-                bad[fault.kind] += 1
-                bad_listed.append(asdict(fault) | {"file": f"{title}/{fault.file}"})
-        for _, _, piece in self._pieces:
-            bad.update(piece.bad)
-            bad_listed += piece.bad_listed
-        left_out.update(self._plan.left_out)
-        counted = ({k: n for k, n in sorted(counts.items()) if n} for counts in (bad, left_out))
-        bad_counts, left_counts = counted
-        return bad_counts, bad_listed[:LISTED], left_counts
-
-    def _doubts(self, title: str) -> list[str]:
-        """Which photos of a source may show nothing."""
-        doubtful: dict[str, list[str]] = {}
-        for source, _, piece in self._pieces:
-            for what, names in piece.doubtful.items() if source == title else ():
-                doubtful.setdefault(what, []).extend(names)
-        return [
-            f"photos {what}: {len(names):,}, such as {min(names)}; kept, may be placeholders"
-            for what, names in sorted(doubtful.items())
-        ]
-
-    def _changes(self, title: str) -> list[str]:
-        """What of a source had to be encoded again, and why."""
-        own = (Counter(piece.changes) for source, _, piece in self._pieces if source == title)
-        changes = sum(own, Counter[str]())
-        if not changes:
-            return []
-        listed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(changes.items()))
-        return [f"encoded again: {listed}"]
-
-    def _one_sided(self, plan: Plan) -> list[str]:
-        """The categories that have only photos, or only sketches."""
-        used = {plan.categories[label] for label in np.unique(plan.rows["label"]).tolist()}
-        sketched = used | self._plan.categories(False)
-        photos = self._plan.categories(True)
-        notes = []
-        if sketched and photos:
-            for what, names in (("photos", photos - sketched), ("sketches", sketched - photos)):
-                if names:
-                    notes.append(f"categories with only {what}: {some(sorted(names))}")
-        return notes
-
-
-def _faulty(title: str, found: Collection) -> str:
-    """The message about what cannot be used in a source."""
-    count = len(found.faults)
-    heading = (
-        f"{title} has {count:,} {'problem' if count == 1 else 'problems'}; fix it, or skip what "
-        "cannot be used (--on-bad skip):"
-    )
-    return "\n".join([heading, listed([str(fault) for fault in found.faults], 10)])

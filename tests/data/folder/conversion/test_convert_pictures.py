@@ -15,8 +15,8 @@ from picture_trees import encoded, paired, photo, put, raster, svg, table
 from PIL import Image
 
 from sketchjax.data.folder.conversion.convert import convert
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.conversion.picture_pieces import Look
-from sketchjax.data.folder.conversion.with_pictures import PictureOptions
 from sketchjax.data.folder.manifest import Manifest, count_categories
 from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.folder.shards import Shards

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sketchjax.data.folder.conversion.convert import convert
-from sketchjax.data.folder.conversion.with_pictures import PictureOptions
+from sketchjax.data.folder.conversion.picture_options import PictureOptions
 from sketchjax.data.folder.pictures import PictureShards
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
