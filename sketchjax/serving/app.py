@@ -61,7 +61,18 @@ PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     **{
         f"/{name}.js": (f"{name}.js", _SCRIPT)
-        for name in ("api", "code", "draw", "examples", "files", "filter", "hits", "pad", "sketch")
+        for name in (
+            "api",
+            "code",
+            "draw",
+            "examples",
+            "files",
+            "filter",
+            "hits",
+            "pad",
+            "problem",
+            "sketch",
+        )
     },
 }
 

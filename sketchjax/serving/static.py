@@ -128,15 +128,17 @@ def gallery_files(snapshot: MemorySnapshot, graph: Graph) -> dict[str, bytes]:
     photos = items.ids[items.are_photos].tolist()
     state = snapshot.describe()
     about, content = _gallery(items, state)
+    checked = {"gallery.bin": content, "encoder.onnx": graph.onnx}
     about |= {
         "encoder": {"points": graph.points, "categories": list(graph.categories)},
         # In the addresses of both files, so that a browser keeps neither of an earlier export.
         "version": hashlib.sha256(content + graph.onnx).hexdigest()[:16],
+        # A browser has SHA-256 only on https and localhost, see local/crc32.js.
+        "crc32": {name: zlib.crc32(file) for name, file in checked.items()},
     }
     return {
         "gallery.json": msgspec.json.encode(about),
-        "gallery.bin": content,
-        "encoder.onnx": graph.onnx,
+        **checked,
         **{f"photos/{id_}.jpg": snapshot.thumbnail(id_) for id_ in photos},
     }
 
@@ -168,7 +170,6 @@ def _gallery(items: Items, state: Description) -> tuple[dict[str, Any], bytes]:
         "categories": categories.names,
         "sources": sources.names,
         "arrays": places,
-        "size": len(content),
     }
     return about, bytes(content)
 

@@ -1,7 +1,8 @@
-"""Chromium, for the tests of the page."""
+"""Chromium and onnxruntime-web, for the tests of the page."""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,3 +19,12 @@ def browser():
         browser = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def runtime() -> Path:
+    """The npm package of onnxruntime-web that SKETCHJAX_ORT names."""
+    path = os.environ.get("SKETCHJAX_ORT")
+    if not path:
+        pytest.skip("SKETCHJAX_ORT is not set: it names the npm package of onnxruntime-web")
+    return Path(path)

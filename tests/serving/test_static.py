@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 
@@ -34,7 +33,6 @@ from sketchjax.index.sources import find_sources
 from sketchjax.retrieval.codes import Codes
 from sketchjax.serving.gallery import index_in_memory
 from sketchjax.serving.static import (
-    RUNTIME,
     RUNTIME_FILES,
     RUNTIME_URL,
     Graph,
@@ -206,30 +204,6 @@ def test_a_scribble_is_refused_as_on_the_server(page):
     zigzag = [[list(range(600)), [0, 599] * 300]]
     with pytest.raises(Exception, match="strokes cross it more than 250 times"):
         page.evaluate(SIMPLIFY, json.dumps([zigzag]))
-
-
-def test_a_missing_file_is_reported_and_tried_again(browser):
-    files = page_files() | gallery_files(index_of(50).snapshot(), NO_GRAPH)
-    content = files.pop("gallery.bin")
-    context = browser.new_context()
-    with hosted(files) as address, contextlib.closing(context):
-        page = context.new_page()
-        page.goto(address)
-        page.wait_for_selector("#notice:not([hidden])")
-        assert "gallery.bin cannot be loaded (404)" in page.locator("#trouble").text_content()
-        files["gallery.bin"] = content
-        page.locator("#again").click()
-        until(page, "document.getElementById('about').textContent.startsWith('42 drawings')")
-        assert page.locator("#notice").is_hidden()
-
-
-@pytest.fixture(scope="module")
-def runtime() -> Path:
-    """The npm package that SKETCHJAX_ORT names."""
-    path = os.environ.get("SKETCHJAX_ORT")
-    if not path:
-        pytest.skip(f"SKETCHJAX_ORT is not set: it names the npm package {RUNTIME}")
-    return Path(path)
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,11 @@ PATH = "/people/me/sketches/"
 
 
 @contextlib.contextmanager
-def hosted(files: Mapping[str, bytes]) -> Iterator[str]:
-    """The address of these files, by name; a change of the mapping is seen at once."""
+def hosted(files: Mapping[str, bytes], headers: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The address of these files, by name; a change of the mapping is seen at once.
+
+    headers: that every answer has as well.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -23,6 +26,8 @@ def hosted(files: Mapping[str, bytes]) -> Iterator[str]:
             kind = "text/javascript" if name.endswith("js") else mimetypes.guess_type(name)[0]
             self.send_header("content-type", kind or "application/octet-stream")
             self.send_header("content-length", str(len(content or b"")))
+            for header in (headers or {}).items():
+                self.send_header(*header)
             self.end_headers()
             self.wfile.write(content or b"")
 

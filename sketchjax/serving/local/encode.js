@@ -1,20 +1,28 @@
 // The model in the browser: onnxruntime-web runs the same graph as a server's onnxruntime.
 
+import { load } from "./load.js";
+import { Problem } from "./problem.js";
 import { rounded } from "./search.js";
 
 const NAMED = 3; // categories that an answer names as probable
 
 export class Encoder {
   /** Load the runtime and the graph. about: the object of gallery.json. */
-  static async load({ encoder, version }) {
-    const [runtime, graph] = await Promise.all([import("./ort/ort.wasm.min.mjs"), bytes(`encoder.onnx?${version}`)]);
-    // Threads need headers that a plain web host does not send; one drawing needs none.
-    runtime.env.wasm.numThreads = 1;
-    runtime.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
-    const session = await runtime.InferenceSession.create(graph, { executionProviders: ["wasm"] });
-    const loaded = new Encoder(runtime, session, encoder);
-    await loaded.outputs(Uint8Array.of(0, 0, 0, 255, 255, 1)); // so that the first stroke is as fast as the next
-    return loaded;
+  static async load(about) {
+    const [runtime, graph] = await Promise.all([loadRuntime(), load("encoder.onnx", about)]);
+    try {
+      // Threads need headers that a plain web host does not send; one drawing needs none.
+      runtime.env.wasm.numThreads = 1;
+      runtime.env.wasm.wasmPaths = new URL("ort/", import.meta.url).href;
+      const session = await runtime.InferenceSession.create(graph, { executionProviders: ["wasm"] });
+      const loaded = new Encoder(runtime, session, about.encoder);
+      await loaded.outputs(Uint8Array.of(0, 0, 0, 255, 255, 1)); // so that the first stroke is as fast as the next
+      return loaded;
+    } catch (error) {
+      const why = "Files in ort/ are missing, damaged or of another version, or there is not enough memory.";
+      console.error(error);
+      throw new Problem(`The model cannot be started in this browser. ${why}`);
+    }
   }
 
   constructor(runtime, session, { points, categories }) {
@@ -45,9 +53,26 @@ export class Encoder {
   }
 }
 
-/** The bytes of a file next to this one. */
-export async function bytes(name, options) {
-  const response = await fetch(new URL(name, import.meta.url), options);
-  if (!response.ok) throw new Error(`${name.split("?")[0]} cannot be loaded (${response.status}).`);
-  return new Uint8Array(await response.arrayBuffer());
+async function loadRuntime() {
+  if (!canCompile()) {
+    throw new Problem(
+      "This browser does not let the page run WebAssembly. If the page's host sends a Content-Security-Policy, " +
+        "its script-src needs 'wasm-unsafe-eval'.",
+    );
+  }
+  try {
+    return await import("./ort/ort.wasm.min.mjs");
+  } catch (error) {
+    console.error(error);
+    throw new Problem("ort/ort.wasm.min.mjs cannot be loaded. Is the network there?");
+  }
+}
+
+/** Whether WebAssembly is there and allowed, by a module that has only its header. */
+function canCompile() {
+  try {
+    return Boolean(new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)));
+  } catch {
+    return false;
+  }
 }

@@ -1,6 +1,7 @@
 // The exact search of sketchjax/index/search.py and sketchjax/retrieval/pool.py over a gallery in
 // memory: the same results in the same order, as the same JSON.
 
+import { Problem } from "./problem.js";
 import { halvesToEven } from "./simplify.js";
 
 const LEAST = 200; // items that the first distances must hold
@@ -25,7 +26,6 @@ export class Gallery {
    * buffer: the ArrayBuffer of gallery.bin.
    */
   constructor(about, buffer) {
-    if (buffer.byteLength !== about.size) throw new Error("gallery.bin and gallery.json are of different exports.");
     this.about = about;
     for (const [name, { start, length }] of Object.entries(about.arrays)) {
       this[name] = new TYPES[name](buffer, start, length);
@@ -73,7 +73,7 @@ export class Gallery {
       if (this.ids[middle] < wanted) low = middle + 1;
       else high = middle;
     }
-    if (this.ids[low] !== wanted) throw new Error(`There is no drawing ${id} in the index.`);
+    if (this.ids[low] !== wanted) throw new Problem(`There is no drawing ${id} in the index.`, 422);
     return low;
   }
 
@@ -117,7 +117,7 @@ export class Gallery {
     const allowed = new Uint8Array(this.about.categories.length);
     for (const name of categories) {
       const label = this.about.categories.indexOf(name);
-      if (label < 0) throw new Error(`The index has no category "${name}".`);
+      if (label < 0) throw new Problem(`The index has no category "${name}".`, 422);
       allowed[label] = 1;
     }
     return allowed;

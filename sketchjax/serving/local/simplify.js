@@ -1,6 +1,8 @@
 // From a raw drawing to points of 0 to 255, bit for bit as sketchjax/data/simplify.py does it; that
 // file says why each step is as it is.
 
+import { Problem } from "./problem.js";
+
 const EPSILON = 2; // of Ramer–Douglas–Peucker, in pixels of the 256 × 256 square
 const MOST_PIXELS = 65_535; // the path of all strokes together
 
@@ -8,13 +10,13 @@ const MOST_PIXELS = 65_535; // the path of all strokes together
  * The points of a raw drawing.
  * drawing: strokes [[xs, ys, ...], ...] in any units, y downwards.
  * Returns a Uint8Array of x, y, end of stroke for each point.
- * Throws an Error with a sentence where it is a scribble.
+ * Throws a Problem where it is a scribble.
  */
 export function simplify(drawing) {
   const strokes = scaled(drawing);
   const lengths = strokes.map(arcLengths);
   if (lengths.reduce((sum, arc) => sum + arc.at(-1), 0) > MOST_PIXELS) {
-    throw new Error("The drawing is a scribble: its strokes cross it more than 250 times.");
+    throw new Problem("The drawing is a scribble: its strokes cross it more than 250 times.", 422);
   }
   return joined(strokes.map((stroke, i) => simplifyStroke(stroke, lengths[i])));
 }

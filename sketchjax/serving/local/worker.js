@@ -1,12 +1,15 @@
 // A server inside the browser: answers the calls of local.js, off the page's thread.
 
-import { Encoder, bytes } from "./encode.js";
+import { Encoder } from "./encode.js";
+import { load, loadDescription } from "./load.js";
+import { Problem } from "./problem.js";
 import { Gallery, answer, bytesOf, rounded, wordsOf } from "./search.js";
 import { pointsOf, simplify } from "./simplify.js";
 
+const FAULT = "The search in this browser failed. If it does so again, reload the page.";
 const loading = {};
 
-/** Load something once; what failed is loaded again when it is asked for again. */
+/** Load something once; what failed before anybody asked for it is loaded again. */
 function once(name, load) {
   loading[name] ??= load().catch((error) => {
     delete loading[name];
@@ -15,20 +18,18 @@ function once(name, load) {
   return loading[name];
 }
 
-const about = () =>
-  once("about", async () => JSON.parse(new TextDecoder().decode(await bytes("gallery.json", { cache: "no-cache" }))));
+const about = () => once("about", loadDescription);
 const gallery = () =>
-  once("gallery", async () => {
-    const description = await about();
-    return new Gallery(description, (await bytes(`gallery.bin?${description.version}`)).buffer);
-  });
+  once("gallery", async () => new Gallery(await about(), (await load("gallery.bin", await about())).buffer));
 const encoder = () => once("encoder", async () => Encoder.load(await about()));
 
 onmessage = async ({ data: { path, body } }) => {
   try {
     postMessage({ answer: await answerTo(path, body) });
   } catch (error) {
-    postMessage({ trouble: error.message });
+    if (!(error instanceof Problem)) console.error(error);
+    const problem = error instanceof Problem ? error : new Problem(FAULT);
+    postMessage({ trouble: problem.message, status: problem.status });
   }
 };
 

@@ -1,24 +1,31 @@
 // Calls to what searches: the server that the page came from, or, in a page without a server, the
 // browser itself. Whatever fails is a Problem with one sentence for people.
 
+import { Problem } from "./problem.js";
+
+export { Problem };
+
 const PATIENCE = 10_000; // ms until a call counts as unanswered
 const TRIES = 4; // when the server is busy or warming up
 
-export class Problem extends Error {
-  constructor(message, status = 0, wait = 0) {
-    super(message);
-    this.status = status;
-    this.wait = wait; // seconds after which the server asks to be called again
-  }
-}
-
 /** Whether the browser itself searches: `sketchjax export --page` says so in the page. */
 export const isLocal = document.querySelector("meta[name=gallery]") !== null;
-const local = isLocal ? import("./local.js") : null;
+
+let loading = null; // of local.js
+let tries = 0; // to load it: a browser may remember that an address failed
 
 /** The answer, a JSON value. body: sent as JSON by POST; without one it is GET. */
 export async function call(path, options) {
-  return local ? (await local).call(path, options) : callServer(path, options);
+  return isLocal ? (await loadLocal()).call(path, options) : callServer(path, options);
+}
+
+function loadLocal() {
+  loading ??= import(`./local.js?${(tries += 1)}`).catch((error) => {
+    console.error(error);
+    loading = null;
+    throw new Problem("local.js cannot be loaded. Is the network there?");
+  });
+  return loading;
 }
 
 async function callServer(path, { body, signal } = {}) {
