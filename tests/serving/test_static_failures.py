@@ -160,6 +160,19 @@ def test_onnxruntime_starts_again_after_a_failure(browser, whole_page, name):
         assert page.locator("#notice").is_hidden()
 
 
+def test_what_was_drawn_is_searched_by_try_again(browser, whole_page):
+    content = whole_page.pop("gallery.json")
+    with loaded(browser, whole_page) as page:
+        trouble(page)
+        draw(page, HOUSE[0])
+        assert "gallery.json" in trouble(page)
+        whole_page["gallery.json"] = content
+        page.locator("#again").click()
+        assert shown(page)
+        until_ready(page)
+        assert page.locator("#title").text_content() == "The 36 nearest of 42"
+
+
 def test_a_host_that_forbids_webassembly(browser, whole_page):
     with loaded(browser, whole_page, {"content-security-policy": "default-src 'self'"}) as page:
         until_ready(page)

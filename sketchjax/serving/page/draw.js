@@ -13,6 +13,7 @@ const MOST_STROKES = 256; // a search takes no more
 const MOST_POINTS = 10_000;
 const SLOW = 250; // ms after which a search shows that it is running
 const STROKE_TIME = 260; // ms that an example's stroke takes to appear
+const STATE = ["name", "snapshot", "count", "photos"]; // by which an answer says of which index it is
 const EMPTY = Object.freeze({ drawing: [], like: null, name: "" });
 
 const $ = (id) => document.getElementById(id);
@@ -21,10 +22,11 @@ const listed = new Intl.ListFormat("en");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 // States of the sheet, so that undo and redo are steps along a list: {drawing, like, name}, where
-// `like` is the result that was asked for more of, until a stroke is added to it.
+// `like` is the result that was asked for more of, until a stroke is added to it; `code` is its code.
 let states = [EMPTY];
 let place = 0;
 let index = null; // what the server says about its index
+let reading = null; // the promise of what it says, while it is asked
 let answer = null; // the newest that is shown
 let sequence = 0; // of searches
 let running = null; // the AbortController of the newest search
@@ -120,7 +122,7 @@ async function appear([xs, ys], turn) {
 function moreLike(hit) {
   acting += 1;
   unpick();
-  put({ drawing: centred(hit.points ?? [], SIZE * 0.72, SIZE), like: hit.id, name: `Like this ${hit.category}` });
+  put({ drawing: centred(hit.points ?? [], SIZE * 0.72, SIZE), like: hit.id, code: hit.code, name: `Like this ${hit.category}` });
   scrollTo({ top: 0, behavior: stillness.matches ? "auto" : "smooth" });
 }
 
@@ -155,7 +157,7 @@ async function search() {
     if (isLocal && !answer) $("ties").textContent = "The model is being loaded into this browser.";
   }, SLOW);
   try {
-    const found = await call("v1/search", { body, signal: own.signal });
+    const found = await ask(body, states[place].code, own.signal);
     if (number !== sequence) return;
     showAnswer(found, performance.now() - start, body);
   } catch (error) {
@@ -166,6 +168,23 @@ async function search() {
     clearTimeout(slow);
     if (number === sequence) settle();
   }
+}
+
+/** The answer to a query, once the page knows the index that it is of. code: of the item in `like`. */
+async function ask(body, code, signal) {
+  let found;
+  try {
+    found = await call("v1/search", { body, signal });
+  } catch (error) {
+    // What was asked for can be of the index that the server had before.
+    if (error.status === 404 || error.status === 422) await readIndex();
+    throw error;
+  }
+  if (STATE.some((key) => found.index[key] !== index?.[key])) await readIndex();
+  if (body.like && found.code !== code) {
+    throw new Problem("The server has another index now, without the result that you chose. Undo, or draw.");
+  }
+  return found;
 }
 
 function settle() {
@@ -299,7 +318,7 @@ $("classes").addEventListener("click", (event) => {
 $("undo").addEventListener("click", undo);
 $("redo").addEventListener("click", redo);
 $("clear").addEventListener("click", clear);
-$("again").addEventListener("click", () => (index ? search() : start()));
+$("again").addEventListener("click", again);
 $("download").addEventListener("click", () => saveDrawings(answer.results, "drawings.ndjson"));
 $("open").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => {
@@ -386,22 +405,42 @@ function haunt(examples) {
   if (!stillness.matches) setInterval(next, 4500);
 }
 
-async function start() {
-  $("notice").hidden = true;
-  try {
-    index = await call("v1/index");
-  } catch (error) {
-    trouble(error);
-    return;
-  }
+function readIndex() {
+  reading ??= call("v1/index")
+    .then(showIndex)
+    .finally(() => (reading = null));
+  return reading;
+}
+
+function showIndex(found) {
+  const isFirst = !index;
+  const before = JSON.stringify(query());
+  index = found;
   const count = Object.keys(index.categories).length;
   $("about").textContent = `${numbers.format(index.count)} ${nounOf(index)}s of ${numbers.format(count)} categories, as codes of ${index.bits} bits.`;
   if (isLocal) $("about").append(" What you draw stays in this browser.");
   offer(index.categories);
-  const known = EXAMPLES.filter(({ name }) => isKnown(name));
-  showExamples(known.length < 4 ? EXAMPLES : known);
   $("code-title").textContent = `Its ${index.bits} bits`;
-  if (!states[place].drawing.length) showEmpty();
+  if (isFirst) {
+    const known = EXAMPLES.filter(({ name }) => isKnown(name));
+    showExamples(known.length < 4 ? EXAMPLES : known);
+  }
+  if (JSON.stringify(query()) !== before) search(); // a chosen category is gone, or codes have other bits
+}
+
+async function start() {
+  $("notice").hidden = true;
+  try {
+    await readIndex();
+    if (!query()) showEmpty(); // with the bits of this index
+  } catch (error) {
+    trouble(error);
+  }
+}
+
+async function again() {
+  if (!index) await start();
+  if (index) search();
 }
 
 showExamples(EXAMPLES);

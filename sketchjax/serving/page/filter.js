@@ -33,12 +33,16 @@ function showCategories() {
 
 /** Search only in these from now on. */
 export function choose(names) {
+  mark(names);
+  changed();
+}
+
+function mark(names) {
   chosen.clear();
   for (const name of names) chosen.add(name);
   $("filter").classList.toggle("on", chosen.size > 0);
   $("filter-name").textContent = chosen.size > 2 ? `${chosen.size} categories` : [...chosen].join(", ") || "All categories";
   $("all").disabled = !chosen.size;
-  changed();
 }
 
 /** Listen to the list. onChange: called when other categories are chosen. */
@@ -64,9 +68,11 @@ export function setUpFilter(onChange) {
   });
 }
 
-/** Offer these categories, an object of their numbers of drawings. */
+/** Offer these categories, an object of their numbers of drawings; chosen ones stay if they are among them. */
 export function offer(categories) {
   known = categories;
+  mark([...chosen].filter(isKnown));
+  if ($("filter").open) showCategories();
 }
 
 /** Whether drawings of this category can be searched for. */
