@@ -195,3 +195,40 @@ def test_a_host_that_forbids_workers(browser, files, policy):
         draw(page, HOUSE[0])
         assert trouble(page) == first
         assert page.locator("#progress").is_hidden()
+
+
+@pytest.mark.parametrize("name", ["hits.js", "draw.js"])
+def test_a_page_whose_scripts_do_not_load_says_so(browser, files, name):
+    del files[name]
+    with loaded(browser, files) as page:
+        assert page.locator("#late").is_hidden()
+        page.wait_for_timeout(5_500)
+        assert page.locator("#late").is_visible()
+        assert "reload it" in page.locator("#late").text_content()
+
+
+def test_a_page_opened_as_a_file_says_so(browser, files, tmp_path):
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto((tmp_path / "index.html").as_uri())
+        page.wait_for_timeout(5_500)
+        assert "needs a web server" in page.locator("#late").text_content()
+        assert page.locator("#late").is_visible()
+
+
+def test_a_page_that_works_takes_the_warning_away(browser, files):
+    with loaded(browser, files) as page:
+        until_ready(page)
+        assert page.locator("#late").count() == 0
+
+
+def test_without_javascript_there_is_one_warning(browser, files):
+    context = browser.new_context(java_script_enabled=False)
+    with hosted(files) as address, contextlib.closing(context):
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_timeout(5_500)
+        assert page.locator("noscript").is_visible()
+        assert page.locator("#late").is_hidden()

@@ -446,4 +446,5 @@ async function again() {
 showExamples(EXAMPLES);
 showEmpty();
 haunt(EXAMPLES);
+$("late").remove();
 start();
