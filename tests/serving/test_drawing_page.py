@@ -327,6 +327,21 @@ def test_a_failing_server_is_reported_and_tried_again(page):
     assert page.locator("#notice").is_hidden()
 
 
+def test_a_proxys_own_errors_are_sentences(page):
+    def answers(**options):
+        page.unroute_all()
+        page.route("**/v1/search", lambda route: route.fulfill(**options))
+        draw(page, HOUSE[0])
+        page.wait_for_selector("#results[aria-busy=false] #notice:not([hidden])")
+        return page.locator("#trouble").text_content()
+
+    for detail in ({"error": "no route"}, ["no route"], 7, "", None):
+        assert answers(status=502, json={"detail": detail}).endswith("an error (502).")
+    assert answers(status=502, body="<html>") == "The server answered with an error (502)."
+    assert "Is a proxy in between?" in answers(status=200, body="<html>")
+    assert answers(status=502, json={"detail": "No route."}) == "No route."
+
+
 def test_a_busy_server_is_asked_again_by_itself(page):
     answers = []
 

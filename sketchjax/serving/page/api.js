@@ -62,10 +62,17 @@ async function once(path, body, signal) {
   }
   if (response.ok && answer) return answer;
   throw new Problem(
-    answer?.detail || `The server answered with an error (${response.status}).`,
+    sentenceOf(answer, response),
     response.status,
     Number(response.headers.get("retry-after")) || 0,
   );
+}
+
+/** What is wrong. A proxy before the server can have answered, with any JSON or none. */
+function sentenceOf(answer, { ok, status }) {
+  if (ok) return "What answered is not the server of this page. Is a proxy in between?";
+  const detail = answer?.detail;
+  return detail && typeof detail === "string" ? detail : `The server answered with an error (${status}).`;
 }
 
 function pause(ms, signal) {
