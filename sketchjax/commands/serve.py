@@ -74,8 +74,9 @@ def serve(
     It listens on this machine only, unless --host says otherwise.
     """
     try:
-        from sketchjax.serving.app import Settings, create_app, read_token
+        from sketchjax.serving.app import create_app
         from sketchjax.serving.server import address_of, listen, run
+        from sketchjax.serving.settings import Settings, read_token
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
     from sketchjax.data.workers import cores

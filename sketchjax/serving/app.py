@@ -10,36 +10,34 @@ import asyncio
 import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import orjson
 from fastapi import Depends, FastAPI, Header, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import sketchjax
-from sketchjax.errors import ConfigError, DataError, UnavailableError
+from sketchjax.errors import DataError
 from sketchjax.index.engine import Description, Engine
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
+from sketchjax.serving.answers import Heads
 from sketchjax.serving.forms import FORMS, as_json
-from sketchjax.serving.limits import Heads, Limits, Rates, Refused, Workers, replayed
+from sketchjax.serving.limits import Limits, Rates, Workers, replayed
 from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
+from sketchjax.serving.problems import HANDLERS, Refused, problems, sentence
 from sketchjax.serving.schema import (
     Added,
     AddRequest,
     Encoded,
     EncodeRequest,
     Id,
-    Problem,
     SearchRequest,
     Sketch,
     State,
@@ -47,6 +45,7 @@ from sketchjax.serving.schema import (
     reference,
 )
 from sketchjax.serving.service import Service
+from sketchjax.serving.settings import Settings
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPT = "text/javascript; charset=utf-8"
@@ -77,42 +76,7 @@ PAGE = {
 }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a server is reached.
-
-    threads: that search; as many as cores.
-    hosts: names that the Host header may have, next to localhost and addresses in digits.
-    origins: of other pages that may call this server (CORS).
-    public: whether the rate of each address is limited.
-    token: what adding and deleting need; None: neither is possible.
-    """
-
-    threads: int = 2
-    hosts: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
-    public: bool = False
-    token: str | None = None
-
-
-def read_token(path: Path) -> str:
-    """The first line of a file, which lets people change the index.
-
-    Raises ConfigError where there is none of 16 to 200 characters of ASCII.
-    """
-    try:
-        token = path.read_text("ascii").split("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--token-file {path} cannot be read ({error})") from None
-    if not 16 <= len(token) <= 200 or not token.isprintable():
-        raise ConfigError(
-            f"--token-file {path}: its first line must have 16 to 200 characters, such as the "
-            "output of `openssl rand -hex 24`"
-        )
-    return token
-
-
-def create_app(engine: Engine, encoder: Encoder, settings: Settings = Settings()) -> FastAPI:
+def create_app(engine: Engine, encoder: Encoder, settings: Settings) -> FastAPI:
     """The application; `app.state.service` is to be warmed before it answers searches.
 
     engine: the index.
@@ -136,7 +100,7 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings = Settings()
         docs_url=None,  # their scripts come from a CDN
         redoc_url=None,
         lifespan=lifespan,
-        responses=_problems(),
+        responses=problems(),
     )
     app.state.service, app.state.workers = service, workers
     app.openapi = lambda: _openapi(app)
@@ -144,7 +108,7 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings = Settings()
     _add_changes(app, service, workers, settings.token)
     _add_states(app, service, metrics)
     _add_page(app)
-    for kind, handler in _HANDLERS.items():
+    for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
     if settings.origins:
         app.add_middleware(
@@ -196,7 +160,7 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
         try:
             return await workers.run(work)
         except DataError as error:
-            raise Refused(404, _sentence(str(error))) from None
+            raise Refused(404, sentence(str(error))) from None
 
     @app.get("/v1/sketches/{id}/thumbnail", responses=_JPEG, response_class=Response)
     async def thumbnail(id: Id) -> Response:
@@ -314,73 +278,6 @@ def _add_page(app: FastAPI) -> None:
 
 def _json(answer: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(answer), status, media_type="application/json")
-
-
-def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "?")) else f"{text}."
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
-    return error.response()
-
-
-async def _bad_data(request: Request, error: Exception) -> Response:
-    return Refused(422, _sentence(str(error))).response()
-
-
-async def _away(request: Request, error: Exception) -> Response:
-    return Refused(503, _sentence(str(error)), wait=5).response()
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where, *path = first["loc"]
-    if first["type"] == "json_invalid":
-        reason = first["ctx"]["error"]
-        return Refused(422, f"The body is not JSON: {reason} at character {path[0]}.").response()
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    message = first["msg"].removeprefix("Value error, ")
-    place = place.lstrip(".") or f"the {where}"
-    detail = f"{place[:120]}: {message[:1].lower()}{message[1:300]}"
-    return Refused(422, detail.rstrip(".") + ".").response()
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = {
-        404: "There is nothing at this address; the page is at /.",
-        405: "This address does not take this method.",
-    }.get(error.status_code, _sentence(str(error.detail)))
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    if error.status_code == 405:  # starlette names the methods of one route only
-        own = [route for route in request.app.routes if route.matches(request.scope)[0].value]
-        methods = {each for route in own for each in route.methods}
-        headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
-    return Refused(error.status_code, detail, headers=headers).response()
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    return Refused(500, "Something in the server went wrong; its log says what.").response()
-
-
-_HANDLERS = {
-    Refused: _refused,
-    DataError: _bad_data,
-    UnavailableError: _away,
-    RequestValidationError: _invalid,
-    HTTPException: _http,
-    Exception: _broken,
-}
-
-
-def _problems() -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
-    content = {"application/problem+json": {"schema": schema}}
-    return {"4XX": {"description": "An error of the request.", "content": content},
-            "5XX": {"description": "An error of the server.", "content": content}}  # fmt: skip
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

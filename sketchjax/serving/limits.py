@@ -1,14 +1,13 @@
-"""What a server refuses before it does any work, and how it says so.
+"""What a server refuses before it does any work.
 
 `Limits` is an ASGI middleware: the Host header, the rate of an address, the size and the time of a
-body. It adds the headers that keep a browser from loading anything from elsewhere. `Heads` is
-another, for HEAD. `Workers` bounds what waits for a core.
+body. It adds the headers that keep a browser from loading anything from elsewhere. `Workers` bounds
+what waits for a core.
 """
 
 from __future__ import annotations
 
 import asyncio
-import http
 import ipaddress
 import time
 from collections import OrderedDict
@@ -16,12 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sketchjax.serving.schema import Problem
+from sketchjax.serving.problems import Refused
 
 MOST_BYTES = 256 << 10  # of a body
 MOST_BYTES_ADDED = 4 << 20  # of one that adds drawings, which needs a token
@@ -40,35 +37,6 @@ HEADERS = {
 }
 
 Result = TypeVar("Result")
-
-
-class Refused(Exception):
-    """A request that is answered with an error; detail: one sentence for people.
-
-    status: of HTTP.
-    wait: seconds after which to try again; None: no use.
-    headers: more of them.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        detail: str,
-        *,
-        wait: int | None = None,
-        headers: dict[str, str] | None = None,
-    ):
-        super().__init__(detail)
-        self.status, self.detail, self.headers = status, detail, dict(headers or {})
-        if wait is not None:
-            self.headers["retry-after"] = str(wait)
-
-    def response(self) -> Response:
-        """The error as application/problem+json."""
-        title = http.HTTPStatus(self.status).phrase
-        content = msgspec.json.encode(Problem(title, self.status, self.detail))
-        kind = "application/problem+json"
-        return Response(content, self.status, headers=self.headers, media_type=kind)
 
 
 class Workers:
@@ -206,30 +174,6 @@ class Limits:
         except ValueError:
             return False
         return True
-
-
-class Heads:
-    """The middleware that answers HEAD as GET, without the body (RFC 9110)."""
-
-    def __init__(self, app: ASGIApp):
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_head(message: Message) -> None:
-            if message["type"] == "http.response.body":
-                message = {**message, "body": b""}
-            await send(message)
-
-        inner = {**scope, "method": "GET"}
-        try:
-            await self._app(inner, receive, send_head)
-        finally:
-            scope["route"] = inner.get("route")  # for `seen`
 
 
 class _Gone(Exception):

@@ -475,7 +475,8 @@ def test_a_server_says_that_its_engine_is_away(shim, address):
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
     from starlette.testclient import TestClient
 
-    from sketchjax.serving.app import Settings, create_app
+    from sketchjax.serving.app import create_app
+    from sketchjax.serving.settings import Settings
 
     items = items_of(60, 16, 16)
     database_of(address, items)

@@ -159,7 +159,8 @@ def test_a_server_sends_thumbnails(folder):
     pytest.importorskip("fastapi", reason="the extra serve is not installed")
     from starlette.testclient import TestClient
 
-    from sketchjax.serving.app import Settings, create_app
+    from sketchjax.serving.app import create_app
+    from sketchjax.serving.settings import Settings
 
     app = create_app(open_index(folder), load(folder / "model"), Settings())
     app.state.service.warm()

@@ -17,8 +17,9 @@ from sketchjax.index.memory import Memory
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
-from sketchjax.serving.app import Settings, create_app
+from sketchjax.serving.app import create_app
 from sketchjax.serving.gallery import index_in_memory
+from sketchjax.serving.settings import Settings
 
 CATEGORIES = ["cat", "clock", "fish", "house", "sun", "umbrella"]
 HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]

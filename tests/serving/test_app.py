@@ -33,9 +33,10 @@ from sketchjax.index.build import build
 from sketchjax.index.opening import open_index
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import FileSource
-from sketchjax.serving.app import Settings, create_app, read_token
+from sketchjax.serving.app import create_app
 from sketchjax.serving.client import Client
 from sketchjax.serving.forms import FORMS, as_json
+from sketchjax.serving.settings import Settings, read_token
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
 

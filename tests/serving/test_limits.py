@@ -15,7 +15,8 @@ from doodle_server import HOUSE, TOKEN, doodle_app, running
 from starlette.testclient import TestClient
 
 from sketchjax.serving import limits
-from sketchjax.serving.limits import MOST_ADDRESSES, MOST_WAITING, Rates, Refused, Workers
+from sketchjax.serving.limits import MOST_ADDRESSES, MOST_WAITING, Rates, Workers
+from sketchjax.serving.problems import Refused
 
 
 @pytest.fixture(scope="module")

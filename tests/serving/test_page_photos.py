@@ -15,7 +15,8 @@ from test_static import called, opened, without_times
 from sketchjax.data.sources.doodles import sketches
 from sketchjax.index.engine import Items, Photos
 from sketchjax.index.search import Query, answer
-from sketchjax.serving.app import Settings, create_app
+from sketchjax.serving.app import create_app
+from sketchjax.serving.settings import Settings
 from sketchjax.serving.static import Graph, gallery_files, page_files
 
 

@@ -1,0 +1,113 @@
+"""What a refused request is answered: application/problem+json with one sentence for people."""
+
+from __future__ import annotations
+
+import http
+from typing import Any
+
+import msgspec
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from sketchjax.errors import DataError, UnavailableError
+from sketchjax.serving.schema import Problem
+
+
+class Refused(Exception):
+    """A request that is answered with an error; detail: one sentence for people.
+
+    status: of HTTP.
+    wait: seconds after which to try again; None: no use.
+    headers: more of them.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        wait: int | None = None,
+        headers: dict[str, str] | None = None,
+    ):
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, dict(headers or {})
+        if wait is not None:
+            self.headers["retry-after"] = str(wait)
+
+    def response(self) -> Response:
+        """The error as application/problem+json."""
+        title = http.HTTPStatus(self.status).phrase
+        content = msgspec.json.encode(Problem(title, self.status, self.detail))
+        kind = "application/problem+json"
+        return Response(content, self.status, headers=self.headers, media_type=kind)
+
+
+def sentence(text: str) -> str:
+    """A message of our errors as a sentence."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "?")) else f"{text}."
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return error.response()
+
+
+async def _bad_data(request: Request, error: Exception) -> Response:
+    return Refused(422, sentence(str(error))).response()
+
+
+async def _away(request: Request, error: Exception) -> Response:
+    return Refused(503, sentence(str(error)), wait=5).response()
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where, *path = first["loc"]
+    if first["type"] == "json_invalid":
+        reason = first["ctx"]["error"]
+        return Refused(422, f"The body is not JSON: {reason} at character {path[0]}.").response()
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    message = first["msg"].removeprefix("Value error, ")
+    place = place.lstrip(".") or f"the {where}"
+    detail = f"{place[:120]}: {message[:1].lower()}{message[1:300]}"
+    return Refused(422, detail.rstrip(".") + ".").response()
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    detail = {
+        404: "There is nothing at this address; the page is at /.",
+        405: "This address does not take this method.",
+    }.get(error.status_code, sentence(str(error.detail)))
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == 405:  # starlette names the methods of one route only
+        own = [route for route in request.app.routes if route.matches(request.scope)[0].value]
+        methods = {each for route in own for each in route.methods}
+        headers["allow"] = ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+    return Refused(error.status_code, detail, headers=headers).response()
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    return Refused(500, "Something in the server went wrong; its log says what.").response()
+
+
+HANDLERS = {
+    Refused: _refused,
+    DataError: _bad_data,
+    UnavailableError: _away,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    Exception: _broken,
+}
+
+
+def problems() -> dict[int | str, dict[str, Any]]:
+    """What OpenAPI says about the errors of every route."""
+    schema = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+    content = {"application/problem+json": {"schema": schema}}
+    return {"4XX": {"description": "An error of the request.", "content": content},
+            "5XX": {"description": "An error of the server.", "content": content}}  # fmt: skip
