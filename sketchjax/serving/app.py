@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import numpy as np
 import orjson
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.openapi.utils import get_openapi
@@ -27,6 +28,7 @@ from sketchjax.index.engine import Description, Engine
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
+from sketchjax.serving.accept import preferred
 from sketchjax.serving.answers import Heads
 from sketchjax.serving.forms import FORMS, as_json
 from sketchjax.serving.limits import Limits, Rates, Workers, replayed
@@ -53,6 +55,7 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}
 }
+_JSON = "application/json"
 _TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -170,26 +173,40 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
         headers = {"cache-control": "private, max-age=86400"}
         return Response(content, media_type="image/jpeg", headers=headers)
 
-    @app.get("/v1/sketches/{id}", responses=reference(Sketch))
-    async def sketch(id: Id, accept: Annotated[str, Header()] = "") -> Response:
+    @app.get("/v1/sketches/{id}", responses=_forms_of_a_sketch())
+    async def sketch(id: Id, request: Request) -> Response:
         """One drawing: as JSON, as SVG or as a line of ndjson, by the header Accept."""
         found, points = await there(lambda: service.get(id))
-        if not len(points) and accept.startswith(("image/svg+xml", "application/x-ndjson")):
+        accept = ",".join(request.headers.getlist("accept"))
+        offers = (_JSON, *FORMS) if len(points) else (_JSON,)
+        form = preferred(accept, offers)
+        if form is None and len(points):
+            raise Refused(406, f"The header Accept has none of {', '.join(offers)}.")
+        if form is None:
             raise Refused(406, f"This is a photo: its picture is at /v1/sketches/{id}/thumbnail.")
-        if "image/svg+xml" in accept:
-            image = (
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(points)}" fill="none" '
-                'stroke="#1c1f23" stroke-width="3" stroke-linecap="round" stroke-linejoin="round">'
-                f'<path d="{path_data(points)}"/></svg>'
-            )
-            return Response(image, media_type="image/svg+xml")
-        if "application/x-ndjson" in accept:
+        if form == "image/svg+xml":
+            content = _svg(points)
+        elif form == "application/x-ndjson":
             record = {"word": found.category, "key_id": found.key_id, "drawing": found.drawing}
-            return Response(
-                orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE),
-                media_type="application/x-ndjson",
-            )
-        return _json(found)
+            content = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        else:
+            content = msgspec.json.encode(found)
+        return Response(content, media_type=form)
+
+
+def _svg(points: np.ndarray) -> str:
+    """The SVG file of a drawing u8[t 3]."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view_box(points)}" fill="none" '
+        'stroke="#1c1f23" stroke-width="3" stroke-linecap="round" stroke-linejoin="round">'
+        f'<path d="{path_data(points)}"/></svg>'
+    )
+
+
+def _forms_of_a_sketch() -> dict[int | str, dict[str, Any]]:
+    described = reference(Sketch)
+    described[200]["content"] |= dict.fromkeys(FORMS, _TEXT)
+    return described
 
 
 def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
@@ -206,7 +223,7 @@ def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
                 content, options = await request.body(), request.query_params.multi_items()
                 body = await run(lambda: as_json(kind, content, options))
                 headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
-                headers.append((b"content-type", b"application/json"))
+                headers.append((b"content-type", _JSON.encode()))
                 replay = replayed(body, request.receive)
                 return await handle(Request({**request.scope, "headers": headers}, replay))
 
@@ -277,7 +294,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _json(answer: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(answer), status, media_type="application/json")
+    return Response(msgspec.json.encode(answer), status, media_type=_JSON)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

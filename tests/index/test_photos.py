@@ -173,8 +173,11 @@ def test_a_server_sends_thumbnails(folder):
         like = client.post("/v1/search", json={"like": first["id"]}).json()["results"][0]
         assert (like["id"], like["distance"]) == (first["id"], 0)
         assert client.get("/v1/sketches/0").json()["kind"] == "photo"
-        refused = client.get("/v1/sketches/0", headers={"accept": "image/svg+xml"})
-        assert (refused.status_code, "/v1/sketches/0/thumbnail" in refused.text) == (406, True)
+        for accept in ("image/svg+xml", "text/html, application/x-ndjson"):  # it has no strokes
+            refused = client.get("/v1/sketches/0", headers={"accept": accept})
+            assert (refused.status_code, "/v1/sketches/0/thumbnail" in refused.text) == (406, True)
+        of_img = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+        assert client.get("/v1/sketches/0", headers={"accept": of_img}).json()["kind"] == "photo"
         assert client.get("/v1/sketches/12/thumbnail").status_code == 404
 
 

@@ -194,6 +194,19 @@ def test_an_item_in_its_three_forms(client):
     assert client.get("/v1/sketches/180").status_code == 404
 
 
+def test_the_header_accept_chooses_the_form(client):
+    def kind(*accept: str) -> tuple[int, str]:
+        headers = [("accept", each) for each in accept]
+        answer_ = client.get("/v1/sketches/31", headers=headers)
+        return answer_.status_code, answer_.headers["content-type"]
+
+    assert kind("image/svg+xml;q=0, application/json") == (200, "application/json")
+    assert kind("application/json, image/svg+xml;q=0.1") == (200, "application/json")
+    assert kind("IMAGE/SVG+XML") == (200, "image/svg+xml")
+    assert kind("text/html", "application/x-ndjson") == (200, "application/x-ndjson")
+    assert kind("text/html") == (406, "application/problem+json")
+
+
 def test_the_index_describes_itself(client):
     about = client.get("/v1/index").json()
     assert (about["count"], about["bits"], about["model"]) == (180, 64, "cd" * 32)
