@@ -18,7 +18,6 @@ import numpy as np
 import orjson
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
@@ -30,8 +29,9 @@ from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
 from sketchjax.serving.accept import preferred
 from sketchjax.serving.answers import Heads
-from sketchjax.serving.forms import FORMS, as_json
-from sketchjax.serving.limits import Limits, Rates, Workers, replayed
+from sketchjax.serving.bodies import JSON, any_form, json_only
+from sketchjax.serving.forms import FORMS
+from sketchjax.serving.limits import Limits, Rates, Workers
 from sketchjax.serving.metrics import CONTENT_TYPE, Metrics
 from sketchjax.serving.problems import HANDLERS, Refused, problems, sentence
 from sketchjax.serving.schema import (
@@ -55,7 +55,6 @@ _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"description": "A JPEG file.", "content": {"image/jpeg": _BYTES}}
 }
-_JSON = "application/json"
 _TEXT = {"schema": {"type": "string"}}
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -146,10 +145,11 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
         methods=["POST"],
         responses=reference(Answer),
         openapi_extra={"requestBody": {"content": dict.fromkeys(FORMS, _TEXT)}},
-        route_class_override=_any_form(run),
+        route_class_override=any_form(run),
+        dependencies=[Depends(json_only(*FORMS))],
     )
 
-    @app.post("/v1/encode", responses=reference(Encoded))
+    @app.post("/v1/encode", responses=reference(Encoded), dependencies=[Depends(json_only())])
     async def encode(request: EncodeRequest) -> Response:
         """The codes of drawings."""
         return _json(await run(lambda: service.encode(request)))
@@ -178,7 +178,7 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
         """One drawing: as JSON, as SVG or as a line of ndjson, by the header Accept."""
         found, points = await there(lambda: service.get(id))
         accept = ",".join(request.headers.getlist("accept"))
-        offers = (_JSON, *FORMS) if len(points) else (_JSON,)
+        offers = (JSON, *FORMS) if len(points) else (JSON,)
         form = preferred(accept, offers)
         if form is None and len(points):
             raise Refused(406, f"The header Accept has none of {', '.join(offers)}.")
@@ -209,29 +209,6 @@ def _forms_of_a_sketch() -> dict[int | str, dict[str, Any]]:
     return described
 
 
-def _any_form(run: Callable[..., Any]) -> type[APIRoute]:
-    """A route whose requests may have any form of `forms`. run: runs work on a thread."""
-
-    class Route(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Any]:
-            handle = super().get_route_handler()
-
-            async def converted(request: Request) -> Response:
-                kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-                if kind not in FORMS:
-                    return await handle(request)
-                content, options = await request.body(), request.query_params.multi_items()
-                body = await run(lambda: as_json(kind, content, options))
-                headers = [each for each in request.scope["headers"] if each[0] != b"content-type"]
-                headers.append((b"content-type", _JSON.encode()))
-                replay = replayed(body, request.receive)
-                return await handle(Request({**request.scope, "headers": headers}, replay))
-
-            return converted
-
-    return Route
-
-
 def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | None) -> None:
     async def authorized(authorization: Annotated[str, Header()] = "") -> None:
         if token is None:
@@ -245,8 +222,11 @@ def _add_changes(app: FastAPI, service: Service, workers: Workers, token: str | 
             )  # fmt: skip
 
     guard = [Depends(authorized)]
+    of_json = [*guard, Depends(json_only())]
 
-    @app.post("/v1/sketches", status_code=201, responses=reference(Added, 201), dependencies=guard)
+    @app.post(
+        "/v1/sketches", status_code=201, responses=reference(Added, 201), dependencies=of_json
+    )
     async def add(request: AddRequest) -> Response:
         """Add drawings to the index; they are on the disk when the answer comes."""
         return _json(Added(await workers.run(lambda: service.add(request))), 201)
@@ -294,7 +274,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _json(answer: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(answer), status, media_type=_JSON)
+    return Response(msgspec.json.encode(answer), status, media_type=JSON)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

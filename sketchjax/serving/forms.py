@@ -65,6 +65,8 @@ def as_json(kind: str, content: bytes, options: Options) -> bytes:
 def _fields(options: Options) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for name, value in options:
+        if name in fields and name != "categories":
+            raise DataError(f"the query string has {name} more than once")
         if name == "k" and value.isdecimal() and value.isascii() and len(value) < _LARGEST_DIGITS:
             fields[name] = int(value)
         elif name in ("rerank", "points") and value in ("true", "false"):

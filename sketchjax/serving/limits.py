@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sketchjax.serving.problems import Refused
+from sketchjax.serving.problems import Refused, shortened
 
 MOST_BYTES = 256 << 10  # of a body
 MOST_BYTES_ADDED = 4 << 20  # of one that adds drawings, which needs a token
@@ -155,7 +155,7 @@ class Limits:
         if not self._is_ours(host):
             raise Refused(
                 421,
-                f"This server does not answer for {_shortened(host)}; start it with --allow-host "
+                f"This server does not answer for {shortened(host)}; start it with --allow-host "
                 "and that name.",
             )
         address = (scope.get("client") or ("unknown", 0))[0]
@@ -220,7 +220,3 @@ def replayed(body: bytes, receive: Receive) -> Receive:
         return first
 
     return again
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -50,6 +50,11 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "?")) else f"{text}."
 
 
+def shortened(text: str) -> str:
+    """What a request says, as a sentence may quote it."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return error.response()

@@ -129,6 +129,7 @@ def test_a_search_by_a_line_of_ndjson(client):
         (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=500", "200"),
         (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=many", "it takes k, a number"),
         (NDJSON, '{"drawing": [[[0], [0]]]}', "?points=1", "true or false"),
+        (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=5&k=6", "has k more than once"),
     ],
 )
 def test_other_forms_have_the_same_limits(client, headers, content, path, words):
@@ -136,6 +137,38 @@ def test_other_forms_have_the_same_limits(client, headers, content, path, words)
     assert refused.status_code == 422, refused.text
     assert refused.headers["content-type"] == "application/problem+json"
     assert words in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/search", "/v1/encode", "/v1/sketches"])
+def test_a_json_request_has_no_query_string(path):
+    """It would be ignored, and the answer be that of another search."""
+    body = {
+        "/v1/search": {"drawing": HOUSE},
+        "/v1/encode": {"drawings": [HOUSE]},
+        "/v1/sketches": {"sketches": [{"drawing": HOUSE, "category": "house"}]},
+    }[path]
+    with TestClient(doodle_app(token=TOKEN), base_url="http://localhost") as own:
+        refused = own.post(f"{path}?k=1&categories=cat", json=body, headers=AUTHORIZED)
+        assert refused.status_code == 422
+        assert refused.json()["detail"] == (
+            "A JSON request has its options in its body; leave out the query string "
+            "'k=1&categories=cat'."
+        )
+        assert own.post(path, json=body, headers=AUTHORIZED).status_code in (200, 201)
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", None])
+def test_a_body_of_another_type_names_those_that_are_taken(client, kind):
+    headers = {} if kind is None else {"content-type": kind}
+    content = json.dumps({"drawing": HOUSE})
+    refused = client.post("/v1/search", content=content, headers=headers)
+    assert refused.status_code == 415
+    assert refused.json()["detail"] == (
+        f"The header Content-Type is {kind!r}; this address takes " if kind
+        else "The header Content-Type is missing; this address takes "
+    ) + "application/json, image/svg+xml, application/x-ndjson."  # fmt: skip
+    headers = {"content-type": "application/vnd.sketch+json; charset=utf-8"}
+    assert client.post("/v1/search", content=content, headers=headers).status_code == 200
 
 
 def test_a_large_svg_is_refused(client):
