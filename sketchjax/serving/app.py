@@ -18,7 +18,6 @@ import numpy as np
 import orjson
 from fastapi import Depends, FastAPI, Header, Request
 from fastapi.openapi.utils import get_openapi
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import sketchjax
@@ -28,7 +27,7 @@ from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
 from sketchjax.serving.accept import preferred
-from sketchjax.serving.answers import Heads
+from sketchjax.serving.answers import Heads, Origins, Seen
 from sketchjax.serving.bodies import JSON, any_form, json_only
 from sketchjax.serving.forms import FORMS
 from sketchjax.serving.limits import Limits, Rates, Workers
@@ -112,20 +111,16 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings) -> FastAPI:
     _add_page(app)
     for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
-    if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["content-type"],
-        )
     app.add_middleware(Heads)
     app.add_middleware(
         Limits,
         hosts=frozenset({"localhost", *(name.lower() for name in settings.hosts)}),
         rates=Rates() if settings.public else None,
-        seen=metrics.seen,
     )
+    # Around the limits: without its headers, a browser hides from a page why it was refused.
+    if settings.origins:
+        app.add_middleware(Origins, origins=settings.origins)
+    app.add_middleware(Seen, seen=metrics.seen)
     return app
 
 

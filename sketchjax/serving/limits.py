@@ -1,8 +1,7 @@
 """What a server refuses before it does any work.
 
 `Limits` is an ASGI middleware: the Host header, the rate of an address, the size and the time of a
-body. It adds the headers that keep a browser from loading anything from elsewhere. `Workers` bounds
-what waits for a core.
+body. `Workers` bounds what waits for a core.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sketchjax.serving.problems import Refused, shortened
@@ -27,14 +26,6 @@ MOST_WAITING = 32  # requests that wait for a thread
 RATE = 20.0  # requests a second of one address, with --public
 BURST = 40.0  # that may come at once
 MOST_ADDRESSES = 10_000  # remembered; the one that was quiet longest is forgotten first
-
-HEADERS = {
-    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; object-src 'none'",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-}
 
 Result = TypeVar("Result")
 
@@ -103,52 +94,42 @@ def _network(address: str) -> str:
 
 
 class Limits:
-    """The middleware.
+    """The middleware; it also answers what went wrong inside.
 
     app: what is protected.
     hosts: names that the Host header may have. Addresses in digits are always right: a page from
       elsewhere can point a name of its own at this machine (DNS rebinding), but not a number.
     rates: None: as many requests as an address likes.
-    seen: called with the scope, the status and the seconds of every request.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        hosts: frozenset[str],
-        rates: Rates | None,
-        seen: Callable[[Scope, int, float], None],
-    ):
-        self._app, self._hosts, self._rates, self._seen = app, hosts, rates, seen
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], rates: Rates | None):
+        self._app, self._hosts, self._rates = app, hosts, rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        start, status = time.perf_counter(), 500
+        has_answer = False
 
-        async def send_safely(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("cache-control", "no-store")
+        async def noted(message: Message) -> None:
+            nonlocal has_answer
+            has_answer = True
             await send(message)
 
         try:
             self._check(scope)
             body = await _body(scope, receive)
+            await self._app(scope, replayed(body, receive), noted)
         except Refused as refused:
-            await refused.response()(scope, receive, send_safely)
+            await refused.response()(scope, receive, send)
         except _Gone:
-            status = 499  # nobody is left to answer; nginx's number for it
-        else:
-            await self._app(scope, replayed(body, receive), send_safely)
-        finally:
-            self._seen(scope, status, time.perf_counter() - start)
+            pass  # nobody is left to answer
+        except Exception:
+            if not has_answer:
+                broken = Refused(500, "Something in the server went wrong; its log says what.")
+                await broken.response()(scope, receive, send)
+            raise  # for the log
 
     def _check(self, scope: Scope) -> None:
         host = Headers(scope=scope).get("host", "")

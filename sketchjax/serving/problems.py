@@ -96,17 +96,12 @@ async def _http(request: Request, error: Exception) -> Response:
     return Refused(error.status_code, detail, headers=headers).response()
 
 
-async def _broken(request: Request, error: Exception) -> Response:
-    return Refused(500, "Something in the server went wrong; its log says what.").response()
-
-
 HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
     UnavailableError: _away,
     RequestValidationError: _invalid,
     HTTPException: _http,
-    Exception: _broken,
 }
 
 

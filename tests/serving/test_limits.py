@@ -146,6 +146,39 @@ def test_pages_of_other_origins_are_refused_unless_allowed(client):
         assert answer.headers["access-control-allow-origin"] == "https://other.example"
 
 
+def test_a_page_of_another_origin_reads_every_refusal(monkeypatch):
+    """Without the header, a browser gives the page a network error and no reason."""
+    origin = "https://other.example"
+    asking = {"origin": origin}
+    app = doodle_app(origins=(origin,), public=True)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as own:
+
+        def readable(status: int, path: str = "/v1/index", method: str = "GET", **options) -> None:
+            answer = own.request(
+                method, path, headers=options.pop("headers", {}) | asking, **options
+            )
+            refused(answer, status)
+            assert answer.headers["access-control-allow-origin"] == origin
+            assert answer.headers["content-security-policy"]
+
+        readable(413, "/v1/search", "POST", content=b" " * 300_000)
+        readable(421, headers={"host": "evil.example"})
+        readable(422, "/v1/search", "POST", json={})
+        readable(404, "/nothing")
+        monkeypatch.setattr(app.state.service, "describe", lambda: 1 / 0)
+        readable(500)
+        monkeypatch.setattr(Rates, "take", lambda *_: False)
+        readable(429)
+        exposed = own.get("/v1/index", headers=asking).headers["access-control-expose-headers"]
+        assert exposed.lower() == "retry-after"
+        foreign = own.get("/v1/index", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in foreign.headers
+        preflight = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+        answer = own.options("/v1/search", headers=preflight)
+        assert "origin" in refused(answer, 400)
+        assert answer.headers["cache-control"] == "no-store"
+
+
 def test_every_answer_keeps_browsers_to_this_server(client):
     for path in ("/", "/draw.js", "/v1/index", "/nothing", "/metrics"):
         headers = client.get(path).headers
