@@ -53,7 +53,11 @@ def serve(
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(metavar="URL", help="Another page that may call it; may be repeated."),
+        typer.Option(
+            metavar="ORIGIN",
+            help="Other pages that may call it, by scheme, name and port: https://draw.example; * "
+            "for all; may be repeated.",
+        ),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -76,7 +80,7 @@ def serve(
     try:
         from sketchjax.serving.app import create_app
         from sketchjax.serving.server import address_of, listen, run
-        from sketchjax.serving.settings import Settings, read_token
+        from sketchjax.serving.settings import Settings, host_name, origin_of, read_token
     except ModuleNotFoundError as error:
         raise ConfigError(f"serve needs {error.name}: pip install 'sketchjax[serve]'") from error
     from sketchjax.data.workers import cores
@@ -92,8 +96,8 @@ def serve(
         )
     settings = Settings(
         threads=threads or cores(),
-        hosts=tuple(allow_host or ()),
-        origins=tuple(allow_origin or ()),
+        hosts=tuple(map(host_name, allow_host or ())),
+        origins=tuple(map(origin_of, allow_origin or ())),
         public=public,
         token=None if token_file is None else read_token(token_file),
     )

@@ -114,7 +114,7 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings) -> FastAPI:
     app.add_middleware(Heads)
     app.add_middleware(
         Limits,
-        hosts=frozenset({"localhost", *(name.lower() for name in settings.hosts)}),
+        hosts=frozenset({"localhost", *settings.hosts}),
         rates=Rates() if settings.public else None,
     )
     # Around the limits: without its headers, a browser hides from a page why it was refused.

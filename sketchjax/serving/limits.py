@@ -148,7 +148,7 @@ class Limits:
 
     def _is_ours(self, host: str) -> bool:
         name = host.rsplit("]", 1)[0].lstrip("[") if host.startswith("[") else host.split(":")[0]
-        if name.lower() in self._hosts:
+        if name.lower().removesuffix(".") in self._hosts:
             return True
         try:
             ipaddress.ip_address(name)

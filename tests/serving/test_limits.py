@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from sketchjax.serving import limits
 from sketchjax.serving.limits import MOST_ADDRESSES, MOST_WAITING, Rates, Workers
 from sketchjax.serving.problems import Refused
+from sketchjax.serving.settings import host_name
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +127,11 @@ def test_a_host_of_another_name(client):
 
 
 def test_a_host_that_was_allowed():
-    app = doodle_app(hosts=("Draw.Example",))
+    app = doodle_app(hosts=(host_name("Draw.Example."),))
     with TestClient(app, base_url="http://draw.example") as client:
-        assert client.get("/healthz").status_code == 200
+        for host in ("draw.example", "DRAW.example:8000", "draw.example.:8000", "localhost."):
+            assert client.get("/healthz", headers={"host": host}).status_code == 200
+        assert client.get("/healthz", headers={"host": "a.draw.example"}).status_code == 421
 
 
 def test_pages_of_other_origins_are_refused_unless_allowed(client):

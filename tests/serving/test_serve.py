@@ -15,6 +15,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from command_line import call
 from doodle_server import doodle_app
+from starlette.testclient import TestClient
 from tiny_run import finish, free_port
 
 from sketchjax.errors import ConfigError
@@ -23,6 +24,7 @@ from sketchjax.serving import server
 from sketchjax.serving.app import PAGE
 from sketchjax.serving.client import Client
 from sketchjax.serving.server import listen
+from sketchjax.serving.settings import origin_of
 
 ROOT = Path(__file__).parents[2]
 HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
@@ -121,12 +123,50 @@ def test_what_is_neither_run_nor_index(tmp_path, capsys):
         (["--port", "70000"], "must be from 0 to 65535"),
         (["--port", "-1"], "must be from 0 to 65535"),
         (["--token-file", "nothing"], "--token-file needs an index"),
+        (["--allow-host", "http://draw.example"], "--allow-host http://draw.example: give only"),
+        (["--allow-host", "draw.example:8000"], "give only a name"),
+        (["--allow-host", "größe.example"], "in ASCII as browsers send it"),
+        (["--allow-host", "*"], "give only a name"),
+        (["--allow-host", "::1"], "every address in digits without this option"),
+        (["--allow-host", ""], "give only a name"),
+        (["--allow-origin", "draw.example"], "give scheme, name and port"),
+        (["--allow-origin", "draw.example:8000"], "give scheme, name and port"),
+        (["--allow-origin", "https://größe.example"], "in ASCII"),
+        (["--allow-origin", "https://draw.example:port"], "give scheme, name and port"),
+        (["--allow-origin", "https://[draw"], "give scheme, name and port"),
+        (["--allow-origin", "https://A.example:443/page"], "give https://a.example, which"),
+        (["--allow-origin", "https://a.example/?q"], "give https://a.example, which"),
+        (["--allow-origin", "https://me@a.example"], "give https://a.example, which"),
     ],
 )
 def test_options_that_cannot_be(tmp_path, capsys, options, words):
     (tmp_path / "config.json").touch()  # as in a workdir
     assert call("serve", tmp_path, "--port", 0, *options) == 64
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given, sent",
+    [
+        ("https://draw.example/", "https://draw.example"),
+        ("HTTPS://Draw.Example:443", "https://draw.example"),
+        ("http://127.0.0.1:80", "http://127.0.0.1"),
+        ("https://draw.example:80", "https://draw.example:80"),
+        ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("moz-extension://0123-ab", "moz-extension://0123-ab"),
+    ],
+)
+def test_an_origin_is_what_browsers_send(given, sent):
+    """RFC 6454, section 6: in lower case, without the scheme's own port, path or slash."""
+    with TestClient(doodle_app(origins=(origin_of(given),)), base_url="http://localhost") as client:
+        headers = client.get("/healthz", headers={"origin": sent}).headers
+    assert headers["access-control-allow-origin"] == sent
+
+
+def test_all_origins_may_be_allowed():
+    with TestClient(doodle_app(origins=(origin_of("*"),)), base_url="http://localhost") as client:
+        headers = client.get("/healthz", headers={"origin": "https://any.example"}).headers
+    assert headers["access-control-allow-origin"] == "*"
 
 
 def test_a_missing_extra_is_one_sentence(tmp_path, capsys, monkeypatch):
