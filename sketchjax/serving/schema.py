@@ -71,7 +71,7 @@ class SearchRequest(_Request):
     """One of drawing, code and like, and how to search for it."""
 
     drawing: Drawing | None = None
-    code: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,128}$")] | None = Field(
+    code: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")] | None = Field(
         None, description="In hexadecimal digits, as answers have it."
     )
     like: Id | None = Field(None, description="The id of an item of the index.")

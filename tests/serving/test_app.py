@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import httpx
 import msgspec
@@ -13,6 +14,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from doodle_server import (
     HOUSE,
     TOKEN,
+    DoodleSource,
     GridEncoder,
     doodle_app,
     doodle_index,
@@ -33,9 +35,11 @@ from sketchjax.index.build import build
 from sketchjax.index.opening import open_index
 from sketchjax.index.search import Query, answer
 from sketchjax.index.sources import FileSource
+from sketchjax.retrieval.outputs import Outputs
 from sketchjax.serving.app import create_app
 from sketchjax.serving.client import Client
 from sketchjax.serving.forms import FORMS, as_json
+from sketchjax.serving.gallery import index_in_memory
 from sketchjax.serving.settings import Settings, read_token
 
 AUTHORIZED = {"authorization": f"Bearer {TOKEN}"}
@@ -199,6 +203,29 @@ def test_a_search_by_code_and_by_item(client):
     by_code = client.post("/v1/search", json={"code": item["code"], "k": 4}).json()
     code = np.frombuffer(bytes.fromhex(item["code"]), np.uint8)
     assert without_times(by_code) == expected(Query(code=code, k=4))
+
+
+class WideEncoder(GridEncoder):
+    """The same code with zeros behind it: as long as the widest model's, 4,096 bits."""
+
+    bits = 4096
+
+    def outputs(self, drawings) -> Outputs:
+        found = super().outputs(drawings)
+        zeros = ((0, 0), (0, self.bits // 8 - found.codes.packed.shape[1]))
+        codes = replace(found.codes, packed=np.pad(found.codes.packed, zeros))
+        return Outputs(codes, found.features, found.probabilities)
+
+
+def test_a_code_of_any_length_finds_its_item():
+    encoder = WideEncoder()
+    index = index_in_memory("doodles", DoodleSource(), encoder, no_progress)
+    with TestClient(create_app(index, encoder, Settings()), base_url="http://localhost") as own:
+        own.app.state.service.warm()
+        code = own.get("/v1/sketches/77").json()["code"]
+        assert len(code) == 1024
+        found = own.post("/v1/search", json={"code": code, "k": 1}).json()
+        assert (found["code"], found["results"][0]["distance"]) == (code, 0)
 
 
 def test_codes_of_drawings(client):
