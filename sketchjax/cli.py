@@ -14,6 +14,9 @@ from sketchjax.run.output import drain
 __all__ = ["app", "files", "index", "main", "runs", "search", "serve"]
 
 
+_USAGE = 2  # typer's code for a wrong command line; no command of ours exits with it
+
+
 def main() -> None:
     """Run the command line; exits with the code of the error's kind, see `errors`."""
     collect_seldom()
@@ -36,13 +39,18 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    """Run a command; one whose answer stdout does not take raises DiskError."""
+    """Run a command; one whose answer stdout does not take raises DiskError.
+
+    A command line that typer refuses, with its usage and the reason, exits as our own ConfigError.
+    """
     try:
         try:
             app(arguments, prog_name="sketchjax")
         finally:
             if sys.stdout is not None:
                 sys.stdout.flush()  # at exit Python would only say that it failed
+    except SystemExit as end:
+        sys.exit(ConfigError.exit_code if end.code == _USAGE else end.code)
     except OSError as error:
         if error.filename is not None:  # not of a stream
             raise

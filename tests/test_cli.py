@@ -167,7 +167,7 @@ def test_download_options_arrive(monkeypatch, tmp_path, capsys):
     assert ": 1 file\n" in capsys.readouterr().out
     assert call("download", tmp_path, "--from", "http://mirror") == 0
     assert seen[1] == ((tmp_path, None, "simplified"), {"base_url": "http://mirror"})
-    assert call("download", tmp_path, "--form", "painted") == 2
+    assert call("download", tmp_path, "--form", "painted") == 64
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,15 @@ def test_download_options_arrive(monkeypatch, tmp_path, capsys):
         (["convert", "{in}", "out", "--extra-train", "9"], 64, "give --split-file"),
         (["verify", "nowhere"], 65, "not a data folder"),
         (["synthesize", "out", "--classes", "unicorn"], 64, "unicorn"),
-        (["convert", "{in}", "out", "--on-bad", "ask"], 2, "ask"),
-        (["unknown"], 2, "unknown"),
+        (["convert", "{in}", "out", "--on-bad", "ask"], 64, "ask"),
+        (["convert", "{in}", "out", "--shards", "few"], 64, "'--shards'"),
+        (["serve", "--port", "abc"], 64, "'--port'"),
+        (["serve", "--encoder", "foo"], 64, "'foo'"),
+        (["export", "a", "b", "--jax-batch", "x"], 64, "'--jax-batch'"),
+        (["verify"], 64, "Missing argument"),
+        (["verify", "a", "--colour"], 64, "--colour"),
+        (["index"], 64, "Usage"),
+        (["unknown"], 64, "unknown"),
     ],
 )
 def test_mistakes_give_a_message_and_a_code(
