@@ -32,7 +32,7 @@ def of_svg(content: bytes) -> dict[str, Any]:
 
 def of_ndjson(content: bytes) -> dict[str, Any]:
     """The drawing of a line, and its form.  Raises DataError where it is no such line."""
-    lines = content.split(b"\n")
+    lines = content.removeprefix(b"\xef\xbb\xbf").split(b"\n")  # the mark of some Windows tools
     if len(lines) > 2 or any(map(bytes.strip, lines[1:])):
         raise DataError("a search takes one line of ndjson, and there are more")
     try:
@@ -59,7 +59,11 @@ def as_json(kind: str, content: bytes, options: Options) -> bytes:
     options: of the query string.
     Raises DataError where there is no drawing, or an option is not known.
     """
-    return orjson.dumps(FORMS[kind](content) | _fields(options))
+    fields = FORMS[kind](content) | _fields(options)
+    try:
+        return orjson.dumps(fields)
+    except orjson.JSONEncodeError:  # orjson reads a depth of 1,024 and writes one of 254
+        raise DataError("the lists of the drawing are nested too deeply") from None
 
 
 def _fields(options: Options) -> dict[str, Any]:

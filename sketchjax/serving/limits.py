@@ -162,7 +162,13 @@ class _Gone(Exception):
 
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body.  Raises Refused where it is too large or too slow."""
+    """The whole body.  Raises Refused where it is compressed, too large or too slow."""
+    coding = Headers(scope=scope).get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise Refused(
+            415, f"The body is compressed ({shortened(coding)}); send it without Content-Encoding.",
+            headers={"accept-encoding": "identity"},
+        )  # fmt: skip
     most = MOST_BYTES_ADDED if scope["path"] == "/v1/sketches" else MOST_BYTES
     too_large = Refused(413, f"The request is larger than {most >> 10} KiB.")
     length = Headers(scope=scope).get("content-length", "0")

@@ -68,13 +68,17 @@ async def _away(request: Request, error: Exception) -> Response:
     return Refused(503, sentence(str(error)), wait=5).response()
 
 
+def _not_json(reason: str) -> Refused:
+    return Refused(422, f"The body is not JSON: {reason}.")
+
+
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where, *path = first["loc"]
     if first["type"] == "json_invalid":
         reason = first["ctx"]["error"]
-        return Refused(422, f"The body is not JSON: {reason} at character {path[0]}.").response()
+        return _not_json(f"{reason} at character {path[0]}").response()
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     message = first["msg"].removeprefix("Value error, ")
     place = place.lstrip(".") or f"the {where}"
@@ -84,6 +88,16 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    match error.__cause__:  # of FastAPI's "error parsing the body"
+        case UnicodeDecodeError() as cause:
+            byte = f"0x{cause.object[cause.start]:02x}"
+            return _not_json(
+                f"byte {cause.start} is {byte}, which is not {cause.encoding}"
+            ).response()
+        case RecursionError():
+            return _not_json("its lists or objects are nested too deeply").response()
+        case ValueError() as cause:  # whole numbers of more than 4,300 digits
+            return _not_json(str(cause).split(";")[0]).response()
     detail = {
         404: "There is nothing at this address; the page is at /.",
         405: "This address does not take this method.",

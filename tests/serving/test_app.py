@@ -107,6 +107,8 @@ def test_a_search_by_a_line_of_ndjson(client):
     line = client.get("/v1/sketches/31", headers={"accept": "application/x-ndjson"}).content
     found = client.post("/v1/search?k=1", content=line, headers=NDJSON).json()
     assert (found["results"][0]["id"], found["results"][0]["feature_distance"]) == ("31", 0)
+    marked = client.post("/v1/search?k=1", content=b"\xef\xbb\xbf" + line, headers=NDJSON).json()
+    assert without_times(marked) == without_times(found)
     for drawing in (HOUSE, [[[x * 3.5 for x in xs], ys] for xs, ys in HOUSE]):
         own = json.dumps({"drawing": drawing, "word": "house"})
         form = "simplified" if drawing is HOUSE else "raw"
@@ -129,6 +131,8 @@ def test_a_search_by_a_line_of_ndjson(client):
         (NDJSON, "[[[0], [0]]]", "", "no drawing"),
         (NDJSON, "{", "", "not JSON"),
         (NDJSON, '{"drawing": 5}', "", "drawing: "),
+        (NDJSON, '{"drawing": ' + "[" * 500 + "]" * 500 + "}", "", "nested too deeply"),
+        (NDJSON, '{"drawing": ' + "[" * 5000 + "]" * 5000 + "}", "", "not JSON"),
         (NDJSON, '{"drawing": [[[0, 1], [0]]]}', "", "stroke 0 differ in length"),
         (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=500", "200"),
         (NDJSON, '{"drawing": [[[0], [0]]]}', "?k=many", "it takes k, a number"),

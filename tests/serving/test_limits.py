@@ -1,6 +1,7 @@
 """Every limit of the server: the request beyond it is refused with its status and a sentence."""
 
 import asyncio
+import gzip
 import json
 import socket
 import threading
@@ -106,14 +107,36 @@ def test_searches_out_of_bounds(client, body, words):
     assert words in refused(search(client, **body), 422)
 
 
-def test_bodies_that_are_not_json(client):
-    for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b"[]"):
-        headers = {"content-type": "application/json"}
-        answer = client.post("/v1/search", content=body, headers=headers)
-        refused(answer, 422 if answer.status_code == 422 else 400)
-    answer = client.post("/v1/search", content=b'{"k": 3,}', headers=headers)
-    sentence = "The body is not JSON: Expecting property name enclosed in double quotes at "
-    assert refused(answer, 422) == f"{sentence}character 8."
+@pytest.mark.parametrize(
+    "body, reason",
+    [
+        (b'{"k": 3,}', "Expecting property name enclosed in double quotes at character 8"),
+        (b'{"k": "\xe9"}', "byte 7 is 0xe9, which is not utf-8"),
+        (b"\xff\xfe{", "byte 2 is 0x7b, which is not utf-16"),
+        (b"\x1f\x8b\x08", "byte 1 is 0x8b, which is not utf-8"),
+        (b"[" * 100_000, "its lists or objects are nested too deeply"),
+        (b'{"k": 1' + b"0" * 5000 + b"}", "Exceeds the limit"),
+    ],
+)
+def test_bodies_that_are_not_json(client, body, reason):
+    headers = {"content-type": "application/json"}
+    answer = client.post("/v1/search", content=body, headers=headers)
+    assert refused(answer, 422).startswith(f"The body is not JSON: {reason}")
+
+
+@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"3"])
+def test_json_that_is_no_request(client, body):
+    headers = {"content-type": "application/json"}
+    refused(client.post("/v1/search", content=body, headers=headers), 422)
+
+
+def test_a_compressed_body(client):
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = client.post("/v1/search", content=gzip.compress(b"{}"), headers=headers)
+    assert "compressed ('gzip')" in refused(answer, 415)
+    headers["content-encoding"] = "Identity"
+    body = json.dumps({"drawing": HOUSE})
+    assert client.post("/v1/search", content=body, headers=headers).status_code == 200
 
 
 def test_a_host_of_another_name(client):
