@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import signal
 import socket
@@ -11,8 +12,11 @@ from collections.abc import Callable
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from sketchjax.errors import ConfigError
+from sketchjax.serving.answers import HEADERS
+from sketchjax.serving.problems import Refused
 
 GRACE = 10  # seconds for running requests once the server was asked to stop
 
@@ -48,6 +52,32 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+class _Protocol(AutoHTTPProtocol):
+    """HTTP as uvicorn reads it; what is no HTTP is a problem like all other errors."""
+
+    transport: asyncio.Transport
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be read and close the connection. msg: of uvicorn."""
+        refused = Refused(400, msg, headers=HEADERS | {"connection": "close"}).response()
+        lines = [b"HTTP/1.1 400 Bad Request", *map(b": ".join, refused.raw_headers)]
+        self.transport.write(b"\r\n".join([*lines, b"", bytes(refused.body)]))
+        self.transport.close()
+
+
+def config_of(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn runs an application."""
+    return uvicorn.Config(
+        app,
+        http=_Protocol,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        ws="none",
+    )
+
+
 def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> None:
     """Answer requests until SIGINT or SIGTERM; those that run then are finished.
 
@@ -57,15 +87,7 @@ def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> No
     Raises what warming raises.
     """
     failures: list[Exception] = []
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=GRACE,
-        ws="none",
-    )
-    server, stopped = uvicorn.Server(config), threading.Event()
+    server, stopped = uvicorn.Server(config_of(app)), threading.Event()
 
     def warm() -> None:
         try:

@@ -19,6 +19,7 @@ from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
 from sketchjax.serving.app import create_app
 from sketchjax.serving.gallery import index_in_memory
+from sketchjax.serving.server import address_of, config_of, listen
 from sketchjax.serving.settings import Settings
 
 CATEGORIES = ["cat", "clock", "fish", "house", "sun", "umbrella"]
@@ -93,8 +94,8 @@ def doodle_app(**settings) -> FastAPI:
 @contextlib.contextmanager
 def running(app: FastAPI) -> Iterator[str]:
     """The address of a server of this process."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run)
+    server, listening = uvicorn.Server(config_of(app)), listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
         end = time.monotonic() + 60
@@ -102,7 +103,7 @@ def running(app: FastAPI) -> Iterator[str]:
             assert thread.is_alive()
             assert time.monotonic() < end
             time.sleep(0.01)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield address_of(listening).rstrip("/")
     finally:
         server.should_exit = True
         thread.join()

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import http.client
 import json
 import socket
 import threading
@@ -15,7 +16,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from doodle_server import HOUSE, TOKEN, doodle_app, running
 from starlette.testclient import TestClient
 
-from sketchjax.serving import limits
+from sketchjax.serving import limits, server
 from sketchjax.serving.limits import MOST_ADDRESSES, MOST_WAITING, Rates, Workers
 from sketchjax.serving.problems import Refused
 from sketchjax.serving.settings import host_name
@@ -235,6 +236,34 @@ def test_a_body_that_does_not_arrive(monkeypatch):
             assert time.monotonic() - start < 5
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b"did not arrive within 0.3 seconds" in answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",  # of a client that expects https
+    ],
+)
+@pytest.mark.parametrize("protocol", ["h11_impl.H11Protocol", "httptools_impl.HttpToolsProtocol"])
+def test_what_is_no_http_is_a_problem_too(monkeypatch, request_, protocol):
+    module, name = protocol.split(".")
+    usual = getattr(pytest.importorskip(f"uvicorn.protocols.http.{module}"), name)
+    methods = {"send_400_response": server._Protocol.send_400_response}
+    monkeypatch.setattr(server, "_Protocol", type("_Protocol", (usual,), methods))
+    with running(doodle_app()) as address:
+        where = urlsplit(address)
+        with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
+            connection.sendall(request_)
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            problem = json.loads(answer.read())
+            assert (answer.status, problem["status"]) == (400, 400)
+            assert problem["detail"] == "Invalid HTTP request received."
+            assert answer.getheader("content-type") == "application/problem+json"
+            assert answer.getheader("content-security-policy")
+            assert connection.recv(1) == b""  # it is closed
 
 
 def test_more_than_32_that_wait_are_turned_away():
