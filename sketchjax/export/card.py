@@ -123,7 +123,9 @@ def _reads(found: Description) -> list[str]:
     drawing = found.drawing
     return [
         f"Points of a drawing in QuickDraw's simplified form: x and y from 0 to 255, the longer "
-        f"side 255, at most {found.points} points; the first ones of a longer drawing. The graph "
+        f"side 255, at most {found.points} points; the first ones of a longer drawing. A length "
+        f"is from 1 to {found.points}: onnxruntime refuses any other on a CPU; elsewhere check it, "
+        "as the code of such a drawing means nothing. The graph "
         f"draws them at {drawing.size} px with lines of {drawing.stroke_width:g} px, and divides "
         f"offsets by {found.offset_scale:.6g}. Bit j of a code is bit j % 8 of its byte j // 8 "
         f"({found.bit_order} order), and is 1 where feature j is above {found.threshold:g}. "

@@ -1,7 +1,7 @@
 """The graph of a model: points and lengths go in; codes, features and probabilities come out.
 
     points          uint8[b t 3]       x, y and end of stroke, padded with zeros
-    lengths         int32[b]           points that are not padding, at least 1
+    lengths         int32[b]           points that are not padding, 1 to t
     codes           uint8[b d/8]       bit j of a code is bit j % 8 of its byte j // 8
     features        float32[b d]       of the head; a bit is 1 above the threshold
     probabilities   float32[b l]       of each category
@@ -68,13 +68,29 @@ def encoder_graph(
     points = graph.input("points", "uint8", ["batch", own.points, 3])
     lengths = graph.input("lengths", "int32", ["batch"])
     network = Module(graph, arrays)
-    features, logits = _head(network, own, _encoded(network, own, points, lengths))
+    encoded = _encoded(network, own, points, checked(lengths, own.points))
+    features, logits = _head(network, own, encoded)
     codes = packed(features, own.width, HEADS[own.head].threshold or 0.0)
     graph.output("codes", codes, "uint8", ["batch", own.width // 8])
     graph.output("features", features, "float32", ["batch", own.width])
     probabilities = graph.op("Softmax", logits, axis=1)
     graph.output("probabilities", probabilities, "float32", ["batch", own.classes])
     return graph.model("sketchjax encoder", metadata or {})
+
+
+def checked(lengths: Value, most: int) -> Value:
+    """The same lengths i32[b], looked up in the list of all that there may be, from 1 to `most`.
+
+    A graph has no way to refuse its inputs, and a drawing of no points would get a code. But a
+    look-up beyond the end of a list is an error on a CPU, and its message has the node's name. It
+    takes microseconds.
+    """
+    graph = lengths.graph
+    last = np.int32(most)
+    # A place below 0 would count from the end.
+    places = graph.where(lengths < np.int32(1), last, lengths - np.int32(1))
+    every = np.arange(1, most + 1, dtype=np.int32)
+    return graph.op("Gather", every, places, name=f"each length must be from 1 to {most}")
 
 
 def packed(features: Value, bits: int, threshold: float) -> Value:

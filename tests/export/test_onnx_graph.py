@@ -113,6 +113,17 @@ def test_what_lies_in_the_padding_changes_nothing(encoder):
         np.testing.assert_array_equal(array[0], array[1])
 
 
+@pytest.mark.parametrize("wrong", [0, -1, -POINTS, -(2**31), POINTS + 1, 2**31 - 1])
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_length_out_of_range_is_refused(encoder, wrong, place):
+    """A drawing of no points would get a code."""
+    points, lengths = np.zeros((3, POINTS, 3), np.uint8), np.array([1, POINTS, 3], np.int32)
+    encoder._run(points, lengths)
+    lengths[place] = wrong
+    with pytest.raises(Exception, match=f"each length must be from 1 to {POINTS}"):
+        encoder._run(points, lengths)
+
+
 def test_bits_are_packed_from_the_low_one(encoder):
     found = encoder.outputs(all_drawings(2))
     wanted = np.packbits(found.features > 0.5, axis=1, bitorder="little")
