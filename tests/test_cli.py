@@ -403,6 +403,30 @@ def test_help_waits_for_no_library_of_numbers():
     assert printed.splitlines()[-1] == "[]"
 
 
+def test_a_folder_of_another_kind_is_named(tmp_path, capsys):
+    """The remedy is for what the folder is, not for what it should have been."""
+    index, run, folder = (tmp_path / name for name in ("index", "run", "folder"))
+    for path in (
+        *(index / "model" / "model.safetensors", index / "index.duckdb", folder / "notes.txt"),
+        *(run / "config.json", run / "data" / "manifest.json"),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for arguments, code, words in (
+        (["export", index, "out"], 66, f"it is an index, and its model is {index / 'model'}"),
+        (["export", run, "out"], 66, "a run writes it when it finishes"),
+        (["export", folder, "out"], 66, "give the workdir of a finished run, a model file, or"),
+        (["verify", index], 65, f"use `sketchjax index verify {index}`"),
+        (["verify", run], 65, f"that of the run is {run / 'data'}"),
+        (["verify", folder], 65, "run `sketchjax convert"),
+        (["report", index], 65, "has no results.json: give the workdir of a run"),
+        (["report", run], 65, "the run has not finished"),
+    ):
+        assert call(*arguments) == code
+        assert words in capsys.readouterr().err, arguments
+
+
 def test_report_of_an_unfinished_run_says_so(tmp_path, capsys):
+    (tmp_path / "config.json").touch()
     assert call("report", tmp_path) == 65
     assert "has not finished" in capsys.readouterr().err

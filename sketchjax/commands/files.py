@@ -249,6 +249,8 @@ def verify(
 
     from sketchjax.data.folder.verify import verify as run
 
+    if (folder / "index.duckdb").exists():
+        raise DataError(f"{folder} is an index; use `sketchjax index verify {folder}`")
     with Console(stderr=True).status("") as status:
         manifest = run(folder, progress=lambda name: status.update(f"checking {name}"))
     files = sum(file.name.endswith(".arrayrecord") for file in manifest.files())

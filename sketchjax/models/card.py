@@ -47,12 +47,21 @@ def model_file(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
-    if not (path / FILE).exists():
-        raise CheckpointError(
-            f"{path} has no {FILE}: a run writes it when it finishes; the models of finished "
-            "stages are in its folder weights"
+    if (path / FILE).exists():
+        return path / FILE
+    if (path / "model" / FILE).exists():  # of an index, see `index.store`
+        reason = f"it is an index, and its model is {path / 'model'}"
+    elif (path / "config.json").exists():
+        reason = (
+            "a run writes it when it finishes; the models of finished stages are in its folder "
+            "weights"
         )
-    return path / FILE
+    else:
+        reason = (
+            "give the workdir of a finished run, a model file, or a folder that `sketchjax export` "
+            "wrote"
+        )
+    raise CheckpointError(f"{path} has no {FILE}: {reason}")
 
 
 def read_model_file(path: Path) -> tuple[dict[str, np.ndarray], Card]:

@@ -14,9 +14,14 @@ def rebuild(workdir: str | Path) -> Path:
     """Make WORKDIR/report again; returns its index.html.
 
     It reads results.json, metrics.jsonl and report/material.json.
-    Raises DataError when the run has not finished or one of the files is damaged.
+    Raises DataError when there is no run, it has not finished or one of the files is damaged.
     """
     results = read_results(workdir)
+    if results is None and not (Path(workdir) / "config.json").exists():
+        raise DataError(
+            f"{workdir} has no results.json: give the workdir of a run, or what "
+            "`sketchjax evaluate` wrote"
+        )
     if results is None:
         raise DataError(
             f"{Path(workdir) / 'results.json'} does not exist: the run has not finished; "

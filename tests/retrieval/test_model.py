@@ -244,6 +244,7 @@ def refused(path) -> str:
 
 
 def test_a_workdir_without_a_model_is_refused(tmp_path):
+    (tmp_path / "config.json").touch()
     assert "has no model.safetensors: a run writes it when it finishes" in refused(tmp_path)
     assert "there is no model file" in refused(tmp_path / "m.safetensors")
 

@@ -189,10 +189,13 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """
         path = Path(folder) / NAME
         if not path.exists():
-            raise DataError(
-                f"{folder} is not a data folder: it has no {NAME}; "
-                "run `sketchjax convert SOURCE... FOLDER` (again, if it was stopped)"
+            own = Path(folder) / "data"  # of a run that converted its drawings itself
+            remedy = (
+                f"that of the run is {own}"
+                if (own / NAME).exists()
+                else "run `sketchjax convert SOURCE... FOLDER` (again, if it was stopped)"
             )
+            raise DataError(f"{folder} is not a data folder: it has no {NAME}; {remedy}")
         try:
             with path.open("rb") as file:
                 content = file.read(LARGEST + 1)
