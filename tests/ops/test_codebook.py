@@ -83,12 +83,27 @@ def test_other_lengths_have_good_codes_too(bits, classes, distance):
 
 def test_every_code_has_the_distance_it_claims():
     for code in families(2, 64):
-        words = code.words().astype(np.int8)
+        words = code.words(2).astype(np.int8)
         assert words.shape[1] == code.length
         assert len(np.unique(words, axis=0)) == len(words) == min(code.size, max(len(words), 4096))
         some = words[:64]
         counted = (some[:, None] != words).sum(-1)
         assert counted[counted > 0].min() >= code.distance, code
+
+
+# Least distances of the codes of 2^k words: BCH (64, 24) and (128, 56), Reed-Muller, all words.
+@pytest.mark.parametrize(
+    "classes, bits, distance",
+    [(4097, 64, 24), (5000, 63, 24), (5000, 16, 2), (5000, 128, 56), (8192, 13, 1), (9000, 64, 24)],
+)
+def test_more_classes_have_words_of_their_own(classes, bits, distance):
+    codewords = codebook(classes, bits)
+    assert len(np.unique(codewords, axis=0)) == classes
+    packed = np.packbits(codewords > 0, axis=1)
+    some = np.random.default_rng(0).choice(classes, 50, replace=False)
+    different = np.bitwise_count(packed[some, None] ^ packed).sum(-1)
+    assert np.partition(different, 1, axis=1)[:, 1].min() >= distance == least_distance(codewords)
+    assert np.abs(codewords.sum(axis=0, dtype=int)).max() <= 12
 
 
 @pytest.mark.parametrize("order", [n for n in range(4, 129, 4) if has_hadamard(n)])
@@ -148,8 +163,20 @@ def test_too_few_words_are_refused():
         codebook(300, 8)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int32, np.int64])
+def test_sizes_may_be_numbers_of_numpy(kind):
+    for classes, bits in ((55, 32), (100, 8)):
+        assert (codebook(kind(classes), kind(bits)) == codebook(classes, bits)).all()
+
+
 @pytest.mark.parametrize(
-    "arguments, message", [((1, 16), "classes=1"), ((5, 0), "bits=0"), ((5, 600), "bits=600")]
+    "arguments, message",
+    [
+        ((1, 16), "classes=1"),
+        ((65537, 64), "classes=65537: must be at most 65,536"),
+        ((5, 0), "bits=0"),
+        ((5, 600), "bits=600"),
+    ],
 )
 def test_arguments_out_of_range_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
 
-# More words than this are never made: a part of the code has the same distance and as much choice.
-_MOST = 12  # log2 of the words
+_ENOUGH = 12  # log2 of the words to choose from; more are made only for more classes
 
 
 @dataclass(frozen=True)
@@ -24,39 +23,50 @@ class Code:
     length: d, bits of a word.
     size: number of words.
     distance: least Hamming distance between two words.
-    words: gives all words u8[n d], or 2^12 of them.
-    rows: gives the generator matrix u8[k d] of a linear code; None for other codes.
+    made: gives all words u8[n d], or the generator matrix u8[k d] of a linear code.
+    is_linear: whether `made` gives a generator matrix.
     """
 
     length: int
     size: int
     distance: int
-    words: Callable[[], np.ndarray]
-    rows: Callable[[], np.ndarray] | None = None
+    made: Callable[[], np.ndarray]
+    is_linear: bool = False
+
+    def words(self, least: int) -> np.ndarray:
+        """Words u8[n d] to choose `least` from: all, or of a large linear code the fewest.
+
+        A part of such a code has its distance; it has 2^12 words or as many as are needed.
+        """
+        if not self.is_linear:
+            return self.made()
+        return _span(_few(self.made(), max(_ENOUGH, (least - 1).bit_length())))
 
     def punctured(self, bits: int) -> Code:
         """Without its last bits: each costs at most one of the distance."""
-        length, distance, rows = self.length - bits, self.distance - bits, self.rows
-        if rows is None:
-            return Code(length, self.size, distance, lambda: self.words()[:, :length])
-        return linear(length, self.size, distance, lambda: rows()[:, :length])
+        length = self.length - bits
+        return replace(
+            self,
+            length=length,
+            distance=self.distance - bits,
+            made=lambda: self.made()[:, :length],
+        )
 
     def shortened(self, bits: int) -> Code:
         """Of a linear code, the words that end with zeros, without them."""
-        length, rows = self.length - bits, self.rows
-        assert rows is not None
+        assert self.is_linear
 
         def remaining() -> np.ndarray:
             # The last bits first: after elimination, the rows that begin with zeros remain.
-            reduced = _reduced(np.roll(rows(), bits, axis=1))
+            reduced = _reduced(np.roll(self.made(), bits, axis=1))
             return reduced[~reduced[:, :bits].any(axis=1), bits:]
 
-        return linear(length, self.size >> bits, self.distance, remaining)
+        return linear(self.length - bits, self.size >> bits, self.distance, remaining)
 
 
 def linear(length: int, size: int, distance: int, rows: Callable[[], np.ndarray]) -> Code:
     """A linear code with the generator matrix that `rows` gives."""
-    return Code(length, size, distance, lambda: _span(_few(rows())), rows)
+    return Code(length, size, distance, rows, is_linear=True)
 
 
 def families(classes: int, longest: int) -> Iterator[Code]:
@@ -287,26 +297,26 @@ def _with_parity(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, rows.sum(axis=1, keepdims=True, dtype=np.uint8) % 2], axis=1)
 
 
-def _few(rows: np.ndarray) -> np.ndarray:
-    """At most 12 rows of the same code: sums of all, with the word of ones if the code has it.
+def _few(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows of the same code: sums of all, with the word of ones if it has it.
 
     Sums of all rows rather than the first ones: those would leave some bits equal to each other.
     """
-    if len(rows) <= _MOST:
+    if len(rows) <= most:
         return rows
     ones = np.ones((1, rows.shape[1]), np.uint8)
     has_ones = len(_reduced(np.concatenate([rows, ones]))) == len(rows)
     rng = np.random.default_rng(0)
-    best, most = rows[:0], -1
+    best, largest = rows[:0], -1
     # Most draws of 12 rows have a pair of equal columns among 128; a few have none.
     for _ in range(300):
-        some = (rng.integers(0, 2, (_MOST, len(rows))) @ rows % 2).astype(np.uint8)
+        some = (rng.integers(0, 2, (most, len(rows))) @ rows % 2).astype(np.uint8)
         if has_ones:
             some[0] = 1
         different = len(np.unique(some, axis=1).T)
-        if different > most and len(_reduced(some)) == _MOST:
-            best, most = some, different
-        if most == rows.shape[1]:
+        if different > largest and len(_reduced(some)) == most:
+            best, largest = some, different
+        if largest == rows.shape[1]:
             break
     return best
 
