@@ -13,6 +13,7 @@ import numpy as np
 from sketchjax.data.simplify import simplify
 from sketchjax.data.sketch import Sketches, points_of_strokes
 from sketchjax.data.sources import read, stop_at
+from sketchjax.data.sources.drawings import EXPECTED, lists_of
 from sketchjax.errors import DataError
 
 _FORMS = "give points [t 3], with x, y and end of stroke, or strokes as [[xs, ys], ...]"
@@ -106,7 +107,9 @@ def _first(value: Any) -> Any:
 def _points(drawing: Any) -> np.ndarray:
     """The points u8[t 3] of one drawing."""
     if not isinstance(drawing, np.ndarray):
-        return _points_of_strokes([_stroke(stroke) for stroke in drawing])
+        strokes = [_axes(stroke) for stroke in drawing]
+        lists = lists_of([strokes], [])
+        return _points_of_strokes([_stroke(axes, lists) for axes in strokes])
     if drawing.ndim != 2 or drawing.shape[1] != 3 or not len(drawing):
         raise DataError(f"an array of shape {list(drawing.shape)} is no drawing; {_FORMS}")
     if drawing.dtype.kind not in "iu" or drawing.min() < 0 or drawing[:, :2].max() > 255:
@@ -132,18 +135,25 @@ def _points_of_strokes(strokes: list[np.ndarray]) -> np.ndarray:
     return points_of_strokes(strokes) if is_simplified else simplify(strokes)
 
 
-def _stroke(stroke: Any) -> np.ndarray:
-    """One stroke [xs, ys, ...] as f64[t 2]; times and pressures after the first two are ignored."""
+def _axes(stroke: Any) -> list[np.ndarray]:
+    """The lists of a stroke [xs, ys, ...] as f64."""
     try:
-        axes = [np.asarray(axis, np.float64) for axis in stroke]
+        return [np.asarray(axis, np.float64) for axis in stroke]
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"a stroke is [xs, ys], two lists of numbers ({error})") from None
+
+
+def _stroke(axes: list[np.ndarray], lists: int) -> np.ndarray:
+    """One stroke as f64[t 2]; times and pressures after its xs and ys are ignored.
+
+    lists: how many it may have, besides two and three.
+    """
     shapes = [axis.shape for axis in axes]
-    if len(axes) > 3 and {*shapes} == {(2,)}:
-        raise DataError("a stroke is a list of [x, y] points; give it as [[x, ...], [y, ...]]")
     if len(axes) < 2 or axes[0].ndim != 1 or shapes[0] != shapes[1]:
         found = ", ".join(str(list(shape)) for shape in shapes[:2]) or "none"
         raise DataError(f"a stroke is [xs, ys], two lists of equal length; its shapes are {found}")
+    if len(axes) not in (2, 3, lists):
+        raise DataError(f"a stroke has {len(axes)} lists, or is a list of points; {EXPECTED}")
     if not len(axes[0]):
         raise DataError("a stroke without points; leave it out")
     if not np.isfinite(axes[:2]).all():

@@ -114,12 +114,13 @@ class Model:
 
         drawings: one drawing, several of them, or `Sketches` as `sketchjax.read` gives them. A
           drawing is points u8[t 3] (x and y from 0 to 255, y downwards, and end of stroke), or
-          strokes as [[xs, ys], ...]. Strokes in QuickDraw's simplified form (whole numbers, the
-          least x and y 0, the largest coordinate 255) are taken as they are; any others, on a
-          canvas of any size, are simplified as QuickDraw's raw drawings are. A model of raster
-          sketches draws them first, and also takes pictures as `encode_photos` does, dark lines on
-          white.
-        Raises DataError for a drawing of no such form, or when the model makes no codes.
+          strokes as [[xs, ys], ...], each of which may have a list of times as well. Strokes in
+          QuickDraw's simplified form (whole numbers, the least x and y 0, the largest coordinate
+          255) are taken as they are; any others, on a canvas of any size, are simplified as
+          QuickDraw's raw drawings are. A model of raster sketches draws them first, and also takes
+          pictures as `encode_photos` does, dark lines on white.
+        Raises DataError for a drawing of no such form or one whose strokes may be lists of points,
+        and when the model makes no codes.
         """
         if "raster" in self.reads and not are_strokes(drawings):
             return self._codes_of_pictures(SKETCH, drawings)

@@ -86,6 +86,14 @@ def test_strokes_on_any_canvas_are_simplified_as_raw_ones(scale, shift):
     assert np.max(found) == 255
 
 
+def test_times_run_on_from_stroke_to_stroke():
+    """Two points in each stroke: they would be three points [x, y] where no times."""
+    strokes = [[[0, 255], [10, 0], [0, 40]], [[30, 40], [7, 9], [90, 130]]]
+    assert points_of(strokes) == points_of([stroke[:2] for stroke in strokes])
+    with pytest.raises(DataError, match="lists of points of 2 numbers, or may be"):
+        as_sketches([[*stroke[:2], [200, 100]] for stroke in strokes])
+
+
 def test_a_dot_is_a_drawing():
     assert points_of([[[17.5], [3]]])[0][-1] == [0, 0, 1]
 
@@ -120,6 +128,12 @@ def test_sketches_that_come_in_parts_are_joined():
 
 NONE = "there is no drawing to encode"
 STROKE = r"a stroke is \[xs, ys\], two lists"
+ROWS = "strokes are lists of points"
+# Rows [x, y, time], of which the first were taken as all x and the second as all y.
+HOUSE = [
+    [[40, 110, 0], [40, 240, 9], [200, 240, 20], [200, 110, 31], [40, 110, 45]],
+    [[40, 110, 60], [120, 30, 75], [200, 110, 88]],
+]
 WRONG = {
     "nothing": ([], NONE),
     "no sketches": (sketches(), NONE),
@@ -140,11 +154,19 @@ WRONG = {
     "NaN": ([[[0, np.nan], [1, 2]]], "a coordinate is not finite"),
     "infinity": ([[[0, 1], [1, np.inf]]], "a coordinate is not finite"),
     "other lengths": ([[[0, 1, 2], [1, 2]]], rf"{STROKE} of equal length; its shapes are \[3\], "),
-    "one list": ([[[0, 1, 2]]], rf"{STROKE} of equal length; its shapes are \[3\]"),
+    "one list": ([[[0, 1, 2]]], f"{ROWS} of 3 numbers, or may be"),
+    "one list of one": ([[[0]]], rf"{STROKE} of equal length; its shapes are \[1\]"),
     "ragged lists": ([[[0, [1]], [1, 2]]], STROKE),
     "words": ([[["a"], ["b"]]], STROKE),
     "nothing for a number": ([[[0, None], [1, 2]]], "not finite"),
-    "a list of points": ([[[0, 0], [9, 9], [5, 5], [7, 1]]], r"a stroke is a list of \[x, y\]"),
+    "a list of points": ([[[0, 0], [9, 9], [5, 5], [7, 1]]], f"{ROWS} of 2 numbers, or may be"),
+    "a triangle of points": ([[[0, 0], [9, 9], [5, 1]]], f"{ROWS} of 2 numbers"),
+    "points with times": (HOUSE, f"{ROWS} of 3 numbers"),
+    "arrays with times": ([[*map(np.array, stroke)] for stroke in HOUSE], f"{ROWS} of 3 numbers"),
+    "times and pressures": ([[[*row, 0.5] for row in stroke] for stroke in HOUSE], ROWS),
+    "one of several": ([STROKES, HOUSE], f"drawing 1: {ROWS}"),
+    "two lists of points": ([POINTS.tolist()] * 2, f"{ROWS} of 3 numbers"),
+    "points among strokes": ([*STROKES, [[0, 0], [9, 9], [5, 5], [7, 1]]], "has 4 lists, or is a"),
     "numbers": ([1, 2, 3], "drawing 0: a int is no drawing"),
     "rows of points": (POINTS.tolist(), f"drawing 0: {STROKE}"),
     "an object of lists": ({"x": [1], "y": [2]}, "a dict is no drawing; give points"),

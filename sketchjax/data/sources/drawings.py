@@ -13,6 +13,7 @@ which case every drawing is scaled before it is rounded.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def judge(drawings: Sequence[tuple[str, list[Any]]]) -> tuple[Form, list[str]]:
         if form and count
     ]
     plain = [strokes for form, strokes in drawings if form in ("", "JSON text")]
-    lists = _lists_of(plain, notes)
+    lists = lists_of(plain, notes)
     bounds = [found for _, strokes in drawings if (found := _Bounds.of(strokes)) is not None]
     own_units = _own_units(bounds, notes)
     whole = bool(bounds) and not own_units and all(found.whole for found in bounds)
@@ -142,6 +143,45 @@ def points_of(strokes: Sequence[Any], form: Form) -> np.ndarray:
     return points
 
 
+def lists_of(drawings: Sequence[Sequence[Any]], notes: list[str]) -> int:
+    """How many lists a stroke has at most, where they are its axes.
+
+    drawings: of strokes, whose lists may be arrays.
+    notes: gets the decisions in words.
+    As axes, the number of lists is the same in every stroke and their length varies; as points it
+    is the other way round.  Raises DataError where they are points, or may be.
+    """
+    strokes = [stroke for drawing in drawings for stroke in drawing]
+    shapes = Counter(shape for stroke in strokes if (shape := _shape(stroke)))
+    found = shapes.total()
+    counts, lengths = {count for count, _ in shapes}, {length for _, length in shapes}
+    if len(lengths) == 1 and lengths != {1} and counts != {2}:
+        (length,) = lengths
+        timed = all(map(_have_times, drawings))
+        if not (counts <= {2, 3} and timed) and not (len(counts) == 1 and length > 4):
+            raise DataError(
+                f"strokes are lists of points of {length} numbers, or may be; {EXPECTED}: "
+                "transpose each stroke, and write them as lists of x, of y and of times"
+            )
+    if counts == {2} and lengths == {2}:
+        notes.append("every stroke has two points: read as [[x, x], [y, y]]")
+    usual = Counter(count for count, length in shapes.elements() if length > 4 or length == 1)
+    lists = usual.most_common(1)[0][0] if usual else 3
+    strays = sum(
+        times
+        for (count, length), times in shapes.items()
+        if length in (2, 3) and count not in (2, 3, lists)
+    )
+    if len(lengths) > 1 and strays >= max(2, _SHARE_OF_STRAYS * found):
+        raise DataError(
+            f"{strays} of the first {found} strokes are lists of [x, y] points and the others "
+            f"are not; {EXPECTED} in all of them"
+        )
+    if lists > 3:
+        notes.append(f"strokes have {lists} lists: x, y, times, and others that are ignored")
+    return max(3, lists)
+
+
 def shown(value: Any) -> str:
     """A value for a message, never long."""
     if isinstance(value, dict):
@@ -169,55 +209,33 @@ def _point_of(point: dict[str, Any]) -> list[Any]:
 
 def _shape(stroke: Any) -> tuple[int, int] | None:
     """Number and length of a stroke's lists; None where they are not lists of one length."""
-    if type(stroke) is not list or not stroke or not all(type(axis) is list for axis in stroke):
+    if type(stroke) is not list or not stroke or not all(map(_is_list, stroke)):
         return None
     lengths = {*map(len, stroke)}
     return (len(stroke), lengths.pop()) if len(lengths) == 1 and 0 not in lengths else None
 
 
-def _lists_of(drawings: Sequence[Sequence[Any]], notes: list[str]) -> int:
-    """How many lists a stroke has at most, where they are its axes.
+def _is_list(axis: Any) -> bool:
+    return type(axis) is list or (isinstance(axis, np.ndarray) and axis.ndim == 1)
 
-    As axes, the number of lists is the same in every stroke and their length varies; as points it
-    is the other way round.  Raises DataError where they are points, or may be.
+
+def _have_times(strokes: Sequence[Any]) -> bool:
+    """Whether third lists look like times: they never fall, and begin where times do.
+
+    A drawing's begin at 0 or the time of day, and a later stroke's also after the one before.
     """
-    strokes = [stroke for drawing in drawings for stroke in drawing]
-    found = [(stroke, shape) for stroke in strokes if (shape := _shape(stroke))]
-    shapes = Counter(shape for _, shape in found)
-    counts, lengths = {count for count, _ in shapes}, {length for _, length in shapes}
-    if len(lengths) == 1 and lengths != {1} and counts != {2}:
-        (length,) = lengths
-        timed = all(_has_times(stroke) for stroke, (count, _) in found if count == 3)
-        if not (counts <= {2, 3} and timed) and not (len(counts) == 1 and length > 4):
-            raise DataError(
-                f"strokes are lists of points of {length} numbers, or may be; {EXPECTED}: "
-                "transpose each stroke, and write them as lists of x, of y and of times"
-            )
-    if counts == {2} and lengths == {2}:
-        notes.append("every stroke has two points: read as [[x, x], [y, y]]")
-    usual = Counter(count for _, (count, length) in found if length > 4 or length == 1)
-    lists = usual.most_common(1)[0][0] if usual else 3
-    strays = sum(
-        times
-        for (count, length), times in shapes.items()
-        if length in (2, 3) and count not in (2, 3, lists)
-    )
-    if len(lengths) > 1 and strays >= max(2, _SHARE_OF_STRAYS * len(found)):
-        raise DataError(
-            f"{strays} of the first {len(found)} strokes are lists of [x, y] points and the others "
-            f"are not; {EXPECTED} in all of them"
-        )
-    if lists > 3:
-        notes.append(f"strokes have {lists} lists: x, y, times, and others that are ignored")
-    return max(3, lists)
-
-
-def _has_times(stroke: list[list[Any]]) -> bool:
-    """Whether a third list looks like times: never falling, from 0 or from the time of day."""
-    times = stroke[2]
-    if not all(type(time) in (int, float) for time in times):
-        return False
-    return times == sorted(times) and (times[0] == 0 or times[0] > 1e9)
+    latest = math.inf
+    for stroke in strokes:
+        shape = _shape(stroke)
+        if shape is None or shape[0] != 3:
+            continue
+        times = [*stroke[2]]
+        if not all(type(time) in (int, float, np.float64) for time in times):
+            return False
+        if times != sorted(times) or not (times[0] == 0 or times[0] >= min(1e9, latest)):
+            return False
+        latest = times[-1]
+    return True
 
 
 @dataclass(frozen=True, slots=True)

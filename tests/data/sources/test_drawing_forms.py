@@ -155,6 +155,13 @@ def test_points_with_a_time_each_are_refused(tmp_path):
         read(written(tmp_path / "cat.ndjson", [timed]))
 
 
+def test_times_run_on_from_stroke_to_stroke(tmp_path):
+    """Two points in each stroke: they would be three points [x, y] where no times."""
+    strokes = [[[0, 255], [10, 0], [0, 40]], [[30, 40], [7, 9], [90, 130]]]
+    found, _ = read(written(tmp_path / "cat.ndjson", [strokes]))
+    assert found == [[[[0, 255], [10, 0]], [[30, 40], [7, 9]]]]
+
+
 def test_two_layouts_in_one_file_are_refused(tmp_path):
     axes = [of_lengths(6, 9, 2, seed=seed) for seed in range(5)]
     points = [pairs(of_lengths(2, 2, 6, seed=seed)) for seed in range(5)]
