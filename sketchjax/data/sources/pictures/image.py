@@ -156,9 +156,10 @@ def _plain(image: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
         changes.append("turned by EXIF")
         image = ImageOps.exif_transpose(image)
     if found.startswith(("I", "F")):
-        changes.append("16-bit")
-        values = np.asarray(image, np.float64) / (1 if found == "F" else 257)
-        image = Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+        values, largest = _numbers(image)
+        if largest > 255:
+            changes.append("16-bit")
+        image = Image.fromarray(np.rint(values * (255 / largest)).astype(np.uint8))
     elif "transparency" in image.info or found in ("RGBA", "LA", "PA", "La", "RGBa"):
         changes.append("alpha on white")
         image = (image.convert("LA") if found == "La" else image).convert("RGBA")
@@ -171,6 +172,26 @@ def _plain(image: Image.Image, mode: str) -> tuple[Image.Image, list[str]]:
     elif mode == "L" and found == "RGB":
         changes.append("colour made grey")
     return (image if image.mode == mode else image.convert(mode)), changes
+
+
+def _numbers(image: Image.Image) -> tuple[np.ndarray, int]:
+    """The values f64[h w] of an image of wide integers or floats, and the one that is white.
+
+    Integers are of 16 bits where they are more than 8 bits hold: mode I has those of a PNG, and
+    those of `convert("I")`, too. Floats are as those of `convert("F")`.
+    """
+    values = np.asarray(image, np.float64)
+    low, high = values.min(), values.max()
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and high > 255)
+    largest = 65_535 if wide else 255
+    # Floats up to 1 would be black; NaN fails the comparison.
+    if not (low >= 0 and high <= largest) or (image.mode == "F" and 0 < high <= 1):
+        raise Refused(
+            "range",
+            f"an image of mode {image.mode} with values from {low:.6g} to {high:.6g}; white is "
+            f"{largest:,}: scale it, or convert it to L or RGB",
+        )
+    return values, largest
 
 
 def _limited(image: Image.Image, most_side: int, changes: list[str]) -> Image.Image:

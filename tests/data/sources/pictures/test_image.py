@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from sketchjax.data.sources.pictures.contours import canny, contour_of_file
-from sketchjax.data.sources.pictures.image import MOST_WHOLE, normal_photo, normal_raster
+from sketchjax.data.sources.pictures.image import (
+    MOST_WHOLE,
+    normal_photo,
+    normal_pixels,
+    normal_raster,
+)
 from sketchjax.data.sources.records import Refused
 
 COLOURS = np.array([[[200, 30, 40], [20, 180, 60]], [[30, 40, 220], [240, 240, 10]]], np.uint8)
@@ -84,6 +89,37 @@ def test_sixteen_bits_become_eight():
     expected = [[0, 1, 255], [0, 1, 2]]  # n / 257, rounded
     assert np.asarray(found.pixels)[..., 0].tolist() == expected
     assert found.changes == ["16-bit"]
+
+
+RAMP = np.arange(64 * 64).reshape(64, 64) % 251  # 0 to 250
+
+
+@pytest.mark.parametrize("mode", ["L", "I", "F"])
+def test_every_mode_of_grey_keeps_its_values(mode):
+    image = Image.fromarray(RAMP.astype(np.uint8)).convert(mode)
+    assert (np.asarray(normal_pixels(image, "RGB", 4096)) == RAMP[..., None]).all()
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32])
+def test_images_of_sixteen_bits_become_eight(kind):
+    image = Image.fromarray((RAMP * 257).astype(kind))
+    assert image.mode == {np.uint16: "I;16", np.int32: "I"}[kind]
+    assert (np.asarray(normal_pixels(image, "RGB", 4096))[..., 0] == RAMP).all()
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (np.float32([[0, 0.5], [1, 0.2]]), "mode F with values from 0 to 1; white is 255: scale"),
+        (np.float32([[0, 256], [1, 2]]), "from 0 to 256"),
+        (np.float32([[0, np.nan], [1, 2]]), "from nan to nan"),
+        (np.int32([[0, 70_000], [1, 2]]), "mode I with values from 0 to 70000; white is 65,535"),
+        (np.int32([[0, 70], [-1, 2]]), "from -1 to 70; white is 255"),
+    ],
+)
+def test_values_that_are_no_greys_are_refused(values, message):
+    with pytest.raises(Refused, match=message):
+        normal_pixels(Image.fromarray(values), "RGB", 4096)
 
 
 @pytest.mark.parametrize("orientation, quarters", [(3, 2), (6, 3), (8, 1)])
