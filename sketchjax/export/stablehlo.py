@@ -14,11 +14,13 @@ from jax import export
 from sketchjax.models.network import Made, Network
 from sketchjax.models.table import HEADS
 from sketchjax.ops.draw import strokes_of
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.retrieval.model import Model
 
 PLATFORMS = ("cpu", "cuda")
 
 
+@in_32_bits
 def program(model: Model, batch: int) -> bytes:
     """A serialised `jax.export` of an encoder; `jax.export.deserialize(...).call` runs it.
 

@@ -26,6 +26,7 @@ from sketchjax.models.network import Network
 from sketchjax.models.table import HEAD, HEADS, of_side
 from sketchjax.models.weights import Card, fingerprint, load_weights, save_weights
 from sketchjax.ops.hamming import pack_codes
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.packaged import MODEL
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import are_strokes, as_sketches
@@ -252,6 +253,7 @@ class Model:
 
         return jax.jit(forward, static_argnums=2)
 
+    @in_32_bits
     def _all(self, side: str, given: Sketches | Pictures) -> tuple[np.ndarray, np.ndarray]:
         """Features f32[n d] and logits f32[n l] of all items."""
         width = self.architecture.width if self.output == HEAD else 0
@@ -279,6 +281,7 @@ def _shares(logits: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.softmax(logits, axis=-1))
 
 
+@in_32_bits
 def load(path: str | Path | None = None) -> Model:
     """The model of a finished run's workdir, of an exported folder or of a model file.
 

@@ -20,6 +20,7 @@ from sketchjax.data.sources.records import Refused
 from sketchjax.errors import DataError
 from sketchjax.fields import home_path
 from sketchjax.ops.draw import rasterize
+from sketchjax.ops.precision import in_32_bits
 
 _MOST_SIDE = 4096  # px; larger pictures are reduced first, as conversion does
 _DRAWN = 64  # drawings drawn at once
@@ -47,6 +48,7 @@ def as_pictures(given: Any, form: Form, contours: Any = None) -> Pictures:
     return Pictures(pixels, _stacked(maps, form.size, 1) if form.contours else None)
 
 
+@in_32_bits
 def draw_pictures(sketches: Sketches, form: Form, stroke_width: float) -> Pictures:
     """Strokes as the raster sketches u8[n s s 1] that a model of such sketches reads.
 

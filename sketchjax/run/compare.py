@@ -24,6 +24,7 @@ from sketchjax.data.folder.shards import same_drawings
 from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
 from sketchjax.files import read_json, sha256, write_whole
 from sketchjax.models.table import POSTERIOR
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.material import Material, material_of
 from sketchjax.run.objectives import (
@@ -138,6 +139,7 @@ class Comparison:
         return arrays
 
 
+@in_32_bits
 def compare(
     paths: Sequence[Path],
     out: Path,

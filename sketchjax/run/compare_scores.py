@@ -16,6 +16,7 @@ import msgspec
 from sketchjax.errors import ConfigError, DataError, Stopped
 from sketchjax.files import read_json, write_whole
 from sketchjax.models.table import CLASSIFIER, FUSION, POSTERIOR
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Task
 from sketchjax.run.compare import Comparison, Row
@@ -57,6 +58,7 @@ class _Kept(msgspec.Struct, frozen=True):
 _Key = tuple[str, int | None]  # objective and bits
 
 
+@in_32_bits
 def score(
     comparison: Comparison, task: Task, should_stop: Callable[[], bool] = lambda: False
 ) -> list[Score]:

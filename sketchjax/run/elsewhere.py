@@ -20,6 +20,7 @@ from sketchjax.errors import DataError
 from sketchjax.losses.table import DISTANCES
 from sketchjax.models.card import FILE
 from sketchjax.models.table import CLASSIFIER, HEAD, HEADS
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.report.examples import example_retrievals
 from sketchjax.report.page import write_report
 from sketchjax.retrieval.encode import Encoded
@@ -40,6 +41,7 @@ from sketchjax.train.workdir import LOCK, locked
 _LEFT = ("codes", "report", "results.json")  # what an evaluation leaves, in this order
 
 
+@in_32_bits
 def evaluate_model(
     model: Model,
     folder: Path,

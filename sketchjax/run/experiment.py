@@ -21,6 +21,7 @@ from sketchjax.files import sha256
 from sketchjax.losses.table import LOSSES
 from sketchjax.models import network as networks
 from sketchjax.models.weights import save_weights
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.retrieval.passes import Passes
 from sketchjax.run.announcement import announcement
 from sketchjax.run.evaluation import MakeReference, Run, evaluate_stage, finish
@@ -37,6 +38,7 @@ from sketchjax.train.trainer import Trainer
 from sketchjax.train.workdir import check_config, keep_config, locked
 
 
+@in_32_bits
 def run(
     config: Config,
     workdir: Path,

@@ -15,6 +15,7 @@ from sketchjax.data.folder.manifest import NAME
 from sketchjax.files import sha256
 from sketchjax.models.card import FILE
 from sketchjax.models.table import HEADS
+from sketchjax.ops.precision import in_32_bits
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.model import Model
 from sketchjax.retrieval.passes import Task
@@ -38,6 +39,7 @@ from sketchjax.train.workdir import locked
 FOLDER = "recode"  # next to the model
 
 
+@in_32_bits
 def recode(
     path: Path,
     bits: Sequence[int],

@@ -335,3 +335,18 @@ def test_a_model_needs_nothing_of_training(path, model, tmp_path):
     codes = model.encode([[[0, 255], [10, 0]], [[30], [7]]])
     assert found.stdout.split() == [codes.model, codes.packed.tobytes().hex()]
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_a_model_is_the_same_where_jax_has_64_bits(path):
+    expected = load(path).outputs(drawings())
+    jax.config.update("jax_enable_x64", True)
+    try:
+        found = load(path).outputs(drawings())
+        assert jax.config.read("jax_enable_x64"), "the caller's setting stays"
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    assert found.codes == expected.codes
+    for name in ("features", "probabilities"):
+        own, wanted = getattr(found, name), getattr(expected, name)
+        assert own.dtype == np.float32
+        assert (own == wanted).all()

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import orjson
 import pytest
@@ -204,6 +205,20 @@ def test_a_run_stopped_in_every_stage_ends_in_the_same_bits(whole, config, tmp_p
     assert experiment.run(config, tmp_path) == orjson.loads(
         (tmp_path / "results.json").read_bytes()
     )
+
+
+def test_jax_in_64_bits_changes_nothing(whole, config, tmp_path):
+    """As JAX_ENABLE_X64=1 or a notebook sets it."""
+    for name in {*STAGES} - {"cnn", "joint"}:
+        config.stages[name].epochs = 0
+    jax.config.update("jax_enable_x64", True)
+    try:
+        experiment.run(config, tmp_path)
+        assert jax.config.read("jax_enable_x64")
+    finally:
+        jax.config.update("jax_enable_x64", False)
+    same_weights(tmp_path, whole, "cnn")
+    assert sketchjax.load(tmp_path).encode([[[0, 255], [0, 9]]]).bits == 16
 
 
 def test_after_a_spike_a_run_goes_back_and_takes_another_order(
