@@ -27,6 +27,29 @@ print(sketchjax.__file__)
 print(simplify([np.array([[0.0, 0.0], [9.0, 90.0], [200.0, 30.0]])]).tolist())
 """
 
+# Scores and searches, then again in forked children, which have none of numba's threads.
+FORKING = """
+import multiprocessing
+import numpy as np
+from sketchjax.retrieval.feature_scores import evaluate_features
+from sketchjax.retrieval.index import search
+from sketchjax.retrieval.metrics import evaluate
+
+codes = np.random.default_rng(0).integers(0, 256, (50, 8), np.uint8)
+labels = np.arange(50) % 5
+
+def ask(_):
+    distances, places = search(codes, codes, 3)
+    sides = codes, labels, codes, labels
+    scores = evaluate(*sides, bits=64, precision_at=(5,), backend="numba")
+    floats = evaluate_features(*sides, distance="euclidean", precision_at=(5,))
+    return distances.tolist(), places.tolist(), scores.as_dict(), floats.as_dict()
+
+expected = ask(0)
+with multiprocessing.get_context("fork").Pool(1) as pool:
+    assert pool.map_async(ask, [0, 0]).get(100) == [expected] * 2
+"""
+
 
 def modules_with_kernels() -> list[str]:
     paths = [path for path in PACKAGE.rglob("*.py") if "sketchjax.compiled" in path.read_text()]
@@ -75,6 +98,13 @@ def test_kernels_are_cached_where_numba_has_a_place(package, tmp_path):
     assert result == expected()
     cached = {path.name.split(".")[0] for path in (tmp_path / "numba").rglob("*.nbi")}
     assert {"simplify"} == cached
+
+
+def test_parallel_kernels_run_in_forked_processes():
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_every_kernel_goes_through_one_place():
