@@ -88,6 +88,18 @@ def test_names_that_are_no_identifiers(name):
     assert problems_of(config) == [f"stages.{name}: a stage's name has letters, digits and _ only"]
 
 
+@pytest.mark.parametrize("name", ["a" * 240, "x" * 65, "é" * 40])
+def test_names_that_no_file_can_have(name):
+    """A stage's weights are in a file of its name."""
+    config = default()
+    set_encoders(config, **{name: encoder("bigru")})
+    set_stages(config, whole("a" * 64), whole(name))
+    assert problems_of(config) == [
+        f"model.encoders.{name}: an encoder's name has at most 64 bytes; take a shorter one",
+        f"stages.{name}: a stage's name has at most 64 bytes; take a shorter one",
+    ]
+
+
 def test_rows_that_the_plan_names_exist():
     assert problems_of(config_of(plan=("cnn", "moon", "full", "sun"))) == [
         "plan names 'moon', 'sun', no row of stages; there are cnn, full, center, joint, rnn",

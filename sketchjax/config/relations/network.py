@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from sketchjax.config.fields import ranking_sides
-from sketchjax.config.relations.reading import BRANCHES, Fields, branches_of, encoder_of, listed
+from sketchjax.config.relations.reading import (
+    BRANCHES,
+    Fields,
+    branches_of,
+    encoder_of,
+    listed,
+    wrong_name,
+)
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
 from sketchjax.fields import one_line
 from sketchjax.models.table import (
@@ -54,10 +61,8 @@ def of_encoders(fields: Fields) -> list[str]:
         if kind is not None and kind not in ENCODERS:
             choices = ", ".join(ENCODERS)
             problems.append(f"model.encoders.{name}.kind={one_line(kind)}; choose one of {choices}")
-        if not name.isidentifier():
-            problems.append(
-                f"model.encoders.{name}: an encoder's name has letters, digits and _ only"
-            )
+        if wrong := wrong_name(f"model.encoders.{name}", "an encoder"):
+            problems += wrong
         elif name in reserved or name.endswith(f"_{CLASSIFIER}"):
             problems.append(
                 f"model.encoders.{name}: the name is reserved; give the encoder another one than "

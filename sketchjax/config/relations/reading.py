@@ -16,6 +16,21 @@ Fields = Mapping[str, Any]
 # The field that names the encoders of a side.
 BRANCHES = {SKETCH: "model.branches", PHOTO: "model.photo_branches"}
 
+_LONGEST_NAME = 64  # bytes: a stage's name becomes that of a file, which may have 255
+
+
+def wrong_name(path: str, of: str) -> list[str]:
+    """What is wrong with the name of a row, the last part of its path.
+
+    of: what has the name, such as `a stage`.
+    """
+    name = path.rpartition(".")[2]
+    if not name.isidentifier():
+        return [f"{path}: {of}'s name has letters, digits and _ only"]
+    if len(name.encode()) > _LONGEST_NAME:
+        return [f"{path}: {of}'s name has at most {_LONGEST_NAME} bytes; take a shorter one"]
+    return []
+
 
 def listed(names: Iterable[Any]) -> str:
     """Names for a message."""

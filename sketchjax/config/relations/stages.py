@@ -13,6 +13,7 @@ from sketchjax.config.relations.reading import (
     planned_stages,
     running_stages,
     weighted,
+    wrong_name,
 )
 from sketchjax.config.rows import trained_parts
 from sketchjax.data.inputs import PHOTO, SIDES, SKETCH
@@ -38,11 +39,8 @@ def of_plan(fields: Fields) -> list[str]:
     if unknown := [name for name in plan if name not in rows]:
         there = ", ".join(rows) or "none"
         problems.append(f"plan names {listed(unknown)}, no row of stages; there are {there}")
-    problems += [
-        f"stages.{name}: a stage's name has letters, digits and _ only"
-        for name in plan
-        if name in rows and not name.isidentifier()
-    ]
+    for name in plan:
+        problems += wrong_name(f"stages.{name}", "a stage") if name in rows else []
     for name in planned_stages(fields):
         problems += _of_output(fields, name)
     running = running_stages(fields)

@@ -15,7 +15,7 @@ from sketchjax.fields import Field, one_line, text, whole
 from sketchjax.paper.study.config import with_defaults, wrong_changes, wrong_fields
 from sketchjax.paper.study.methods import apply_changes
 
-_NAME = re.compile(r"[a-z0-9_]+")
+_NAME = re.compile(r"[a-z0-9_]{1,64}")
 _FIGURE = re.compile(r"[a-z0-9_]+(:[a-z0-9_]+)?")
 
 SINGLE: dict[str, Field] = {"name": text("Variants")}
@@ -124,7 +124,7 @@ def validate_variants(study: Config) -> None:
 def _wrong_variant(study: Config, name: str, given: Any) -> list[str]:
     path = f"variants.{name}"
     if not _NAME.fullmatch(name):
-        return [f"{path}: name it with small letters, digits and _, as a folder has its name"]
+        return [f"{path}: name it as a folder, with at most 64 small letters, digits and _"]
     if not isinstance(given, ConfigDict) or {*given} != {"label", "changes", "teacher"}:
         return [f"{path}={one_line(given)}; give what `variant` makes: label, changes, teacher"]
     problems = wrong_changes(study.base, path, given.changes)

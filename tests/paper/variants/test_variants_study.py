@@ -181,6 +181,7 @@ def test_everything_wrong_is_said_before_the_first_run(study, runs, tmp_path):
     set_variants(
         study,
         variant("Big", "big"),
+        variant("long" * 17, "long"),
         variant("odd", "odd", {"model": {"bitz": 32}}, teacher="later"),
         variant("later", "later"),
     )
@@ -190,10 +191,11 @@ def test_everything_wrong_is_said_before_the_first_run(study, runs, tmp_path):
     found = "\n".join(raised.value.problems)
     for part in (
         "figures=",
-        "variants.Big: name it with small letters",
+        f"variants.{'long' * 17}: name it",
+        "variants.Big: name it as a folder, with at most 64 small letters",
         "variants.odd.changes.model.bitz names no field",
         "variants.odd.teacher='later'; choose from the rows above it: there is none",
-        "rows names 'gone'; choose from Big, later, odd",
+        "rows names 'gone'; choose from Big, later, long",
     ):
         assert part in found, part
     set_variants(study, variant("odd", "odd", {"model": {"bits": 12}}))
