@@ -100,7 +100,10 @@ class Codes:
 
     def __getitem__(self, items: Any) -> Codes:
         """Some of the codes. items: a slice, a place, an array of places, or a mask bool[n]."""
-        items = np.atleast_1d(items) if not isinstance(items, slice) else items
+        if not isinstance(items, slice):
+            # A list, which may be empty; a tuple would be a place on several axes.
+            items = [items] if np.ndim(items) == 0 else items
+            items = [*items] if isinstance(items, tuple) else items
         return replace(self, **{name: getattr(self, name)[items] for name in _ARRAYS})
 
     @property

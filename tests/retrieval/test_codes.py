@@ -44,13 +44,16 @@ def test_bits_are_counted_and_unpacked_in_their_order():
 
 
 @pytest.mark.parametrize(
-    "items", [slice(3, 9, 2), 4, -1, [7, 7, 0], np.arange(20) % 3 == 0, np.array([], int)]
-)
+    "items",
+    [slice(3, 9, 2), 4, -1, np.int8(3), [7, 7, 0], (1, 2), [], (), np.arange(20) % 3 == 0,
+     [True] * 20, np.array(5), np.array([], int)],
+)  # fmt: skip
 def test_some_of_them_keep_everything(items):
     own = codes()
     some = own[items]
     for name in ("packed", "labels", "key_ids", "places"):
-        expected = getattr(own, name)[[items] if isinstance(items, int) else items]
+        own_items = getattr(own, name)
+        expected = own_items[items if isinstance(items, slice) else [*np.ravel(items).tolist()]]
         np.testing.assert_array_equal(getattr(some, name), expected)
     assert (some.split, some.categories, some.model) == (own.split, own.categories, own.model)
     with pytest.raises(IndexError):
