@@ -80,6 +80,11 @@ class Architecture(
     projection: int = 0
     mirrored: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By its JSON: msgspec leaves out what is the default itself, and a copy of the word "raw"
+        # is not. The digest, which is a model's fingerprint, would be another one.
+        return _of_json, (msgspec.json.encode(self),)
+
     @property
     def sides(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The encoders of each side that the network has."""
@@ -122,3 +127,7 @@ class Architecture(
             extra = own.keys() - {"kind", *ENCODERS[kind].settings}
             problems += [f"the setting {key!r} of the encoder {name}" for key in sorted(extra)]
         return problems
+
+
+def _of_json(content: bytes) -> Architecture:
+    return msgspec.json.decode(content, type=Architecture)

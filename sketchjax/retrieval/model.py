@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,10 @@ class Model:
     network: Network
     variables: Any
     card: Card
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Not the compiled function: a worker to which the model is sent makes its own.
+        return {own.name: getattr(self, own.name) for own in fields(self)}
 
     @property
     def architecture(self) -> Architecture:

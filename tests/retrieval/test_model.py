@@ -1,6 +1,7 @@
 """A model as a file: it encodes drawings anywhere, and refuses what it cannot."""
 
 import math
+import pickle
 import subprocess
 import sys
 from functools import cache
@@ -350,3 +351,9 @@ def test_a_model_is_the_same_where_jax_has_64_bits(path):
         own, wanted = getattr(found, name), getattr(expected, name)
         assert own.dtype == np.float32
         assert (own == wanted).all()
+
+
+def test_a_model_that_has_encoded_can_be_pickled(path):
+    own = load(path)
+    expected = own.encode(drawings())
+    assert pickle.loads(pickle.dumps(own)).encode(drawings()) == expected
