@@ -40,25 +40,41 @@ _PART = 8192  # gallery items converted at once
 _COUNTS = 1 << 20  # groups counted at once, over all queries of a part: 16 MB
 
 
-def comparable(features: np.ndarray, distance: str) -> np.ndarray:
+def comparable(features: np.ndarray, distance: str, exponent: int | None = None) -> np.ndarray:
     """Features whose Euclidean distances rank as this distance does, f64[n d].
+
+    They are divided by a power of 2, which changes no order, so that no square overflows and those
+    of small features are not all 0.
 
     features: f[n d].
     distance: of `DISTANCES`; a feature of length 0 has no cosine and stays 0. By inner product the
-      features are used as they are.
+      features are used as they are, but for the power of 2.
+    exponent: of the power of 2, the same for what is compared; None: that of these features.
     Raises ValueError for another distance, and DataError where a feature is not finite.
     """
     if not np.isfinite(features).all():
         raise DataError("some features are not finite numbers; they cannot be ranked")
     wide = np.asarray(features, np.float64)
-    if distance in ("euclidean", INNER_PRODUCT):
-        return wide
-    if distance == "snr":
-        return wide - wide.mean(axis=1, keepdims=True)
     if distance == "cosine":
+        wide = np.ldexp(wide, -_exponents(wide, axis=1))
         lengths = np.linalg.norm(wide, axis=1, keepdims=True)
         return wide / np.where(lengths > 0, lengths, 1)
+    wide = np.ldexp(wide, -(_exponents(wide) if exponent is None else exponent))
+    if distance == "snr":
+        return wide - wide.mean(axis=1, keepdims=True)
+    if distance in ("euclidean", INNER_PRODUCT):
+        return wide
     raise ValueError(f"distance={distance!r}: must be one of {', '.join(DISTANCES)}")
+
+
+def _exponents(features: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Of the largest feature, in absolute value, along an axis that is kept, or of all."""
+    low, high = (
+        extreme(axis=axis, keepdims=axis is not None, initial=0)
+        for extreme in (features.min, features.max)
+    )
+    # Wide before the sign changes: the least integer of a type has no opposite.
+    return np.frexp(np.maximum(-np.asarray(low, np.float64), high))[1]
 
 
 def rank_counts(
@@ -84,7 +100,14 @@ def rank_counts(
       where a feature is not finite.
     """
     _check(queries, query_labels, gallery, gallery_labels)
-    queries, columns = comparable(queries, distance), _columns(gallery, distance)
+    if exclude_self and not (
+        np.array_equal(queries, gallery, equal_nan=True)
+        and np.array_equal(query_labels, gallery_labels)
+    ):
+        raise ValueError("exclude_self needs equal features and labels for queries and gallery")
+    exponent = int(max(_exponents(queries), _exponents(gallery)))
+    queries = comparable(queries, distance, exponent)
+    columns = _columns(gallery, distance, exponent)
     order = np.argsort(query_labels, kind="stable")
     for label in np.unique(query_labels):
         own = np.flatnonzero(gallery_labels == label)
@@ -127,12 +150,12 @@ def _check(
         )
 
 
-def _columns(gallery: np.ndarray, distance: str) -> np.ndarray:
+def _columns(gallery: np.ndarray, distance: str, exponent: int) -> np.ndarray:
     """The comparable features of a gallery as f64[d n], converted part by part."""
     columns = np.empty(gallery.shape[::-1])
     for start in range(0, len(gallery), _PART):
         part = slice(start, start + _PART)
-        columns[:, part] = comparable(gallery[part], distance).T
+        columns[:, part] = comparable(gallery[part], distance, exponent).T
     return columns
 
 

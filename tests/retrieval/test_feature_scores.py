@@ -188,6 +188,35 @@ def test_equal_products_tie():
     assert score == pytest.approx(np.mean(wanted))
 
 
+@KINDS
+@pytest.mark.parametrize("power", [-1000, -600, -200, 200, 600, 1000])
+def test_no_unit_of_features_changes_a_score(kind, power):
+    """Times a power of 2, so that the features themselves are exact."""
+    queries, asked, gallery, found = splits(3)
+    options = {"distance": kind, "precision_at": (5,)}
+    expected = evaluate_features(queries, asked, gallery, found, **options)
+    queries, gallery = (np.ldexp(side.astype(np.float64), power) for side in (queries, gallery))
+    assert evaluate_features(queries, asked, gallery, found, **options) == expected
+
+
+def test_the_least_integers_are_ranked():
+    queries, gallery = np.full((1, 2), -128, np.int8), np.array([[-128, -127], [0, 0]], np.int8)
+    assert feature_map(queries, np.zeros(1, int), gallery, np.arange(2), distance="euclidean") == 1
+
+
+def test_only_a_gallery_has_itself_among_its_queries():
+    features, labels = np.eye(3, dtype=np.float32), np.array([0, 0, 1])
+    options = {"distance": "euclidean", "precision_at": (1,), "exclude_self": True}
+    assert evaluate_features(features, labels, features, labels, **options).gallery == 2
+    for queries, asked in (
+        (features[:2], labels[:2]),
+        (features + 1, labels),
+        (features, labels + 1),
+    ):
+        with pytest.raises(ValueError, match="exclude_self needs equal features and labels"):
+            evaluate_features(queries, asked, features, labels, **options)
+
+
 def test_what_cannot_be_ranked_is_refused():
     queries, asked, gallery, found = splits(1)
     with pytest.raises(DataError, match="nothing to score"):
