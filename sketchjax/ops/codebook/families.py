@@ -298,7 +298,7 @@ def _with_parity(rows: np.ndarray) -> np.ndarray:
 
 
 def _few(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many rows of the same code: sums of all, with the word of ones if it has it.
+    """At most this many rows of the same code: sums of all, with the word of ones if it has it.
 
     Sums of all rows rather than the first ones: those would leave some bits equal to each other.
     """
