@@ -45,6 +45,7 @@ def class_distances(
     the shapes do not fit.
     """
     if mask is not None:
+        check_mask(mask, len(features))
         features, labels = features[mask], labels[mask]
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(
@@ -71,6 +72,12 @@ def class_distances(
     d1, d2 = float(intra.mean()), float(inter.mean())
     ratios = np.divide(intra, inter, out=np.full_like(intra, np.nan), where=inter > 0)
     return ClassDistances(d1, d2, d1 / d2 if d2 else float("nan"), float(ratios.mean()))
+
+
+def check_mask(mask: np.ndarray, count: int) -> None:
+    """Raise ValueError unless it is bool[n]: numbers would be places."""
+    if mask.dtype != np.bool_ or mask.shape != (count,):
+        raise ValueError(f"mask is {mask.dtype}{list(mask.shape)}: must be bool[{count}]")
 
 
 def hamming_class_distances(

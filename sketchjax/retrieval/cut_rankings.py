@@ -22,6 +22,7 @@ import numpy as np
 
 from sketchjax.retrieval.metrics import (
     average_precision,
+    check_k,
     expected_gain,
     groups,
     precision_at_k,
@@ -39,8 +40,7 @@ def average_precision_at_k(
     denominator: of `DENOMINATORS`. With `over_found` a ranking without a hit has 0.
     Raises ValueError for another denominator, or k below 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} for average precision at k: must be at least 1.")
+    check_k(k, "average precision")
     if denominator not in DENOMINATORS:
         raise ValueError(f"denominator={denominator!r}: must be one of {', '.join(DENOMINATORS)}")
     total = relevant.sum(axis=1)

@@ -77,6 +77,8 @@ def _listed(drawings: Any) -> Any:
             f"{str(drawings)[:80]!r} is text, not a drawing; read a file with sketchjax.read first "
             "(an .svg is read as it is)"
         )
+    if not isinstance(drawings, np.ndarray | np.generic) and hasattr(drawings, "__array__"):
+        return np.asarray(drawings)  # of jax or torch
     if isinstance(drawings, Sequence) or (isinstance(drawings, np.ndarray) and drawings.ndim):
         return drawings
     if isinstance(drawings, Mapping) or not isinstance(drawings, Iterable):
@@ -89,11 +91,21 @@ def _is_one(drawings: Any) -> bool:
     if isinstance(drawings, np.ndarray):
         return drawings.ndim == 2
     if isinstance(first := _first(drawings), np.ndarray):
-        return False
+        return _are_strokes([getattr(item, "shape", ()) for item in drawings])
     depth = 0
     while first is not None:
         first, depth = _first(first), depth + 1
     return depth == 3
+
+
+def _are_strokes(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether arrays are the strokes [2 t] of a drawing, or [3 t] with times, and not points [t 3].
+
+    Only an array of other columns than three says so.
+    """
+    return all(len(shape) == 2 and shape[0] in (2, 3) for shape in shapes) and any(
+        columns > 3 or (rows, columns) in ((2, 1), (2, 2)) for rows, columns in shapes
+    )
 
 
 def _first(value: Any) -> Any:

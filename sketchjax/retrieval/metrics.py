@@ -19,7 +19,7 @@ import numpy as np
 
 from sketchjax.compiled import kernel
 from sketchjax.errors import DataError
-from sketchjax.retrieval.class_distances import hamming_class_distances
+from sketchjax.retrieval.class_distances import check_mask, hamming_class_distances
 from sketchjax.retrieval.histograms import Backend, Histograms, histograms
 
 RECALLS = np.linspace(0.01, 1.0, 100)
@@ -230,16 +230,23 @@ def average_precision_bounds(
     return _over_relevant(best, r), _over_relevant(worst, r)
 
 
+def check_k(k: int | np.ndarray, score: str) -> None:
+    """Raise ValueError unless the k of a score at k are whole numbers of at least 1."""
+    if not np.issubdtype(np.asarray(k).dtype, np.integer):
+        raise ValueError(f"k={np.min(k)} for {score} at k: must be a whole number.")
+    if np.min(k) < 1:
+        raise ValueError(f"k={np.min(k)} for {score} at k: must be at least 1.")
+
+
 def precision_at_k(all: np.ndarray, relevant: np.ndarray, k: int | np.ndarray) -> np.ndarray:
     """Expected share of relevant items among the first k of the ranking, f64[q].
 
     k: one number, or one of each query i[q]: with the number of relevant items, it is R-precision.
 
     If the gallery is smaller than k, this is the share in the whole gallery, because the divisor is
-    the number of items shown. Raises ValueError when k is below 1.
+    the number of items shown. Raises ValueError when k is below 1 or no whole number.
     """
-    if np.min(k) < 1:
-        raise ValueError(f"k={np.min(k)} for precision at k: must be at least 1.")
+    check_k(k, "precision")
     n, r, before, _ = groups(all, relevant)
     taken = np.clip(np.reshape(k, (-1, 1)) - before, 0, n)
     share = np.divide(taken, n, out=np.zeros_like(n), where=n > 0)
@@ -256,8 +263,7 @@ def recall_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     and r of the n are relevant, all i miss with probability C(n - r, i) / C(n, i).
     Raises ValueError when k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} for recall at k: must be at least 1.")
+    check_k(k, "recall")
     rows = np.arange(len(all))
     first = (relevant > 0).argmax(axis=1)
     n, r, before = (each[rows, first] for each in groups(all, relevant)[:3])
@@ -274,8 +280,7 @@ def worst_recall_at_k(all: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarr
     Public code that counts the items at most as far as the right one gives this value.
     Raises ValueError when k is below 1.
     """
-    if k < 1:
-        raise ValueError(f"k={k} for recall at k: must be at least 1.")
+    check_k(k, "recall")
     n, r, before, _ = groups(all, relevant)
     first = np.where(r > 0, before + n - r + 1, np.inf).min(axis=1)
     return (first <= k).astype(np.float64)
@@ -351,6 +356,7 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray, mask: np.ndarray | Non
         )
     right = chosen == labels
     if mask is not None:
+        check_mask(mask, len(right))
         right = right[mask]
     if not right.size:
         raise DataError("There is no item to measure the accuracy on: the split is empty.")

@@ -157,8 +157,8 @@ class Model:
     def encode_photos(self, photos: Any, contours: Any = None) -> Codes:
         """The codes of photos, which compare with those of drawings.
 
-        photos: one or several; each is the path of a JPEG, PNG or WebP file, the bytes of one, a
-          `PIL.Image`, or an array u8[h w 3].
+        photos: one or several; each is the path of a JPEG, PNG or WebP file, the bytes of one, one
+          that is open, a `PIL.Image`, or an array u8[h w 3].
         contours: as many contour maps, dark lines on white, where the model reads them.
         Raises DataError for anything else, and when the model makes no codes or has no photos.
         """

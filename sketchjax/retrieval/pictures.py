@@ -24,20 +24,23 @@ from sketchjax.ops.precision import in_32_bits
 
 _MOST_SIDE = 4096  # px; larger pictures are reduced first, as conversion does
 _DRAWN = 64  # drawings drawn at once
+_Bytes = bytes | bytearray | memoryview
 _POINTS = 128  # of a drawing, at least, with padding
 
 
 def as_pictures(given: Any, form: Form, contours: Any = None) -> Pictures:
     """Pictures u8[n s s c] from one picture or several.
 
-    given: a picture is the path of a JPEG, PNG or WebP file, the bytes of one, a `PIL.Image`, or an
-      array u8[h w 3], u8[h w 1] or u8[h w]. They are treated as conversion treats files: turned
-      upright, without alpha, scaled to s × s px.
+    given: a picture is the path of a JPEG, PNG or WebP file, the bytes of one, one that is open, a
+      `PIL.Image`, or an array u8[h w 3], u8[h w 1] or u8[h w]. They are treated as conversion
+      treats files: turned upright, without alpha, scaled to s × s px.
     form: of the pictures to make.
     contours: as many contour maps, dark lines on white, where the form has them.
     Raises DataError for anything else, and where a form with contours gets none.
     """
     pictures = _several(given)
+    if not pictures:
+        raise DataError("there is no picture to encode")
     if form.contours and contours is None:
         raise DataError("this model reads contour maps of photos as well; give contours=")
     maps = _several(contours) if form.contours else []
@@ -80,14 +83,18 @@ def _ink(strokes: Strokes, size: int, stroke_width: float) -> jax.Array:
 
 
 def _several(given: Any) -> list[Any]:
-    one = isinstance(given, str | bytes | Path | Image.Image) or (
-        isinstance(given, np.ndarray) and given.ndim < 4
-    )
-    if one:
+    if _is_file(given) or isinstance(given, Image.Image):
+        return [given]
+    if isinstance(given, np.ndarray) and given.ndim < 4:
         return [given]
     if not isinstance(given, Iterable):
         raise DataError(f"{type(given).__name__} is no picture; give files, arrays or images")
     return list(given)
+
+
+def _is_file(given: Any) -> bool:
+    """Whether it names a file, holds the bytes of one, or is one opened."""
+    return isinstance(given, str | Path | _Bytes) or hasattr(given, "read")
 
 
 def _stacked(pictures: list[Any], size: int, channels: int, fit: bool = False) -> np.ndarray:
@@ -126,8 +133,10 @@ def _image(pixels: np.ndarray, name: str) -> Image.Image:
 
 def _content(picture: Any, name: str) -> tuple[bytes, str]:
     """The bytes of a picture's file, and what a message calls it: `name` if it has no path."""
-    if isinstance(picture, bytes):
-        return picture, name
+    if hasattr(picture, "read"):
+        picture = picture.read()
+    if isinstance(picture, _Bytes):
+        return bytes(picture), name
     if isinstance(picture, str | Path):
         path = home_path(picture)
         try:

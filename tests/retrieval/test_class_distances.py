@@ -64,3 +64,5 @@ def test_too_few_classes_are_refused():
         class_distances(np.zeros((3, 2)), np.arange(3))
     with pytest.raises(ValueError, match="do not match"):
         class_distances(np.zeros((3, 2)), np.arange(4))
+    with pytest.raises(ValueError, match=r"mask is int64\[4\]: must be bool\[4\]"):
+        class_distances(np.zeros((4, 2)), np.arange(4) % 2, np.array([1, 1, 1, 0]))

@@ -3,6 +3,7 @@
 from collections import deque
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -46,6 +47,8 @@ def test_the_name_of_an_svg_file_is_a_drawing(tmp_path):
         tuple(STROKES),
         [[np.array(axis) for axis in stroke] for stroke in STROKES],
         deque(STROKES),
+        [np.array(stroke) for stroke in STROKES],
+        jnp.asarray(POINTS),
         [[*stroke, stroke[0]] for stroke in STROKES],  # with times
     ],
 )
@@ -63,6 +66,8 @@ def test_one_drawing_in_any_form_is_one_drawing(drawing):
         iter([POINTS, STROKES]),
         (drawing for drawing in [STROKES, POINTS]),
         [iter(STROKES), POINTS],
+        [[np.array(stroke) for stroke in STROKES]] * 2,
+        [jnp.asarray(POINTS), POINTS],
     ],
 )
 def test_several_drawings_in_any_form_are_several(drawings):

@@ -40,6 +40,17 @@ def test_an_array_is_what_its_file_is(width, height, form, modes):
             np.testing.assert_array_equal(found, as_pictures(png(image), form).pixels)
 
 
+def test_bytes_and_open_files_are_pictures(tmp_path):
+    content = png(drawn(40, 30, "L"))
+    (tmp_path / "drawn.png").write_bytes(content)
+    expected = as_pictures(content, RASTER).pixels
+    with (tmp_path / "drawn.png").open("rb") as file:
+        for given in (bytearray(content), memoryview(content), io.BytesIO(content), file):
+            np.testing.assert_array_equal(as_pictures(given, RASTER).pixels, expected)
+    two = as_pictures([bytearray(content), io.BytesIO(content)], RASTER).pixels
+    np.testing.assert_array_equal(two, np.concatenate([expected, expected]))
+
+
 @pytest.mark.parametrize(
     "given, message",
     [
@@ -49,6 +60,7 @@ def test_an_array_is_what_its_file_is(width, height, form, modes):
         (np.zeros((4, 4), np.uint8), "has no lines"),
         (np.eye(90, dtype=np.uint8) * 255, "light lines on a dark ground"),
         (7, "is no picture"),
+        ([], "there is no picture to encode"),
     ],
 )
 def test_what_is_no_picture_is_refused(given, message):

@@ -194,6 +194,8 @@ def test_invalid_arguments_are_refused():
         evaluate(codes, labels, codes, labels, bits=24)
     with pytest.raises(ValueError, match=r"k=0 .*must be at least 1\."):
         evaluate(codes, labels, codes, labels, bits=16, precision_at=(0,))
+    with pytest.raises(ValueError, match=r"k=1\.5 for precision at k: must be a whole number"):
+        evaluate(codes, labels, codes, labels, bits=16, precision_at=(1.5,))
     with pytest.raises(ValueError, match="ascending"):
         precision_recall_curve(*counts([(3, 1)]), recalls=np.array([0.0, 1.0]))
     with pytest.raises(ValueError, match="nothing relevant"):
@@ -218,3 +220,6 @@ def test_accuracy_by_hand():
         accuracy(logits, labels[:3])
     with pytest.raises(DataError, match="empty"):
         accuracy(logits, labels, np.zeros(4, bool))
+    for mask in (np.array([1, 1, 1, 0]), np.ones(3, bool)):
+        with pytest.raises(ValueError, match=r"mask is .*: must be bool\[4\]"):
+            accuracy(logits, labels, mask)

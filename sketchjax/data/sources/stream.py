@@ -38,6 +38,8 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         raw = path.open("rb")
+    except IsADirectoryError:
+        raise DataError(f"cannot open {path}: it is a folder; give one file") from None
     except OSError as error:
         raise DataError(
             f"cannot open {path}: {error.strerror}; check the name and permissions"

@@ -606,9 +606,9 @@ def test_unknown_formats_are_always_an_error(tmp_path, name, content, message):
 
 
 def test_what_cannot_be_opened(tmp_path):
-    for path in (tmp_path / "none.ndjson", tmp_path):
-        with pytest.raises(DataError, match="cannot open"):
-            list(formats.read(path))
+    for name, why in (("none.ndjson", "No such file"), ("", "it is a folder; give one file")):
+        with pytest.raises(DataError, match=f"cannot open .*: {why}"):
+            list(formats.read(tmp_path / name))
     with pytest.raises(ValueError, match="chunk=0"):
         list(formats.read(tmp_path, chunk=0))
     with pytest.raises(DataError, match="cannot write"):
