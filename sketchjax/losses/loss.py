@@ -89,7 +89,7 @@ class Loss:
       parameters fixed. The block has `features`, `labels`, `sketches`, `memory` and `settings`;
       average: the mean over devices. None: it makes no codes.
     figures: what a log shows of its memory, f[] by name. None: nothing.
-    move: its memory after each step; None: as before the step.
+    move: its memory after each step, by the batches of all devices; None: as before the step.
     """
 
     value: Callable[[LossInputs], jax.Array]

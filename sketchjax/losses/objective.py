@@ -117,8 +117,11 @@ def begin_memory(
 
 
 def joins_devices(names: Iterable[str]) -> bool:
-    """Whether any of these losses must see the batches of all devices as one."""
-    return any(LOSSES[name].joins_devices for name in names)
+    """Whether any of these losses must see the batches of all devices as one.
+
+    Those over pairs do, and those whose memory moves: each device would have a memory of its own.
+    """
+    return any(LOSSES[name].pairs or loss(name).move for name in names)
 
 
 def _own(

@@ -34,10 +34,8 @@ class Declaration:
 
     reads: what it looks at, of `logits`, `features` and `activations`; a stage that reads one
       encoder has only `logits`.
-    pairs: the two kinds of input that it compares, such as ("sketch", "sketch"); None: each item
-      counts by itself.
-    whole_batch: it needs the batches of all devices joined, like any loss over pairs and any loss
-      whose memory moves after each step.
+    pairs: the two kinds of input that it compares, such as ("sketch", "sketch"), in the batches of
+      all devices; None: each item counts by itself.
     remembers: what it carries from step to step, in words; part of a checkpoint.
     makes_codes: it fixes codes once per block, with the parameters held.
     needs: what a run has to provide: `word_vectors`; `teacher`, a model's embeddings of the batch.
@@ -51,7 +49,6 @@ class Declaration:
 
     reads: tuple[str, ...]
     pairs: tuple[str, str] | None = None
-    whole_batch: bool = False
     remembers: str = ""
     makes_codes: bool = False
     needs: tuple[str, ...] = ()
@@ -71,11 +68,6 @@ class Declaration:
         if "match" not in self.settings:
             return settings.get("target") == "photo"
         return settings.get("match", self.settings["match"].default) == "instance"
-
-    @property
-    def joins_devices(self) -> bool:
-        """Whether it sees the batches of all devices as one."""
-        return self.whole_batch or self.pairs is not None
 
 
 def _unreachable(margin: float, most: float, why: str) -> str:
@@ -153,7 +145,6 @@ LOSSES: dict[str, Declaration] = {
     # The common centre loss: the centres follow the batches.
     "common_center": Declaration(
         reads=("features",),
-        whole_batch=True,
         remembers="class centres",
         settings={"rate": number(0.5, 0, 1)},  # how far a centre moves with each batch
         symbol="CL",
