@@ -26,7 +26,7 @@ from sketchjax.data.sources.records import (
     Source,
     key_of_points,
 )
-from sketchjax.data.sources.svg_lengths import PAGE, Viewport, nested, outermost
+from sketchjax.data.sources.svg_lengths import PAGE, Viewport, nested, outermost, product
 from sketchjax.data.sources.svg_path import Piece, numbers
 from sketchjax.data.sources.svg_shapes import SHAPES
 from sketchjax.data.sources.svg_style import is_displayed, is_visible, refuse_sheet, styled
@@ -144,11 +144,11 @@ class _Document:
         matrix, viewport = element.matrix, element.viewport
         visible = is_visible(attributes, element.visible)
         with np.errstate(over="ignore", invalid="ignore"):
-            matrix = matrix @ _matrix_of(attributes.get("transform", ""))
+            matrix = product(matrix, _matrix_of(attributes.get("transform", "")))
             if element.name == "svg":
                 is_nested = len(self._open) > 1
                 fit, viewport = nested(attributes, viewport) if is_nested else outermost(attributes)
-                matrix = matrix @ fit
+                matrix = product(matrix, fit)
         if element.name in SHAPES and visible:
             self._draw(SHAPES[element.name](attributes, viewport), matrix)
         drawn = 0 not in viewport  # an `svg` without a size draws nothing
@@ -166,12 +166,14 @@ class _Document:
         self._pieces += sum(map(len, strokes))
         if self._pieces > MOST_POINTS:
             raise Refused("too_large", f"the drawing has more than {MOST_POINTS:,} pieces")
-        turn, shift = matrix[:2, :2].T, matrix[:2, 2]
+        (a, c, e), (b, d, f), _ = matrix
         with np.errstate(over="ignore", invalid="ignore"):
             for stroke in strokes:
                 if not stroke:
                     continue
-                moved = np.array(stroke) @ turn + shift
+                x, y = np.moveaxis(np.array(stroke), -1, 0)
+                # In this order, as in page/svg_file.js; see `product`.
+                moved = np.stack([x * a + y * c + e, x * b + y * d + f], axis=-1)
                 if not np.isfinite(moved).all():
                     raise Refused("not_finite", "a coordinate is not finite")
                 self.strokes.append(list(moved))
@@ -200,7 +202,10 @@ def _flattened(strokes: list[list[Piece]]) -> list[np.ndarray]:
     at = ((np.arange(len(owners)) - starts[owners] + 1) / counts[owners])[:, None]
     p0, p1, p2, p3 = (cubics[owners, column] for column in range(4))
     way = 1 - at
-    points = way**3 * p0 + 3 * way**2 * at * p1 + 3 * way * at**2 * p2 + at**3 * p3
+    # Products, as numpy's power of 3 is not rounded alike on all machines. The middle of a curve is
+    # often parallel to its chord: there the last bit decides which point `simplify` keeps.
+    ways, ats = way * way, at * at
+    points = ways * way * p0 + 3 * ways * at * p1 + 3 * way * ats * p2 + ats * at * p3
     last = starts + counts - 1
     points[last] = cubics[:, 3]  # exactly, so that pieces meet
     ends = np.cumsum([len(stroke) for stroke in strokes])
@@ -223,7 +228,7 @@ def _matrix_of(text: str) -> np.ndarray:
             if not opened or step is None or not (made := step(values)):
                 raise Refused("unreadable", f"{part.strip()[:40]!r}) is not a transform")
             a, b, c, d, e, f = made
-            matrix = matrix @ np.array([[a, c, e], [b, d, f], [0.0, 0.0, 1.0]])
+            matrix = product(matrix, np.array([[a, c, e], [b, d, f], [0.0, 0.0, 1.0]]))
     return matrix
 
 

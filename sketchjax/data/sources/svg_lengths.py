@@ -85,7 +85,16 @@ def nested(attributes: dict[str, str], around: Viewport) -> tuple[np.ndarray, Vi
         return moved, own
     if not all(map(math.isfinite, own)):
         raise Refused("unreadable", "the size of an svg within another is not known")
-    return moved @ _fitted(box, aspect, own), Viewport(*box[2:])
+    return product(moved, _fitted(box, aspect, own)), Viewport(*box[2:])
+
+
+def product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The matrix f[3 3] of the second, then the first.
+
+    `@` may fuse a product with a sum, or not: then points, and the key id of a drawing, would
+    depend on the machine, and the page would find others.
+    """
+    return (first[:, :, None] * second[None]).sum(axis=1)
 
 
 def translated(x: float, y: float) -> np.ndarray:
@@ -146,4 +155,5 @@ def _fitted(box: list[float], aspect: _Aspect | None, own: Viewport) -> np.ndarr
         across = down = choose(across, down)
         left = share_left * (own.width - across * box[2])
         top = share_top * (own.height - down * box[3])
-    return translated(left, top) @ np.diag([across, down, 1.0]) @ translated(-box[0], -box[1])
+    scaled = np.array([[across, 0.0, left], [0.0, down, top], [0.0, 0.0, 1.0]])
+    return product(scaled, translated(-box[0], -box[1]))
