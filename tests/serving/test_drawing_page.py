@@ -277,8 +277,12 @@ def test_an_svg_is_opened_as_it_looks(page, tmp_path):
         ("a.ndjson", b"not json\n", "a.ndjson, line 1 is not JSON"),
         ("a.ndjson", b'{"drawing": [[[1, 2], [3]]]}\n', "line 1 has no"),
         ("a.ndjson", b"\n\n", "has no drawing"),
-        ("a.svg", b"<svg", "is not SVG"),
-        ("a.svg", b'<svg xmlns="http://www.w3.org/2000/svg"/>', "has no lines"),
+        ("a.svg", b"<svg", "a.svg cannot be used: it is not well-formed XML."),
+        (
+            "a.svg",
+            b'<svg xmlns="http://www.w3.org/2000/svg"/>',
+            "no path, line or other",
+        ),
     ],
 )
 def test_files_that_hold_no_drawing(page, tmp_path, name, content, words):

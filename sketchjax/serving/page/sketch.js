@@ -1,5 +1,10 @@
 // Drawings, strokes as [[xs, ys], ...], and how they look as SVG.
 
+// What a search takes; see sketchjax/serving/schema.py.
+export const MOST_STROKES = 256;
+export const MOST_POINTS = 10_000;
+export const LARGEST = 1_000_000; // of a coordinate, either way
+
 const SVG = "http://www.w3.org/2000/svg";
 const SPEED = 900; // units a second at which a replay draws, where a drawing is 255 wide
 const LIFT = 0.06; // seconds between two strokes
@@ -12,25 +17,24 @@ export function svg(name, attributes = {}, children = []) {
   return element;
 }
 
-/** The bounding box of a drawing: least x, least y, and its longer side, at least 1. */
+/** The bounding box of a drawing: least x, least y, and its longer side, 1 for a dot. */
 export function box(drawing) {
   let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
   for (const [xs, ys] of drawing) {
     for (const x of xs) [left, right] = [Math.min(left, x), Math.max(right, x)];
     for (const y of ys) [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
   }
-  return { left, top, width: right - left, height: bottom - top, side: Math.max(right - left, bottom - top, 1) };
+  return { left, top, width: right - left, height: bottom - top, side: Math.max(right - left, bottom - top) || 1 };
 }
 
-/** The same drawing, scaled to a side and centred in a square of the size. */
+/** The same drawing, scaled to a side and centred in a square of the size, to a tenth. */
 export function centred(drawing, side, size) {
   const { left, top, width, height, side: own } = box(drawing);
-  const scale = side / own;
-  const [x0, y0] = [(size - width * scale) / 2, (size - height * scale) / 2];
-  return drawing.map(([xs, ys]) => [
-    xs.map((x) => (x - left) * scale + x0),
-    ys.map((y) => (y - top) * scale + y0),
-  ]);
+  const at = (value, start, length) => {
+    const place = (size - (length / own) * side) / 2 + ((value - start) / own) * side;
+    return Math.round(place * 10) / 10; // 10,000 points with all digits are more than a search takes
+  };
+  return drawing.map(([xs, ys]) => [xs.map((x) => at(x, left, width)), ys.map((y) => at(y, top, height))]);
 }
 
 const drawings = new WeakMap(); // of pictures that were not replayed yet
@@ -90,6 +94,11 @@ export function isDrawing(value) {
     value.length > 0 &&
     value.every((s) => Array.isArray(s) && numbers(s[0]) && numbers(s[1]) && s[0].length === s[1].length)
   );
+}
+
+/** The number of points of a drawing. */
+export function pointsIn(drawing) {
+  return drawing.reduce((sum, [xs]) => sum + xs.length, 0);
 }
 
 function pathData([xs, ys]) {

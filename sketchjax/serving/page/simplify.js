@@ -4,21 +4,26 @@
 import { Problem } from "./problem.js";
 
 const EPSILON = 2; // of Ramer–Douglas–Peucker, in pixels of the 256 × 256 square
-const MOST_PIXELS = 65_535; // the path of all strokes together
+const MOST_PIXELS = 65_535; // a path
 
 /**
  * The points of a raw drawing.
  * drawing: strokes [[xs, ys, ...], ...] in any units, y downwards.
+ * together: whether all strokes together may be no longer than one may be.
  * Returns a Uint8Array of x, y, end of stroke for each point.
- * Throws a Problem where it is a scribble.
+ * Throws a Problem where it is a scribble, or a coordinate overflows.
  */
-export function simplify(drawing) {
+export function simplify(drawing, { together = true } = {}) {
   const strokes = scaled(drawing);
-  const lengths = strokes.map(arcLengths);
-  if (lengths.reduce((sum, arc) => sum + arc.at(-1), 0) > MOST_PIXELS) {
+  const arcs = strokes.map(arcLengths);
+  const lengths = arcs.map((arc) => arc.at(-1));
+  if (together && lengths.reduce((sum, length) => sum + length, 0) > MOST_PIXELS) {
     throw new Problem("The drawing is a scribble: its strokes cross it more than 250 times.", 422);
   }
-  return joined(strokes.map((stroke, i) => simplifyStroke(stroke, lengths[i])));
+  if (lengths.some((length) => length > MOST_PIXELS)) {
+    throw new Problem("a stroke is longer than 65,535 pixels once it is scaled to 255");
+  }
+  return joined(strokes.map((stroke, i) => simplifyStroke(stroke, arcs[i])));
 }
 
 /** The points of a drawing that is simplified already, in the same form. */
@@ -56,9 +61,11 @@ function scaled(drawing) {
   for (const axes of strokes) {
     for (const axis of [axes.xs, axes.ys]) for (const value of axis) extent = Math.max(extent, value);
   }
+  if (!Number.isFinite(extent)) throw new Problem("a coordinate is not finite");
+  const inSquare = extent < 1e300 ? (value) => (value * 255) / extent : (value) => (value / extent) * 255;
   if (extent > 0) {
     for (const axes of strokes) {
-      for (const axis of [axes.xs, axes.ys]) axis.forEach((value, i) => (axis[i] = (value * 255) / extent));
+      for (const axis of [axes.xs, axes.ys]) axis.forEach((value, i) => (axis[i] = inSquare(value)));
     }
   }
   return strokes;
