@@ -90,8 +90,12 @@ def _is_simplified(drawing: Any) -> bool:
     try:
         return all(
             len(stroke) == 2
-            and all(type(value) is int and 0 <= value <= 255 for axis in stroke for value in axis)
+            and all(_is_whole(value) and 0 <= value <= 255 for axis in stroke for value in axis)
             for stroke in drawing
         )
     except TypeError:  # no list: the schema says so
         return False
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) in (int, float) and value % 1 == 0  # 10.0 as well, as in files

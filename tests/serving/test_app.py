@@ -109,9 +109,9 @@ def test_a_search_by_a_line_of_ndjson(client):
     assert (found["results"][0]["id"], found["results"][0]["feature_distance"]) == ("31", 0)
     marked = client.post("/v1/search?k=1", content=b"\xef\xbb\xbf" + line, headers=NDJSON).json()
     assert without_times(marked) == without_times(found)
-    for drawing in (HOUSE, [[[x * 3.5 for x in xs], ys] for xs, ys in HOUSE]):
+    floats, raw = ([[[x * by for x in xs], ys] for xs, ys in HOUSE] for by in (1.0, 3.5))
+    for drawing, form in ((HOUSE, "simplified"), (floats, "simplified"), (raw, "raw")):
         own = json.dumps({"drawing": drawing, "word": "house"})
-        form = "simplified" if drawing is HOUSE else "raw"
         body = {"drawing": drawing, "form": form}
         answers = [
             client.post("/v1/search", content=own, headers=NDJSON).json(),

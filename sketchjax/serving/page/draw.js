@@ -6,23 +6,22 @@ import { readDrawings, saveDrawings } from "./files.js";
 import { choose, chosen, isKnown, offer, setUpFilter } from "./filter.js";
 import { setUpHits, showHits, showNoHits, tile, unpick } from "./hits.js";
 import { Pad, SIZE } from "./pad.js";
-import { centred, picture, replay } from "./sketch.js";
+import { MOST_POINTS, MOST_STROKES, centred, picture, pointsIn, replay, simplified } from "./sketch.js";
 
 const SHOWN = 36;
-const MOST_STROKES = 256; // a search takes no more
-const MOST_POINTS = 10_000;
 const SLOW = 250; // ms after which a search shows that it is running
 const STROKE_TIME = 260; // ms that an example's stroke takes to appear
 const STATE = ["name", "snapshot", "count", "photos"]; // by which an answer says of which index it is
-const EMPTY = Object.freeze({ drawing: [], like: null, name: "" });
+const EMPTY = Object.freeze({ drawing: [], own: null, like: null, name: "" });
 
 const $ = (id) => document.getElementById(id);
 const numbers = new Intl.NumberFormat("en");
 const listed = new Intl.ListFormat("en");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
-// States of the sheet, so that undo and redo are steps along a list: {drawing, like, name}, where
-// `like` is the result that was asked for more of, until a stroke is added to it; `code` is its code.
+// States of the sheet, so that undo and redo are steps along a list: {drawing, own, like, name}, where
+// `own` is the {drawing, form} of a file or an example that is searched in its own numbers, and `like`
+// the result that was asked for more of, both until a stroke is added; `code` is that result's code.
 let states = [EMPTY];
 let place = 0;
 let index = null; // what the server says about its index
@@ -44,13 +43,12 @@ function takeOver() {
 
 function addStroke(stroke) {
   const { drawing } = states[place];
-  const points = drawing.reduce((sum, [xs]) => sum + xs.length, stroke[0].length);
-  if (drawing.length >= MOST_STROKES || points > MOST_POINTS) {
+  if (drawing.length >= MOST_STROKES || pointsIn(drawing) + stroke[0].length > MOST_POINTS) {
     pad.show(drawing);
     trouble(new Problem("The sheet is full: a drawing has at most 256 strokes and 10,000 points. Undo some, or clear it."));
     return;
   }
-  put({ drawing: [...drawing, stroke], like: null, name: "" });
+  put({ ...EMPTY, drawing: [...drawing, stroke] });
 }
 
 function put(state) {
@@ -98,12 +96,14 @@ function clear() {
 async function perform(example) {
   const turn = (acting += 1);
   const drawing = centred(example.drawing, SIZE * 0.72, SIZE);
+  const own = { drawing: example.drawing, form: example.form };
   if (!isEmpty()) put(EMPTY);
   $("ghost").classList.add("gone");
   for (const [number, stroke] of drawing.entries()) {
     await appear(stroke, turn);
     if (turn !== acting) return;
-    put({ drawing: drawing.slice(0, number + 1), like: null, name: "" });
+    const isWhole = number === drawing.length - 1;
+    put({ ...EMPTY, drawing: drawing.slice(0, number + 1), own: isWhole ? own : null });
   }
 }
 
@@ -122,17 +122,18 @@ async function appear([xs, ys], turn) {
 function moreLike(hit) {
   acting += 1;
   unpick();
-  put({ drawing: centred(hit.points ?? [], SIZE * 0.72, SIZE), like: hit.id, code: hit.code, name: `Like this ${hit.category}` });
+  const drawing = centred(hit.points ?? [], SIZE * 0.72, SIZE);
+  put({ ...EMPTY, drawing, like: hit.id, code: hit.code, name: `Like this ${hit.category}` });
   scrollTo({ top: 0, behavior: stillness.matches ? "auto" : "smooth" });
 }
 
 // ---- Searching ----
 
 function query() {
-  const { drawing, like } = states[place];
+  const { drawing, own, like } = states[place];
   const filter = chosen.size ? { categories: [...chosen] } : {};
   if (like) return { like, k: SHOWN, ...filter };
-  if (drawing.length) return { drawing, form: "raw", k: SHOWN, ...filter };
+  if (drawing.length) return { ...(own ?? { drawing, form: "raw" }), k: SHOWN, ...filter };
   // No drawing, but categories: show what is in them.
   if (chosen.size && index) return { code: "00".repeat(index.bits / 8), k: SHOWN, rerank: false, ...filter };
   return null;
@@ -381,7 +382,7 @@ document.addEventListener("keydown", (event) => {
 
 function showExamples(examples) {
   const items = examples.map((example) => {
-    const li = tile(example.name, picture(example.drawing));
+    const li = tile(example.name, picture(simplified(example.drawing)));
     li.firstChild.addEventListener("click", () => perform(example));
     li.firstChild.addEventListener("pointerenter", () => !stillness.matches && replay(li.querySelector("svg")));
     return li;
