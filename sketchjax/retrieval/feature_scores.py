@@ -83,8 +83,8 @@ def evaluate_features(
     exclude_self: the queries are the gallery, and each is ranked against the others.
 
     A query without a relevant gallery item is left out of every mean.
-    Raises ValueError for wrong shapes, distances or K and for exclude_self where queries and gallery
-      differ, and DataError when no query can be scored or a feature is not finite.
+    Raises ValueError for wrong shapes, distances or K and for exclude_self where queries and
+      gallery differ, and DataError when no query can be scored or a feature is not finite.
     """
     sides = queries, query_labels, gallery, gallery_labels
     parts = []
