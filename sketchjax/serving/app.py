@@ -62,8 +62,8 @@ PAGE = {
     **{
         f"/{name}.js": (f"{name}.js", _SCRIPT)
         for name in (
-            *("api", "code", "draw", "examples", "files", "filter", "hits", "pad", "problem"),
-            *("simplify", "sketch"),
+            *("api", "classes", "code", "draw", "examples", "files", "filter", "hits", "pad"),
+            *("problem", "simplify", "sketch", "words"),
             *("svg_file", "svg_lengths", "svg_path", "svg_shapes", "svg_style"),
         )
     },

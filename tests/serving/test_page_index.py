@@ -55,6 +55,21 @@ def test_the_heading_follows_additions(page, app):
     assert page.locator("#title").text_content() == "The 36 nearest of 177"
 
 
+def test_a_file_that_was_opened_early_stays(page, tmp_path):
+    """Not replaced by the built-in examples when the index is there at last."""
+    held = []
+    page.route("**/v1/index", lambda route: held.append(route))
+    page.reload()
+    lines = '{"word":"boat","drawing":[[[0,9],[0,9]]]}\n{"word":"kite","drawing":[[[0,9],[9,0]]]}\n'
+    (tmp_path / "two.ndjson").write_text(lines)
+    page.set_input_files("#file", tmp_path / "two.ndjson")
+    until(page, says("title", "Drawings of two.ndjson"))
+    for route in held:
+        route.continue_()
+    until(page, says("about", "180 drawings of 6"))
+    assert page.locator("#examples li").all_text_contents() == ["boat", "kite"]
+
+
 def test_an_unchanged_index_is_read_once(page):
     asked = []
     page.on("request", lambda each: asked.append(each.url))

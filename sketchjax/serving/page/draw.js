@@ -1,12 +1,14 @@
 // The page: every stroke becomes a search, and only the answer to the newest one is shown.
 
 import { Problem, call, isLocal } from "./api.js";
+import { setUpClasses, showClasses } from "./classes.js";
 import { EXAMPLES } from "./examples.js";
 import { readDrawings, saveDrawings } from "./files.js";
 import { choose, chosen, isKnown, offer, setUpFilter } from "./filter.js";
 import { setUpHits, showHits, showNoHits, tile, unpick } from "./hits.js";
 import { Pad, SIZE } from "./pad.js";
 import { MOST_POINTS, MOST_STROKES, centred, picture, pointsIn, replay, simplified } from "./sketch.js";
+import { announcement, nounOf, numbers, tiesOf, timing, titleOf } from "./words.js";
 
 const SHOWN = 36;
 const SLOW = 250; // ms after which a search shows that it is running
@@ -15,8 +17,6 @@ const STATE = ["name", "snapshot", "count", "photos"]; // by which an answer say
 const EMPTY = Object.freeze({ drawing: [], own: null, like: null, name: "" });
 
 const $ = (id) => document.getElementById(id);
-const numbers = new Intl.NumberFormat("en");
-const listed = new Intl.ListFormat("en");
 const stillness = matchMedia("(prefers-reduced-motion: reduce)");
 
 // States of the sheet, so that undo and redo are steps along a list: {drawing, own, like, name}, where
@@ -30,6 +30,7 @@ let answer = null; // the newest that is shown
 let sequence = 0; // of searches
 let running = null; // the AbortController of the newest search
 let acting = 0; // of examples; a newer one, or a hand, ends the one before
+let opened = false; // whether the examples are those of a file
 
 const pad = new Pad($("canvas"), takeOver, addStroke);
 
@@ -209,7 +210,7 @@ function showEmpty() {
   $("hits").classList.remove("stale");
   $("timing").hidden = true;
   $("download").disabled = true;
-  showClasses([]);
+  showClasses([], noClasses());
   showNoHits(index?.bits ?? 64);
 }
 
@@ -224,98 +225,19 @@ function showAnswer(found, milliseconds, body) {
   $("timing").hidden = browsing;
   $("timing").textContent = timing(found.milliseconds, milliseconds);
   showHits(found, browsing);
-  showClasses(found.categories);
-  announce(found, browsing);
+  showClasses(found.categories, noClasses());
+  $("live").textContent = announcement(found, browsing);
 }
 
-function titleOf(found, browsing) {
-  const count = found.results.length;
-  if (!count) return "Nothing found";
-  if (browsing) return `Drawings of ${listed.format(chosen)}`;
-  const where = chosen.size ? ` of ${listed.format(chosen)}` : ` of ${numbers.format(found.index.count)}`;
-  return `The ${count} nearest${where}`;
-}
-
-function tiesOf({ ties, pool }) {
-  if (!ties) return "The index has no drawing to show.";
-  const order = pool ? orderOf(pool) : "";
-  if (ties.shown < ties.all) {
-    return `${numbers.format(ties.shown)} of ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
-  }
-  return `all ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
-}
-
-function orderOf({ compared, all }) {
-  if (compared === all) return ", ordered by their features";
-  return `; the features of ${numbers.format(compared)} of ${numbers.format(all)} equally near ones were compared`;
-}
-
-function timing(parts, whole) {
-  const spent = Object.entries(parts).filter(([, time]) => time > 0);
-  const inner = spent.map(([name, time]) => `${name} ${time.toFixed(1)}`).join(" · ");
-  return `${inner} ms ${isLocal ? "in this browser" : "on the server"}, ${Math.round(whole)} ms until here.`;
-}
-
-function showClasses(classes) {
-  if (!classes.length) {
-    const li = document.createElement("li");
-    li.className = "soft";
-    li.textContent = states[place].like ? "It is one of the index." : "Nothing yet.";
-    $("classes").replaceChildren(li);
-    return;
-  }
-  const items = classes.map(({ name, probability }, rank) => {
-    const li = $("classes").children[rank]?.querySelector("button") ? $("classes").children[rank] : classItem();
-    li.dataset.name = name;
-    li.querySelector(".name").textContent = name;
-    li.querySelector(".share").textContent = percent(probability);
-    li.querySelector(".bar i").style.setProperty("--part", probability);
-    li.firstChild.title = isKnown(name) ? `Search only in ${name}` : "";
-    return li;
-  });
-  $("classes").replaceChildren(...items);
-}
-
-function classItem() {
-  const li = document.createElement("li");
-  const button = document.createElement("button");
-  button.type = "button";
-  for (const kind of ["name", "share", "bar"]) {
-    const span = document.createElement("span");
-    span.className = kind;
-    button.append(span);
-  }
-  button.lastChild.append(document.createElement("i"));
-  li.append(button);
-  return li;
-}
-
-function percent(share) {
-  return share > 0 && share < 0.01 ? "<1 %" : `${Math.round(share * 100)} %`;
-}
-
-function announce(found, browsing) {
-  const [first] = found.categories;
-  const guess = first ? `Looks like ${first.name}, ${percent(first.probability)}. ` : "";
-  const ties = browsing || !found.ties ? "" : `, ${tiesOf(found)}`;
-  $("live").textContent = `${guess}${found.results.length} ${nounOf(found.index)}s${ties}.`;
-}
-
-/** What the items of an index are called. */
-function nounOf({ count, photos }) {
-  if (!photos) return "drawing";
-  return photos === count ? "photo" : "item";
+function noClasses() {
+  return states[place].like ? "It is one of the index." : "Nothing yet.";
 }
 
 // ---- Tools, files, keys ----
 
 setUpHits(moreLike);
 setUpFilter(search);
-$("classes").addEventListener("click", (event) => {
-  const name = event.target.closest("li")?.dataset.name;
-  if (!isKnown(name)) return;
-  choose(chosen.size === 1 && chosen.has(name) ? [] : [name]);
-});
+setUpClasses((name) => choose(chosen.size === 1 && chosen.has(name) ? [] : [name]));
 $("undo").addEventListener("click", undo);
 $("redo").addEventListener("click", redo);
 $("clear").addEventListener("click", clear);
@@ -332,6 +254,7 @@ async function open(file) {
   try {
     const drawings = await readDrawings(file);
     $("notice").hidden = true;
+    opened = true;
     showExamples(drawings);
     if (drawings.length === 1) {
       perform(drawings[0]);
@@ -422,7 +345,7 @@ function showIndex(found) {
   if (isLocal) $("about").append(" What you draw stays in this browser.");
   offer(index.categories);
   $("code-title").textContent = `Its ${index.bits} bits`;
-  if (isFirst) {
+  if (isFirst && !opened) {
     const known = EXAMPLES.filter(({ name }) => isKnown(name));
     showExamples(known.length < 4 ? EXAMPLES : known);
   }
