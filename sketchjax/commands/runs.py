@@ -12,7 +12,6 @@ from sketchjax.commands.program import app, path
 from sketchjax.errors import ConfigError, DataError, on_disk
 from sketchjax.fields import home_path
 
-_STUDY = "study.json"  # every study leaves its config in it
 RunData = Annotated[
     Path | None,
     typer.Option(parser=home_path, metavar="DIR", help="By default the run's own data folder."),
@@ -181,8 +180,9 @@ def report(
     """Regenerate the report of a finished run or evaluation from the files that it left."""
     from sketchjax.run.output import console
     from sketchjax.run.rebuild import rebuild
+    from sketchjax.train.workdir import STUDY
 
-    if (workdir / _STUDY).exists():
+    if (workdir / STUDY).exists():
         raise DataError(f"{workdir} is the workdir of a study; use `sketchjax study {workdir}`")
     console().print(str(rebuild(workdir)), markup=False)
 
@@ -209,22 +209,25 @@ def study(
     from sketchjax.paper.report.terminal import progress_table, result_tables
     from sketchjax.paper.variants import results as variants
     from sketchjax.paper.variants import table as variants_table
+    from sketchjax.paper.workdir import kind_in
     from sketchjax.run.output import console
     from sketchjax.run.writers import read_results
 
-    if not (workdir / _STUDY).exists() and "config" in (read_results(workdir) or {}):
+    kind = kind_in(workdir)
+    if kind is None and "config" in (read_results(workdir) or {}):
         raise DataError(
             f"{workdir} is a run or an evaluation, not a study; use `sketchjax report {workdir}`"
         )
     out = console()
-    for kind, table in ((objectives, objectives_table), (variants, variants_table)):
-        if (workdir / kind.FILE).exists():
-            found = kind.read(workdir)
-            table.print_results(found)
-            if markdown is not None:
-                table.write_table(markdown, found)
-                out.print(str(markdown), markup=False)
-            return
+    small = {"objectives": (objectives, objectives_table), "variants": (variants, variants_table)}
+    if kind in small:
+        results, table = small[kind]
+        found = results.read(workdir)
+        table.print_results(found)
+        if markdown is not None:
+            table.write_table(markdown, found)
+            out.print(str(markdown), markup=False)
+        return
     material = load_study(workdir / "report" / "material.json")
     for table in (progress_table(material.runs), *result_tables(material)):
         out.print(table)

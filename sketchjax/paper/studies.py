@@ -13,18 +13,19 @@ from sketchjax.paper.objectives import config as objectives
 from sketchjax.paper.study import config as tables
 from sketchjax.paper.study.config import is_study
 from sketchjax.paper.variants import config as variants
+from sketchjax.paper.workdir import TABLES, kind_of
 
 __all__ = ["is_study", "run_study", "study_literal", "validate_study", "wrong_study_text"]
 
 
 def validate_study(config: Config) -> None:
     """Check a study's own fields. Raises ConfigError with one line per problem."""
-    if objectives.is_objectives(config):
-        objectives.validate_objectives(config)
-    elif variants.is_variants(config):
-        variants.validate_variants(config)
-    else:
-        tables.validate_study(config)
+    checks = {
+        "objectives": objectives.validate_objectives,
+        "variants": variants.validate_variants,
+        TABLES: tables.validate_study,
+    }
+    checks[kind_of(config)](config)
 
 
 def wrong_study_text(path: str, text: str) -> str | None:
@@ -43,12 +44,13 @@ def study_literal(path: str, text: str) -> str:
 
 def run_study(config: Config, workdir: Path, should_stop: Callable[[], bool]) -> int:
     """Do what remains of a study; returns the exit code. Raises as its kind's own function does."""
-    if objectives.is_objectives(config):
+    kind = kind_of(config)
+    if kind == "objectives":
         from sketchjax.paper.objectives.run import run_objectives
 
         run_objectives(config, workdir, should_stop)
         return 0
-    if variants.is_variants(config):
+    if kind == "variants":
         from sketchjax.paper.variants.run import run_variants
 
         run_variants(config, workdir, should_stop)

@@ -7,8 +7,9 @@ were converted under it, or anything that was trained. Until then a corrected co
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sketchjax.errors import ConfigError, InUseError, on_disk
 from sketchjax.files import sha256, take_lock, write_whole
 
 LOCK = ".lock"
+STUDY = "study.json"  # the config of a study, whose runs have workdirs of their own
 # What only a run with training done has in its folder.
 _TRAINED = (
     *("checkpoints/[0-9]*", "checkpoints/.*.replaced", "weights/*.safetensors"),
@@ -46,25 +48,53 @@ def check_config(config: Config, workdir: Path) -> None:
     What was trained binds every field that changes a figure; converted drawings bind the fields
     that they were converted by. A field that the project has gained since then counts as its
     default, and `data.dir` may name another folder with the same manifest: the data were moved.
-    Raises ConfigError naming the fields that differ, or when the workdir is a file; DiskError.
+    Raises ConfigError naming the fields that differ, or when the workdir is a file or that of a
+    study; DiskError.
     """
-    path = workdir / "config.json"
     with on_disk(f"--workdir {workdir} cannot be used"):
         _check_folder(workdir)
+        of_study = (workdir / STUDY).exists()
+    if of_study:
+        raise ConfigError(f"{workdir} is the workdir of a study; use another --workdir for a run")
+    before = read_fields(workdir / "config.json")
+    if before is not None:
+        check_fields(before, config, workdir, [workdir])
+
+
+def read_fields(path: Path) -> dict[str, Any] | None:
+    """The fields of a kept config; None where there is no such file.
+
+    Raises ConfigError when the file is damaged; DiskError.
+    """
+    with on_disk(f"{path} cannot be read"):
         if not path.exists():
-            return
+            return None
         content = path.read_bytes()
-        trained = _is_trained(workdir)
-        converted = (workdir / _CONVERTED).exists()
     try:
-        before = dict(orjson.loads(content))
+        return dict(orjson.loads(content))
     except (orjson.JSONDecodeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read as a config ({error}); use another --workdir"
         ) from error
+
+
+def check_fields(
+    before: dict[str, Any], config: Config, workdir: Path, runs: Sequence[Path], section: str = ""
+) -> None:
+    """Refuse a config that does not fit what a workdir holds of an earlier one.
+
+    before: the fields of the earlier config.
+    workdir: that the drawings are converted to.
+    runs: the workdirs of what was trained.
+    section: begins the names of the fields in messages.
+    Raises ConfigError naming the fields that differ; DiskError.
+    """
+    with on_disk(f"--workdir {workdir} cannot be used"):
+        trained = any(map(_is_trained, runs))
+        converted = (workdir / _CONVERTED).exists()
     now = _plain(config)
-    if _same_data(workdir, str(before.get("data.dir", "")), now["data.dir"]):
-        before["data.dir"] = now["data.dir"]
+    if _same_data(workdir, runs, str(before.get("data.dir", "")), now["data.dir"]):
+        before = before | {"data.dir": now["data.dir"]}
     if trained:
         heading = (
             f"{workdir} holds a run of another config; rerun it with that config to resume it, or "
@@ -78,10 +108,10 @@ def check_config(config: Config, workdir: Path) -> None:
         )
         differing = changes(before, now, _decides_data) if converted else []
     if differing:
-        raise ConfigError([heading, *differing])
+        raise ConfigError([heading, *(section + line for line in differing)])
 
 
-def _same_data(workdir: Path, before: str, now: str) -> bool:
+def _same_data(workdir: Path, runs: Sequence[Path], before: str, now: str) -> bool:
     """Whether two values of `data.dir` name one folder, or the second has what was trained on."""
     folders = [
         Path(os.path.expanduser(each)) if each else workdir / "data" for each in (before, now)
@@ -90,12 +120,12 @@ def _same_data(workdir: Path, before: str, now: str) -> bool:
     with on_disk(f"{manifest} cannot be read"):
         if folders[0].resolve() == folders[1].resolve():
             return True
-        return manifest.is_file() and sha256(manifest) in _trained_on(workdir)
+        return manifest.is_file() and sha256(manifest) in _trained_on(runs)
 
 
-def _trained_on(workdir: Path) -> Iterator[str]:
+def _trained_on(runs: Sequence[Path]) -> Iterator[str]:
     """The sha256 of the data's manifest, as each checkpoint has it."""
-    for path in workdir.glob("checkpoints/[0-9]*/progress.json"):
+    for path in chain(*(run.glob("checkpoints/[0-9]*/progress.json") for run in runs)):
         with suppress(ValueError, TypeError, KeyError):  # a damaged one
             yield orjson.loads(path.read_bytes())["data"]
 

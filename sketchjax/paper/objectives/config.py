@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ml_collections import ConfigDict
 
 from sketchjax.config import Config, default
@@ -38,11 +36,6 @@ def default_objectives() -> Config:
     study = with_defaults(SINGLE, MANY)
     study.base = default()  # every run that it trains, with a seed of its own
     return study
-
-
-def is_objectives(config: Any) -> bool:
-    """Whether a config is that of a study of objectives."""
-    return isinstance(config, ConfigDict) and "objectives" in config
 
 
 def validate_objectives(config: Config) -> None:

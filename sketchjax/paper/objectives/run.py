@@ -9,9 +9,8 @@ from typing import Any
 
 import jax
 import msgspec
-import orjson
 
-from sketchjax.config import Config, flat
+from sketchjax.config import Config
 from sketchjax.errors import ConfigError
 from sketchjax.fields import home_path
 from sketchjax.files import read_json, write_whole
@@ -20,13 +19,13 @@ from sketchjax.paper.objectives.results import FILE, Results, collect
 from sketchjax.paper.objectives.shallow import SHALLOW
 from sketchjax.paper.objectives.table import print_results
 from sketchjax.paper.reference import reference
+from sketchjax.paper.workdir import bound
 from sketchjax.run import experiment
 from sketchjax.run.compare import Comparison, Rates, compare
 from sketchjax.run.compare_scores import score
 from sketchjax.run.objectives import OBJECTIVES
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.train.data import prepare_data
-from sketchjax.train.workdir import locked
 
 SETTINGS = "settings.json"
 
@@ -52,8 +51,7 @@ def run_objectives(
     """
     validate_objectives(config)
     given = read_settings(home_path(config.settings)) if config.settings else None
-    with locked(workdir) as warning:
-        write_whole(workdir / "study.json", orjson.dumps(flat(config), option=orjson.OPT_INDENT_2))
+    with bound(config, workdir) as warning:
         runs, unseen = train_runs(config, workdir, should_stop)
         with TrainingProgress() as progress:
             if warning:

@@ -11,7 +11,7 @@ from sketchjax.config import Config, flat, stage_rows, validate
 from sketchjax.errors import ConfigError
 from sketchjax.fields import one_line
 from sketchjax.paper.study.methods import METHODS, ROWS, Method, own_method
-from sketchjax.train.workdir import check_config
+from sketchjax.paper.workdir import by_run, of_another_config
 
 # A run may have epochs and losses of its own, but no other drawings.
 _SHARED = ("data.", "drawing.")
@@ -175,27 +175,20 @@ def run_problems(study: Config, runs: list[Planned], workdir: Path) -> list[str]
     That is an invalid config, other drawings than the base's, or a folder in the workdir that holds
     a run of another config.
     """
-    found: dict[str, list[str]] = {}
-    base = flat(study.base)
-    for run in runs:
-        problems = []
-        try:
-            validate(run.config)
-            check_config(run.config, run_folder(workdir, run.name))
-        except ConfigError as error:
-            problems += error.problems
-        now = flat(run.config)
-        problems += [
-            f"{field}={one_line(now.get(field))}, but the base has {one_line(value)}; all runs of "
-            "a study use the same drawings"
-            for field, value in base.items()
-            if field.startswith(_SHARED) and field not in _OWN and now.get(field) != value
-        ]
-        for problem in problems:
-            found.setdefault(problem, []).append(run.name)
-    return [f"{_some(names)}: {problem}" for problem, names in found.items()]
+    return by_run((run.name, problem) for run in runs for problem in _problems(study, run, workdir))
 
 
-def _some(names: list[str]) -> str:
-    """The first name of some, and how many more there are."""
-    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+def _problems(study: Config, run: Planned, workdir: Path) -> Iterator[str]:
+    try:
+        validate(run.config)
+    except ConfigError as error:
+        yield from error.problems
+    else:
+        yield from of_another_config(run.config, run_folder(workdir, run.name))
+    now = flat(run.config)
+    for field, value in flat(study.base).items():
+        if field.startswith(_SHARED) and field not in _OWN and now.get(field) != value:
+            yield (
+                f"{field}={one_line(now.get(field))}, but the base has {one_line(value)}; all runs "
+                "of a study use the same drawings"
+            )

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orjson
 
-from sketchjax.config import Config, flat
+from sketchjax.config import Config
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.sources.word_vectors import read_word_vectors
 from sketchjax.errors import ConfigError, DiskError, SketchjaxError, Stopped
@@ -27,10 +26,10 @@ from sketchjax.paper.study.config import validate_study
 from sketchjax.paper.study.measure import measured, measurements
 from sketchjax.paper.study.plan import plan_runs, run_folder, run_problems
 from sketchjax.paper.study.state import Study
+from sketchjax.paper.workdir import bound
 from sketchjax.run import experiment
 from sketchjax.run.writers import read_results
 from sketchjax.train.data import check_data, check_selection, prepare_data
-from sketchjax.train.workdir import locked
 
 FAILED = "failed.json"
 
@@ -50,7 +49,7 @@ def run_study(
     `should_stop` asked for it, DiskError.
     """
     validate_study(config)
-    with locked(workdir) as warning:
+    with bound(config, workdir) as warning:
         folder = prepare_data(config.base, workdir)
         manifest = check_data(folder, config.base)
         study = Study(config, workdir, folder, manifest, plan_runs(config, workdir, folder))
@@ -59,7 +58,6 @@ def run_study(
             raise ConfigError(problems)
         if warning:
             study.out.print(warning, markup=False)
-        write_whole(workdir / "study.json", orjson.dumps(flat(config), option=orjson.OPT_INDENT_2))
         started = time.monotonic()
         try:
             train(study, should_stop)

@@ -62,11 +62,6 @@ def set_variants(study: Config, *variants: tuple[str, ConfigDict]) -> None:
     study.rows = tuple(name for name, _ in variants)
 
 
-def is_variants(config: Any) -> bool:
-    """Whether a config is that of a study of variants."""
-    return isinstance(config, ConfigDict) and "variants" in config
-
-
 def config_of(study: Config, name: str, seed: int, workdir: Path, data: str = "") -> Config:
     """The config of one run.
 

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import orjson
 
-from sketchjax.config import Config, flat
-from sketchjax.errors import NotFiniteError, Stopped
-from sketchjax.files import write_whole
+from sketchjax.config import Config
+from sketchjax.errors import ConfigError, NotFiniteError, Stopped
 from sketchjax.paper.reference import reference
 from sketchjax.paper.variants.config import config_of, run_folder, validate_variants
 from sketchjax.paper.variants.results import Results, Row, value_of, write
 from sketchjax.paper.variants.table import print_results
+from sketchjax.paper.workdir import bound, by_run, of_another_config
 from sketchjax.run import experiment
 from sketchjax.run.output import console
 from sketchjax.run.results import device_name, versions
 from sketchjax.run.writers import read_results
-from sketchjax.train.data import prepare_data
-from sketchjax.train.workdir import locked
+from sketchjax.train.data import data_folder, prepare_data
+from sketchjax.train.workdir import read_fields
 
 # What decides the data folder; a variant that changes one of these has a folder of its own.
 _OF_DATA = ("data", "photos")
@@ -42,19 +41,19 @@ def run_variants(
     """
     validate_variants(study)
     out = console()
-    with locked(workdir) as warning:
+    with bound(study, workdir) as warning:
         if warning:
             out.print(warning, markup=False)
-        write_whole(workdir / "study.json", orjson.dumps(flat(study), option=orjson.OPT_INDENT_2))
+        check_runs(study, workdir)
         for seed in study.seeds:
             for name in study.rows:
                 given, folder = study.variants[name], run_folder(workdir, name, seed)
                 if read_results(folder) is not None:
                     continue
-                own = any(section in given.changes for section in _OF_DATA)
-                data = "" if own else str(prepare_data(study.base, workdir))
                 out.print(f"\n{folder.name}: {given.label}", markup=False)
-                config = config_of(study, name, seed, workdir, data)
+                config = run_config(study, name, seed, workdir)
+                if not _has_own_data(study, name):
+                    prepare_data(study.base, workdir)
                 try:
                     experiment.run(config, folder, should_stop, reference)
                 except NotFiniteError as error:
@@ -68,6 +67,31 @@ def run_variants(
         write(workdir, results)
     print_results(results)
     return results
+
+
+def run_config(study: Config, name: str, seed: int, workdir: Path) -> Config:
+    """The config of one run, which reads the drawings of the study unless it has its own."""
+    data = "" if _has_own_data(study, name) else str(data_folder(study.base, workdir))
+    return config_of(study, name, seed, workdir, data)
+
+
+def _has_own_data(study: Config, name: str) -> bool:
+    return any(section in study.variants[name].changes for section in _OF_DATA)
+
+
+def check_runs(study: Config, workdir: Path) -> None:
+    """Raise ConfigError where the folder of a run holds one of another config."""
+    problems = []
+    for seed in study.seeds:
+        for name in study.rows:
+            folder = run_folder(workdir, name, seed)
+            config = run_config(study, name, seed, workdir)
+            before = (read_fields(folder / "config.json") or {}).get("train.teacher", "")
+            if Path(before).name == Path(config.train.teacher).name:  # it moved with the study
+                config.train.teacher = before
+            problems += [(folder.name, line) for line in of_another_config(config, folder)]
+    if problems:
+        raise ConfigError(by_run(problems))
 
 
 def collect(study: Config, workdir: Path) -> Results:

@@ -210,6 +210,7 @@ def test_everything_wrong_is_said_before_the_first_run(study, runs, tmp_path):
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "study.json").write_text(json.dumps({"variants.one.label": "one"}))
     (tmp_path / "variants.json").write_text(json.dumps({"rows": 1}))
     monkeypatch.setattr("sys.argv", ["sketchjax", "study", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
