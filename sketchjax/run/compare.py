@@ -377,7 +377,7 @@ class _Contest:
         started = time.perf_counter()
         try:
             arrays = coder.fit(material, rate, seed)
-        except (ConfigError, NotFiniteError) as error:
+        except (ConfigError, DataError, NotFiniteError) as error:
             self.note(f"{what}, run {run}, seed {seed}: {error}")
             return None
         seconds = time.perf_counter() - started

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from sketchjax import cli
+from sketchjax.errors import DataError
 from sketchjax.losses.table import LOSSES
 from sketchjax.models.card import FILE
 from sketchjax.models.table import FUSION, HEADS
@@ -72,6 +73,19 @@ def compared(paths, out, objectives: list[str], *, rates: Rates | None = None, o
         task=task,
         note=print,
     )
+
+
+class Signs:
+    """The signs of eight features, minus a number that is fitted."""
+
+    def __init__(self, setting):
+        self.bits = setting.bits
+
+    def fit(self, material, rate, seed):
+        return {"mean": material.frozen.features[:, : self.bits].mean(0)}
+
+    def encode(self, arrays, features):
+        return features[:, : self.bits] > arrays["mean"]
 
 
 def changed(
@@ -257,23 +271,24 @@ def test_given_learning_rates_are_taken_as_they_are(whole, tmp_path, monkeypatch
 
 
 def test_an_unknown_way_to_codes_is_one_more_row(whole, tmp_path):
-    class Signs:
-        """The signs of eight features, minus a number that is fitted."""
-
-        def __init__(self, setting):
-            self.bits = setting.bits
-
-        def fit(self, material, rate, seed):
-            return {"mean": material.frozen.features[:, : self.bits].mean(0)}
-
-        def encode(self, arrays, features):
-            return features[:, : self.bits] > arrays["mean"]
-
     found = compared([whole], tmp_path, objectives=["signs"], others={"signs": Signs})
     (row,) = found.rows
     assert 0 < (row.map_validation[0] or 0) <= 1
     assert row.bytes == 8 * 4
     assert score(found, task)[0].map[0]
+
+
+def test_a_row_that_lacks_data_leaves_the_others(whole, tmp_path, capsys):
+    class Greedy(Signs):
+        def fit(self, material, rate, seed):
+            raise DataError("7 rows cannot form 9 groups")
+
+    makers = {"greedy": Greedy, "signs": Signs}
+    found = compared([whole], tmp_path, objectives=[*makers], others=makers)
+    scores = {row.objective: row.map_validation for row in found.rows}
+    assert scores["greedy"] == ()
+    assert 0 < (scores["signs"][0] or 0) <= 1
+    assert "greedy, 8 bits, run 0, seed 0: 7 rows cannot form" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

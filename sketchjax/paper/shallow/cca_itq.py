@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sketchjax.errors import DataError
 from sketchjax.ops.moments import canonical_directions
 from sketchjax.paper.shallow.hasher import Features
 from sketchjax.paper.shallow.itq import ItqHasher
@@ -26,6 +27,7 @@ class CcaItq(ItqHasher):
     ridge: added to the covariance's diagonal, as a fraction of its mean; 1e-4 by default, as
       published for features of about unit variance.
     settings: other keyword arguments of `ItqHasher`.
+    fit raises DataError when all features are equal.
     """
 
     needs_labels = True
@@ -39,6 +41,12 @@ class CcaItq(ItqHasher):
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         found = moments(features, self.block)
         means, counts = class_means(features, labels, self.block)
-        directions, correlations = canonical_directions(found, means, counts, self.ridge)
+        try:
+            directions, correlations = canonical_directions(found, means, counts, self.ridge)
+        except np.linalg.LinAlgError as error:
+            raise DataError(
+                "the features have no canonical directions: all rows may be equal; check what "
+                "produced them"
+            ) from error
         scaled = (directions * correlations)[:, : self.bits]
         return np.pad(scaled, ((0, 0), (0, self.bits - scaled.shape[1]))), found.mean

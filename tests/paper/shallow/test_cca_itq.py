@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sketchjax.errors import DataError
 from sketchjax.ops.moments import canonical_directions
 from sketchjax.paper.shallow import HASHERS
 from sketchjax.paper.shallow.moments import class_means, moments
@@ -84,3 +85,8 @@ def test_class_separation_wins_over_variance():
     agreement = np.mean(codes == labels)
     assert max(agreement, 1 - agreement) > 0.99
     assert abs(np.mean(plain == labels) - 0.5) < 0.1
+
+
+def test_equal_features_are_refused():
+    with pytest.raises(DataError, match="all rows may be equal"):
+        HASHERS["cca_itq"](8).fit(np.ones((20, 5), np.float32), np.arange(20) % 4)
