@@ -43,7 +43,10 @@ def study_literal(path: str, text: str) -> str:
 
 
 def run_study(config: Config, workdir: Path, should_stop: Callable[[], bool]) -> int:
-    """Do what remains of a study; returns the exit code. Raises as its kind's own function does."""
+    """Do what remains of a study; returns the exit code, of its first failure where there is any.
+
+    Raises as its kind's own function does.
+    """
     kind = kind_of(config)
     if kind == "objectives":
         from sketchjax.paper.objectives.run import run_objectives
@@ -53,8 +56,7 @@ def run_study(config: Config, workdir: Path, should_stop: Callable[[], bool]) ->
     if kind == "variants":
         from sketchjax.paper.variants.run import run_variants
 
-        run_variants(config, workdir, should_stop)
-        return 0
+        return run_variants(config, workdir, should_stop).exit_code
     from sketchjax.paper.study.run import run_study
 
     return run_study(config, workdir, should_stop).exit_code

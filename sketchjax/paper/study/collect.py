@@ -11,7 +11,7 @@ import numpy as np
 
 from sketchjax.config import rankings, stage_rows
 from sketchjax.paper.report.material import Comparison, RunState, StudyMaterial
-from sketchjax.paper.study.measure import measured, measurements
+from sketchjax.paper.study.measure import measurements, part_name
 from sketchjax.paper.study.methods import DEEP_FEATURES, ROWS
 from sketchjax.paper.study.plan import Key, all_methods, run_folder, table_methods
 from sketchjax.paper.study.rows import table_rows
@@ -160,10 +160,14 @@ def notes(study: Study) -> list[str]:
             "their gain may come from longer training. Accuracy is on the gallery, as in the paper."
         )
     if "2" in study.config.tables:
+        deep = (
+            f"; deep features are the {DEEP_FEATURES} of the fusion layer of a network trained "
+            "with cross entropy, as SketchMate describes"
+        )
         found.append(
-            f"Table 2: HOG describes pictures of {study.config.hog_size} px; deep features are the "
-            f"{DEEP_FEATURES} of the fusion layer of a network trained with cross entropy, as "
-            "SketchMate describes. Every method sees the whole training split."
+            f"Table 2: HOG describes pictures of {study.config.hog_size} px"
+            f"{deep if table_methods(study.config, '2') else ''}. Every method sees the whole "
+            "training split."
         )
     found += study.config.notes
     zero_shot = zero_shot_results(study)
@@ -199,10 +203,12 @@ def run_states(study: Study) -> list[RunState]:
         else:
             started = "started" if (folder / "config.json").exists() else ""
             states.append(RunState(run.name, run.label, "to do", why=started))
-    for name, _, _ in measurements(study):
-        done = measured(study.workdir, name) is not None
-        state = "failed" if name in study.failures else "done" if done else "to do"
-        states.append(RunState(name, "measurement", state, why=study.failures.get(name, "")))
+    for measurement in measurements(study):
+        name = measurement.name
+        names = [name, *(part_name(name, part) for part in measurement.missing())]
+        why = "; ".join(study.failures[each] for each in names if each in study.failures)
+        state = "failed" if why else "to do" if measurement.missing() else "done"
+        states.append(RunState(name, "measurement", state, why=why))
     return states
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
+import orjson
 
 from sketchjax.config import Config
 from sketchjax.data.feed.scan import scan_feed
-from sketchjax.files import write_array
+from sketchjax.files import write_array, write_whole
 from sketchjax.paper.shallow.hog import hog_of_split
 from sketchjax.retrieval.model import Model
 
@@ -53,8 +56,17 @@ def fused_blocks(model: Model, folder: Path, batch: int) -> Blocks:
     return blocks
 
 
-def kept_features(keep: Path, splits: Iterable[str], blocks: Blocks) -> dict[str, FeatureSplit]:
-    """The features of some splits, from files under `keep`; made by `blocks` where missing."""
+def kept_features(
+    keep: Path, splits: Iterable[str], blocks: Blocks, made_with: dict[str, Any]
+) -> dict[str, FeatureSplit]:
+    """The features of some splits, from files under `keep`; made by `blocks` where missing.
+
+    made_with: what decides them; files that were made with something else are replaced.
+    """
+    about, content = keep / "made_with.json", orjson.dumps(made_with)
+    if not about.exists() or about.read_bytes() != content:
+        shutil.rmtree(keep, ignore_errors=True)
+        write_whole(about, content)
     found = {}
     for split in dict.fromkeys(splits):
         path, labels = keep / f"{split}.f32", keep / f"{split}_labels.npy"
@@ -67,7 +79,6 @@ def kept_features(keep: Path, splits: Iterable[str], blocks: Blocks) -> dict[str
 
 def _write(path: Path, labels: Path, blocks: Iterable[tuple[np.ndarray, np.ndarray]]) -> None:
     """Features as they come, then the labels, which say that the features are complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     all_labels = []
     with path.open("wb") as file:
         for features, own in blocks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sketchjax.paper.report.material import StudyRow
-from sketchjax.paper.study.measure import KINDS, SHALLOW_NAMES, cost_name, measured, shallow_name
+from sketchjax.paper.study.measure import SHALLOW_NAMES, cost, kinds, part_name, shallow
 from sketchjax.paper.study.plan import Key, all_methods, run_folder, table_methods
 from sketchjax.paper.study.state import Study
 from sketchjax.run.writers import read_results
@@ -58,18 +58,14 @@ def _run_rows(study: Study, table: str) -> Iterator[StudyRow]:
 
 
 def _shallow_rows(study: Study) -> Iterator[StudyRow]:
-    for kind in KINDS:
-        names = [shallow_name(kind, seed) for seed in study.config.seeds]
-        found = [values for name in names if (values := measured(study.workdir, name))]
-        failed = [study.failures[name] for name in names if name in study.failures]
+    for kind in kinds(study.config):
+        own = [shallow(study, kind, seed) for seed in study.config.seeds]
+        found = [entry for measurement in own for entry in measurement.found()]
         for method, label in SHALLOW_NAMES.items():
             for bits in study.config.bits:
-                values = [
-                    entry["map"]
-                    for entries in found
-                    for entry in entries
-                    if (entry["method"], entry["bits"]) == (method, bits)
-                ]
+                part = {"method": method, "bits": bits}
+                names = [name for m in own for name in (m.name, part_name(m.name, part))]
+                values = [entry["map"] for entry in found if part.items() <= entry.items()]
                 yield StudyRow(
                     table="2",
                     model=label,
@@ -77,15 +73,15 @@ def _shallow_rows(study: Study) -> Iterator[StudyRow]:
                     bits=bits,
                     features=kind,
                     paper_model=label,
-                    failed="; ".join(failed),
+                    failed="; ".join(study.failures[n] for n in names if n in study.failures),
                     missing=not values,
                 )
 
 
 def _cost_rows(study: Study) -> Iterator[StudyRow]:
     for gallery in study.config.galleries:
-        name = cost_name(gallery)
-        entries = {entry["bits"]: entry for entry in measured(study.workdir, name) or []}
+        measurement = cost(study, gallery)
+        entries = {entry["bits"]: entry for entry in measurement.found()}
         for bits in study.config.bits:
             entry = entries.get(bits, {})
             keys = ("seconds_per_query", "memory_mb")
@@ -94,7 +90,7 @@ def _cost_rows(study: Study) -> Iterator[StudyRow]:
                 model="exhaustive search",
                 values={key: [entry[key]] for key in keys if key in entry},
                 bits=bits,
-                failed=study.failures.get(name, ""),
+                failed=study.failures.get(measurement.name, ""),
                 missing=not entry,
                 gallery=gallery,
                 note=entry.get("note", ""),

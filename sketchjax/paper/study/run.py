@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from sketchjax.config import Config
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.sources.word_vectors import read_word_vectors
-from sketchjax.errors import ConfigError, DiskError, SketchjaxError, Stopped
+from sketchjax.errors import ConfigError, Stopped
 from sketchjax.files import write_whole
 from sketchjax.paper.reference import reference
 from sketchjax.paper.report.material import save_study
@@ -23,15 +20,13 @@ from sketchjax.paper.report.page import write_study
 from sketchjax.paper.report.terminal import progress_table
 from sketchjax.paper.study.collect import collect, run_states, seconds_so_far
 from sketchjax.paper.study.config import validate_study
-from sketchjax.paper.study.measure import measured, measurements
+from sketchjax.paper.study.measure import measurements
 from sketchjax.paper.study.plan import plan_runs, run_folder, run_problems
 from sketchjax.paper.study.state import Study
 from sketchjax.paper.workdir import bound
 from sketchjax.run import experiment
 from sketchjax.run.writers import read_results
 from sketchjax.train.data import check_data, check_selection, prepare_data
-
-FAILED = "failed.json"
 
 
 def run_study(
@@ -78,7 +73,7 @@ def train(study: Study, should_stop: Callable[[], bool]) -> None:
             continue
         study.out.print(f"\n{planned.name}: {planned.label}", markup=False)
         work = partial(experiment.run, planned.config, folder, should_stop, reference)
-        attempt(study, planned.name, planned.needs, work)
+        study.attempt(planned.name, folder, planned.needs, work)
         if should_stop():
             raise Stopped("stopped between two runs; rerun the same command to resume")
         # `sketchjax study` shows a study in progress.
@@ -87,45 +82,13 @@ def train(study: Study, should_stop: Callable[[], bool]) -> None:
 
 def measure(study: Study, should_stop: Callable[[], bool]) -> None:
     """Take the measurements that are missing. Raises Stopped when `should_stop` says so."""
-    for name, needs, work in measurements(study):
-        if measured(study.workdir, name) is not None:
+    for measurement in measurements(study):
+        if not measurement.missing():
             continue
-        attempt(study, name, needs, work)
+        folder = run_folder(study.workdir, measurement.name)
+        study.attempt(measurement.name, folder, measurement.needs, measurement.take)
         if should_stop():
             raise Stopped("stopped between two measurements; rerun the same command to resume")
-
-
-def attempt(study: Study, name: str, needs: tuple[str, ...], work: Callable[[], Any]) -> None:
-    """Do one part of a study; a failure is kept for its row and does not stop the other parts.
-
-    name: of the run or measurement.
-    needs: the runs that it starts from.
-    work: what to do.
-    Raises Stopped and DiskError, which concern all parts.
-    """
-    lacking = [other for other in needs if other in study.failures]
-    path = run_folder(study.workdir, name) / FAILED
-    if lacking:
-        study.failures[name] = f"starts from {', '.join(lacking)}, which failed"
-        return
-    try:
-        work()
-    except (Stopped, DiskError):
-        raise
-    except Exception as error:
-        what = (
-            str(error) if isinstance(error, SketchjaxError) else f"{type(error).__name__}: {error}"
-        )
-        study.failures[name] = what
-        study.exit_code = study.exit_code or getattr(error, "exit_code", 70)
-        content = {"what": what, "traceback": traceback.format_exc()}
-        write_whole(path, json.dumps(content, indent=1).encode())
-        study.out.print(f"{name} failed: {what}", markup=False)
-    else:
-        path.unlink(missing_ok=True)
-    finally:
-        # The compiled programs of one run serve no other: thirty runs would keep gigabytes of them.
-        jax.clear_caches()
 
 
 def data_problems(study: Study) -> list[str]:

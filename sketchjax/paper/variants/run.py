@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from sketchjax.config import Config
-from sketchjax.errors import ConfigError, NotFiniteError, Stopped
+from sketchjax.errors import ConfigError, Stopped
+from sketchjax.paper.attempts import Attempts
 from sketchjax.paper.reference import reference
 from sketchjax.paper.variants.config import config_of, run_folder, validate_variants
 from sketchjax.paper.variants.results import Results, Row, value_of, write
 from sketchjax.paper.variants.table import print_results
 from sketchjax.paper.workdir import bound, by_run, of_another_config
 from sketchjax.run import experiment
-from sketchjax.run.output import console
 from sketchjax.run.results import device_name, versions
 from sketchjax.run.writers import read_results
 from sketchjax.train.data import data_folder, prepare_data
@@ -28,45 +27,50 @@ _OF_DATA = ("data", "photos")
 
 def run_variants(
     study: Config, workdir: Path, should_stop: Callable[[], bool] = lambda: False
-) -> Results:
+) -> Attempts:
     """Do what remains of a study, one seed of all variants after another; resume where it stopped.
 
-    WORKDIR/variants.json has what is known after every run. A run whose loss is not finite shows
-    as missing in its row, and is tried again by the next call; the others continue.
+    WORKDIR/variants.json has what is known after every run. A run that fails shows as missing in
+    its row, as do those that learn from it, and is tried again by the next call; the others
+    continue. Returns what failed.
 
     study: its config.
     workdir: of the study; made where it does not exist.
     should_stop: whether a stop was asked for.
-    Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
+    Raises ConfigError before any training when anything in the config is invalid, Stopped when
+    `should_stop` asked for it, InUseError, DiskError.
     """
     validate_variants(study)
-    out = console()
+    attempts = Attempts()
     with bound(study, workdir) as warning:
         if warning:
-            out.print(warning, markup=False)
+            attempts.out.print(warning, markup=False)
         check_runs(study, workdir)
         for seed in study.seeds:
             for name in study.rows:
                 given, folder = study.variants[name], run_folder(workdir, name, seed)
                 if read_results(folder) is not None:
                     continue
-                out.print(f"\n{folder.name}: {given.label}", markup=False)
-                config = run_config(study, name, seed, workdir)
-                if not _has_own_data(study, name):
-                    prepare_data(study.base, workdir)
-                try:
-                    experiment.run(config, folder, should_stop, reference)
-                except NotFiniteError as error:
-                    out.print(f"{folder.name} failed: {error}", markup=False)
-                # The programs of one run serve no other.
-                jax.clear_caches()
+                attempts.out.print(f"\n{folder.name}: {given.label}", markup=False)
+                teacher = run_folder(workdir, given.teacher, seed).name if given.teacher else ""
+                work = partial(_train, study, name, seed, workdir, should_stop)
+                attempts.attempt(folder.name, folder, (teacher,), work)
                 write(workdir, collect(study, workdir))
                 if should_stop():
                     raise Stopped("stopped between two runs; rerun the same command to resume")
         results = collect(study, workdir)
         write(workdir, results)
     print_results(results)
-    return results
+    return attempts
+
+
+def _train(
+    study: Config, name: str, seed: int, workdir: Path, should_stop: Callable[[], bool]
+) -> None:
+    config = run_config(study, name, seed, workdir)
+    if not _has_own_data(study, name):
+        prepare_data(study.base, workdir)
+    experiment.run(config, run_folder(workdir, name, seed), should_stop, reference)
 
 
 def run_config(study: Config, name: str, seed: int, workdir: Path) -> Config:

@@ -10,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sketchjax.data.folder.manifest import Manifest
 from sketchjax.errors import ConfigError, DataError, DiskError, NotFiniteError, Stopped
+from sketchjax.paper.attempts import FAILED
 from sketchjax.paper.reference import reference as paper_reference
 from sketchjax.paper.study import measure
 from sketchjax.paper.study import run as study_run
-from sketchjax.paper.study.plan import run_folder
+from sketchjax.paper.study.collect import notes, run_states
+from sketchjax.paper.study.plan import plan_runs, run_folder
 from sketchjax.paper.study.rows import table_rows
 from sketchjax.paper.study.run import run_study
+from sketchjax.paper.study.state import Study
 from sketchjax.run.writers import RESULT_KEYS
 
 
@@ -106,14 +110,14 @@ def test_a_failure_shows_in_its_row_and_dependent_rows(study, runs, tmp_path):
     assert "failed" in accuracies(done, "our RNN&CNN + CEL").failed
     page = (tmp_path / "report" / "index.html").read_text()
     assert "step 7" in page
-    kept = json.loads((run_folder(tmp_path, "rnn") / study_run.FAILED).read_text())
+    kept = json.loads((run_folder(tmp_path, "rnn") / FAILED).read_text())
     assert "NotFiniteError" in kept["traceback"]
     # The next call tries it again, and then the runs that start from it.
     runs.fails, runs.done = {}, []
     done = run_study(study, tmp_path)
     assert runs.done == ["rnn", *ALL[2:]]
     assert (done.exit_code, done.failures) == (0, {})
-    assert not (run_folder(tmp_path, "rnn") / study_run.FAILED).exists()
+    assert not (run_folder(tmp_path, "rnn") / FAILED).exists()
 
 
 def test_an_unexpected_error_stops_no_other_run(study, runs, tmp_path):
@@ -258,6 +262,85 @@ def test_table_2_fits_each_method_at_each_length_once(study, runs, tmp_path, mon
     fitted.clear()
     run_study(study, tmp_path)
     assert fitted == []
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Measurements in moments: two random methods, and two columns of HOG; the sizes drawn."""
+    drawn = []
+
+    def columns(config, folder):
+        def blocks(split):
+            drawn.append((config.hog_size, split))
+            places = np.arange(20)
+            yield np.stack([places % 4 + places / 50, places], 1).astype(np.float32), places % 4
+
+        return blocks
+
+    chosen = {name: measure.HASHERS[name] for name in ("lsh", "dsh")}
+    monkeypatch.setattr(measure, "HASHERS", chosen)
+    monkeypatch.setattr(measure, "hog_blocks", columns)
+    return drawn
+
+
+def test_other_settings_are_measured_again(study, runs, short, tmp_path):
+    study.tables, study.rows, study.bits = ("2", "5"), ("dlbhc",), (8,)
+    run_study(study, tmp_path)
+    assert {size for size, _ in short} == {32}
+    short.clear()
+    run_study(study, tmp_path)
+    assert short == []
+    study.hog_size = 96
+    run_study(study, tmp_path)
+    assert sorted(short) == [(96, "gallery"), (96, "query"), (96, "train")]
+
+
+def test_more_lengths_are_measured(study, runs, short, tmp_path):
+    study.tables, study.rows, study.bits = ("2", "5"), ("dlbhc",), (8,)
+    run_study(study, tmp_path)
+    study.bits = (8, 16)
+    done = run_study(study, tmp_path)
+    lsh = [row for row in table_rows(done, "2") if row.model == "LSH"]
+    for rows in (lsh, table_rows(done, "5")):
+        assert [(row.bits, row.missing) for row in rows] == [(8, False), (16, False)]
+
+
+def test_one_method_that_fails_keeps_no_other_back(study, runs, short, tmp_path):
+    study.tables, study.rows, study.bits = ("2",), ("dlbhc",), (16,)
+    done = run_study(study, tmp_path)
+    rows = {row.model: row for row in table_rows(done, "2")}
+    assert "cannot form" in rows["DSH"].failed  # 20 rows are fewer than its groups
+    assert 0 < (rows["LSH"].values["map"][0] or 0) <= 1
+    assert not rows["LSH"].failed
+    assert done.exit_code == 65
+    (state,) = run_states(done)
+    assert (state.state, "cannot form" in state.why) == ("failed", True)
+
+
+def test_without_the_deep_run_table_2_has_hog_only(study, runs, short, tmp_path):
+    study.tables, study.rows, study.bits = ("2",), ("dlbhc",), (8,)
+    done = run_study(study, tmp_path)
+    assert runs.done == []
+    assert {row.features for row in table_rows(done, "2")} == {"HOG"}
+    assert "deep features are" not in " ".join(notes(done))
+
+
+def test_each_seed_has_features_of_its_own_run(study, data, tmp_path, monkeypatch):
+    study.tables, study.rows, study.seeds = ("2",), (), (0, 1)
+    planned = plan_runs(study, tmp_path, data)
+    this = Study(study, tmp_path, data, Manifest.load(data), planned)
+    kept = []
+    monkeypatch.setattr(measure, "load", lambda path: path)
+    monkeypatch.setattr(measure, "fused_blocks", lambda weights, *_: weights)
+    monkeypatch.setattr(
+        measure, "kept_features", lambda keep, _, blocks, __: kept.append((keep, blocks))
+    )
+    for seed in study.seeds:
+        measure._features(this, "deep feature", seed)
+    assert kept == [
+        (tmp_path / "features" / folder, tmp_path / "runs" / run / "weights/joint.safetensors")
+        for folder, run in (("deep", "deep"), ("seed1-deep", "seed1/deep"))
+    ]
 
 
 def one_tie(relevant: int, count: int) -> float:

@@ -72,8 +72,8 @@ def test_validation_sketches_can_be_the_queries(done, tmp_path, monkeypatch):
     config.base.evaluation.rankings = ("validation:gallery",)
     manifest = Manifest.load(done / "data")
     study = Study(config, tmp_path, done / "data", manifest, [])
-    measure.shallow(study, "HOG", 0)
-    (found,) = json.loads((tmp_path / "measured/shallow-hog.json").read_text())
+    measure.shallow(study, "HOG", 0).take()
+    (found,) = json.loads((tmp_path / "measured/shallow-hog.json").read_text())["found"]
     features, labels = {}, {}
     for split in ("train", "gallery", "validation"):
         blocks = hog_of_split(done / "data", split, points=config.base.data.points, size=32)
@@ -92,7 +92,7 @@ def test_validation_sketches_can_be_the_queries(done, tmp_path, monkeypatch):
 def test_page_and_markdown_have_the_figures_of_the_runs(done, tmp_path, capsys, monkeypatch):
     results = read_results(done / "runs/dlbhc-16")
     assert results is not None
-    shallow = json.loads((done / "measured/shallow-deep.json").read_text())
+    shallow = json.loads((done / "measured/shallow-deep.json").read_text())["found"]
     wanted = [results["map"], results["precision_at_200"]]
     wanted += [entry["map"] for entry in shallow]
     page = (done / "report/index.html").read_text()

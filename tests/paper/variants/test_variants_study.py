@@ -11,7 +11,7 @@ from tiny_run import tiny_config
 
 from sketchjax import cli
 from sketchjax.config import encoder
-from sketchjax.errors import ConfigError, NotFiniteError, Stopped
+from sketchjax.errors import ConfigError, DataError, NotFiniteError, Stopped
 from sketchjax.paper.marked import marks
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
 from sketchjax.paper.variants import run as study_run
@@ -60,7 +60,7 @@ def runs(monkeypatch) -> list:
             raise NotFiniteError("stage cnn, step 1: the loss is not finite")
         scores = [{"distance": "cosine", "recall_at_1": 0.25}, {"distance": "snr"}]
         results = {"map": config.model.bits / 100 + config.seed / 50, "feature_rankings": scores}
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "results.json").write_bytes(orjson.dumps(results))
 
     monkeypatch.setattr(study_run.experiment, "run", trained)
@@ -69,7 +69,9 @@ def runs(monkeypatch) -> list:
         study_run,
         "read_results",
         lambda folder: (
-            orjson.loads((folder / "results.json").read_bytes()) if folder.exists() else None
+            orjson.loads((folder / "results.json").read_bytes())
+            if (folder / "results.json").exists()
+            else None
         ),
     )
     return asked
@@ -97,6 +99,41 @@ def test_each_seed_of_all_variants_then_the_next(study, runs, tmp_path, capsys):
     assert [config.data.dir == shared for _, config in runs[:3]] == [True, True, False]
     assert runs[1][1].stages.joint.losses.to_dict() == LOSSES
     assert [config.seed for _, config in runs[:6]] == [3, 3, 3, 5, 5, 5]
+
+
+@pytest.mark.parametrize("error", [NotFiniteError("at step 1"), DataError("no drawings there")])
+def test_a_failed_teacher_fails_its_students_only(study, runs, tmp_path, monkeypatch, error):
+    set_variants(
+        study,
+        variant("own", "own"),
+        variant("bad", "bad"),
+        variant("student", "student", teacher="bad"),
+        variant("last", "last"),
+    )
+    trained = study_run.experiment.run
+
+    def failing(config, workdir: Path, *others):
+        if workdir.name == "bad-seed3":
+            raise error
+        trained(config, workdir, *others)
+
+    monkeypatch.setattr(study_run.experiment, "run", failing)
+    monkeypatch.setattr(study_run, "validate_variants", lambda study: None)
+    done = run_variants(study, tmp_path)
+    assert done.failures == {
+        "bad-seed3": str(error),
+        "student-seed3": "starts from bad-seed3, which failed",
+    }
+    assert done.exit_code == error.exit_code
+    assert names(runs) == [
+        *("own-seed3", "last-seed3"),
+        *("own-seed5", "bad-seed5", "student-seed5", "last-seed5"),
+    ]
+    monkeypatch.setattr(study_run.experiment, "run", trained)
+    done = run_variants(study, tmp_path)
+    assert (done.failures, done.exit_code) == ({}, 0)
+    assert names(runs)[6:] == ["bad-seed3", "student-seed3"]
+    assert None not in [value for row in read(tmp_path).rows for value in row.figures["map"]]
 
 
 def test_the_table_has_means_and_differences_seed_by_seed(study, runs, tmp_path, monkeypatch):
