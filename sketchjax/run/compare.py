@@ -42,6 +42,7 @@ from sketchjax.run.posterior.choice import map_of_codes
 from sketchjax.run.posterior.finding import find_source
 from sketchjax.run.posterior.lengths import check_codebooks, checked
 from sketchjax.run.posterior.source import Source
+from sketchjax.run.results import device_name
 from sketchjax.tensors import SUFFIX, load_tensors, save_tensors
 from sketchjax.train.workdir import locked
 
@@ -60,6 +61,7 @@ class Row(msgspec.Struct, frozen=True):
       made. Empty where even the first could not.
     seconds: the median of the fits; None without any.
     bytes: of the arrays that decide the codes; 0 without any.
+    device: that fitted them; empty in files of older versions.
     """
 
     objective: str
@@ -68,6 +70,7 @@ class Row(msgspec.Struct, frozen=True):
     map_validation: tuple[float | None, ...]
     seconds: float | None
     bytes: int
+    device: str = ""
 
     @property
     def mean(self) -> float:
@@ -362,6 +365,7 @@ class _Contest:
             tuple(found and found.map_validation for found in fits),
             round(float(np.median(seconds)), 3),
             sum(array.nbytes for array in finite[best].arrays.values()),
+            device_name(),
         )
 
     def _keep(

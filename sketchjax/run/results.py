@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -104,3 +104,18 @@ def versions() -> dict[str, str]:
 def device_name() -> str:
     """Kind and number of the devices, such as `cpu x 1`."""
     return f"{jax.devices()[0].device_kind} x {jax.device_count()}"
+
+
+def devices_and_versions(parts: Iterable[Mapping[str, Any]]) -> tuple[str, dict[str, str]]:
+    """What several results were measured with: all that differ, with commas.
+
+    parts: such as results.json, with `device` and `versions`; these are left out where there are
+      none, as in files of older versions.
+    """
+    devices: dict[str, None] = {}
+    found: dict[str, dict[str, None]] = {}
+    for part in parts:
+        devices |= dict.fromkeys([part["device"]] if part.get("device") else [])
+        for name, number in (part.get("versions") or {}).items():
+            found.setdefault(name, {})[number] = None
+    return ", ".join(devices), {name: ", ".join(numbers) for name, numbers in found.items()}

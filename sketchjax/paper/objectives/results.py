@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,8 @@ from sketchjax.config import Config
 from sketchjax.files import read_json
 from sketchjax.run.compare import Comparison
 from sketchjax.run.compare_scores import CEILING, Score
-from sketchjax.run.results import device_name, versions
+from sketchjax.run.posterior.source import Source
+from sketchjax.run.results import devices_and_versions
 
 FILE = "results.json"
 Values = tuple[float | None, ...]
@@ -56,12 +58,16 @@ class Results(msgspec.Struct, frozen=True):
 
 
 def collect(
-    config: Config, comparisons: Sequence[Comparison], scores: Sequence[Sequence[Score]]
+    config: Config,
+    comparisons: Sequence[Comparison],
+    scores: Sequence[Sequence[Score]],
+    finished: Sequence[Mapping[str, Any]],
 ) -> Results:
     """The results of a study.
 
     comparisons: on the runs, and on that with unseen categories where there is one.
     scores: of each.
+    finished: the results of all runs.
     """
     found = [{(each.objective, each.bits): each for each in reversed(own)} for own in scores]
     seen, unseen = found[0], found[1] if len(found) > 1 else {}
@@ -83,7 +89,9 @@ def collect(
         )
     ceiling, ceiling_unseen = (own.get((CEILING, None)) for own in (seen, unseen))
     queries, gallery = comparisons[0].sources[0].pairs[0]
-    source = comparisons[-1].sources[0]
+    # Seconds are of the heads; figures depend on what trained the runs as well.
+    device, _ = devices_and_versions({"device": row.device} for row in comparisons[0].rows)
+    trained_on, versions = devices_and_versions(finished)
     return Results(
         config.name,
         sorted(rows, key=lambda row: (row.bits, -(average(row.map) or 0))),
@@ -91,10 +99,15 @@ def collect(
         ceiling_unseen.map if ceiling_unseen else (),
         queries,
         gallery,
-        [name for name, out in zip(source.model.categories, source.unseen, strict=True) if out],
-        versions(),
-        device_name(),
+        _unseen(comparisons[1].sources[0]) if len(comparisons) > 1 else [],
+        versions,
+        device or trained_on,
     )
+
+
+def _unseen(source: Source) -> list[str]:
+    """The categories that a run kept out of training."""
+    return [name for name, out in zip(source.model.categories, source.unseen, strict=True) if out]
 
 
 def average(values: Values) -> float | None:

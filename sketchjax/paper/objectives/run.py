@@ -24,8 +24,11 @@ from sketchjax.run import experiment
 from sketchjax.run.compare import Comparison, Rates, compare
 from sketchjax.run.compare_scores import score
 from sketchjax.run.objectives import OBJECTIVES
+from sketchjax.run.posterior.finding import workdir_of
 from sketchjax.run.progress import TrainingProgress
+from sketchjax.run.writers import read_results
 from sketchjax.train.data import prepare_data
+from sketchjax.train.workdir import read_fields
 
 SETTINGS = "settings.json"
 
@@ -52,6 +55,7 @@ def run_objectives(
     validate_objectives(config)
     given = read_settings(home_path(config.settings)) if config.settings else None
     with bound(config, workdir) as warning:
+        check_given(config)
         runs, unseen = train_runs(config, workdir, should_stop)
         with TrainingProgress() as progress:
             if warning:
@@ -80,10 +84,38 @@ def run_objectives(
             if unseen:
                 comparisons.append(compared([unseen], "compared-unseen", chosen))
             scores = [score(each, task, should_stop) for each in comparisons]
-        results = collect(config, comparisons, scores)
+        folders = [*runs, *([unseen] if unseen else [])]
+        finished = [read_results(workdir_of(folder) or folder) or {} for folder in folders]
+        results = collect(config, comparisons, scores, finished)
         write_whole(workdir / FILE, msgspec.json.format(msgspec.json.encode(results)))
     print_results(results)
     return results
+
+
+def check_given(config: Config) -> None:
+    """Refuse given runs that are not of the column they are given for.
+
+    Raises ConfigError where one of `runs` kept categories out of training, or `unseen_run` none.
+    """
+    problems = [
+        f"runs names {path}, which kept categories out of training; give it as unseen_run"
+        for path in given_runs(config)
+        if _keeps_out(path)
+    ]
+    if config.unseen_run and not _keeps_out(path := home_path(config.unseen_run)):
+        problems.append(f"unseen_run={path} kept no category out of training; leave it empty")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _keeps_out(run: Path) -> bool:
+    fields = read_fields((workdir_of(run) or run) / "config.json") or {}
+    return bool(fields.get("data.unseen") or fields.get("data.unseen_count"))
+
+
+def given_runs(config: Config) -> list[Path]:
+    """The runs that a study is given."""
+    return [home_path(path.strip()) for path in config.runs.split(",") if path.strip()]
 
 
 def train_runs(
@@ -93,7 +125,7 @@ def train_runs(
 
     Returns the workdirs of the runs, and that of the run with categories kept out of training.
     """
-    given = [home_path(path.strip()) for path in config.runs.split(",") if path.strip()]
+    given = given_runs(config)
     unseen = home_path(config.unseen_run) if config.unseen_run else None
     trained: dict[str, dict[str, Any]] = {}
     if not given:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from sketchjax.paper.study.rows import table_rows
 from sketchjax.paper.study.state import Study
 from sketchjax.report.examples import retrievals_of
 from sketchjax.report.material import PrecisionRecall, load_material
-from sketchjax.report.tables import duration
+from sketchjax.report.tables import NO_NUMBER, duration
 from sketchjax.retrieval import metrics
 from sketchjax.retrieval.codes import Codes
-from sketchjax.run.results import device_name
+from sketchjax.run.results import devices_and_versions
 from sketchjax.run.writers import read_results
 
 COMPARED = ("full", "dlbhc", "dsh_sketch")  # in figure 6
@@ -108,6 +109,9 @@ def facts(study: Study) -> dict[str, str]:
     """What the figures were measured with."""
     counts, base = study.manifest.counts, study.config.base
     queries, gallery = rankings(base)[0]
+    finished = (read_results(run_folder(study.workdir, run.name)) or {} for run in study.runs)
+    measured = (entry for measurement in measurements(study) for entry in measurement.found())
+    device, _ = devices_and_versions(chain(finished, measured))
     zero_shot = zero_shot_results(study)
     held_out = {}
     if zero_shot is not None:
@@ -124,7 +128,7 @@ def facts(study: Study) -> dict[str, str]:
         "picture": f"{base.drawing.size} px",
         "epochs by stage": ", ".join(f"{row.name} {row.epochs:g}" for row in stage_rows(base)),
         "seeds": ", ".join(map(str, study.config.seeds)),
-        "device": device_name(),
+        "device": device or NO_NUMBER,
         "time": duration(seconds_so_far(study.workdir)),
     } | held_out
 

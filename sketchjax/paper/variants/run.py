@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from sketchjax.config import Config
 from sketchjax.errors import ConfigError, Stopped
@@ -16,7 +16,7 @@ from sketchjax.paper.variants.results import Results, Row, value_of, write
 from sketchjax.paper.variants.table import print_results
 from sketchjax.paper.workdir import bound, by_run, of_another_config
 from sketchjax.run import experiment
-from sketchjax.run.results import device_name, versions
+from sketchjax.run.results import devices_and_versions
 from sketchjax.run.writers import read_results
 from sketchjax.train.data import data_folder, prepare_data
 from sketchjax.train.workdir import read_fields
@@ -101,14 +101,15 @@ def check_runs(study: Config, workdir: Path) -> None:
 def collect(study: Config, workdir: Path) -> Results:
     """What the runs of a study have reached so far."""
 
-    def figures(name: str) -> dict[str, tuple[float | None, ...]]:
-        found: list[dict[str, Any]] = [
-            read_results(run_folder(workdir, name, seed)) or {} for seed in study.seeds
-        ]
-        return {
-            figure: tuple(value_of(results, figure) for results in found)
-            for figure in study.figures
+    found = {
+        name: [read_results(run_folder(workdir, name, seed)) or {} for seed in study.seeds]
+        for name in study.rows
+    }
+    device, versions = devices_and_versions(chain(*found.values()))
+    rows = []
+    for name, results in found.items():
+        figures = {
+            figure: tuple(value_of(each, figure) for each in results) for figure in study.figures
         }
-
-    rows = [Row(study.variants[name].label, figures(name)) for name in study.rows]
-    return Results(study.name, list(study.seeds), rows, versions(), device_name())
+        rows.append(Row(study.variants[name].label, figures))
+    return Results(study.name, list(study.seeds), rows, versions, device)

@@ -56,7 +56,8 @@ def markdown(results: Results) -> str:
     seeds = f"{most}" if low == most else f"{low} to {most}"
     values = [value for row in results.rows for own in row.figures.values() for value in own]
     note = f"Mean and standard deviation of {seeds} seeds" if most > 1 else "One seed"
-    note += f", on {results.device}. Differences are taken seed by seed."
+    note += f", on {results.device}" if results.device else ""
+    note += ". Differences are taken seed by seed."
     if None in values:
         note += f" {NO_NUMBER}: not there, or not trained yet."
     return "\n\n".join([markdown_table(*grid(results)), note])

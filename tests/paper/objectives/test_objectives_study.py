@@ -16,10 +16,13 @@ from sketchjax.models.weights import load_weights, save_weights
 from sketchjax.paper.marked import marks
 from sketchjax.paper.objectives import run as study_run
 from sketchjax.paper.objectives.config import default_objectives
-from sketchjax.paper.objectives.run import read_settings, run_objectives
+from sketchjax.paper.objectives.run import check_given, read_settings, run_objectives
 from sketchjax.paper.objectives.table import MARK
 from sketchjax.paper.studies import is_study, study_literal, validate_study, wrong_study_text
+from sketchjax.run import results as results_module
 from sketchjax.run.objectives import RATES, TrainedHead
+from sketchjax.run.results import device_name
+from sketchjax.train.workdir import keep_config
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 
@@ -93,7 +96,11 @@ def test_the_study_chooses_then_scores_and_can_be_rerun(study, runs, tmp_path, m
     zero_shot = json.loads((tmp_path / "compared-unseen" / "compare.json").read_text())["rows"]
     assert zero_shot[0]["learning_rate"] == rates["cross_entropy", 8]
 
+    # Another device reports it: what trained and fitted is what counts.
     monkeypatch.setattr(TrainedHead, "fit", None)
+    trained_on = found["device"]
+    assert trained_on == device_name()
+    monkeypatch.setattr(results_module, "device_name", lambda: "gpu x 8")
     run_objectives(study, tmp_path)
     assert results(tmp_path) == found
     assert "tiny objectives" in capsys.readouterr().out
@@ -142,6 +149,26 @@ def test_finished_runs_and_chosen_settings_are_taken_as_they_are(
     settings.write_text("{}")
     with pytest.raises(ConfigError, match="settings="):
         run_objectives(study, tmp_path / "study")
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ({"runs": "seen,unseen"}, "runs names unseen, which kept categories out"),
+        ({"runs": "seen", "unseen_run": "seen"}, "unseen_run=seen kept no category out"),
+    ],
+)
+def test_a_run_of_the_other_column_is_refused(study, tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("seen", 0), ("unseen", 2)):
+        config = tiny_config()
+        config.data.unseen_count = count
+        keep_config(config, tmp_path / name)
+    study.update(given)
+    with pytest.raises(ConfigError, match=said):
+        run_objectives(study, tmp_path / "study")
+    study.update({"runs": "seen", "unseen_run": "unseen"})
+    check_given(study)
 
 
 def test_fields_are_checked_and_read_from_text(study):

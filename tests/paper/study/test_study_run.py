@@ -16,7 +16,7 @@ from sketchjax.paper.attempts import FAILED
 from sketchjax.paper.reference import reference as paper_reference
 from sketchjax.paper.study import measure
 from sketchjax.paper.study import run as study_run
-from sketchjax.paper.study.collect import notes, run_states
+from sketchjax.paper.study.collect import facts, notes, run_states
 from sketchjax.paper.study.plan import plan_runs, run_folder
 from sketchjax.paper.study.rows import table_rows
 from sketchjax.paper.study.run import run_study
@@ -218,6 +218,15 @@ def test_categories_missing_from_the_data_are_refused(study, runs, tmp_path):
     with pytest.raises(ConfigError, match="griffin"):
         run_study(study, tmp_path)
     assert runs.done == []
+
+
+def test_the_device_is_that_of_the_runs(study, runs, tmp_path):
+    study.rows = ("cnn", "rnn")
+    run_study(study, tmp_path)
+    for name, device in (("rnn", "gpu x 4"), ("cnn", "gpu x 8")):
+        path = run_folder(tmp_path, name) / "results.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"device": device}))
+    assert facts(run_study(study, tmp_path))["device"] == "gpu x 4, gpu x 8"
 
 
 # --- measurements ----------------------------------------------------------------------------

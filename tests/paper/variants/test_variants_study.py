@@ -163,6 +163,18 @@ def test_the_table_has_means_and_differences_seed_by_seed(study, runs, tmp_path,
     assert ended.value.code == 64
 
 
+def test_devices_and_versions_are_those_of_the_runs(study, runs, tmp_path):
+    run_variants(study, tmp_path)
+    for name, device, jax in (("wide-seed3", "gpu x 4", "1"), ("few-seed3", "gpu x 8", "2")):
+        path = tmp_path / "runs" / name / "results.json"
+        fields = {"map": 0.5, "device": device, "versions": {"jax": jax, "numpy": "3"}}
+        path.write_bytes(orjson.dumps(fields))
+    run_variants(study, tmp_path)
+    found = read(tmp_path)
+    assert found.device == "gpu x 4, gpu x 8"
+    assert found.versions == {"jax": "1, 2", "numpy": "3"}
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_row_of_a_study_is_valid(path, monkeypatch):
     monkeypatch.setenv("SKETCHJAX_DATA", "anywhere")
