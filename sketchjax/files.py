@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,14 +30,17 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file completely or not at all: temporary file, fsync, rename, fsync of the folder.
 
     A reader, or a run killed at any moment, finds the old content or the new, never a part of it.
-    Missing folders are created. Two processes must not write the same file at the same time.
+    Missing folders are created. A file keeps its mode, and a symbolic link leads to what is new.
+    Two processes must not write the same file at the same time.
     Raises OSError when the disk refuses, and leaves the old file as it was.
     """
+    path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     # Always the same name: the next write replaces what a killed run left behind.
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
+            _keep_mode(path, file.fileno())
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -44,6 +48,15 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _keep_mode(path: Path, descriptor: int) -> None:
+    """Give an open file the mode of another one, where that exists."""
+    with suppress(FileNotFoundError):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        # Some file systems have one mode for all files, and refuse to set any.
+        if mode != stat.S_IMODE(os.fstat(descriptor).st_mode):
+            os.fchmod(descriptor, mode)
 
 
 @contextmanager

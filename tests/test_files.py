@@ -129,3 +129,19 @@ def test_only_an_empty_folder_is_replaced(tmp_path, monkeypatch):
     with whole_folder(Path("empty/inner")) as partial:
         (partial / "file").touch()
     assert [*(tmp_path / "empty" / "inner").iterdir()] == [tmp_path / "empty/inner/file"]
+
+
+def test_a_file_keeps_its_mode_and_its_links(tmp_path):
+    """Written through two links, one of which leads to another folder."""
+    (tmp_path / "there").mkdir()
+    path, link = tmp_path / "there" / "file", tmp_path / "link"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    link.symlink_to("there/file")
+    (tmp_path / "second").symlink_to(link)
+    write_whole(tmp_path / "second", b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
+    assert (tmp_path / "second").is_symlink()
+    assert [each.name for each in path.parent.iterdir()] == ["file"]

@@ -195,8 +195,8 @@ def study(
         typer.Option(
             parser=home_path,
             metavar="FILE",
-            help="Also write it as Markdown, with its pictures; the table of a study of objectives "
-            "or variants goes between the marks that FILE has for it.",
+            help="Also write it as Markdown, with its pictures: to a new FILE, or between the "
+            "marks that FILE has for it.",
         ),
     ] = None,
 ) -> None:

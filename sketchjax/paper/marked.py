@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
-from sketchjax.errors import ConfigError
+from sketchjax.errors import ConfigError, on_disk
 from sketchjax.files import write_whole
 from sketchjax.run.output import console
+
+_SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]|<#"}
 
 
 def marks(name: str) -> tuple[str, str]:
@@ -26,25 +27,44 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console().print(table)
 
 
+def plain(text: str) -> str:
+    """Text on one line, with Markdown's special characters escaped."""
+    return " ".join(text.split()).translate(_SPECIAL)
+
+
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [columns, ["---"] * len(columns), *rows]
+    """A table of plain text in Markdown."""
+    first, *others = ([plain(cell) for cell in line] for line in (columns, *rows))
+    lines = [first, ["---"] * len(columns), *others]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write_marked(path: Path, name: str, text: str, *, title: str) -> None:
-    """Write text to a Markdown file: between the marks of its name, or as a whole document.
+    """Write text between the marks that a Markdown file has for it; the rest stays as it is.
 
-    title: of the document where there is none yet.
-    Raises ConfigError when the file exists and has no such marks.
+    Where there is no file yet, it gets a title and the marks.
+
+    name: of the marks.
+    title: of a new document.
+    Raises ConfigError when the file exists and is not text with one such pair of marks; DiskError.
     """
     begin, end = marks(name)
-    if not path.exists():
-        write_whole(path, f"# {title}\n\n{text}\n".encode())
-        return
-    before = path.read_text()
-    found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    if not found.search(before):
-        raise ConfigError(f"{path} has no place for the table; give it {begin} and {end}")
-    after = found.sub(lambda _: f"{begin}\n\n{text}\n\n{end}", before)
-    write_whole(path, after.encode())
+    own = f"{begin}\n\n{text}\n\n{end}"
+    with on_disk(f"{path} cannot be written"):
+        if not path.exists():
+            write_whole(path, f"# {plain(title)}\n\n{own}\n".encode())
+            return
+        content = path.read_bytes()
+        try:
+            before = content.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not text in UTF-8 ({error}); name another file") from None
+        start, stop = before.find(begin), before.find(end)
+        if [before.count(mark) for mark in (begin, end)] != [1, 1] or stop < start:
+            raise ConfigError(
+                f"{path} has no single place for the table; give it {begin} and then {end}, each "
+                "once, or name a file that does not exist"
+            )
+        if "\r\n" in before:
+            own = own.replace("\n", "\r\n")
+        write_whole(path, (before[:start] + own + before[stop + len(end) :]).encode())

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from statistics import mean
 
-from sketchjax.paper.marked import markdown_table, print_table, write_marked
+from sketchjax.paper.marked import markdown_table, plain, print_table, write_marked
 from sketchjax.paper.objectives.results import Found, Results
 from sketchjax.report.tables import NO_NUMBER
 from sketchjax.run.summary import spread
@@ -64,16 +64,17 @@ def print_results(results: Results) -> None:
 def markdown(results: Results) -> str:
     """The table, with what a reader has to know."""
     columns, rows = grid(results)
-    runs = len(results.rows[0].map_validation)
+    runs = max(len(row.map_validation) for row in results.rows)
+    of_runs = f"mean and standard deviation of {runs} runs, each with heads of its own"
     notes = [
-        f"MAP of {results.queries} sketches against {results.gallery}, exact under ties: mean and "
-        f"standard deviation of {runs} runs, each with heads of its own. Seconds (on "
-        f"{results.device}) and sizes are of one head at the longest codes.",
+        f"MAP of {results.queries} sketches against {results.gallery}, exact under ties: "
+        f"{of_runs if runs > 1 else 'one run'}. Seconds (on {results.device}) and sizes are of one "
+        "head at the longest codes.",
     ]
     if results.unseen:
         notes.append(
             f"Unseen: the sketches of {len(results.unseen)} classes kept out of training, "
-            f"ranked among themselves: {', '.join(results.unseen)}."
+            f"ranked among themselves: {plain(', '.join(results.unseen))}."
         )
     return "\n\n".join([markdown_table(columns, rows), *notes])
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
+from sketchjax.errors import on_disk
 from sketchjax.files import write_whole
+from sketchjax.paper.marked import plain, write_marked
 from sketchjax.paper.report import wording
 from sketchjax.paper.report.claims import claims
 from sketchjax.paper.report.comparison import comparison_picture
@@ -22,34 +24,40 @@ from sketchjax.report import mosaic, plots
 from sketchjax.report.tables import NO_NUMBER
 
 IMAGES = "images"
-_SPECIAL = {ord(character): f"\\{character}" for character in "\\`*_[]|<#"}
+MARK = "tables"  # of the study's place in a document
 
 
 def write_markdown(path: str | Path, material: StudyMaterial) -> Path:
-    """Write the document, and its pictures as images/study-NAME.png on a light ground.
+    """Write the document, and its pictures as images/DOCUMENT-NAME.png on a light ground.
 
     A cell of a table is "ours / paper". Returns the document's path.
+    Raises as `write_marked` does.
     """
     path = Path(path)
-    pictures = _write_pictures(path.parent / IMAGES, material)
+    pictures = {
+        f"{path.stem}-{name}.png": (png, description)
+        for name, png, description in _pictures(material)
+    }
     parts = [
         *_opening(material),
         *_tables(material),
         *_claims(material),
-        *_figures(pictures),
+        *_figures({name: description for name, (_, description) in pictures.items()}),
         *_closing(material),
     ]
-    write_whole(path, ("\n\n".join(parts) + "\n").encode())
+    write_marked(path, MARK, "\n\n".join(parts), title=material.title)
+    with on_disk(f"the pictures of {path} cannot be written"):
+        for name, (png, _) in pictures.items():
+            write_whole(path.parent / IMAGES / name, png)
     return path
 
 
 def _opening(material: StudyMaterial) -> list[str]:
-    facts = [f"{_plain(name)} **{_plain(fact)}**" for name, fact in wording.facts(material)]
+    facts = [f"{plain(name)} **{plain(fact)}**" for name, fact in wording.facts(material)]
     parts = [
-        f"# {_plain(material.title)}",
         wording.INTRODUCTION,
         " · ".join(facts),
-        _plain(wording.unfinished_text(material)),
+        plain(wording.unfinished_text(material)),
     ]
     if material.commands:
         parts += [f"## {wording.PRODUCED}", "```bash\n" + "\n".join(material.commands) + "\n```"]
@@ -67,7 +75,7 @@ def _tables(material: StudyMaterial) -> list[str]:
         f"{wording.NOT_COMPARABLE}",
     ]
     for grid in made:
-        parts += [f"### {_plain(grid.title)}", _plain(grid.caption)]
+        parts += [f"### {plain(grid.title)}", plain(grid.caption)]
         for block in grid.blocks:
             parts += _block(grid, block)
     return parts
@@ -77,14 +85,12 @@ def _block(grid: Grid, block: Block) -> list[str]:
     """A block as one table, or as one table per metric where lengths are columns."""
     places = range(len(grid.columns))
     if not grid.groups:
-        return [f"**{_plain(block.heading)}**"] * bool(block.heading) + [
-            _table(grid, block, places)
-        ]
+        return [f"**{plain(block.heading)}**"] * bool(block.heading) + [_table(grid, block, places)]
     parts = []
     for metric in dict.fromkeys(column.metric for column in grid.columns):
         heading = ", ".join(part for part in (block.heading, METRICS[metric].label) if part)
         own = [place for place in places if grid.columns[place].metric == metric]
-        parts += [f"**{_plain(heading)}**", _table(grid, block, own)]
+        parts += [f"**{plain(heading)}**", _table(grid, block, own)]
     return parts
 
 
@@ -94,8 +100,8 @@ def _table(grid: Grid, block: Block, places: Sequence[int]) -> str:
     lines = [_row(heads), "|---|" + "---:|" * len(places) + "---|" * remarks]
     for line in block.lines:
         cells = [pair_text(line.scores[i], grid.columns[i].metric, "**{}**") for i in places]
-        remark = [_plain(line.remark)] if remarks else []
-        lines.append(_row([_plain(line.label), *cells, *remark]))
+        remark = [plain(line.remark)] if remarks else []
+        lines.append(_row([plain(line.label), *cells, *remark]))
     return "\n".join(lines)
 
 
@@ -107,62 +113,55 @@ def _claims(material: StudyMaterial) -> list[str]:
     if not material.rows:
         return []
     items = [
-        f"- {_plain(claim.text)} **{wording.verdict_text(claim).capitalize()}**: "
-        f"{_plain(claim.evidence)}. In the paper: {_plain(claim.in_paper)}."
+        f"- {plain(claim.text)} **{wording.verdict_text(claim).capitalize()}**: "
+        f"{plain(claim.evidence)}. In the paper: {plain(claim.in_paper)}."
         for claim in claims(material)
     ]
     return [f"## {wording.CLAIMS_HEADING}", wording.RULE, "\n".join(items)]
 
 
 def _figures(pictures: dict[str, str]) -> list[str]:
-    """Each picture with its description below; pictures: descriptions by name."""
+    """Each picture with its description below; pictures: descriptions by file."""
     if not pictures:
         return []
     parts = ["## Figures"]
     for name, description in pictures.items():
-        parts += [f"![{_plain(description)}]({IMAGES}/study-{name}.png)", _plain(description)]
+        parts += [f"![{plain(description)}]({IMAGES}/{name})", plain(description)]
     return parts
 
 
 def _closing(material: StudyMaterial) -> list[str]:
     parts = []
     if material.notes:
-        parts += ["## Notes", "\n".join(f"- {_plain(note)}" for note in material.notes)]
+        parts += ["## Notes", "\n".join(f"- {plain(note)}" for note in material.notes)]
     failed = [run for run in material.runs if run.state == "failed"]
     if failed:
-        lines = [f"- {_plain(run.what)}: {_plain(run.why or 'cause unknown')}" for run in failed]
+        lines = [f"- {plain(run.what)}: {plain(run.why or 'cause unknown')}" for run in failed]
         parts += ["## Failed runs", "\n".join(lines)]
     return parts
 
 
-def _write_pictures(folder: Path, material: StudyMaterial) -> dict[str, str]:
-    """Write the figures 4, 5 and 6 that there is material for; returns descriptions by name."""
-    written: dict[str, str] = {}
+def _pictures(material: StudyMaterial) -> Iterator[tuple[str, bytes, str]]:
+    """The figures 4, 5 and 6 that there is material for: name, PNG and description."""
     curves = plots.figure_png(partial(precision_recall_panels, material), plots.LIGHT)
     if curves is not None:
-        write_whole(folder / "study-precision-recall.png", _smaller(curves))
-        written["precision-recall"] = "Figure 5. Precision-recall curves by code length."
+        description = "Figure 5. Precision-recall curves by code length."
+        yield "precision-recall", _smaller(curves), description
     example = material.entropy
     histogram = example and plots.figure_png(partial(entropy_figure, example), plots.LIGHT)
     if example and histogram:
-        write_whole(folder / "study-entropy.png", _smaller(histogram))
-        written["entropy"] = (
+        description = (
             f"Figure 4. Image entropy of the {len(example.entropies):,} training sketches of "
             f"“{example.category}”."
         )
+        yield "entropy", _smaller(histogram), description
     for number, comparison in enumerate(material.comparisons, 1):
         picture = comparison_picture(comparison, size=56)
-        write_whole(folder / f"study-comparison-{number}.png", mosaic.small_png(picture))
-        written[f"comparison-{number}"] = f"Figure 6. {wording.comparison_text(comparison)}"
-    return written
+        description = f"Figure 6. {wording.comparison_text(comparison)}"
+        yield f"comparison-{number}", mosaic.small_png(picture), description
 
 
 def _smaller(png: bytes) -> bytes:
     """A figure in 64 colours: a quarter of the bytes, and it looks the same."""
     with Image.open(io.BytesIO(png)) as picture:
         return mosaic.small_png(picture.convert("RGB"))
-
-
-def _plain(text: str) -> str:
-    """Text on one line, with Markdown's special characters escaped."""
-    return " ".join(text.split()).translate(_SPECIAL)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sketchjax.errors import DataError
+from sketchjax.errors import ConfigError, DataError
 from sketchjax.paper.report.markdown import write_markdown
 from sketchjax.paper.report.material import StudyMaterial, StudyRow, load_study, save_study
 from sketchjax.paper.report.page import rebuild_study, write_study
@@ -253,12 +253,35 @@ def test_markdown_pictures_are_small_and_complete(document):
     assert shown == written
     assert len(written) == 3
     for name in written:
-        assert name.startswith("images/study-")
+        assert name.startswith("images/results-")
         assert (folder / name).stat().st_size < 150_000
         with Image.open(folder / name) as image:
             ground = image.convert("RGB").getpixel((0, 0))
             assert isinstance(ground, tuple)
             assert min(ground) > 240
+
+
+def test_two_documents_in_a_folder_have_their_own_pictures(material, tmp_path):
+    other = replace(material, entropy=replace(material.entropy, category="other"))
+    for name, own in (("one", material), ("two", other)):
+        write_markdown(tmp_path / f"{name}.md", own)
+    shown = [
+        {line.split("](")[1].rstrip(")") for line in text.splitlines() if line[:2] == "!["}
+        for text in ((tmp_path / f"{name}.md").read_text() for name in ("one", "two"))
+    ]
+    assert shown[0].isdisjoint(shown[1])
+    assert all((tmp_path / name).exists() for name in shown[0] | shown[1])
+
+
+def test_a_written_document_takes_the_next_version(material, tmp_path):
+    document = write_markdown(tmp_path / "results.md", material)
+    text = document.read_text()
+    document.write_text(f"before\n{text}after\n")
+    assert write_markdown(document, material).read_text() == f"before\n{text}after\n"
+    document.write_text("mine")
+    with pytest.raises(ConfigError, match="no single place"):
+        write_markdown(document, material)
+    assert document.read_text() == "mine"
 
 
 def test_terminal_table_shows_states_and_minutes(material):
