@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from sketchjax.config import rankings, stage_rows
 from sketchjax.paper.report.material import Comparison, RunState, StudyMaterial
 from sketchjax.paper.study.measure import measurements, part_name
-from sketchjax.paper.study.methods import DEEP_FEATURES, ROWS
+from sketchjax.paper.study.methods import DEEP_FEATURES
 from sketchjax.paper.study.plan import Key, all_methods, run_folder, table_methods
 from sketchjax.paper.study.rows import table_rows
 from sketchjax.paper.study.state import Study
@@ -114,11 +114,15 @@ def facts(study: Study) -> dict[str, str]:
     device, _ = devices_and_versions(chain(finished, measured))
     zero_shot = zero_shot_results(study)
     held_out = {}
-    if zero_shot is not None:
-        classes = f"{len(zero_shot['unseen'])} of {len(study.manifest.categories)} classes kept out"
+    if zero_shot:
+        kept_out = _between(len(results["unseen"]) for results in zero_shot.values())
+        train, ranked = (
+            _between(results[name] for results in zero_shot.values())
+            for name in ("train", "gallery")
+        )
         held_out["zero-shot"] = (
-            f"{classes}, {zero_shot['train']:,} training sketches of the others, "
-            f"{zero_shot['gallery']:,} in the gallery"
+            f"{kept_out} of {len(study.manifest.categories)} classes kept out, {train} training "
+            f"sketches of the others, {ranked} in the gallery"
         )
     return {
         "classes": f"{len(study.manifest.categories):,}",
@@ -174,24 +178,38 @@ def notes(study: Study) -> list[str]:
             "training split."
         )
     found += study.config.notes
-    zero_shot = zero_shot_results(study)
-    if zero_shot is not None:
-        found.append(
-            "Zero-shot: queries and gallery are the sketches of "
-            f"{len(zero_shot['unseen'])} classes kept out of training: "
-            f"{', '.join(zero_shot['unseen'])}."
-        )
+    names = {seed: ", ".join(own["unseen"]) for seed, own in zero_shot_results(study).items()}
+    if names:
+        classes = [*dict.fromkeys(names.values())]
+        sketches = "Zero-shot: queries and gallery are the sketches of classes kept out of training"
+        if len(classes) == 1:
+            found.append(f"{sketches}: {classes[0]}.")
+        else:
+            own = "; ".join(f"{each} (seed {seed})" for seed, each in names.items())
+            found.append(
+                f"{sketches}. Each seed keeps out others, so that deviations are over classes as "
+                f"well: {own}."
+            )
     return found
 
 
-def zero_shot_results(study: Study) -> dict[str, Any] | None:
-    """The results of any finished row of the zero-shot table: all keep out the same classes."""
-    for name in ROWS["zero-shot"]:
-        run = Key(name, study.config.zero_shot_bits, study.config.seeds[0], zero_shot=True)
-        results = read_results(run_folder(study.workdir, run.name))
-        if results is not None and "zero-shot" in study.config.tables:
-            return results
-    return None
+def zero_shot_results(study: Study) -> dict[int, dict[str, Any]]:
+    """By seed, the results of any finished row of the zero-shot table.
+
+    All rows of a seed keep out the same classes.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for run in study.runs:
+        results = read_results(run_folder(study.workdir, run.name)) if run.zero_shot else None
+        if results is not None and "unseen" in results:
+            found.setdefault(run.seed, results)
+    return found
+
+
+def _between(numbers: Iterable[int]) -> str:
+    """The least and the largest of some numbers; one number where they agree."""
+    least, *_, most = sorted({*numbers}) * 2
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def run_states(study: Study) -> list[RunState]:

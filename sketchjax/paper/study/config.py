@@ -35,7 +35,7 @@ Many = Mapping[str, tuple[tuple, Field]]
 SINGLE: dict[str, Field] = {
     "name": text("SketchMate, every table"),
     "zero_shot_bits": Field(32, _LENGTH.is_valid, _LENGTH.remedy),
-    "unseen_count": whole(20, 1),  # how many categories the seed draws where `unseen` names none
+    "unseen_count": whole(20, 1),  # how many categories each seed draws where `unseen` names none
     "query": text("dog"),  # the category whose query figure 6 shows
     "hog_size": whole(64, 16, 4096),  # side of the picture that HOG features describe, px
 }

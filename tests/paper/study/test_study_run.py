@@ -17,7 +17,7 @@ from sketchjax.paper.reference import reference as paper_reference
 from sketchjax.paper.study import measure
 from sketchjax.paper.study import run as study_run
 from sketchjax.paper.study.collect import facts, notes, run_states
-from sketchjax.paper.study.plan import plan_runs, run_folder
+from sketchjax.paper.study.plan import Key, plan_runs, run_folder
 from sketchjax.paper.study.rows import table_rows
 from sketchjax.paper.study.run import run_study
 from sketchjax.paper.study.state import Study
@@ -227,6 +227,33 @@ def test_the_device_is_that_of_the_runs(study, runs, tmp_path):
         path = run_folder(tmp_path, name) / "results.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"device": device}))
     assert facts(run_study(study, tmp_path))["device"] == "gpu x 4, gpu x 8"
+
+
+@pytest.mark.parametrize(
+    "unseen, said, counted",
+    [
+        (
+            {0: ["cat", "sun"], 1: ["clock", "face"]},
+            "deviations are over classes as well: cat, sun (seed 0); clock, face (seed 1).",
+            "2 of 4 classes kept out, 30 to 31 training sketches of the others, 7 in the gallery",
+        ),
+        (
+            {0: ["cat", "sun"], 1: ["cat", "sun"]},
+            "are the sketches of classes kept out of training: cat, sun.",
+            "2 of 4 classes kept out, 30 to 31 training",
+        ),
+    ],
+)
+def test_classes_kept_out_are_listed_by_seed(study, runs, tmp_path, unseen, said, counted):
+    study.tables, study.rows, study.seeds = ("zero-shot",), ("dlbhc",), (0, 1)
+    study.unseen, study.unseen_count = (), 2
+    done = run_study(study, tmp_path)
+    for seed, names in unseen.items():
+        path = run_folder(tmp_path, Key("dlbhc", 16, seed, zero_shot=True).name) / "results.json"
+        fields = {"unseen": names, "train": 30 + seed, "gallery": 7}
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+    assert said in notes(done)[-1]
+    assert counted in facts(done)["zero-shot"]
 
 
 # --- measurements ----------------------------------------------------------------------------
