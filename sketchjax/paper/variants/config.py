@@ -124,8 +124,8 @@ def _wrong_variant(study: Config, name: str, given: Any) -> list[str]:
         return [f"{path}={one_line(given)}; give what `variant` makes: label, changes, teacher"]
     problems = wrong_changes(study.base, path, given.changes)
     rows = [*study.rows]
-    above = rows[: rows.index(name)] if name in rows else rows
-    if given.teacher and given.teacher not in above:
+    above = rows[: rows.index(name)] if name in rows else []
+    if name in rows and given.teacher and given.teacher not in above:
         known = ", ".join(above) or "there is none"
         problems.append(
             f"{path}.teacher={one_line(given.teacher)}; choose from the rows above it: {known}"

@@ -258,6 +258,17 @@ def test_everything_wrong_is_said_before_the_first_run(study, runs, tmp_path):
     assert not (tmp_path / "study.json").exists()
 
 
+def test_a_part_may_leave_out_a_teacher_and_its_students(study):
+    set_variants(
+        study, variant("one", "1"), variant("two", "2", teacher="one"), variant("three", "3")
+    )
+    study.rows = ("three",)
+    validate_variants(study)
+    study.rows = ("two", "three")
+    with pytest.raises(ConfigError, match="there is none"):
+        validate_variants(study)
+
+
 def test_what_cannot_be_read_is_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.json").write_text(json.dumps({"variants.one.label": "one"}))
     (tmp_path / "variants.json").write_text(json.dumps({"rows": 1}))
