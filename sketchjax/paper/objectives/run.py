@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import msgspec
@@ -36,7 +36,7 @@ SETTINGS = "settings.json"
 class Chosen(msgspec.Struct, frozen=True):
     """A file of chosen settings. learning_rates: by objective and length."""
 
-    learning_rates: dict[str, dict[int, float | None]]
+    learning_rates: dict[str, dict[int, Annotated[float, msgspec.Meta(gt=0)] | None]]
 
 
 def run_objectives(

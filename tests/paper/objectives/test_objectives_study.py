@@ -171,6 +171,14 @@ def test_a_run_of_the_other_column_is_refused(study, tmp_path, monkeypatch, give
     check_given(study)
 
 
+@pytest.mark.parametrize("rate", ["-0.5", "0", '"fast"'])
+def test_a_rate_is_above_0(tmp_path, rate):
+    path = tmp_path / "settings.json"
+    path.write_text(f'{{"learning_rates": {{"csq": {{"16": {rate}}}}}}}')
+    with pytest.raises(ConfigError, match=r"settings\.json cannot be read"):
+        read_settings(path)
+
+
 def test_fields_are_checked_and_read_from_text(study):
     assert is_study(study)
     assert wrong_study_text("objectives", "csq,dpn") is None
