@@ -135,10 +135,10 @@ class Comparison:
             format=_HEAD,
             noun="head",
             error=DataError,
-            remedy="give another OUT",
+            remedy=f"delete {self.out} to fit again, or give another folder",
         )
         if about.model != self.sources[run].model.fingerprint:
-            raise DataError(f"{path} is a head of another model; give another OUT")
+            raise DataError(f"{path} is a head of another model; give another folder")
         return arrays
 
 
@@ -201,7 +201,7 @@ def compare(
         if warning:
             note(warning)
         done = {(row.objective, row.bits): row for row in _kept(out, mark)}
-        _check_rates(wanted, rates, done)
+        _check_rates(wanted, rates, done, out)
         comparison = Comparison(sources, seeds, epochs, out, mark, makers, list(done.values()))
         if missing := [key for key in wanted if key not in done]:
             _fill(comparison, missing, rates, should_stop, task, note)
@@ -276,7 +276,10 @@ def _check_runs(paths: Sequence[Path], sources: Sequence[Source]) -> None:
 
 
 def _check_rates(
-    wanted: Sequence[tuple[str, int]], rates: Rates | None, done: Mapping[tuple[str, int], Row]
+    wanted: Sequence[tuple[str, int]],
+    rates: Rates | None,
+    done: Mapping[tuple[str, int], Row],
+    out: Path,
 ) -> None:
     """Raise ConfigError where learning rates are given, but not all, or not those of kept rows."""
     if rates is None:
@@ -292,7 +295,7 @@ def _check_rates(
         if row and row.map_validation and row.learning_rate != rates[name, length]:
             problems.append(
                 f"{name}, {length} bits: the row has learning rate {row.learning_rate}, but "
-                f"{rates[name, length]} is given; give another OUT"
+                f"{rates[name, length]} is given; delete {out} to fit again, or give another folder"
             )
     if problems:
         raise ConfigError(problems)
@@ -306,11 +309,14 @@ def _kept(out: Path, mark: dict[str, Any]) -> tuple[Row, ...]:
     path = out / FILE
     if not path.exists():
         return ()
-    remedy = "an earlier version of sketchjax may have written it: give another OUT"
+    remedy = (
+        f"an earlier version of sketchjax may have written it: delete {out}, or give another folder"
+    )
     kept = read_json(path, _Kept, remedy=remedy, error=ConfigError)
     if kept.mark != mark:
         raise ConfigError(
-            f"{out} has rows of other models, other data or other settings; give another OUT"
+            f"{out} has rows of other models, other data or other settings; delete it, or give "
+            "another folder"
         )
     return kept.rows
 

@@ -297,7 +297,7 @@ def test_a_row_that_lacks_data_leaves_the_others(whole, tmp_path, capsys):
         (["--objectives=ortohash"], "'ortohash' is no objective; did you mean orthohash?"),
         (["--bits=12"], "bits=12: must be a multiple of 8"),
         (["--seeds=0", "--epochs=0"], "seeds=0: must be at least 1"),
-        (["--epochs=3", "--objectives=csq"], "give another OUT"),
+        (["--epochs=3", "--objectives=csq"], "delete it, or give another folder"),
     ],
 )
 def test_what_is_refused(whole, tmp_path, monkeypatch, capsys, arguments, said):
