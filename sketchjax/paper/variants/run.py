@@ -55,7 +55,10 @@ def run_variants(
                 teacher = run_folder(workdir, given.teacher, seed).name if given.teacher else ""
                 work = partial(_train, study, name, seed, workdir, should_stop)
                 attempts.attempt(folder.name, folder, (teacher,), work)
-                write(workdir, collect(study, workdir))
+                results = collect(study, workdir)
+                write(workdir, results)
+                for line in absent_figures(results):
+                    attempts.out.print(line, markup=False)
                 if should_stop():
                     raise Stopped("stopped between two runs; rerun the same command to resume")
         results = collect(study, workdir)
@@ -113,3 +116,19 @@ def collect(study: Config, workdir: Path) -> Results:
         }
         rows.append(Row(study.variants[name].label, figures))
     return Results(study.name, list(study.seeds), rows, versions, device)
+
+
+def absent_figures(results: Results) -> list[str]:
+    """One line for each figure that no run has so far; none before the first run has finished."""
+    there = {
+        figure: any(value is not None for row in results.rows for value in row.figures[figure])
+        for figure in results.rows[0].figures
+    }
+    if not results.device:
+        return []
+    return [
+        f"figures: no run has {figure} so far; if it is misspelt, stop the study and correct it, "
+        "as figures may change"
+        for figure, found in there.items()
+        if not found
+    ]

@@ -70,6 +70,7 @@ def test_validation_sketches_can_be_the_queries(done, tmp_path, monkeypatch):
     monkeypatch.setattr(measure, "HASHERS", {"lsh": measure.HASHERS["lsh"]})
     config = tiny_study_config()
     config.base.evaluation.rankings = ("validation:gallery",)
+    config.tables, config.rows = ("2",), ("dlbhc",)
     manifest = Manifest.load(done / "data")
     study = Study(config, tmp_path, done / "data", manifest, [])
     measure.shallow(study, "HOG", 0).take()

@@ -60,6 +60,7 @@ def runs(monkeypatch) -> list:
             raise NotFiniteError("stage cnn, step 1: the loss is not finite")
         scores = [{"distance": "cosine", "recall_at_1": 0.25}, {"distance": "snr"}]
         results = {"map": config.model.bits / 100 + config.seed / 50, "feature_rankings": scores}
+        results["device"] = "cpu x 1"
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / "results.json").write_bytes(orjson.dumps(results))
 
@@ -171,7 +172,7 @@ def test_devices_and_versions_are_those_of_the_runs(study, runs, tmp_path):
         path.write_bytes(orjson.dumps(fields))
     run_variants(study, tmp_path)
     found = read(tmp_path)
-    assert found.device == "gpu x 4, gpu x 8"
+    assert found.device == "gpu x 4, cpu x 1, gpu x 8"
     assert found.versions == {"jax": "1, 2", "numpy": "3"}
 
 
@@ -182,6 +183,15 @@ def test_every_row_of_a_study_is_valid(path, monkeypatch):
     assert len(study.rows) > 1
     study.lock()  # as the command line does
     validate_variants(study)
+
+
+def test_a_figure_that_no_run_has_is_reported_early(study, runs, tmp_path, capsys):
+    study.figures = ("mapp", "map")
+    with pytest.raises(Stopped):
+        run_variants(study, tmp_path, lambda: True)
+    printed = capsys.readouterr().out
+    assert "figures: no run has mapp so far" in printed
+    assert "no run has map so far" not in printed
 
 
 def test_headings_name_the_figure_and_its_distance():
