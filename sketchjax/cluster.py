@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sketchjax.errors import ConfigError
 
-# As jax chooses it: a job's own port, in the range that systems leave to programs.
+# The range of ports that systems leave to programs.
 _FIRST_PORT, _PORTS = 61_440, 4_096
 
 
@@ -39,55 +39,74 @@ def find_peers(
 ) -> Peers | None:
     """The processes that this one trains with; None where it trains by itself.
 
-    environment: in which flags that are not given are looked for: inside a step of SLURM (`srun`),
-      or JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, in place of which an indexed
-      job of Kubernetes has JOB_COMPLETION_INDEX.
+    environment: has what the flags do not give, each by itself: JAX_COORDINATOR_ADDRESS,
+      JAX_NUM_PROCESSES and JAX_PROCESS_ID, in place of which an indexed job of Kubernetes has
+      JOB_COMPLETION_INDEX; then the variables of a step of SLURM (`srun`).
     coordinator, count, own: the flags --coordinator, --processes and --process; None: not given.
     Raises ConfigError where something is missing or does not fit.
     """
-    if (coordinator, count, own) != (None, None, None):
-        return _checked(coordinator, 1 if count is None else count, own or 0, "flags", _OF_FLAGS)
-    if "JAX_NUM_PROCESSES" in environment:
-        number = environment.get("JAX_PROCESS_ID", environment.get("JOB_COMPLETION_INDEX"))
-        return _checked(
-            environment.get("JAX_COORDINATOR_ADDRESS"),
-            _whole(environment, "JAX_NUM_PROCESSES"),
-            None if number is None else _number(number, "the number of this process"),
-            "the environment",
-            _OF_ENVIRONMENT,
-        )
-    if "SLURM_STEP_NODELIST" in environment and "SLURM_PROCID" in environment:
-        port = _FIRST_PORT + _whole(environment, "SLURM_JOB_ID") % _PORTS
-        return _checked(
-            f"{first_host(environment['SLURM_STEP_NODELIST'])}:{port}",
-            _whole(environment, "SLURM_STEP_NUM_TASKS"),
-            _whole(environment, "SLURM_PROCID"),
-            "SLURM",
-            _OF_ENVIRONMENT,
-        )
-    return None
-
-
-_OF_FLAGS = "--processes needs --coordinator HOST:PORT, the address of process 0"
-_OF_ENVIRONMENT = (
-    "JAX_NUM_PROCESSES needs JAX_COORDINATOR_ADDRESS, the HOST:PORT of process 0, and "
-    "JAX_PROCESS_ID or JOB_COMPLETION_INDEX"
-)
-
-
-def _checked(
-    coordinator: str | None, count: int, own: int | None, origin: str, missing: str
-) -> Peers | None:
-    if own is not None and not 0 <= own < max(count, 1):
-        raise ConfigError(f"process {own} of {count}, by {origin}: count from 0")
-    if count <= 1:
+    step = "SLURM_STEP_NODELIST" in environment and "SLURM_PROCID" in environment
+    given = (coordinator, own, *map(environment.get, ("JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_ID")))
+    origin = "flags"
+    if count is None and "JAX_NUM_PROCESSES" in environment:
+        count, origin = _whole(environment, "JAX_NUM_PROCESSES"), "the environment"
+    elif count is None and step:
+        count, origin = _whole(environment, "SLURM_STEP_NUM_TASKS"), "SLURM"
+    if count is None and given == (None,) * 4:
         return None
-    if not coordinator or own is None:
-        raise ConfigError(missing)
+    if count is None or (count == 1 and origin == "SLURM" and given[:2] != (None, None)):
+        raise ConfigError(_NO_COUNT)
+    if count < 1:
+        raise ConfigError(f"{count} processes, by {origin}: there has to be at least 1")
+    if own is None and (count > 1 or origin != "flags"):
+        own = _own(environment, step)
+    if own is not None and own >= count:
+        raise ConfigError(f"process {own} of {count}, by {origin}: count from 0")
+    if count == 1:
+        return None
+    if own is None:
+        raise ConfigError(_NO_NUMBER)
+    coordinator = coordinator or environment.get("JAX_COORDINATOR_ADDRESS")
+    if not coordinator and step:
+        coordinator = f"{first_host(environment['SLURM_STEP_NODELIST'])}:{_port(environment)}"
+    if not coordinator:
+        raise ConfigError(_NO_COORDINATOR)
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ConfigError(f"coordinator {coordinator!r}: give HOST:PORT, such as node001:61440")
     return Peers(coordinator, count, own, origin)
+
+
+_NO_COUNT = (
+    "how many processes train together is not given; give --processes or JAX_NUM_PROCESSES, or "
+    "leave out coordinator and process number to train in one"
+)
+_NO_NUMBER = (
+    "which of the processes this one is, is not given; give --process, JAX_PROCESS_ID or "
+    "JOB_COMPLETION_INDEX, from 0, to each its own"
+)
+_NO_COORDINATOR = (
+    "the address of process 0 is not given; give --coordinator HOST:PORT or JAX_COORDINATOR_ADDRESS"
+)
+
+
+def _own(environment: Mapping[str, str], step: bool) -> int | None:
+    """The number of this process by the environment, if it says."""
+    names = ["JAX_PROCESS_ID"]
+    # An indexed job may also be of runs by themselves.
+    names += ["JOB_COMPLETION_INDEX"] if "JAX_NUM_PROCESSES" in environment else []
+    names += ["SLURM_PROCID"] if step else []
+    found = next((name for name in names if name in environment), None)
+    return None if found is None else _whole(environment, found)
+
+
+def _port(environment: Mapping[str, str]) -> int:
+    """The port of a step of SLURM: steps of one job, and jobs of one machine, differ in it.
+
+    The factor spreads the first steps of neighbouring jobs over the range; it is prime to its size.
+    """
+    step = _whole(environment, "SLURM_STEP_ID") if "SLURM_STEP_ID" in environment else 0
+    return _FIRST_PORT + (_whole(environment, "SLURM_JOB_ID") + 2531 * step) % _PORTS
 
 
 def first_host(nodes: str) -> str:
@@ -102,10 +121,7 @@ def first_host(nodes: str) -> str:
 
 
 def _whole(environment: Mapping[str, str], name: str) -> int:
-    return _number(environment.get(name), name)
-
-
-def _number(text: str | None, name: str) -> int:
+    text = environment.get(name)
     if text is None or not text.isdecimal():
         raise ConfigError(f"{name} is {text!r} in the environment; it must be a whole number")
     return int(text)
