@@ -9,12 +9,10 @@ names is given with commas, as in --config.data.categories=cat,clock.
 import importlib.util
 import os
 import re
-import signal
-import socket
 import sys
-import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,6 +31,7 @@ from sketchjax.paper.studies import (
     validate_study,
     wrong_study_text,
 )
+from sketchjax.stopping import stop_on_signals
 
 # jax is imported when the flags are right: a wrong one is answered without delay, and the processes
 # that read data ahead import this module without it.
@@ -45,9 +44,14 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _PROCESSES = flags.DEFINE_integer("processes", None, "How many train together.", lower_bound=1)
 _PROCESS = flags.DEFINE_integer("process", None, "Which of them this one is.", lower_bound=0)
+# How a study is started in one process, by what asked for several.
+_IN_ONE = {
+    "flags": "leave out --processes",
+    "the environment": "leave out JAX_NUM_PROCESSES",
+    "SLURM": "start one task, with srun --ntasks=1",
+}
 _DEBUG = "--debug"
 _FIELD = re.compile(r"--?(no)?config\.([^=]*)(?:=(.*))?", re.DOTALL)
-_kept_open: list[socket.socket] = []  # a socket closes when nothing holds it
 flags.DEFINE_bool("debug", False, "Show the traceback of every error.")
 
 
@@ -116,8 +120,11 @@ def _parse(arguments: list[str]) -> list[str]:
         rest = _read_flags(right)
         if is_study(_CONFIG.value):
             validate_study(_CONFIG.value)
-            if _peers():
-                raise ConfigError("a study runs in one process; leave out --processes")
+            if peers := _peers():
+                raise ConfigError(
+                    f"a study runs in one process, and {peers.total} are asked for by "
+                    f"{peers.origin}; {_IN_ONE[peers.origin]}"
+                )
         else:
             validate(_CONFIG.value)
     except ConfigError as error:
@@ -228,11 +235,27 @@ def _run(_: list[str]) -> None:
         if stream is not None:  # closed by the shell, as in `>&-`
             stream.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     peers = _peers()
-    if peers:
-        from sketchjax import parallel
+    try:
+        with _joined(peers) if peers else nullcontext():
+            _train(summary=not (peers and peers.own))
+    except SketchjaxError as error:
+        _fail(error)
 
-        # Before our handlers of signals: jax sets its own, which stops this process only.
-        parallel.join(peers.coordinator, peers.total, peers.own)
+
+@contextmanager
+def _joined(peers: Peers) -> Iterator[None]:
+    """Train together with other processes, and end together with them."""
+    from sketchjax.joining import join
+    from sketchjax.together import one_ending
+
+    # Before our handlers of signals: jax sets its own, which stops this process only.
+    join(peers)
+    with one_ending(_show):
+        yield
+
+
+def _train(*, summary: bool) -> None:
+    """Train what the flags ask for. summary: whether to print the result."""
     should_stop = stop_on_signals()
     from sketchjax.paper.reference import reference
     from sketchjax.run import experiment
@@ -240,14 +263,11 @@ def _run(_: list[str]) -> None:
     from sketchjax.run.summary import print_summary
 
     keep_compiled()
-    try:
-        with on_disk("the run cannot continue"):
-            if is_study(_CONFIG.value):
-                sys.exit(run_study(_CONFIG.value, workdir(), should_stop))
-            results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
-    except SketchjaxError as error:
-        _fail(error)
-    if not (peers and peers.own):
+    with on_disk("the run cannot continue"):
+        if is_study(_CONFIG.value):
+            sys.exit(run_study(_CONFIG.value, workdir(), should_stop))
+        results = experiment.run(_CONFIG.value, workdir(), should_stop, reference)
+    if summary:
         print_summary(results, workdir())
 
 
@@ -258,41 +278,23 @@ def workdir() -> Path:
 
 def _fail(error: SketchjaxError) -> NoReturn:
     """Report what went wrong and exit with the code of its kind."""
-    _show_traceback()
-    print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    _show(error)
     sys.exit(error.exit_code)
+
+
+def _show(error: Exception) -> None:
+    """Report an error: one that a user cannot fix with its traceback."""
+    if isinstance(error, SketchjaxError):
+        _show_traceback()
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+    else:
+        traceback.print_exception(error)
 
 
 def _show_traceback() -> None:
     # Not from the flag: reading the flags may be what went wrong.
     if _DEBUG in sys.argv and sys.exc_info()[1] is not None:
         traceback.print_exc()
-
-
-def stop_on_signals() -> Callable[[], bool]:
-    """Ask for a stop on the first SIGTERM or SIGINT; the second one ends the process at once.
-
-    Returns a function that says whether a stop was asked for. Python calls signal handlers between
-    two of its instructions, and a dispatch may be one instruction of a minute; so a thread reads
-    the signals from a socket as they come.
-    """
-    asked = threading.Event()
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-
-    def watch() -> None:
-        number = ours.recv(1)[0]
-        asked.set()
-        name = signal.Signals(number).name
-        print(f"{name}: stopping at the next safe point; again ends at once", file=sys.stderr)
-        os._exit(128 + ours.recv(1)[0])
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # without a handler, no signal would be passed on
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=watch, name="signals", daemon=True).start()
-    _kept_open.append(theirs)
-    return asked.is_set
 
 
 if __name__ == "__main__":

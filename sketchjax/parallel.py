@@ -4,6 +4,7 @@ The state has no device axis: it goes in and comes out whole, so a checkpoint do
 many devices wrote it. Batches have a leading device axis for the devices of this process.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -16,9 +17,6 @@ from sketchjax.errors import UnavailableError
 
 AXIS = "devices"
 WHOLE, SPLIT = None, 0
-
-# A process that stops sending heartbeats counts as dead, and the others exit within a minute.
-_SILENCE_SECONDS = 30
 
 
 def check_devices() -> None:
@@ -122,30 +120,21 @@ def split(tree: Any, devices: int, axis: int = 0) -> Any:
 # --- several processes -----------------------------------------------------------------------
 
 
-def join(coordinator: str, processes: int, process: int) -> None:
-    """Make this process one of several that train together. Call it before any other use of jax.
-
-    coordinator: HOST:PORT where process 0 listens.
-    processes: how many there are.
-    process: the number of this one, from 0.
-
-    Each trains on all devices that it sees, or on those of JAX_LOCAL_DEVICE_IDS.
-    """
-    jax.distributed.initialize(
-        coordinator,
-        num_processes=processes,
-        process_id=process,
-        # Under SLURM it would leave each process one device, even with all of the above given.
-        cluster_detection_method="deactivate",
-        heartbeat_timeout_seconds=_SILENCE_SECONDS,
-    )
-
-
 def own_copy(tree: Any) -> Any:
     """Copies of WHOLE arrays on only this process's first device."""
     if jax.process_count() == 1:
         return tree
     return jax.tree.map(lambda leaf: jax.numpy.asarray(np.asarray(leaf)), tree)
+
+
+def digest(tree: Any) -> str:
+    """The sha256 of the names, types, shapes and values of all arrays, as hexadecimal digits."""
+    found = hashlib.sha256()
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        array = np.asarray(leaf)
+        found.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def gather(tree: Any) -> Any:

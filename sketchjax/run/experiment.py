@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -11,8 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
+import sketchjax
 from sketchjax import parallel
-from sketchjax.config import Config, architecture, validate
+from sketchjax.config import Config, architecture, flat, validate
 from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.sources.word_vectors import read_word_vectors, spelling_vectors
@@ -28,14 +30,22 @@ from sketchjax.run.evaluation import MakeReference, Run, evaluate_stage, finish
 from sketchjax.run.log import RunLog
 from sketchjax.run.posterior.lengths import check_codebooks
 from sketchjax.run.writers import read_results
+from sketchjax.together import PATIENCE_SECONDS, agree
 from sketchjax.train import stages
 from sketchjax.train.checkpoint import Checkpoints, Progress
-from sketchjax.train.data import await_data, check_data, check_selection, other_splits, prepare_data
+from sketchjax.train.data import (
+    check_data,
+    check_selection,
+    data_folder,
+    manifest_sha256,
+    other_splits,
+    prepare_data,
+)
 from sketchjax.train.split import TrainingSplit
 from sketchjax.train.supply import Supply
 from sketchjax.train.teacher import load_teacher
 from sketchjax.train.trainer import Trainer
-from sketchjax.train.workdir import check_config, keep_config, locked
+from sketchjax.train.workdir import check_config, holder, keep_config, locked
 
 
 @in_32_bits
@@ -56,16 +66,30 @@ def run(
     """
     started = time.monotonic()
     parallel.check_devices()
+    agree(lambda: config, setup)
     validate(config, devices=jax.device_count())
     check_config(config, workdir)
-    finished = read_results(workdir)
-    if parallel.anywhere(finished is not None):
-        return finished or read_results(workdir) or {}
+    finished = agree(
+        lambda: read_results(workdir),
+        lambda results: {"results.json in --workdir": results and "complete"},
+        PATIENCE_SECONDS,
+    )
+    if finished is not None:
+        return finished
     first = jax.process_index() == 0
     with locked(workdir) if first else nullcontext() as warning:
         if first:
             keep_config(config, workdir)
-        folder = prepare_data(config, workdir) if first else await_data(config, workdir)
+        agree(
+            lambda: holder(workdir),
+            lambda lock: {"lock in --workdir": lock},
+            PATIENCE_SECONDS,
+        )
+        folder = agree(
+            lambda: prepare_data(config, workdir) if first else data_folder(config, workdir),
+            lambda folder: {f"sha256 of the data's {NAME}": manifest_sha256(folder)},
+            PATIENCE_SECONDS,
+        )
         keep = config.train.keep_checkpoints
         with (
             Checkpoints(workdir / "checkpoints", keep=keep, active=first) as checkpoints,
@@ -89,6 +113,20 @@ def run(
                     path = workdir / "weights" / f"{stage.name}.safetensors"
                     save_weights(path, variables, this.card(stage))
             return finish(this, variables)
+
+
+def setup(config: Config) -> dict[str, Any]:
+    """What all processes of a run have to share before they compute anything.
+
+    The place of the data is not among it: their content counts.
+    """
+    return {
+        "version of sketchjax": sketchjax.__version__,
+        "version of jax": jax.__version__,
+        "step of SLURM": os.environ.get("SLURM_STEP_ID"),
+        "platform": jax.default_backend(),
+        "devices of each process": jax.local_device_count(),
+    } | {name: value for name, value in flat(config).items() if name != "data.dir"}
 
 
 def assemble(
@@ -118,7 +156,10 @@ def assemble(
         augmentation=config.augmentation.to_dict(),
         photo_augmentation=config.photo_augmentation.to_dict(),
     )
-    teacher = load_teacher(config, network)
+    teacher = agree(
+        lambda: load_teacher(config, network),
+        lambda teacher: {"sha256 of train.teacher": teacher and teacher.fingerprint},
+    )
     splits = {
         side: TrainingSplit(folder, manifest, unseen, form)
         for side, form in network.architecture.forms.items()
@@ -158,7 +199,10 @@ def assemble(
             data=sha256(folder / NAME), teacher=teacher.fingerprint if teacher else ""
         ),
         started=started,
-        word_vectors=word_vectors(config, manifest, plan, log),
+        word_vectors=agree(
+            lambda: word_vectors(config, manifest, plan, log),
+            lambda vectors: {"sha256 of data.word_vectors": parallel.digest(vectors)},
+        ),
         teacher=teacher,
     )
     return Run(config, workdir, passes, trainer, log)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import chain
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from sketchjax.data.folder.unseen import found_categories, unseen_categories
 from sketchjax.data.inputs import PHOTO, SKETCH, part_name, side_and_split
 from sketchjax.data.sources.categories import some
 from sketchjax.errors import ConfigError, DataError
+from sketchjax.files import sha256
 
 
 def data_folder(config: Config, workdir: Path) -> Path:
@@ -66,12 +66,10 @@ def prepare_data(config: Config, workdir: Path) -> Path:
     return folder
 
 
-def await_data(config: Config, workdir: Path) -> Path:
-    """Wait until another process of this run has prepared the data folder; returns the folder."""
-    folder = data_folder(config, workdir)
-    while not (folder / NAME).exists():
-        time.sleep(0.2)
-    return folder
+def manifest_sha256(folder: Path) -> str | None:
+    """The sha256 of a data folder's manifest; None where there is none."""
+    path = folder / NAME
+    return sha256(path) if path.exists() else None
 
 
 def _splits(config: Config) -> SplitFile | Path | dict[str, float]:

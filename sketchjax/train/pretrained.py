@@ -15,6 +15,8 @@ from sketchjax.models.network import Network
 from sketchjax.models.pretrained import pretrained_variables
 from sketchjax.models.table import CLASSIFIER, HEAD
 from sketchjax.models.weights import Card, load_weights
+from sketchjax.parallel import digest
+from sketchjax.together import agree
 
 
 def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -33,6 +35,10 @@ def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], t
     initialise = jax.jit(network.initialise, compiler_options={"xla_backend_optimization_level": 1})
     variables = initialise(jax.random.key(config.seed))
     read = read_encoders(network)
+    agree(
+        lambda: [trained, read],
+        lambda files: {"sha256 of the pretrained weights": digest(files)},
+    )
     joined = {
         name: parts | read.get(name, {}) | trained.get(name, {})
         for name, parts in variables.items()

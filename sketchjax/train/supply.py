@@ -23,6 +23,7 @@ from sketchjax.errors import NotFiniteError
 from sketchjax.files import write_whole
 from sketchjax.memory import free_bytes
 from sketchjax.ops.resident import Resident, ResidentPictures
+from sketchjax.parallel import gather
 from sketchjax.train.feed import Feed, JointFeed, ResidentFeed, StreamFeed
 from sketchjax.train.reporter import Reporter
 from sketchjax.train.split import TrainingSplit
@@ -183,12 +184,17 @@ def bytes_held(manifest: Manifest, form: Form) -> int:
 
 
 def free_memory() -> int:
-    """Free bytes of a device: of its own memory, or its share of the machine's."""
+    """Free bytes of a device: of its own memory, or its share of the machine's.
+
+    The least of all processes, as all have to keep the data in the same place.
+    """
     device = jax.local_devices()[0]
     memory = device.memory_stats() if device.platform != "cpu" else None
     if memory and "bytes_limit" in memory:
-        return memory["bytes_limit"] - memory["bytes_in_use"]
-    return free_bytes() // jax.local_device_count()
+        free = memory["bytes_limit"] - memory["bytes_in_use"]
+    else:
+        free = free_bytes() // jax.local_device_count()
+    return int(gather(np.array([free])).min())
 
 
 def read_resident(

@@ -20,9 +20,10 @@ from sketchjax.losses.loss import Memory, Setup, TrainingPart
 from sketchjax.losses.objective import begin_memory, blank_memory
 from sketchjax.models.network import Network
 from sketchjax.models.table import FUSION, HEAD
-from sketchjax.parallel import average, gather, own_copy
+from sketchjax.parallel import average, own_copy
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.retrieval.passes import Passes
+from sketchjax.together import PATIENCE_SECONDS, agree
 from sketchjax.train import stages
 from sketchjax.train.averaging import mean_weights
 from sketchjax.train.checkpoint import Checkpoints, Progress
@@ -154,9 +155,11 @@ class Trainer:
 
     def _latest(self) -> tuple[int, Progress, list[str]] | None:
         """The newest checkpoint. Process 0 sets damaged ones aside before the others look."""
-        latest = self.checkpoints.latest() if jax.process_index() == 0 else None
-        gather(np.zeros(1))
-        return latest if jax.process_index() == 0 else self.checkpoints.latest()
+        return agree(
+            self.checkpoints.latest,
+            lambda latest: {"newest checkpoint in --workdir": latest and latest[0]},
+            PATIENCE_SECONDS,
+        )
 
     def _first_state(self) -> State:
         variables, pretrained = first_variables(self.network, self.config)

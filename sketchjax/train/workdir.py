@@ -221,6 +221,17 @@ def locked(workdir: Path, name: str = "--workdir") -> Iterator[str]:
         os.close(descriptor)
 
 
+def holder(workdir: Path) -> str | None:
+    """Who holds the folder's lock, as JSON; None where nobody has locked this folder.
+
+    Two folders with one path, on disks of different machines, have different holders.
+    """
+    try:
+        return (workdir / LOCK).read_text(errors="replace") or None
+    except OSError:
+        return None
+
+
 def _check_folder(workdir: Path, name: str = "--workdir") -> None:
     if workdir.exists() and not workdir.is_dir():
         raise ConfigError(f"{name} {workdir} cannot be used: it is a file; give a folder")
@@ -239,6 +250,7 @@ def _lock(descriptor: int, workdir: Path, name: str) -> str:
     content = orjson.dumps({"pid": os.getpid(), "host": here, "since": since})
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, content, 0)
+    os.fsync(descriptor)  # for the other processes of the run, on other machines
     if host in ("", here):
         return ""
     return (

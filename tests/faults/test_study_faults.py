@@ -13,8 +13,8 @@ from tiny_run import STUDY
         (["--config.base.model.bots=16"], "base.model.bots='16' is no field"),
         (["--config.bogus=1"], "bogus='1' is no field"),
         (
-            ["--processes=2", "--coordinator=localhost:9"],
-            "leave out --processes",
+            ["--processes=2", "--coordinator=localhost:9", "--process=0"],
+            "2 are asked for by flags; leave out --processes",
         ),
     ],
     ids=lambda part: part[0][:40],

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from pair import STAGES, Pair
 from tiny_run import (
     CONFIG,
-    command,
     finish,
-    free_port,
     has_line,
     lines_of,
     output,
@@ -28,54 +27,6 @@ from tiny_run import (
 from sketchjax.retrieval.codes import Codes
 
 SBATCH = Path(__file__).parents[2] / "launch" / "slurm.sbatch"
-
-# One encoder and one of the five stages: each process traces and loads what it runs.
-STAGES = (
-    "--config.model.branches=rnn",
-    "--config.stages.cnn.epochs=0",
-    "--config.stages.rnn.epochs=0",
-    "--config.stages.joint.epochs=0",
-    "--config.stages.center.epochs=0",
-    "--config.stages.full.epochs=2",
-)
-
-
-class Pair:
-    """Two processes of two devices each that train in one workdir."""
-
-    def __init__(self, workdir: Path, data: Path, environment):
-        self.workdir, self._data = workdir, data
-        self._environment = with_devices(environment, 2)
-
-    def __enter__(self) -> "Pair":
-        port = free_port()
-        self.processes = []
-        for number in range(2):
-            flags = [f"--config={CONFIG}", f"--workdir={self.workdir}"]
-            flags += [f"--config.data.dir={self._data}", f"--coordinator=localhost:{port}"]
-            flags += ["--processes=2", f"--process={number}", *STAGES]
-            with self.log(number).open("ab") as log:
-                self.processes.append(
-                    subprocess.Popen(command(*flags), stdout=log, stderr=log, env=self._environment)
-                )
-        return self
-
-    def __exit__(self, *_) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-    def log(self, number: int) -> Path:
-        return self.workdir.with_name(f"{self.workdir.name}.{number}.log")
-
-    def printed(self) -> str:
-        return self.log(0).read_text() + self.log(1).read_text()
-
-    def end(self, timeout: float = 300) -> list[int]:
-        return [finish(process, timeout) for process in self.processes]
-
-    def wait_for(self, **line) -> None:
-        wait_for(lambda: has_line(self.workdir, **line), self.processes[0])
 
 
 @pytest.fixture(scope="module")
