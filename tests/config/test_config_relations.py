@@ -527,7 +527,10 @@ def test_a_head_that_starts_has_codes_and_is_trained(kind):
 @pytest.mark.parametrize("devices, proposed", [(3, 255), (512, 512)])
 def test_batches_divide_over_the_devices(devices, proposed):
     lines = problems_of(default(), devices=devices)
-    assert f"train.batch_size=256 does not divide over {devices} devices; try {proposed}" in lines
+    start = f"train.batch_size=256 does not divide over {devices} devices; try {proposed}; "
+    assert sum(line.startswith(start) for line in lines) == 1
+    # A run that has begun cannot take another size.
+    assert all("resumes on a number of devices that divides it" in line for line in lines)
     assert len(lines) == (2 if devices == 3 else 1)
 
 

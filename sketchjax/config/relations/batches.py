@@ -11,7 +11,8 @@ def of_devices(fields: Fields, devices: int) -> list[str]:
     """Whether the devices can share the batches equally."""
     return [
         f"{name}={fields[name]} does not divide over {devices} devices; "
-        f"try {max(1, fields[name] // devices) * devices}"
+        f"try {max(1, fields[name] // devices) * devices}; a run that began with {fields[name]} "
+        "resumes on a number of devices that divides it"
         for name in ("train.batch_size", "evaluation.batch_size")
         if fields.get(name, devices) % devices
     ]
