@@ -20,9 +20,11 @@ here=$(dirname "$0")
 number=${@: -1}
 number=${number#--process=}
 echo "$*" > "$here/$number.asked"
+echo "${CUDA_VISIBLE_DEVICES-unset}" > "$here/$number.gpu"
 read -r does 2>/dev/null < "$here/$number.does" || does=0
 if [[ $does == wait ]]; then
-    trap 'echo saved > "$here/$number.saved"; exit 75' TERM
+    trap 'echo saved >> "$here/$number.saved"; sleep 0.3; exit 75' TERM
+    trap 'echo interrupted >> "$here/$number.saved"' INT HUP
     echo > "$here/$number.waits"
     while :; do sleep 0.02; done
 fi
@@ -117,16 +119,51 @@ def test_when_one_fails_the_others_stop_and_its_code_is_kept(launch, failing):
     assert launch.numbers("saved") == [number for number in range(3) if number != failing]
 
 
-def test_a_signal_goes_to_all_processes_and_they_save(launch):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("group", [False, True])
+def test_a_signal_goes_once_to_all_and_they_save(launch, number, group):
+    """A terminal sends it to the whole group of the script."""
     launch.does("wait", "wait")
     with launch.started("2", "--workdir=w") as process:
         deadline = time.monotonic() + 60
         while launch.numbers("waits") != [0, 1]:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        (os.killpg if group else os.kill)(process.pid, number)
     assert process.returncode == 75
-    assert launch.numbers("saved") == [0, 1]
+    for own in range(2):
+        assert (launch.folder / f"{own}.saved").read_text() == "saved\n"
+
+
+def gpus(launch, count: int) -> None:
+    """Put a stand-in for nvidia-smi on the path, of a machine with this many GPUs."""
+    program = launch.folder / "nvidia-smi"
+    lines = "".join(f"GPU {number}: Some GPU (UUID: GPU-{number})\n" for number in range(count))
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{lines}END\n")
+    program.chmod(0o755)
+    launch.environment["PATH"] = f"{launch.folder}:{os.environ['PATH']}"
+    for name in ("JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES"):
+        launch.environment.pop(name, None)
+
+
+@pytest.mark.parametrize("visible, own", [(None, "0 1"), ("2,3,5", "2 3"), ("", "- -")])
+def test_each_process_gets_a_gpu_of_those_that_are_visible(launch, visible, own):
+    gpus(launch, 6)
+    more = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert launch.run("2", "--workdir=w", **more)[0] == 0
+    found = [(launch.folder / f"{number}.gpu").read_text().strip() or "-" for number in range(2)]
+    assert found == own.split()
+
+
+@pytest.mark.parametrize("visible", [None, "3,4"])
+def test_more_processes_than_gpus_are_refused(launch, visible):
+    gpus(launch, 6 if visible else 2)
+    more = {"CUDA_VISIBLE_DEVICES": visible} if visible else {}
+    code, printed = launch.run("3", "--workdir=w", **more)
+    assert code == 64
+    assert "3 processes, and there are 2 GPUs" in printed
+    assert launch.numbers("asked") == []
+    assert launch.run("3", "--workdir=w", JAX_PLATFORMS="cpu", **more)[0] == 0
 
 
 def test_one_that_has_saved_does_not_stop_the_others(launch):
