@@ -14,7 +14,7 @@ SCRIPT = Path(__file__).parents[1] / "launch" / "processes.sh"
 
 # Records its arguments, then does what `NUMBER.does` says: exits with a code, or waits for SIGTERM
 # and exits with 75, like a run that has saved.
-STAND_IN = """#!/bin/bash
+STAND_IN = """#!/usr/bin/env -S --default-signal=INT,HUP bash
 here=$(dirname "$0")
 [[ $1 != -c ]] || { echo 12345; exit; }
 number=${@: -1}
@@ -23,10 +23,13 @@ echo "$*" > "$here/$number.asked"
 echo "${CUDA_VISIBLE_DEVICES-unset}" > "$here/$number.gpu"
 read -r does 2>/dev/null < "$here/$number.does" || does=0
 if [[ $does == wait ]]; then
-    trap 'echo saved >> "$here/$number.saved"; sleep 0.3; exit 75' TERM
+    saved=
+    trap 'echo saved >> "$here/$number.saved"; saved=yes' TERM
     trap 'echo interrupted >> "$here/$number.saved"' INT HUP
     echo > "$here/$number.waits"
-    while :; do sleep 0.02; done
+    until [[ $saved ]]; do sleep 0.02; done
+    for _ in {1..20}; do sleep 0.02; done # time for a second signal
+    exit 75
 fi
 # Not before the others are waiting.
 for other in $(grep -lsx wait "$here"/*.does); do
