@@ -20,7 +20,7 @@ def rebuild(workdir: str | Path) -> Path:
     if results is None and not (Path(workdir) / "config.json").exists():
         raise DataError(
             f"{workdir} has no results.json: give the workdir of a run, or what "
-            "`sketchjax evaluate` wrote"
+            "`sketchjax evaluate` wrote, once it has finished"
         )
     if results is None:
         raise DataError(

@@ -230,7 +230,7 @@ def test_a_replacement_that_stops_does_not_look_finished(model, later, tmp_path,
     monkeypatch.setattr("sketchjax.run.elsewhere.write_report", full)
     with pytest.raises(OSError, match="full"):
         evaluate(model, later, tmp_path)
-    with pytest.raises(DataError, match="has not finished"):
+    with pytest.raises(DataError, match=r"has no results\.json: .* once it has finished"):
         rebuild(tmp_path)
 
 

@@ -79,6 +79,9 @@ def test_a_run_of_an_older_version_has_its_page(workdir):
 
 
 def test_an_unfinished_run_has_no_report(tmp_path):
+    with pytest.raises(DataError, match=r"has no results\.json: give the workdir of a run"):
+        rebuild(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
     with pytest.raises(DataError, match=r"has not finished; rerun its command"):
         rebuild(tmp_path)
 

@@ -122,7 +122,7 @@ def test_binary_word2vec_is_refused_with_the_way_out(tmp_path):
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="No such file"):
         read_word_vectors(tmp_path / "none.txt", ["dog"])
-    with pytest.raises(DataError, match="directory"):
+    with pytest.raises(DataError, match="it is a folder; give one file"):
         read_word_vectors(tmp_path, ["dog"])
 
 
