@@ -98,6 +98,22 @@ def test_a_pool_that_was_cut_is_said(page):
     assert page.locator("#ties").text_content().endswith(words)
 
 
+@pytest.mark.parametrize(
+    "count, words", [(0, "none of the 4,231"), (36, "36 of 4,231"), (4231, "all 4,231")]
+)
+def test_ties_are_said_in_words(page, count, words):
+    ties = {"distance": 20, "shown": count, "all": 4231}
+    pool = {"radius": 2, "compared": 9, "all": 9}
+
+    def tied(route):
+        route.fulfill(json=route.fetch().json() | {"ties": ties, "pool": pool})
+
+    page.route("**/v1/search", tied)
+    draw(page, HOUSE[0])
+    shown(page)
+    assert page.locator("#ties").text_content() == f"{words} at distance 20; ordered by features"
+
+
 def test_the_ink_is_on_the_canvas(page):
     def ink():
         return page.evaluate(

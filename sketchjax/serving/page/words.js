@@ -18,15 +18,13 @@ export function titleOf(found, browsing) {
 /** How many are equally near as the last one shown, and how they are ordered. */
 export function tiesOf({ ties, pool }) {
   if (!ties) return "The index has no drawing to show.";
-  const order = pool ? orderOf(pool) : "";
-  if (ties.shown < ties.all) {
-    return `${numbers.format(ties.shown)} of ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
-  }
-  return `all ${numbers.format(ties.all)} at distance ${ties.distance}${order}`;
+  const [shown, all] = [ties.shown, ties.all].map(numbers.format);
+  const count = ties.shown === ties.all ? `all ${all}` : ties.shown ? `${shown} of ${all}` : `none of the ${all}`;
+  return `${count} at distance ${ties.distance}${pool ? orderOf(pool) : ""}`;
 }
 
 function orderOf({ compared, all }) {
-  if (compared === all) return ", ordered by their features";
+  if (compared === all) return "; ordered by features";
   return `; the features of ${numbers.format(compared)} of ${numbers.format(all)} equally near ones were compared`;
 }
 
