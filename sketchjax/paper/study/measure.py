@@ -135,7 +135,7 @@ def shallow(study: Study, kind: str, seed: int) -> Measurement:
 
 
 def _shallow(study: Study, kind: str, seed: int, name: str, parts: list[Part]) -> Iterator[Entry]:
-    """Fit methods and score their codes; one that cannot be fitted fails by itself."""
+    """Fit methods and score their codes; a method that cannot be fitted fails only its own part."""
     features = _features(study, kind, seed)
     queries, gallery = (features[split] for split in rankings(study.config.base)[0])
     train = features["train"]

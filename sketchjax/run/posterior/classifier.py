@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -45,48 +45,36 @@ def classify(source: Source, settings: Settings, note: Callable[[str], None]) ->
 
     note: gets what was decided, line by line.
     """
-    passes = source.passes(source.model.network)
-    parts = list(dict.fromkeys((*source.parts("validation"), *source.ranked)))
     if source.has_classifier:
         note("the codes are made from the classifier that the run has trained: none is fitted")
-    of_kind = _of_embeddings if source.embedded else _of_features
-    return of_kind(source, passes, parts, settings, note)
-
-
-def _of_embeddings(
-    source: Source,
-    passes: Passes,
-    parts: Sequence[str],
-    settings: Settings,
-    note: Callable[[str], None],
-) -> Classifier:
-    """The classifier that sketches and photos share, and what it says of their embeddings."""
-    linear = trained_classifier(source)
+    if not source.embedded:
+        return _of_features(source, settings, note)
     if settings.copies:
         note("pictures are read as they are: the codes are trained without augmented copies")
+    return _of_embeddings(source)
+
+
+def _of_embeddings(source: Source) -> Classifier:
+    """The classifier that sketches and photos share, and what it says of their embeddings."""
+    linear, passes = trained_classifier(source), source.passes(source.model.network)
     sides = [passes.encode(source.model.variables, part) for part in source.parts("train")]
     seen = [side[~source.unseen[side.labels]] for side in sides]
     rows, labels = (np.concatenate([getattr(s, of) for s in seen]) for of in ("features", "labels"))
-    embedded = {part: passes.encode(source.model.variables, part) for part in parts}
+    embedded = {part: passes.encode(source.model.variables, part) for part in source.classified}
     splits = {part: classified(every, linear) for part, every in embedded.items()}
     return Classifier(linear, rows_for_codes(rows, labels, 0), splits, embedded)
 
 
-def _of_features(
-    source: Source,
-    passes: Passes,
-    parts: Sequence[str],
-    settings: Settings,
-    note: Callable[[str], None],
-) -> Classifier:
+def _of_features(source: Source, settings: Settings, note: Callable[[str], None]) -> Classifier:
     """A classifier of the fused features of strokes, the network's own where it has one."""
+    passes = source.passes(source.model.network)
     rows, labels, _ = training_rows(source, settings, passes, note)
     if source.has_classifier:
         linear = trained_classifier(source)
     else:
         linear = fit_linear(rows, labels, source.unseen, settings.epochs, settings.seed)
     splits = {}
-    for part in parts:
+    for part in source.classified:
         some = passes.stream(source.model.variables, part, FUSION)
         splits[part] = concatenate(classified(each, linear) for each in some)
     return Classifier(linear, rows_for_codes(rows, labels, settings.copies), splits)

@@ -79,6 +79,11 @@ class Source:
         """Whether the network has trained the classifier that codes come from."""
         return self.embedded or self.model.architecture.head == POSTERIOR
 
+    @property
+    def classified(self) -> list[str]:
+        """The parts that need posteriors: what codes are chosen by, and what is ranked."""
+        return list(dict.fromkeys((*self.parts("validation"), *self.ranked)))
+
     def parts(self, split: str) -> list[str]:
         """A split of every side."""
         return [part_name(side, split) for side in self.model.architecture.forms]
