@@ -19,6 +19,7 @@ class PlainCodes:
 
     bits, categories, fingerprint = 64, ["any"], "0" * 64
     reads = frozenset({"strokes"})
+    at_once = 1
 
     def __init__(self):
         shape = (_SIDE * _SIDE, self.bits)

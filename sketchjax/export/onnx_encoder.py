@@ -50,7 +50,8 @@ class OnnxEncoder:
         self._weights = weights
         self._points = architecture.points
         canvas = architecture.points * architecture.drawing.size**2
-        self._batch = max(_CANVAS // canvas, 1)
+        # Drawings of a pass.
+        self.at_once = max(_CANVAS // canvas, 1)
         self._threads = threads
         options = onnxruntime.SessionOptions()
         # A thread for each batch: several for one operator would wait for each other.
@@ -93,7 +94,7 @@ class OnnxEncoder:
         points, lengths = pad_points(sketches.points, sketches.offsets, self._points)
         # Like lengths together: recurrent layers read up to the longest of a batch.
         order = np.argsort(lengths, kind="stable")
-        batches = np.split(order, range(self._batch, len(order), self._batch))
+        batches = np.split(order, range(self.at_once, len(order), self.at_once))
 
         def run(rows: np.ndarray) -> Any:
             return self._run(points[rows], lengths[rows])

@@ -53,6 +53,8 @@ class Model:
         # Not the compiled function: a worker to which the model is sent makes its own.
         return {own.name: getattr(self, own.name) for own in fields(self)}
 
+    at_once = 1  # another number of drawings would be compiled first
+
     @property
     def architecture(self) -> Architecture:
         """What the network is built from."""

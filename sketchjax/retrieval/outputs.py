@@ -50,6 +50,11 @@ class Encoder(Protocol):
         """The sha256 of the model; an index answers only queries of its own model."""
         ...
 
+    @property
+    def at_once(self) -> int:
+        """Drawings that one pass encodes for less than as many passes would; 1: none."""
+        ...
+
     def outputs(self, drawings: Any) -> Outputs:
         """Codes, features and probabilities of drawings, in one pass."""
         ...

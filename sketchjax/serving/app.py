@@ -28,6 +28,7 @@ from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
 from sketchjax.serving.accept import preferred
 from sketchjax.serving.answers import Heads, Origins, Seen
+from sketchjax.serving.batches import Batches
 from sketchjax.serving.bodies import JSON, any_form, json_only
 from sketchjax.serving.forms import FORMS
 from sketchjax.serving.limits import Limits, Rates, Workers
@@ -118,14 +119,20 @@ def create_app(engine: Engine, encoder: Encoder, settings: Settings) -> FastAPI:
 
 
 def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
-    async def run(work: Callable[[], Any]) -> Any:
+    def check_ready() -> None:
         if not service.ready.is_set():
             raise Refused(503, "The server is warming up; try again in a second.", wait=1)
+
+    async def run(work: Callable[[], Any]) -> Any:
+        check_ready()
         return await workers.run(work)
+
+    searches = Batches(service.search_all, service.encoder.at_once, workers)
 
     async def search(request: SearchRequest) -> Response:
         """The nearest drawings of the index."""
-        return _json(await run(lambda: service.search(request)))
+        check_ready()
+        return _json(await searches.run(request))
 
     app.router.add_api_route(
         "/v1/search",

@@ -11,7 +11,7 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from starlette.datastructures import Headers
@@ -42,14 +42,25 @@ class Workers:
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of work on a thread.  Raises Refused (503) where too many wait."""
+        self.check_room()
+        future = self.start(work)
+        self.admit(future)
+        return await asyncio.wrap_future(future)
+
+    def check_room(self) -> None:
+        """Raise Refused (503) where too many wait."""
         if self.admitted >= self.threads + MOST_WAITING:
             raise Refused(503, "The server is busy; try again in a second.", wait=1)
+
+    def admit(self, future: Future) -> None:
+        """Count a request until its future is done, not until its client loses patience."""
         self.admitted += 1
-        # Counted until it is done, not until its client loses patience.
-        future = self._pool.submit(work)
         loop = asyncio.get_running_loop()
         future.add_done_callback(lambda _: _call_in(loop, self._release))
-        return await asyncio.wrap_future(future)
+
+    def start(self, work: Callable[[], Result]) -> Future[Result]:
+        """Work that a thread does when one is free; it counts as no request."""
+        return self._pool.submit(work)
 
     def close(self) -> None:
         """Finish what runs, drop what waits."""

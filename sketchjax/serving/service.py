@@ -1,14 +1,16 @@
 """What the server does, without HTTP: drawings to points, codes, answers and new items.
 
-Every drawing is encoded by itself, so that one compiled shape serves all requests.
+As many drawings are encoded together as the model has a program for: one, where each number of them
+would be compiled first.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -32,6 +34,7 @@ from sketchjax.serving.schema import (
 )
 
 Strokes = Sequence[Sequence[Sequence[float]]]
+Result = TypeVar("Result")
 HOUSE = [[[40, 40, 200, 200, 40], [110, 240, 240, 110, 110]], [[40, 120, 200], [110, 30, 110]]]
 
 
@@ -65,28 +68,50 @@ class Service:
 
     def search(self, request: SearchRequest) -> Answer:
         """The nearest items.  Raises DataError for what cannot be a query of this index."""
-        options = {
-            "k": request.k,
-            "categories": request.categories,
-            "rerank": request.rerank,
-            "points": request.points,
-        }
-        if request.like is not None:
-            return answer(self.engine, Query(like=int(request.like), **options))
-        if request.code is not None:
-            code = np.frombuffer(bytes.fromhex(request.code), np.uint8)
-            return answer(self.engine, Query(code=code, **options))
-        assert request.drawing is not None
+        (found,) = self.search_all([request])
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def search_all(self, requests: Sequence[SearchRequest]) -> Iterator[Answer | Exception]:
+        """The answers to several searches in their order, each as soon as it is found.
+
+        requests: at most `encoder.at_once`; their drawings are encoded in one pass, whose time
+          every answer has.
+        Gives an error in place of an answer: DataError for what cannot be a query of this index.
+        """
         start = time.perf_counter()
-        points = points_of(request.drawing, request.form)
+        points = [_attempt(_points_of_query, request) for request in requests]
         simplified = time.perf_counter()
-        outputs = self.encoder.outputs(points)
+        drawings = [each for each in points if isinstance(each, np.ndarray)]
+        try:
+            outputs = self.encoder.outputs(drawings) if drawings else None
+        except DataError as error:
+            if len(requests) == 1:
+                yield error
+            else:  # one of them is wrong, and its message is nobody else's
+                for request in requests:
+                    yield from self.search_all([request])
+            return
         encoded = time.perf_counter()
-        found = answer(self.engine, Query.of(outputs, **options))
+        place = 0
+        for request, own in zip(requests, points, strict=True):
+            if isinstance(own, Exception):
+                yield own
+            elif own is None or outputs is None:
+                yield _attempt(self._answer, _query(request))
+            else:
+                query = Query.of(outputs, place, **_options(request))
+                place += 1
+                yield _attempt(self._answer, query, simplified - start, encoded - simplified)
+
+    def _answer(self, query: Query, simplifying: float = 0.0, encoding: float = 0.0) -> Answer:
+        """The answer to a query, and the seconds of what came before it."""
+        found = answer(self.engine, query)
         spent = msgspec.structs.replace(
             found.milliseconds,
-            simplify=round((simplified - start) * 1e3, 3),
-            encode=round((encoded - simplified) * 1e3, 3),
+            simplify=round(simplifying * 1e3, 3),
+            encode=round(encoding * 1e3, 3),
         )
         return msgspec.structs.replace(found, milliseconds=spent)
 
@@ -131,11 +156,12 @@ class Service:
         return [str(number) for number in self.engine.add(items)]
 
     def _outputs(self, points: list[np.ndarray]) -> Outputs:
-        """The outputs of several drawings, encoded one by one."""
-        every = [self.encoder.outputs(each) for each in points]
+        """The outputs of several drawings, as many in a pass as the model has a program for."""
+        step = self.encoder.at_once
+        every = [self.encoder.outputs(points[i : i + step]) for i in range(0, len(points), step)]
         first = every[0].codes
         packed = np.concatenate([each.codes.packed for each in every])
-        n = len(every)
+        n = len(points)
         codes = Codes(
             packed,
             np.full(n, -1, np.int32),
@@ -173,6 +199,31 @@ class Service:
     def delete(self, id_: str) -> bool:
         """Delete an item, durably; returns whether there was one."""
         return self.engine.delete([int(id_)]) == 1
+
+
+def _points_of_query(request: SearchRequest) -> np.ndarray | None:
+    return None if request.drawing is None else points_of(request.drawing, request.form)
+
+
+def _query(request: SearchRequest) -> Query:
+    """A query without a drawing."""
+    if request.like is not None:
+        return Query(like=int(request.like), **_options(request))
+    assert request.code is not None
+    return Query(code=np.frombuffer(bytes.fromhex(request.code), np.uint8), **_options(request))
+
+
+def _options(request: SearchRequest) -> dict[str, Any]:
+    names = ("k", "categories", "rerank", "points")
+    return {name: getattr(request, name) for name in names}
+
+
+def _attempt(work: Callable[..., Result], *arguments: object) -> Result | Exception:
+    """What work gives, or its error."""
+    try:
+        return work(*arguments)
+    except Exception as error:
+        return error
 
 
 def points_of(drawing: Strokes, form: Form) -> np.ndarray:

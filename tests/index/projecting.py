@@ -24,6 +24,7 @@ class Projecting:
     def __init__(
         self, bits: int | None = 16, seed: int = 0, at: Callable[[int], None] = lambda _: None
     ):
+        self.at_once = 1
         self.bits, self.fingerprint = bits, f"{seed:064x}"
         self.categories, self.reads = ["cat", "sun"], frozenset({"strokes"})
         self.encoded, self._at = 0, at

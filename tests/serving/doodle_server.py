@@ -31,6 +31,7 @@ class GridEncoder:
     """Bit 8 y + x of a code: whether a point is in column x of row y of an 8 by 8 grid."""
 
     bits = 64
+    at_once = 3
     categories = CATEGORIES
     reads = frozenset({"strokes"})
     fingerprint = "cd" * 32

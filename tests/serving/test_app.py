@@ -396,7 +396,7 @@ def test_figures_for_prometheus():
 
 def test_an_error_inside_is_a_problem_without_its_traceback(monkeypatch):
     app = doodle_app()
-    monkeypatch.setattr(app.state.service, "search", lambda request: 1 / 0)
+    monkeypatch.setattr(app.state.service.engine, "snapshot", lambda: 1 / 0)
     with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         answer_ = client.post("/v1/search", json={"drawing": HOUSE})
     assert answer_.status_code == 500
