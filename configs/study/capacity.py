@@ -7,8 +7,8 @@ configs/photo_quickstart.py with a photo encoder and a sketch encoder of three w
 with a bidirectional GRU over the strokes in place of the sketch's picture, and with both. All have
 the same 7,200 photos, batches and epochs. Three seeds.
 
-A row takes 4 to 8 minutes on one core of an AMD EPYC. To expect (means of seeds 0 and 1): recall@10
-from 0.72 (both narrow) to 0.94 (photos 0.5, sketches 0.15 or 0.3), 0.68 by strokes only; the rest
+A row takes 4 to 8 minutes on one core of an AMD EPYC. To expect (means of three seeds): recall@10
+from 0.74 (both narrow) to 0.94 (photos 0.5, sketches 0.15 or 0.3), 0.70 by strokes only; the rest
 is in docs/results-photo.md.
 """
 

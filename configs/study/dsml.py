@@ -11,7 +11,7 @@ their distances follow from each other (an SNR distance s is a Euclidean one of 
 and a cosine distance of s / 2), and so do the margins. Three seeds, 5,000 training photos, 1,000
 queries against 52,000.
 
-Each row takes 8 to 12 minutes on a busy core of an AMD EPYC. Measured so far: seed 0, see
+Each row takes 5 to 12 minutes on one core of an AMD EPYC. Measured so far: seeds 0 and 1, see
 docs/results-photo.md.
 """
 
