@@ -17,6 +17,7 @@ from sketchjax.errors import DataError, on_disk
 from sketchjax.files import sole_writer, sync_folder
 from sketchjax.index.clickhouse import ClickHouse, find_database
 from sketchjax.index.clickhouse_tables import Content
+from sketchjax.index.database import DATABASE
 from sketchjax.index.engine import Items, Scale, TooManyCategories
 from sketchjax.index.known import begun, records_of
 from sketchjax.index.opening import open_store
@@ -24,7 +25,7 @@ from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.index.search import check_model
 from sketchjax.index.server import Address
 from sketchjax.index.sources import Note, Source, Task
-from sketchjax.index.store import DATABASE, MODEL, Store
+from sketchjax.index.store import MODEL, Store
 from sketchjax.retrieval.outputs import Encoder, Outputs
 from sketchjax.wording import counted
 

@@ -6,9 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 from sketchjax.errors import DataError
+from sketchjax.index.database import DATABASE, REMEDY
 from sketchjax.index.engine import Description
 from sketchjax.index.memory import Memory, Room
-from sketchjax.index.store import DATABASE, REMEDY, VERSION, Store
+from sketchjax.index.store import VERSION, Store
 from sketchjax.memory import free_bytes
 
 _SHARE_OF_MEMORY = 0.25  # of what is free: points that need more are read from the file

@@ -16,9 +16,8 @@ takes for a change that was never finished, is behind it and refused.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,10 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.errors import DataError, DiskError, InUseError, on_disk
-from sketchjax.files import take_lock, write_whole
+from sketchjax.errors import DiskError, on_disk
+from sketchjax.files import write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
-from sketchjax.index.duck import duckdb
+from sketchjax.index.database import Database
 from sketchjax.index.engine import (
     MOST_CATEGORIES,
     Description,
@@ -46,31 +45,7 @@ from sketchjax.retrieval.popcount import words
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-DATABASE, VERSION, MODEL, LOCK = "index.duckdb", "version", "model", ".lock"
-# Memory that DuckDB may take. Most of the file is read once. What it keeps: a change that is not
-# committed, and what it has looked at of the key of `sketches`, 8 bytes an item.
-_BUFFERS, _BUFFERS_OF_WRITER, _KEY_BYTES = 64 << 20, 256 << 20, 10
-REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
-_SCHEMA = """
-create table meta(value varchar not null);
-create table categories(label usmallint not null, name varchar not null);
-create table sources(source uinteger not null, name varchar not null);
-create table sketches(
-  id bigint primary key, key_id ubigint not null, label usmallint not null,
-  source uinteger not null, place bigint not null, code ubigint[{words}] not null,
-  features ubigint[{feature_words}] not null, points blob not null);
-create table blocks(
-  first bigint not null, last bigint not null,
-  searched varchar not null, details varchar not null);
-create table deleted(id bigint not null);
-create table progress(path varchar not null, bytes bigint not null, modified bigint not null,
-  count bigint not null, done bigint not null, digest varchar default '');
-create view drawings as
-  select id, key_id, categories.name as category, sources.name as source, place, code, points
-  from sketches join categories using (label) join sources using (source)
-  where id not in (from deleted);
-"""
-
+VERSION, MODEL = "version", "model"
 # Of indexes that an earlier version made.
 _DIGESTS = "alter table progress add column if not exists digest varchar default ''"
 _PHOTOS = "create table if not exists photos(id bigint not null, thumbnail blob not null)"
@@ -95,21 +70,20 @@ class Store:
         files: Sequence[Progress] = (),
     ):
         self.folder, self.read_only, self._failed = folder, read_only, False
-        self._lock = _hold(folder, shared=read_only)
+        self._database = Database(folder, read_only=read_only, is_new=meta is not None)
         try:
-            with self._database(writing=meta is not None):
-                self._connection = _connect(folder / DATABASE, read_only)
+            with self._database.errors(writing=meta is not None):
                 if meta is not None:
                     self._create(meta, files)
                 self.meta = self._read_meta()
-                self._make_room()
-                self._categories = self._numbering("categories", "label")
+                self._database.make_room(self.meta.next_id)
+                self._categories = Numbering(self._database.names("categories", "label"))
                 if len(self._categories.names) > MOST_CATEGORIES:  # earlier versions let that be
                     raise ValueError(f"it has more than {MOST_CATEGORIES:,} categories")
-                self._sources = self._numbering("sources", "source")
+                self._sources = Numbering(self._database.names("sources", "source"))
                 self._kept = len(self._categories.names), len(self._sources.names)
         except BaseException:
-            os.close(self._lock)
+            self._database.close()
             raise
 
     @property
@@ -142,7 +116,7 @@ class Store:
             arrays.append(f"array_value({', '.join(own)})")
             rows |= own
         with self._change() as connection:
-            self._make_room(len(items))
+            self._database.make_room(self.meta.next_id + len(items))
             self._keep_names(connection)
             if len(items):
                 connection.register("given", rows)
@@ -170,7 +144,7 @@ class Store:
         """Say that building has finished."""
         with self._change() as connection:
             self._keep_meta(connection, complete=True)
-        self._checkpoint()
+        self._database.checkpoint()
 
     def compact(self) -> None:
         """Remove deleted items from the file and join small blocks, all or nothing.
@@ -184,29 +158,25 @@ class Store:
             for some in joined([(Block(*row[:-1]), row[-1]) for row in rows]):
                 self._join(connection, some)
             connection.execute("delete from sketches where id in (from deleted)")
-            if self._has_photos(connection):
+            if self._database.has_photos(connection):
                 connection.execute("delete from photos where id in (from deleted)")
             connection.execute("delete from deleted")
             self._keep_meta(connection)
-        self._checkpoint()
+        self._database.checkpoint()
 
     def blocks(self) -> int:
         """How many blocks there are."""
-        with self._database(), self._connection.cursor() as cursor:
+        with self._database.errors(), self._database.connection.cursor() as cursor:
             return cursor.execute("select count(*) from blocks").fetchall()[0][0]
 
     def close(self) -> None:
         """Let go of the file and the lock."""
-        if self._lock is not None:
-            with suppress(Exception):  # a damaged file may refuse its last checkpoint
-                self._connection.close()
-            os.close(self._lock)
-            self._lock = None
+        self._database.close()
 
     def progress(self) -> list[Progress]:
         """The sources that were indexed or begun, or that will be, sorted by path."""
-        with self._database():
-            rows = self._connection.execute("from progress order by path").fetchall()
+        with self._database.errors():
+            rows = self._database.connection.execute("from progress order by path").fetchall()
         return [Progress(*row) for row in rows]
 
     def describe(self) -> Description:
@@ -230,8 +200,8 @@ class Store:
         details: whether these and all that a search does not compare are checked as well.
         Raises DataError where they are not what was written.
         """
-        with self._database():
-            rows = self._connection.execute("from blocks order by first").fetchall()
+        with self._database.errors():
+            rows = self._database.connection.execute("from blocks order by first").fetchall()
             count, last = 0, -1
             for some in parts([Block(*row) for row in rows]):
                 items = self._read(some, points=points, details=details)
@@ -244,27 +214,27 @@ class Store:
 
     def deleted(self) -> np.ndarray:
         """The ids of deleted items, i64[m]."""
-        with self._database():
-            return self._fetch("select id from deleted")["id"]
+        with self._database.errors():
+            return self._database.fetch("select id from deleted")["id"]
 
     def size(self) -> Room:
         """How many items there are, with those that are deleted, and points."""
         query = "select count(*), coalesce(sum(octet_length(points)), 0)::bigint from sketches"
-        with self._database():
-            items, size = self._connection.execute(query).fetchall()[0]
+        with self._database.errors():
+            items, size = self._database.connection.execute(query).fetchall()[0]
         return Room(items, size // 3)
 
     def photos(self) -> np.ndarray:
         """The ids of photos, i64[m], rising."""
-        with self._database():
-            if not self._has_photos(self._connection):
+        with self._database.errors():
+            if not self._database.has_photos(self._database.connection):
                 return np.zeros(0, np.int64)
-            return self._fetch("select id from photos order by id")["id"]
+            return self._database.fetch("select id from photos order by id")["id"]
 
     def thumbnails(self, ids: np.ndarray) -> list[bytes]:
         """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
-        with self._database(), self._connection.cursor() as cursor:
-            if not self._has_photos(cursor) or not len(ids):
+        with self._database.errors(), self._database.connection.cursor() as cursor:
+            if not self._database.has_photos(cursor) or not len(ids):
                 return []
             query = "select id, thumbnail from photos where id between ? and ?"
             found = dict(cursor.execute(query, [int(ids[0]), int(ids[-1])]).fetchall())
@@ -290,9 +260,9 @@ class Store:
         del rows
         wanted = ", ".join(map(str, ids.tolist())) or "null"
         query = f"select id, key_id, source, place, points from sketches where id in ({wanted})"
-        with self._database():
+        with self._database.errors():
             # Connections are for one thread at a time; a cursor is a new one to the same file.
-            with self._connection.cursor() as cursor:
+            with self._database.connection.cursor() as cursor:
                 found = {row[0]: row[1:] for row in cursor.execute(query).fetchall()}
             key_ids, sources, places, points = (
                 [found[number][field] for number in ids.tolist()] for field in range(4)
@@ -307,9 +277,11 @@ class Store:
     def _read(self, blocks: Sequence[Block], *, points: bool, details: bool) -> Items:
         """The items of neighbouring blocks, checked; with details, also these and thumbnails."""
         where = f"from sketches where id between {blocks[0].first} and {blocks[-1].last}"
-        rows = self._fetch(f"select id, key_id, label, source, place {where}")
+        rows = self._database.fetch(f"select id, key_id, label, source, place {where}")
         if points or details:
-            packed, offsets = _joined_points(self._fetch(f"select points {where}")["points"])
+            packed, offsets = _joined_points(
+                self._database.fetch(f"select points {where}")["points"]
+            )
         else:
             packed, offsets = _joined_points([b""] * len(rows["id"]))
         items = Items(
@@ -331,7 +303,7 @@ class Store:
 
     def _bytes(self, query: str, width: int) -> np.ndarray:
         """Rows of 64-bit words as bytes u8[n width]."""
-        (found,) = self._fetch(query).values()
+        (found,) = self._database.fetch(query).values()
         padded = found.reshape(-1, -(-width // 8)).view(np.uint8)
         return np.ascontiguousarray(padded[:, :width])
 
@@ -339,15 +311,13 @@ class Store:
         """Make one block of some, without what is deleted."""
         items = self._read(blocks, points=True, details=True)
         first, last = blocks[0].first, blocks[-1].last
-        deleted = self._fetch(f"select id from deleted where id between {first} and {last}")["id"]
+        deleted = self._database.fetch(
+            f"select id from deleted where id between {first} and {last}"
+        )["id"]
         rows = np.flatnonzero(~np.isin(items.ids, deleted))
         connection.execute(f"delete from blocks where first between {first} and {last}")
         if len(rows):
             self._keep_block(connection, Block.of(items[rows]))
-
-    def _has_photos(self, connection: DuckDBPyConnection) -> bool:
-        query = "select 1 from duckdb_tables() where table_name = 'photos'"
-        return bool(connection.execute(query).fetchall())
 
     def _keep_thumbnails(self, connection: DuckDBPyConnection, items: Items) -> None:
         if any(items.thumbnails):
@@ -359,36 +329,23 @@ class Store:
     def _keep_block(self, connection: DuckDBPyConnection, block: Block) -> None:
         connection.execute("insert into blocks values (?, ?, ?, ?)", [*block])
 
-    def _checkpoint(self) -> None:
-        with self._database(writing=True):
-            self._connection.execute("checkpoint")
-
     def _create(self, meta: Meta, files: Sequence[Progress]) -> None:
-        self._connection.begin()
-        wide = {"words": -(-meta.bits // 64), "feature_words": -(-meta.features // 8)}
-        for statement in _SCHEMA.format(**wide).split(";")[:-1]:
-            self._connection.execute(statement)
-        self._connection.execute("insert into meta values (?)", [_text(meta)])
+        self._database.connection.begin()
+        self._database.create_tables(
+            words=-(-meta.bits // 64), feature_words=-(-meta.features // 8)
+        )
+        self._database.connection.execute("insert into meta values (?)", [_text(meta)])
         for file in files:
-            self._keep_progress(self._connection, file)
-        self._connection.commit()
+            self._keep_progress(self._database.connection, file)
+        self._database.connection.commit()
 
     def _read_meta(self) -> Meta:
-        rows = self._connection.execute("from meta").fetchall()
+        rows = self._database.connection.execute("from meta").fetchall()
         if len(rows) != 1:
             raise ValueError("it does not say what it is")
         if msgspec.json.decode(rows[0][0])["format"] != FORMAT:
             raise ValueError("another version of sketchjax wrote it")
         return msgspec.json.decode(rows[0][0], type=Meta)
-
-    def _numbering(self, table: str, number: str) -> Numbering:
-        rows = self._connection.execute(f"from {table} order by {number}").fetchall()
-        if [row[0] for row in rows] != list(range(len(rows))):
-            raise ValueError(f"its table {table} is not complete")
-        return Numbering([row[1] for row in rows])
-
-    def _fetch(self, query: str) -> dict[str, np.ndarray]:
-        return self._connection.execute(query).fetchnumpy()  # pyright: ignore[reportReturnType]
 
     def _keep_names(self, connection: DuckDBPyConnection) -> None:
         tables = ("categories", self._categories), ("sources", self._sources)
@@ -405,12 +362,6 @@ class Store:
         values = [*msgspec.structs.astuple(progress)]
         connection.execute("insert into progress values (?, ?, ?, ?, ?, ?)", values)
 
-    def _make_room(self, more: int = 0) -> None:
-        """Let DuckDB have the memory that it needs with some more items."""
-        buffers = _BUFFERS if self.read_only else _BUFFERS_OF_WRITER
-        size = buffers + (self.meta.next_id + more) * _KEY_BYTES
-        self._connection.execute(f"set memory_limit = '{size} bytes'")
-
     def _keep_meta(self, connection: DuckDBPyConnection, **changes: Any) -> None:
         self.meta = replace(self.meta, version=self.meta.version + 1, **changes)
         connection.execute("update meta set value = ?", [_text(self.meta)])
@@ -425,10 +376,10 @@ class Store:
                 f"{self.folder} could not be written before; open it again to change it"
             )
         self._failed = True
-        with self._database(writing=True):
-            self._connection.begin()
-            yield self._connection
-            self._connection.commit()
+        with self._database.errors(writing=True):
+            self._database.connection.begin()
+            yield self._database.connection
+            self._database.connection.commit()
         if self.meta.complete:
             self.seal()
         self._failed = False
@@ -437,61 +388,6 @@ class Store:
         """Write the number of the last change next to the database."""
         with on_disk(f"{self.folder / VERSION} cannot be written"):
             write_whole(self.folder / VERSION, f"{self.meta.version}\n".encode())
-
-    @contextmanager
-    def _database(self, *, writing: bool = False) -> Iterator[None]:
-        """Turn what DuckDB raises, and what damaged content leads to, into one clear sentence."""
-        path = self.folder / DATABASE
-        try:
-            yield
-        except (DataError, DiskError, InUseError):
-            raise
-        except duckdb().Error as error:
-            reason = str(error).splitlines()[0][:200]
-            if "Could not set lock" in reason:
-                raise InUseError(
-                    f"{self.folder} is in use by another process; {_IN_USE}"
-                ) from error
-            if isinstance(error, duckdb().OutOfMemoryException):
-                raise DiskError(
-                    f"{path} needs more memory than there is ({reason}); stop other programs, "
-                    "then open the index again"
-                ) from error
-            if writing:
-                raise DiskError(
-                    f"{path} cannot be written ({reason}); check the disk, then open the index "
-                    "again: what was acknowledged is in it"
-                ) from error
-            raise DataError(f"{path} is damaged ({reason}); {REMEDY}") from error
-        except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:
-            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from error
-
-
-_IN_USE = "wait until that has finished, or stop it"
-
-
-def _connect(path: Path, read_only: bool) -> DuckDBPyConnection:
-    # Loading is as fast with one thread, and a server's cores are for its requests.
-    return duckdb().connect(str(path), read_only=read_only, config={"threads": 1})
-
-
-def _hold(folder: Path, *, shared: bool) -> int:
-    """Take the lock of an index: its descriptor. Also two stores of one process exclude each other.
-
-    Raises InUseError when another holds it.
-    """
-    with on_disk(f"{folder} cannot be opened"):
-        flags = os.O_RDONLY if shared and not os.access(folder, os.W_OK) else os.O_RDWR | os.O_CREAT
-        descriptor = os.open(folder / LOCK, flags, 0o666)
-        try:
-            if take_lock(descriptor, shared=shared):
-                return descriptor
-        except OSError:
-            os.close(descriptor)
-            raise
-    os.close(descriptor)
-    use = "is being changed by another process" if shared else "is in use by another process"
-    raise InUseError(f"{folder} {use}; {_IN_USE}")
 
 
 def _text(meta: Meta) -> str:

@@ -26,8 +26,8 @@ from sketchjax.data.folder.pictures import PictureRecord, PictureShards
 from sketchjax.data.sources.doodles.photos import write_photos
 from sketchjax.errors import DataError
 from sketchjax.index import opening
-from sketchjax.index import store as stores
 from sketchjax.index.asking import ask
+from sketchjax.index.database import DATABASE
 from sketchjax.index.known import begun, records_of
 from sketchjax.index.opening import open_index, verify
 from sketchjax.index.photos import PhotoSource, PictureShardSource, find_photos, thumbnail
@@ -318,7 +318,7 @@ def test_a_damaged_thumbnail_is_found(tmp_path):
     import duckdb
 
     folder = index_of(tmp_path / "index", with_photos(items_of(60)))
-    with duckdb.connect(str(folder / stores.DATABASE)) as connection:
+    with duckdb.connect(str(folder / DATABASE)) as connection:
         connection.execute("update photos set thumbnail = 'other'::blob where id = 3")
     with pytest.raises(DataError, match="not what was written"):
         verify(folder)

@@ -16,9 +16,10 @@ from drawings_and_codes import MODEL, SCALE, items_of, same
 from sketchjax.errors import DataError, DiskError, InUseError
 from sketchjax.index import blocks, columns, opening
 from sketchjax.index import store as stores
+from sketchjax.index.database import DATABASE, LOCK
 from sketchjax.index.opening import open_index, open_store, verify
 from sketchjax.index.records import FORMAT, Meta
-from sketchjax.index.store import DATABASE, LOCK, VERSION, Store
+from sketchjax.index.store import VERSION, Store
 
 HERE = Path(__file__).parent
 
@@ -64,7 +65,7 @@ def test_items_in_the_file_are_looked_up_by_their_key(tmp_path, monkeypatch):
         snapshot = engine.snapshot()
         same(snapshot.get([8_000, 3, 3]), numbered(items)[[8_000, 3, 3]])
         same(snapshot.get([]), numbered(items)[[]])
-        with engine._storage._connection.cursor() as cursor:
+        with engine._storage._database.connection.cursor() as cursor:
             plan = cursor.execute(
                 "explain analyze select points from sketches where id in (3, 8000)"
             )
@@ -76,8 +77,8 @@ def test_changes_are_there_when_it_is_opened_again(tmp_path):
     engine = open_index(index_of(folder, items), read_only=False)
     ids = engine.add(more)
     assert engine.delete([3, int(ids[0])]) == 2
-    del engine._storage._connection  # no orderly end: the journal is all there is
-    os.close(engine._storage._lock)
+    del engine._storage._database.connection  # no orderly end: the journal is all there is
+    os.close(engine._storage._database._lock)
     engine = open_index(folder)
     assert engine.snapshot().describe().count == 78
     same(engine.snapshot().get(ids[1:].tolist()), more.with_ids(ids)[range(1, 30)])

@@ -1,0 +1,157 @@
+"""The DuckDB file of an index: its tables, who may write it, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sketchjax.errors import DataError, DiskError, InUseError, on_disk
+from sketchjax.files import take_lock
+from sketchjax.index.duck import duckdb
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DATABASE, LOCK = "index.duckdb", ".lock"
+REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
+# Memory that DuckDB may take. Most of the file is read once. What it keeps: a change that is not
+# committed, and what it has looked at of the key of `sketches`, 8 bytes an item.
+_BUFFERS, _BUFFERS_OF_WRITER, _KEY_BYTES = 64 << 20, 256 << 20, 10
+_IN_USE = "wait until that has finished, or stop it"
+_SCHEMA = """
+create table meta(value varchar not null);
+create table categories(label usmallint not null, name varchar not null);
+create table sources(source uinteger not null, name varchar not null);
+create table sketches(
+  id bigint primary key, key_id ubigint not null, label usmallint not null,
+  source uinteger not null, place bigint not null, code ubigint[{words}] not null,
+  features ubigint[{feature_words}] not null, points blob not null);
+create table blocks(
+  first bigint not null, last bigint not null,
+  searched varchar not null, details varchar not null);
+create table deleted(id bigint not null);
+create table progress(path varchar not null, bytes bigint not null, modified bigint not null,
+  count bigint not null, done bigint not null, digest varchar default '');
+create view drawings as
+  select id, key_id, categories.name as category, sources.name as source, place, code, points
+  from sketches join categories using (label) join sources using (source)
+  where id not in (from deleted);
+"""
+
+
+class Database:
+    """The open file of an index, and the lock that lets one process write and many read.
+
+    folder: of the index.
+    read_only: whether nothing may change; any number of processes can read.
+    is_new: whether the file is to be made.
+    Raises InUseError when another process holds the index, and DataError when it is damaged.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool, is_new: bool = False):
+        self.folder, self.read_only = folder, read_only
+        self._lock: int | None = _hold(folder, shared=read_only)
+        try:
+            with self.errors(writing=is_new):
+                # Loading is as fast with one thread, and a server's cores are for its requests.
+                self.connection: DuckDBPyConnection = duckdb().connect(
+                    str(folder / DATABASE), read_only=read_only, config={"threads": 1}
+                )
+        except BaseException:
+            self._release()
+            raise
+
+    def create_tables(self, *, words: int, feature_words: int) -> None:
+        """Make the tables of a new index. words, feature_words: of 64 bits, in a row."""
+        for statement in _SCHEMA.format(words=words, feature_words=feature_words).split(";")[:-1]:
+            self.connection.execute(statement)
+
+    def has_photos(self, connection: DuckDBPyConnection) -> bool:
+        """Whether there is a table of thumbnails. connection: or a cursor of it."""
+        query = "select 1 from duckdb_tables() where table_name = 'photos'"
+        return bool(connection.execute(query).fetchall())
+
+    def fetch(self, query: str) -> dict[str, np.ndarray]:
+        """The columns of a query's rows."""
+        return self.connection.execute(query).fetchnumpy()  # pyright: ignore[reportReturnType]
+
+    def names(self, table: str, number: str) -> list[str]:
+        """The names that a table numbers from 0.  Raises ValueError where some are missing."""
+        rows = self.connection.execute(f"from {table} order by {number}").fetchall()
+        if [row[0] for row in rows] != list(range(len(rows))):
+            raise ValueError(f"its table {table} is not complete")
+        return [row[1] for row in rows]
+
+    def make_room(self, items: int) -> None:
+        """Let DuckDB have the memory that it needs with this many items."""
+        buffers = _BUFFERS if self.read_only else _BUFFERS_OF_WRITER
+        self.connection.execute(f"set memory_limit = '{buffers + items * _KEY_BYTES} bytes'")
+
+    def checkpoint(self) -> None:
+        """Write the journal into the file."""
+        with self.errors(writing=True):
+            self.connection.execute("checkpoint")
+
+    def close(self) -> None:
+        """Let go of the file and the lock."""
+        if self._lock is not None:
+            with suppress(Exception):  # a damaged file may refuse its last checkpoint
+                self.connection.close()
+            self._release()
+
+    @contextmanager
+    def errors(self, *, writing: bool = False) -> Iterator[None]:
+        """Turn what DuckDB raises, and what damaged content leads to, into one clear sentence."""
+        path = self.folder / DATABASE
+        try:
+            yield
+        except (DataError, DiskError, InUseError):
+            raise
+        except duckdb().Error as error:
+            reason = str(error).splitlines()[0][:200]
+            if "Could not set lock" in reason:
+                raise InUseError(
+                    f"{self.folder} is in use by another process; {_IN_USE}"
+                ) from error
+            if isinstance(error, duckdb().OutOfMemoryException):
+                raise DiskError(
+                    f"{path} needs more memory than there is ({reason}); stop other programs, "
+                    "then open the index again"
+                ) from error
+            if writing:
+                raise DiskError(
+                    f"{path} cannot be written ({reason}); check the disk, then open the index "
+                    "again: what was acknowledged is in it"
+                ) from error
+            raise DataError(f"{path} is damaged ({reason}); {REMEDY}") from error
+        except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:
+            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from error
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _hold(folder: Path, *, shared: bool) -> int:
+    """Take the lock of an index: its descriptor. Also two stores of one process exclude each other.
+
+    Raises InUseError when another holds it.
+    """
+    with on_disk(f"{folder} cannot be opened"):
+        flags = os.O_RDONLY if shared and not os.access(folder, os.W_OK) else os.O_RDWR | os.O_CREAT
+        descriptor = os.open(folder / LOCK, flags, 0o666)
+        try:
+            if take_lock(descriptor, shared=shared):
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+    os.close(descriptor)
+    use = "is being changed by another process" if shared else "is in use by another process"
+    raise InUseError(f"{folder} {use}; {_IN_USE}")
