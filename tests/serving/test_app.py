@@ -4,7 +4,7 @@ import contextlib
 import json
 from dataclasses import replace
 
-import httpx
+import httpx2 as httpx
 import msgspec
 import numpy as np
 import pytest
