@@ -9,8 +9,13 @@ Programs are as large as in a whole run, which compiles no others.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.record import REPOSITORY, parser, report
 
@@ -30,12 +35,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def measure(path: Path) -> dict[str, Any]:
     """Seconds and programs of a run of a config file."""
-    import jax
-
     from benchmarks import workload
     from sketchjax.run import experiment
 
-    jax.config.update("jax_enable_compilation_cache", False)
     config = workload.read_config(path)
     config.data.dir, config.data.source = "", "synthetic"
     config.data.synthetic_per_category = 40
@@ -49,7 +51,7 @@ def measure(path: Path) -> dict[str, Any]:
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        with tempfile.TemporaryDirectory() as workdir:
+        with _nothing_kept(), tempfile.TemporaryDirectory() as workdir:
             experiment.run(config, Path(workdir) / "run")
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
@@ -61,6 +63,23 @@ def measure(path: Path) -> dict[str, Any]:
         "lowering_seconds": sum(seconds["lowering"]),
         "slowest_programs": ", ".join(f"{each:.1f} s" for each in compiled[:6]),
     }
+
+
+@contextmanager
+def _nothing_kept() -> Iterator[None]:
+    """Compile without the persistent cache.
+
+    Whether it is used, jax decides at the first compilation of a process, and then no more: it is
+    made to ask again, here and afterwards.
+    """
+    before = jax.config.values["jax_enable_compilation_cache"]
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_compilation_cache", before)
+        compilation_cache.reset_cache()
 
 
 if __name__ == "__main__":
