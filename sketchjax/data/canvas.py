@@ -1,7 +1,8 @@
 """Where a drawing is placed in its picture.
 
-One map for everything that draws: the device (`ops.draw`), the pictures of a report
-(`report.thumbnails`) and the image entropy (`data.entropy`).
+One map for everything that draws: the device (`ops.draw`), graphs and what draws for them
+(`export.drawing`, `export.pictures`), the pictures of a report (`report.thumbnails`) and the image
+entropy (`data.entropy`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ import onnxruntime
 
 from sketchjax.data.feed.batch import pad_points
 from sketchjax.errors import CheckpointError
-from sketchjax.export.description import is_exported, read_folder
+from sketchjax.export.onnx_graph import PICTURES, encoder_graph
+from sketchjax.export.pictures import pictures_of
 from sketchjax.files import write_whole
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.card import fingerprint, model_file, read_model_file
@@ -19,15 +20,15 @@ from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.drawings import as_sketches
 from sketchjax.retrieval.outputs import Outputs
 
-# Pixels times points that a thread draws at once: 16 MB for each step of the drawing. A quarter of
-# it encodes 15 to 25 % fewer drawings a second, four times as much not more of them.
-_CANVAS = 2**22
+# Pixels that a thread encodes at once, and the fewest drawings: 16 of 64 px, 4 of 224. Within 5 %
+# of the best number at 48 and 64 px; one of 224 px at a time takes 1.4 times as long as four.
+_PIXELS, _FEWEST = 2**16, 4
 
 
 class OnnxEncoder:
     """A model in a session of onnxruntime, on the CPU; `OnnxEncoder.load` makes one.
 
-    graph: of `onnx_graph.encoder_graph`.
+    graph: of `onnx_graph.encoder_graph`, one that does not draw.
     architecture: of the model.
     fingerprint: of the model.
     weights: its file.
@@ -49,9 +50,9 @@ class OnnxEncoder:
         self.fingerprint = fingerprint
         self._weights = weights
         self._points = architecture.points
-        canvas = architecture.points * architecture.drawing.size**2
+        self._drawing = architecture.drawing
         # Drawings of a pass.
-        self.at_once = max(_CANVAS // canvas, 1)
+        self.at_once = max(_PIXELS // architecture.drawing.size**2, _FEWEST)
         self._threads = threads
         options = onnxruntime.SessionOptions()
         # A thread for each batch: several for one operator would wait for each other.
@@ -59,24 +60,21 @@ class OnnxEncoder:
         self._session = onnxruntime.InferenceSession(
             graph, options, providers=["CPUExecutionProvider"]
         )
+        read = {each.name for each in self._session.get_inputs()}
+        self._pictures = [name for name in PICTURES if name in read]
 
     @classmethod
     def load(cls, path: Path, *, threads: int = 1) -> OnnxEncoder:
         """The encoder of a model.
 
-        path: a folder of `sketchjax export`; or a model file or the workdir of a run, whose graph
-          is written in memory.
+        path: a model file, or what holds one: the workdir of a run, a folder of `sketchjax export`.
+          The graph is written in memory.
         Raises CheckpointError for what cannot be read, DataError for a model that has no graph.
         """
         weights = model_file(path)
-        if is_exported(path):
-            graph, found = read_folder(path)
-            return cls(graph, found.architecture, found.fingerprint, weights, threads)
-        from sketchjax.export.onnx_graph import encoder_graph
-
         arrays, card = read_model_file(weights)
         try:
-            graph = encoder_graph(arrays, card)
+            graph = encoder_graph(arrays, card, draws=False)
         except KeyError as error:
             raise CheckpointError(
                 f"{weights} does not hold the arrays that its architecture has in this version of "
@@ -117,4 +115,7 @@ class OnnxEncoder:
         return path
 
     def _run(self, points: np.ndarray, lengths: np.ndarray) -> Any:
-        return self._session.run(None, {"points": points, "lengths": lengths})
+        feed = {"points": points, "lengths": lengths}
+        for name in self._pictures:
+            feed[name] = pictures_of(points, lengths, self._drawing, mirrored=name == PICTURES[1])
+        return self._session.run(None, feed)

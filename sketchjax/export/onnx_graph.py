@@ -32,6 +32,8 @@ VIEWS: dict[str, Callable[..., tuple[Value, ...]]] = {
     "picture": drawing.picture,
     "sequence": drawing.sequence,
 }
+# Inputs of a graph that does not draw: pictures, and those of the mirror images.
+PICTURES = ("pictures", "mirrored_pictures")
 
 
 def check_exportable(card: Card) -> None:
@@ -55,12 +57,18 @@ def check_exportable(card: Card) -> None:
 
 
 def encoder_graph(
-    arrays: Mapping[str, np.ndarray], card: Card, metadata: Mapping[str, str] | None = None
+    arrays: Mapping[str, np.ndarray],
+    card: Card,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    draws: bool = True,
 ) -> bytes:
     """The ONNX file of a model.
 
     arrays, card: of its model file; arrays of float16 are stored as they are.
     metadata: that the file carries.
+    draws: False: what `pictures.pictures_of` makes are inputs of the graph, those of PICTURES that
+      it needs, each float32[b 1 s s].
     Raises DataError for a model that has no graph, see `check_exportable`.
     """
     check_exportable(card)
@@ -68,7 +76,7 @@ def encoder_graph(
     points = graph.input("points", "uint8", ["batch", own.points, 3])
     lengths = graph.input("lengths", "int32", ["batch"])
     network = Module(graph, arrays)
-    encoded = _encoded(network, own, points, checked(lengths, own.points))
+    encoded = _encoded(network, own, points, checked(lengths, own.points), draws)
     features, logits = _head(network, own, encoded)
     codes = packed(features, own.width, HEADS[own.head].threshold or 0.0)
     graph.output("codes", codes, "uint8", ["batch", own.width // 8])
@@ -102,22 +110,31 @@ def packed(features: Value, bits: int, threshold: float) -> Value:
     return graph.cast(graph.op("ReduceSum", groups, [2], keepdims=0), "uint8")
 
 
-def _encoded(network: Module, own: Architecture, points: Value, lengths: Value) -> Value:
+def _encoded(
+    network: Module, own: Architecture, points: Value, lengths: Value, draws: bool
+) -> Value:
     """What all encoders of sketches give, side by side."""
     strokes = drawing.strokes_of(network.graph, points, lengths)
-    encoded = _encoded_strokes(network, own, strokes)
+    plain, mirrored = (None, None) if draws else PICTURES
+    encoded = _encoded_strokes(network, own, strokes, plain)
     if not own.mirrored:
         return encoded
-    return (encoded + _encoded_strokes(network, own, drawing.mirrored(strokes))) * 0.5
+    return (encoded + _encoded_strokes(network, own, drawing.mirrored(strokes), mirrored)) * 0.5
 
 
-def _encoded_strokes(network: Module, own: Architecture, strokes: drawing.Strokes) -> Value:
+def _encoded_strokes(
+    network: Module, own: Architecture, strokes: drawing.Strokes, picture: str | None
+) -> Value:
+    """picture: the input that the pictures are; None: the graph draws them."""
     graph = network.graph
     views: dict[str, tuple[Value, ...]] = {}
     every = []
     for name, settings in own.encoders.items():
         view = ENCODERS[settings["kind"]].view
-        if view not in views:
+        if view not in views and view == "picture" and picture is not None:
+            shape = ["batch", 1, own.drawing.size, own.drawing.size]
+            views[view] = (graph.input(picture, "float32", shape),)
+        elif view not in views:
             views[view] = VIEWS[view](graph, strokes, own.drawing)
         every.append(GRAPHS[settings["kind"]](network / name, *views[view], settings))
     return graph.concat(every, 1)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 from flax import traverse_util
 
+from sketchjax.data.feed.batch import pad_points
 from sketchjax.data.sketch import Sketches
 from sketchjax.data.sources.doodles import sketches
 from sketchjax.models.architecture import Architecture, Drawing
@@ -73,3 +75,18 @@ def all_drawings(per_category: int = 9) -> Sketches:
     ]
     doodles = [sketches(name, per_category, seed=5) for name in CATEGORIES]
     return as_sketches([*short, *doodles])
+
+
+class GraphRunner:
+    """A graph that draws, run as others run `encoder.onnx`."""
+
+    def __init__(self, graph: bytes):
+        self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+
+    def __call__(self, points: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+        """Codes, features and probabilities of padded points."""
+        return self._session.run(None, {"points": points, "lengths": lengths})
+
+    def of(self, drawings: Sketches) -> list[np.ndarray]:
+        """The same of drawings, in one batch."""
+        return self(*pad_points(drawings.points, drawings.offsets, POINTS))

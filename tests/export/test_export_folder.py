@@ -15,6 +15,7 @@ from random_models import (
     POINTS,
     SIZE,
     TOWER,
+    GraphRunner,
     all_drawings,
     architecture_of,
     save_random,
@@ -109,6 +110,8 @@ def test_half_halves_the_files_and_keeps_jax_and_onnx_equal(exported, half):
     model, encoder, drawings = sketchjax.load(half), OnnxEncoder.load(half), all_drawings()
     wanted, found = model.outputs(drawings), encoder.outputs(drawings)
     np.testing.assert_array_equal(found.codes.packed, wanted.codes.packed)
+    codes, _, _ = GraphRunner((half / "encoder.onnx").read_bytes()).of(drawings)
+    np.testing.assert_array_equal(codes, wanted.codes.packed)
     assert found.codes.model == wanted.codes.model == model.fingerprint
     whole = sketchjax.load(exported).outputs(drawings)
     assert 1e-6 < np.abs(whole.features - wanted.features).max() < 0.05
@@ -140,15 +143,15 @@ def test_a_program_of_jax_gives_the_same_codes(exported):
     from sketchjax.data.feed.batch import pad_points
 
     program = jax_export.deserialize((exported / "encoder-4.jax").read_bytes())
-    drawings, encoder = all_drawings(), OnnxEncoder.load(exported)
+    drawings = all_drawings()
     points, lengths = pad_points(drawings.points, drawings.offsets, POINTS)
-    wanted = encoder.outputs(drawings)
+    wanted = GraphRunner((exported / "encoder.onnx").read_bytes()).of(drawings)
     for first in range(0, 32, 4):
         now = slice(first, first + 4)
         codes, features, shares = map(np.asarray, program.call(points[now], lengths[now]))
-        np.testing.assert_array_equal(codes, wanted.codes.packed[now])
-        np.testing.assert_allclose(features, wanted.features[now], atol=2e-5)
-        np.testing.assert_allclose(shares, wanted.probabilities[now], atol=2e-5)
+        np.testing.assert_array_equal(codes, wanted[0][now])
+        np.testing.assert_allclose(features, wanted[1][now], atol=2e-5)
+        np.testing.assert_allclose(shares, wanted[2][now], atol=2e-5)
     assert program.platforms == ("cpu", "cuda")
 
 
@@ -215,6 +218,8 @@ def test_a_model_of_sketches_and_photos_exports_its_sketches(tmp_path):
     drawings = all_drawings(2)
     wanted = sketchjax.load(path).outputs(drawings)
     assert OnnxEncoder.load(tmp_path / "out").outputs(drawings).codes == wanted.codes
+    codes, _, _ = GraphRunner((tmp_path / "out" / "encoder.onnx").read_bytes()).of(drawings)
+    np.testing.assert_array_equal(codes, wanted.codes.packed)
 
 
 def test_a_folder_that_is_there_is_left_alone(workdir, tmp_path):

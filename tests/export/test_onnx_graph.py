@@ -1,15 +1,23 @@
-"""ONNX graphs against the networks that they are written from."""
+"""ONNX graphs, and the encoder that runs them, against the networks that they are written from."""
 
 import numpy as np
 import pytest
-from random_models import GRU, POINTS, TOWER, all_drawings, architecture_of, save_random
+from random_models import (
+    GRU,
+    POINTS,
+    TOWER,
+    GraphRunner,
+    all_drawings,
+    architecture_of,
+    save_random,
+)
 
 import sketchjax
 from sketchjax.errors import DataError
 from sketchjax.export.onnx_encoder import OnnxEncoder
-from sketchjax.export.onnx_graph import GRAPHS, VIEWS, check_exportable
+from sketchjax.export.onnx_graph import GRAPHS, VIEWS, check_exportable, encoder_graph
 from sketchjax.models.architecture import Drawing
-from sketchjax.models.card import Card
+from sketchjax.models.card import Card, read_model_file
 from sketchjax.models.table import ENCODERS
 
 ALEXNET = {"cnn": {"kind": "alexnet", **TOWER}, "rnn": GRU}
@@ -56,84 +64,84 @@ MODELS = {
 }
 
 
+class Both:
+    """A model in jax, its graph, and what `sketchjax` runs on a CPU without jax."""
+
+    def __init__(self, path):
+        self.model, self.encoder = sketchjax.load(path), OnnxEncoder.load(path)
+        self.graph = GraphRunner(encoder_graph(*read_model_file(path)))
+
+    def check(self, drawings):
+        """Compare all outputs: codes exactly, numbers up to the rounding of a deep network."""
+        wanted, found = self.model.outputs(drawings), self.encoder.outputs(drawings)
+        codes = wanted.codes.packed
+        assert len(np.unique(codes, axis=0)) > 4
+        assert found.codes == wanted.codes
+        assert found.features.dtype == found.probabilities.dtype == np.float32
+        drawn_by_the_graph = self.graph.of(drawings)
+        np.testing.assert_array_equal(drawn_by_the_graph[0], codes)
+        largest = max(1, np.abs(wanted.features).max())
+        for features, shares in (drawn_by_the_graph[1:], (found.features, found.probabilities)):
+            np.testing.assert_allclose(features, wanted.features, atol=1e-4 * largest)
+            np.testing.assert_allclose(shares, wanted.probabilities, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """AlexNet and a GRU, in jax and in onnxruntime."""
+    """AlexNet and a GRU."""
     path = tmp_path_factory.mktemp("first") / "model.safetensors"
-    save_random(path, architecture_of(ALEXNET))
-    return sketchjax.load(path), OnnxEncoder.load(path)
-
-
-@pytest.fixture(scope="module")
-def encoder(first):
-    """The first model in onnxruntime."""
-    return first[1]
+    return Both(save_random(path, architecture_of(ALEXNET)))
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def both(request, tmp_path_factory):
-    """A model in jax and in onnxruntime."""
+    """Each of MODELS."""
     encoders, fields = MODELS[request.param]
     own = architecture_of(encoders, **fields)
-    path = save_random(tmp_path_factory.mktemp("model") / "model.safetensors", own)
-    return sketchjax.load(path), OnnxEncoder.load(path)
+    return Both(save_random(tmp_path_factory.mktemp("model") / "model.safetensors", own))
 
 
 def test_outputs_are_those_of_jax(both):
-    model, encoder = both
-    same_outputs(model, encoder, all_drawings())
+    both.check(all_drawings())
 
 
-def same_outputs(model, encoder, drawings):
-    """Compare all outputs: codes exactly, numbers up to the rounding of a deep network."""
-    wanted, found = model.outputs(drawings), encoder.outputs(drawings)
-    assert len(np.unique(wanted.codes.packed, axis=0)) > 4
-    assert found.codes == wanted.codes
-    largest = max(1, np.abs(wanted.features).max())
-    np.testing.assert_allclose(found.features, wanted.features, atol=1e-4 * largest)
-    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-4)
-    assert found.features.dtype == found.probabilities.dtype == np.float32
-
-
-def test_a_batch_gives_what_single_drawings_give(encoder):
+def test_a_batch_gives_what_single_drawings_give(first):
     drawings = all_drawings(2)
-    together = encoder.outputs(drawings)
+    together = first.encoder.outputs(drawings)
     for row in range(len(drawings)):
-        own = encoder.outputs(drawings.points_of(row))
+        own = first.encoder.outputs(drawings.points_of(row))
         np.testing.assert_array_equal(own.codes.packed[0], together.codes.packed[row])
         np.testing.assert_allclose(own.features[0], together.features[row], atol=1e-6)
 
 
-def test_what_lies_in_the_padding_changes_nothing(encoder):
+def test_what_lies_in_the_padding_changes_nothing(first):
     points = np.zeros((2, POINTS, 3), np.uint8)
     points[:, :3] = [[0, 10, 0], [255, 90, 0], [30, 200, 1]]
     points[1, 3:] = 77
-    codes, features, shares = encoder._run(points, np.full(2, 3, np.int32))
-    for array in (codes, features, shares):
+    for array in first.graph(points, np.full(2, 3, np.int32)):
         np.testing.assert_array_equal(array[0], array[1])
 
 
 @pytest.mark.parametrize("wrong", [0, -1, -POINTS, -(2**31), POINTS + 1, 2**31 - 1])
 @pytest.mark.parametrize("place", [0, 2])
-def test_a_length_out_of_range_is_refused(encoder, wrong, place):
+def test_a_length_out_of_range_is_refused(first, wrong, place):
     """A drawing of no points would get a code."""
     points, lengths = np.zeros((3, POINTS, 3), np.uint8), np.array([1, POINTS, 3], np.int32)
-    encoder._run(points, lengths)
+    first.graph(points, lengths)
     lengths[place] = wrong
     with pytest.raises(Exception, match=f"each length must be from 1 to {POINTS}"):
-        encoder._run(points, lengths)
+        first.graph(points, lengths)
 
 
-def test_bits_are_packed_from_the_low_one(encoder):
-    found = encoder.outputs(all_drawings(2))
-    wanted = np.packbits(found.features > 0.5, axis=1, bitorder="little")
-    np.testing.assert_array_equal(found.codes.packed, wanted)
+def test_bits_are_packed_from_the_low_one(first):
+    codes, features, _ = first.graph.of(all_drawings(2))
+    np.testing.assert_array_equal(codes, np.packbits(features > 0.5, axis=1, bitorder="little"))
 
 
 def test_real_drawings_have_the_codes_of_jax(first, real_data):
     (chunk,) = sketchjax.read(real_data / "quickdraw" / "airplane.ndjson.gz", chunk=10_000)
     assert (chunk.lengths > POINTS).any()
-    same_outputs(*first, chunk)
+    first.check(chunk)
 
 
 def test_graphs_are_of_encoders_that_read_strokes():
