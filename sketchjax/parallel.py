@@ -7,6 +7,7 @@ many devices wrote it. Batches have a leading device axis for the devices of thi
 import hashlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 import jax
@@ -30,6 +31,18 @@ def check_devices() -> None:
             "install what this platform needs, such as pip install 'sketchjax[cuda]'"
             f"{f'. jax says: {why}' if why else ''}"
         ) from error
+
+
+def divide_cpu(devices: int) -> None:
+    """Let a CPU be several devices, where jax has not begun and XLA_FLAGS names no number.
+
+    XLA shares the work of one operator among its threads, and much of a small network's is too
+    small for that; devices run their part of the batch side by side.
+    """
+    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    with suppress(RuntimeError):  # it has begun
+        jax.config.update("jax_num_cpu_devices", devices)
 
 
 def average(tree: Any) -> Any:

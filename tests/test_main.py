@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import orjson
+import pytest
 from tiny_run import (
     CONFIG,
     command,
@@ -210,3 +211,15 @@ def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkey
         assert jax.config.values["jax_compilation_cache_dir"] == before
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.parametrize(
+    "flags, devices", [("", 3), ("--xla_force_host_platform_device_count=5", 5)]
+)
+def test_a_cpu_is_as_many_devices_as_the_config_says(environment, tmp_path, flags, devices):
+    """XLA_FLAGS comes first: whoever sets it means it."""
+    settings = environment | {"XLA_FLAGS": flags}
+    process = start(tmp_path / "run", settings, "--config.train.cpu_devices=3")
+    assert finish(process) == 64
+    # Found after jax began: the batch of the tiny config is 8.
+    assert f"batch_size=8 does not divide over {devices} devices" in output(tmp_path / "run")

@@ -65,6 +65,7 @@ def run(
     Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
     """
     started = time.monotonic()
+    parallel.divide_cpu(config.train.cpu_devices)
     parallel.check_devices()
     agree(lambda: config, setup)
     validate(config, devices=jax.device_count())

@@ -104,7 +104,8 @@ def test_fields_that_a_resume_may_change():
     fields = [path for path in flat(default()) if is_resumable(path)]
     assert sorted(fields) == [
         "data.feed", "evaluation.queries_shown", "evaluation.retrieved", "name", "profile.steps",
-        "train.checkpoint_seconds", "train.keep_checkpoints", "train.max_skipped", "train.workers",
+        "train.checkpoint_seconds", "train.cpu_devices", "train.keep_checkpoints",
+        "train.max_skipped", "train.workers",
     ]  # fmt: skip
     for path in ("stages.mine.epochs", "model.encoders.cnn.width", "moons", "stages", ""):
         assert not is_resumable(path)

@@ -135,6 +135,7 @@ BAD = [
     ("train.checkpoint_seconds", -1.0, "at least 0"),
     ("train.keep_checkpoints", 0, "at least 1"),
     ("train.workers", -1, "0 to 1,000"),
+    ("train.cpu_devices", 0, "1 to 1,024"),
     ("stages.joint.epochs", -1, "0 to 1,000,000"),
     ("stages.joint.learning_rate", 0.0, "0.001"),
     *(

@@ -92,6 +92,7 @@ OTHER = {
     "train.checkpoint_seconds": 10.0,
     "train.keep_checkpoints": 9,
     "train.workers": 2,
+    "train.cpu_devices": 2,
     "train.pretrained": "runs/other",
     "train.teacher": "runs/another",
     "profile.steps": "10:12",
@@ -129,9 +130,9 @@ OTHER |= {
 }
 # Fields on which no figure depends.
 MAY_CHANGE = {
-    "name", "data.feed", "train.checkpoint_seconds", "train.keep_checkpoints",
-    "train.max_skipped", "train.workers", "profile.steps", "evaluation.queries_shown",
-    "evaluation.retrieved",
+    "name", "data.feed", "train.checkpoint_seconds", "train.cpu_devices",
+    "train.keep_checkpoints", "train.max_skipped", "train.workers", "profile.steps",
+    "evaluation.queries_shown", "evaluation.retrieved",
 }  # fmt: skip
 
 
