@@ -29,6 +29,7 @@ def get_config():
     study = default_variants()
     study.name = "distillation"
     study.base = runpy.run_path(str(RECIPE))["get_config"]("24")
+    study.base.train.cpu_devices = 1
     for name in ("lines", "colours"):
         study.base.model.encoders[name].dropout = 0.1
     study.base.photo_augmentation.scale, study.base.photo_augmentation.shift = 0.2, 0.1
