@@ -1,6 +1,7 @@
 """numba kernels where their code can be cached, and where it cannot."""
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -56,15 +57,34 @@ def modules_with_kernels() -> list[str]:
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
 
 
-def run_kernels(root: Path, **environment: Path) -> list[str]:
-    """What SCRIPT prints with the package under `root`."""
+# How much ink a drawing has, by a kernel that calls another module's function.
+INK = """
+import numpy as np
+from sketchjax.data.entropy import ink_fraction
+print(ink_fraction(np.array([[0, 0, 0], [255, 0, 0], [255, 255, 1]], np.uint8), np.array([0, 3])))
+"""
+
+
+def run_kernels(
+    root: Path, *, script: str = SCRIPT, largest_file: int | None = None, **environment: Path
+) -> list[str]:
+    """What a script prints with the package under `root`.
+
+    largest_file: bytes that a file may have, as on a disk that is full.
+    """
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     inherited = {key: os.environ[key] for key in os.environ.keys() - {"XDG_CACHE_HOME"}}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *modules_with_kernels()],
+        [sys.executable, "-c", script, *modules_with_kernels()],
         env=inherited | {"PYTHONPATH": str(root)} | {k: str(v) for k, v in environment.items()},
         cwd=root,
         capture_output=True,
         text=True,
+        preexec_fn=limit,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -98,6 +118,57 @@ def test_kernels_are_cached_where_numba_has_a_place(package, tmp_path):
     assert result == expected()
     cached = {path.name.split(".")[0] for path in (tmp_path / "numba").rglob("*.nbi")}
     assert {"simplify"} == cached
+
+
+@pytest.fixture
+def ink(package, tmp_path):
+    """A cache with the kernels of INK, and a call of it that returns what it prints."""
+    cache = tmp_path / "numba"
+
+    def run(**options) -> list[str]:
+        return run_kernels(package, script=INK, NUMBA_CACHE_DIR=cache, **options)
+
+    return cache, run
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(ink):
+    cache, run = ink
+    found = run(largest_file=2000)
+    assert not any(cache.rglob("*.nbc"))
+    assert run() == found
+    assert any(cache.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("kind, size", [("nbi", 0), ("nbc", 500)])
+def test_a_damaged_cache_is_written_again(ink, kind, size):
+    cache, run = ink
+    found = run()
+    sizes = {path: path.stat().st_size for path in cache.rglob(f"*_ink_pixels*.{kind}")}
+    assert sizes
+    for path in sizes:
+        os.truncate(path, size)
+    assert run() == found
+    assert all(path.stat().st_size > 0.9 * sizes[path] for path in sizes)
+
+
+def test_a_cache_that_cannot_be_read_is_done_without(ink):
+    cache, run = ink
+    found = run()
+    for path in list(cache.rglob("*.nbi")):
+        path.unlink()
+        path.mkdir()
+    assert run() == found
+
+
+def test_a_kernel_is_compiled_again_when_what_it_calls_changes(package, tmp_path):
+    """numba compares only the file of the kernel itself."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    before = run_kernels(package, script=INK, NUMBA_CACHE_DIR=old)
+    called = package / "sketchjax" / "data" / "canvas.py"
+    called.write_text(called.read_text().replace("MARGIN = 0.8", "MARGIN = 60.0"))
+    wanted = run_kernels(package, script=INK, NUMBA_CACHE_DIR=new)
+    assert wanted != before
+    assert run_kernels(package, script=INK, NUMBA_CACHE_DIR=old) == wanted
 
 
 def test_parallel_kernels_run_in_forked_processes():
