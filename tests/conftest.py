@@ -13,6 +13,7 @@ from pathlib import Path
 # Before jax is imported anywhere, and for all processes that the tests start. Four virtual devices,
 # so that pmap is tested on one machine.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # where a test imports onnxruntime first
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 ).strip()

@@ -99,3 +99,28 @@ def test_index_and_search_need_no_jax(home, environment):
     assert [[result["id"] for result in answers] for _, answers in results(found)] == [
         [result["id"] for result in answers] for _, answers in results(with_jax)
     ]
+
+
+ENCODE = """
+import sys
+from pathlib import Path
+from sketchjax.export.onnx_encoder import OnnxEncoder
+print(OnnxEncoder.load(Path(sys.argv[1])).outputs([[[0, 9], [0, 9]]]).codes.packed.shape)
+"""
+
+
+def test_onnxruntime_reports_to_nobody(home, environment, tmp_path):
+    places = {name: str(tmp_path / name) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    for place in places.values():
+        (tmp_path / place).mkdir()
+    environment = {
+        name: value for name, value in environment.items() if name != "ORT_DISABLE_TELEMETRY"
+    } | {**places, "NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODE, str(home / "run")],
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for name in places for path in (tmp_path / name).rglob("*")] == []
