@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import sys
 import traceback
+from typing import TextIO, cast
 
 from sketchjax.commands import files, index, runs, search, serve
 from sketchjax.commands.program import app
@@ -54,10 +58,24 @@ def _run(arguments: list[str]) -> None:
     except OSError as error:
         if error.filename is not None:  # not of a stream
             raise
+        may_be_full = _is_on_disk(sys.stdout)
         drain(sys.stdout)
         if isinstance(error, BrokenPipeError):  # the reader has seen enough
             sys.exit(1)
-        raise DiskError.of("stdout cannot be written", error) from error
+        by_a_disk = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+        what = "stdout" if may_be_full or not by_a_disk else "a file"
+        raise DiskError.of(f"{what} cannot be written", error) from error
+
+
+def _is_on_disk(stream: TextIO | None) -> bool:
+    """Whether a disk may be too full for a stream, as for no terminal, pipe and null device."""
+    try:
+        number = cast(TextIO, stream).fileno()
+        found, null = os.fstat(number), os.stat(os.devnull)
+    except (AttributeError, OSError, ValueError):  # it is none, or closed
+        return False
+    pipe = stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode)
+    return not (pipe or os.isatty(number) or os.path.samestat(found, null))
 
 
 if __name__ == "__main__":

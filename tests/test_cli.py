@@ -77,6 +77,21 @@ def test_an_answer_that_stdout_does_not_take_is_one_line(doodles):
     )
 
 
+def test_a_full_disk_is_not_blamed_on_a_pipe():
+    """Of which an error without the name of a file does not say what it was about."""
+    program = (
+        "import os, sys; from sketchjax import cli\n"
+        "def full(*arguments, **options): raise OSError(28, os.strerror(28))\n"
+        "cli.app, sys.argv = full, ['sketchjax']; cli.main()"
+    )
+    for stdout in (subprocess.PIPE, subprocess.DEVNULL):
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=stdout, stderr=subprocess.PIPE, text=True
+        )
+        assert done.returncode == 74
+        assert done.stderr.startswith("sketchjax: a file cannot be written (No space left on")
+
+
 def test_a_report_does_not_need_stdout(tmp_path):
     """Nor does any other command that writes files: it says that they are there."""
     results = dict.fromkeys(RESULT_KEYS, 0.5) | {"bits": 16, "classes": 3, "device": "cpu"}
