@@ -7,7 +7,6 @@ many devices wrote it. Batches have a leading device axis for the devices of thi
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, cast
 
 import jax
@@ -18,6 +17,7 @@ from sketchjax.errors import UnavailableError
 
 AXIS = "devices"
 WHOLE, SPLIT = None, 0
+_DEVICES = "xla_force_host_platform_device_count"  # of XLA_FLAGS
 
 
 def check_devices() -> None:
@@ -33,16 +33,24 @@ def check_devices() -> None:
         ) from error
 
 
-def divide_cpu(devices: int) -> None:
-    """Let a CPU be several devices, where jax has not begun and XLA_FLAGS names no number.
+def divide_cpu(devices: int) -> str:
+    """Let a CPU be several devices; returns what keeps it from being that many, if anything does.
 
     XLA shares the work of one operator among its threads, and much of a small network's is too
-    small for that; devices run their part of the batch side by side.
+    small for that; devices run their part of the batch side by side. A number that XLA_FLAGS or
+    JAX_NUM_CPU_DEVICES names is left as it is, and so is that of a process in which jax has begun.
     """
-    if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
-        return
-    with suppress(RuntimeError):  # it has begun
+    if _DEVICES in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ:
+        return ""
+    try:
         jax.config.update("jax_num_cpu_devices", devices)
+    except RuntimeError:
+        if (there := len(jax.local_devices(backend="cpu"))) != devices:
+            return (
+                f"train.cpu_devices={devices} is not used: this process computed before, and its "
+                f"CPU is {there} device{'s' if there > 1 else ''}"
+            )
+    return ""
 
 
 def average(tree: Any) -> Any:

@@ -214,11 +214,16 @@ def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkey
 
 
 @pytest.mark.parametrize(
-    "flags, devices", [("", 3), ("--xla_force_host_platform_device_count=5", 5)]
+    "variable, devices",
+    [
+        ({}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, 5),
+        ({"JAX_NUM_CPU_DEVICES": "7"}, 7),
+    ],
 )
-def test_a_cpu_is_as_many_devices_as_the_config_says(environment, tmp_path, flags, devices):
-    """XLA_FLAGS comes first: whoever sets it means it."""
-    settings = environment | {"XLA_FLAGS": flags}
+def test_a_cpu_is_as_many_devices_as_the_config_says(environment, tmp_path, variable, devices):
+    """Variables come first: whoever sets one means it."""
+    settings = environment | {"XLA_FLAGS": ""} | variable
     process = start(tmp_path / "run", settings, "--config.train.cpu_devices=3")
     assert finish(process) == 64
     # Found after jax began: the batch of the tiny config is 8.

@@ -81,3 +81,20 @@ def test_a_platform_that_is_not_there_is_named(environment, platform):
         pytest.skip("this machine has a GPU")
     assert f"UnavailableError: jax finds no device with JAX_PLATFORMS={platform}" in found.stderr
     assert "unset it" in found.stderr
+
+
+def test_a_process_that_computed_keeps_its_devices(environment):
+    program = (
+        "import jax; from sketchjax.parallel import divide_cpu; print([divide_cpu(2), "
+        "jax.local_device_count(), divide_cpu(2), divide_cpu(3)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=environment | {"XLA_FLAGS": ""},
+    )
+    assert done.stdout == (
+        "['', 2, '', 'train.cpu_devices=3 is not used: this process computed before, and its CPU "
+        "is 2 devices']\n"
+    ), done.stderr

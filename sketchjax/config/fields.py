@@ -207,7 +207,7 @@ FIELDS: dict[str, Field] = {
     "train.keep_checkpoints": whole(2, 1, resumable=True),
     "train.workers": whole(0, 0, 1000, resumable=True),  # processes that read ahead
     # How many devices a CPU is, which share each batch: a small network trains faster on two.
-    # Rounding differs. Where XLA_FLAGS names a number, that one counts.
+    # Rounding differs. A number in XLA_FLAGS or JAX_NUM_CPU_DEVICES counts instead.
     "train.cpu_devices": whole(1, 1, 1024, resumable=True),
     # Where trained parts come from, separated by commas: workdirs of runs, for their encoders, or
     # model files, for all parts trained in them. Stages that read one encoder are then left out.

@@ -65,7 +65,7 @@ def run(
     Raises the errors of `sketchjax.errors`; Stopped when `should_stop` asked for it.
     """
     started = time.monotonic()
-    parallel.divide_cpu(config.train.cpu_devices)
+    undivided = parallel.divide_cpu(config.train.cpu_devices)
     parallel.check_devices()
     agree(lambda: config, setup)
     validate(config, devices=jax.device_count())
@@ -100,8 +100,8 @@ def run(
             asked = lambda: parallel.anywhere(should_stop())  # noqa: E731
             this = assemble(config, workdir, folder, checkpoints, log, asked, started)
             this.reference = reference
-            if warning:
-                log.note(warning)
+            for line in filter(None, (warning, undivided)):
+                log.note(line)
             log.note(announcement(config, this.trainer))
             log.note(this.trainer.supply.choice[1])
             if other := other_splits(config, this.passes.manifest):

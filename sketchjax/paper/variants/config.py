@@ -107,11 +107,19 @@ def validate_variants(study: Config) -> None:
     ]
     if problems:
         raise ConfigError(problems)
+    devices = {}
     for name in study.rows:
+        config = config_of(study, name, study.seeds[0], Path())
+        devices[config.train.cpu_devices] = name
         try:
-            validate(config_of(study, name, study.seeds[0], Path()))
+            validate(config)
         except ConfigError as error:
             problems += [f"variants.{name}: {problem}" for problem in error.problems]
+    if len(devices) > 1:
+        given = ", ".join(f"{number} of {name}" for number, name in sorted(devices.items()))
+        problems.append(
+            f"train.cpu_devices is {given}; give all rows the same, as they share a process"
+        )
     if problems:
         raise ConfigError(problems)
 

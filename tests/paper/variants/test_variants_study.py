@@ -279,6 +279,15 @@ def test_a_part_may_leave_out_a_teacher_and_its_students(study):
         validate_variants(study)
 
 
+def test_rows_share_the_devices_of_their_process(study):
+    rows = [variant(f"on{n}", f"{n}", {"train": {"cpu_devices": n}}) for n in (2, 1)]
+    set_variants(study, *rows)
+    with pytest.raises(ConfigError, match=r"train\.cpu_devices is 1 of on1, 2 of on2; give all"):
+        validate_variants(study)
+    study.rows = ("on2",)
+    validate_variants(study)
+
+
 def test_what_cannot_be_read_is_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "study.json").write_text(json.dumps({"variants.one.label": "one"}))
     (tmp_path / "variants.json").write_text(json.dumps({"rows": 1}))
