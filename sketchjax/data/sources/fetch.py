@@ -20,6 +20,7 @@ from sketchjax.errors import DataError
 
 _BLOCK = 1 << 18  # bytes read between two looks at the stop event
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # statuses that another attempt may mend
+_PAGES = {"text/html", "application/xhtml+xml"}
 _RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18})")
 
 
@@ -119,7 +120,7 @@ def _attempt(url: str, part: Path, session: Session) -> str | None:
         request = Request(url, headers=headers)
         with urlopen(request, timeout=session.patience.timeout) as response:
             session.reached.set()
-            have, total = _extent(response, part, have)
+            have, total = _extent(url, response, part, have)
             _write(part, b"", "ab" if have else "wb")
             # `read` would lose the bytes before a timeout.
             while not session.stop.is_set() and (block := response.read1(_BLOCK)):
@@ -132,10 +133,7 @@ def _attempt(url: str, part: Path, session: Session) -> str | None:
             part.unlink(missing_ok=True)
         if error.code == 416 or error.code in _TEMPORARY:
             raise _BrokenError(f"the server answered {error.code} {error.reason}") from None
-        raise DataError(
-            f"{urlsplit(url).netloc} does not give {url} ({error.code} {error.reason}); "
-            "check the address given to --from"
-        ) from None
+        raise _no_file(url, f"{error.code} {error.reason}") from None
     except (OSError, HTTPException) as error:  # URLError and timeouts are OSErrors
         reason = getattr(error, "reason", None) or error
         raise _BrokenError(f"{getattr(reason, 'strerror', None) or reason}") from None
@@ -146,15 +144,37 @@ def _attempt(url: str, part: Path, session: Session) -> str | None:
     return expected_md5(response.headers)
 
 
-def _extent(response: HTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
-    """Where the answer's first byte belongs, and the size of the whole file where it is known."""
-    if response.status != 206:
-        return 0, response.length
-    stated = _RANGE.fullmatch(response.headers.get("content-range", ""))
-    if stated is None or int(stated[1]) != have:
-        part.unlink(missing_ok=True)
-        raise _BrokenError("the server sent another range than the one asked for")
-    return have, int(stated[2])
+def _extent(url: str, response: HTTPResponse, part: Path, have: int) -> tuple[int, int | None]:
+    """Where the answer's first byte belongs, and the size of the whole file where it is known.
+
+    Raises DataError, before a byte is written, where the answer is no file or has neither a size
+    nor an md5 to check it by.
+    """
+    if response.status not in (200, 206):
+        raise _no_file(url, f"{response.status} {response.reason}")
+    if response.headers.get_content_type() in _PAGES:  # A proxy that wants a login, for example.
+        raise _no_file(url, f"a web page, {response.headers['content-type']}")
+    if response.status == 206:
+        stated = _RANGE.fullmatch(response.headers.get("content-range", ""))
+        if stated is None or int(stated[1]) != have:
+            part.unlink(missing_ok=True)
+            raise _BrokenError("the server sent another range than the one asked for")
+        return have, int(stated[2])
+    if response.length == 0:
+        raise _no_file(url, "no bytes")
+    # http.client also takes a negative length, or one that is no number, for none.
+    if response.length is None and not response.chunked and not expected_md5(response.headers):
+        length = response.headers.get("content-length", "none")
+        raise _no_file(url, f"it cannot be checked: no md5, and its Content-Length is {length}")
+    return 0, response.length
+
+
+def _no_file(url: str, answer: str) -> DataError:
+    """The error for an answer that is not the file and will not be in another attempt."""
+    return DataError(
+        f"{urlsplit(url).netloc} does not give {url} ({answer}); open it in a browser to see what "
+        "it answers, and check the address given to --from"
+    )
 
 
 def _write(part: Path, block: bytes, mode: str) -> None:

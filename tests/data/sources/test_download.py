@@ -40,6 +40,7 @@ class Bucket(ThreadingHTTPServer):
         self.shift = 0  # answer a range that starts this many bytes later
         self.states_length = True
         self.md5_of = None
+        self.answer = None  # (status, headers, body) to answer to every request
         self.hold = None  # an event to wait for after half of a file
 
     @property
@@ -59,6 +60,14 @@ class Handler(BaseHTTPRequestHandler):
         asked = self.headers["Range"]
         server.requests.append((path, asked))
         assert self.headers["Accept-Encoding"] == "identity"
+        if server.answer is not None:
+            status, headers, body = server.answer
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+            return
         if server.statuses.get(path):
             self.send_error(server.statuses[path].pop(0))
             return
@@ -227,6 +236,47 @@ def test_a_server_that_stays_busy(bucket, tmp_path):
     with pytest.raises(DataError, match="503"):
         get(bucket, tmp_path)
     assert len(bucket.requests) == FAST.attempts
+
+
+@pytest.mark.parametrize(
+    "status, headers, body, answer",
+    [
+        (204, {}, b"", "204 No Content"),
+        (202, {"Content-Length": "7"}, b"waiting", "202 Accepted"),
+        (200, {"Content-Length": "0"}, b"", "no bytes"),
+        (
+            200,
+            {"Content-Type": "Text/HTML; charset=utf-8", "Content-Length": "12"},
+            b"Please log in",
+            "a web page, Text/HTML; charset=utf-8",
+        ),
+        (200, {"Content-Length": "-5"}, BODY[:1000], "its Content-Length is -5"),
+        (200, {"Content-Length": "many"}, BODY[:1000], "its Content-Length is many"),
+        (200, {}, BODY[:1000], "its Content-Length is none"),
+    ],
+)
+def test_an_answer_that_is_no_file_is_refused(bucket, tmp_path, status, headers, body, answer):
+    bucket.answer = status, headers, body
+    with pytest.raises(DataError, match=re.escape(answer)) as caught:
+        get(bucket, tmp_path)
+    assert f"{bucket.url}full/simplified/cat.ndjson" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "cat.ndjson.part").write_bytes(BODY[:2000])
+    with pytest.raises(DataError, match=re.escape(answer)):
+        get(bucket, tmp_path)
+    assert (tmp_path / "cat.ndjson.part").read_bytes() == BODY[:2000]
+    assert len(list(tmp_path.iterdir())) == 1
+    assert len(bucket.requests) == 2, "another attempt gives the same"
+
+
+def test_an_invalid_length_does_not_matter_with_an_md5(bucket, tmp_path):
+    etag = f'"{hashlib.md5(BODY).hexdigest()}"'
+    bucket.answer = 200, {"Content-Length": "-5", "ETag": etag}, BODY
+    assert get(bucket, tmp_path)[0].read_bytes() == BODY
+    bucket.answer = 200, {"Content-Length": "-5", "ETag": etag}, BODY[:1000]
+    with pytest.raises(DataError, match="md5"):
+        get(bucket, tmp_path, ["owl"])
+    assert [item.name for item in tmp_path.iterdir()] == ["cat.ndjson"]
 
 
 def test_no_network_is_reported_soon_and_clearly(tmp_path):
