@@ -24,7 +24,8 @@ from rich.progress import (
 )
 
 from sketchjax.data.sources.categories import all_categories, check_categories
-from sketchjax.data.sources.fetch import Patience, Session, UnreachableError, fetch
+from sketchjax.data.sources.fetch import Patience, Session, UnreachableError, fetch, part_of
+from sketchjax.data.sources.forms import form_of
 from sketchjax.errors import DataError
 
 BASE_URL = "https://storage.googleapis.com/quickdraw_dataset/"
@@ -63,19 +64,21 @@ def download(
     progress: whether to show a bar.
     patience: when to give up.
     Returns the paths in the order of the sorted names.
-    Raises DataError where a name or form is unknown, the server cannot be reached, it does not have
-    a file, or a file never arrives whole. The other files are still fetched unless the server is
-    out of reach. Parts are kept, except one with a wrong md5.
+    Raises DataError where a name or form is unknown, the folder has a file or a part of this name
+    in another form, the server cannot be reached, it does not have a file, or a file never arrives
+    whole. The other files are still fetched unless the server is out of reach. Parts are kept,
+    except one with a wrong md5 or in another form.
     """
     jobs = plan(folder, categories, form, base_url=base_url)
-    missing = [job for job in jobs if not job.path.exists()]
+    _check_forms(jobs, form)
+    missing = [job for job in jobs if not job.path.is_file()]
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
     with _progress(not progress) as bar, ThreadPoolExecutor(max(1, workers)) as pool:
         count = _Count(bar, form, len(missing))
-        session = Session(count.show, patience or Patience())
+        session = Session(count.show, form, patience or Patience())
         futures = [pool.submit(fetch, job.url, job.path, session) for job in missing]
         for future in futures:
             future.add_done_callback(count.finish)
@@ -107,6 +110,21 @@ def plan(
     places = [Path(FORMS[form].format(name)) for name in names]
     base = base_url.rstrip("/")
     return [Job(f"{base}/{quote(str(place))}", Path(folder) / place.name) for place in places]
+
+
+def _check_forms(jobs: list[Job], form: str) -> None:
+    """Raise DataError where a file that would be kept, or continued, is of another form."""
+    for path in (job.path for job in jobs if job.path.suffix == ".ndjson"):
+        part = part_of(path)
+        for file in filter(Path.is_file, (path, part)):
+            found = form_of(file)
+            if found not in (None, form):
+                raise DataError(
+                    f"{file} has {found} drawings, and a {form} file would have the same name; "
+                    f"download {form} into another folder, such as {path.parent.resolve()}-{form}"
+                )
+            if file == part and found is None:
+                part.unlink()  # Less than a stroke, so nothing says of which form.
 
 
 def _wait(futures: list[Future[None]]) -> None:

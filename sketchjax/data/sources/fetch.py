@@ -16,6 +16,7 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from sketchjax.data.sources.forms import has_form
 from sketchjax.errors import DataError
 
 _BLOCK = 1 << 18  # bytes read between two looks at the stop event
@@ -43,9 +44,11 @@ class Session:
     """What the files of one download share.
 
     show: called from several threads with a file, its bytes so far, and its size (None: unknown).
+    form: of the files, as `has_form` knows them.
     """
 
     show: Callable[[Path, int, int | None], None]
+    form: str
     patience: Patience = field(default_factory=Patience)
     stop: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
@@ -59,13 +62,19 @@ class _BrokenError(Exception):
     """An attempt failed in a way that another may mend."""
 
 
+def part_of(path: Path) -> Path:
+    """Where the bytes of a file are until it is whole."""
+    return path.with_name(path.name + ".part")
+
+
 def fetch(url: str, path: Path, session: Session) -> None:
     """Fetch one file to `path`; until it is whole and right, its bytes are in `path.part`.
 
-    Raises DataError where the server does not have the file or it never arrives whole, and
-    UnreachableError where the server cannot be reached. Returns early once session.stop is set.
+    Raises DataError where the server does not have the file, what it has is of another form, or it
+    never arrives whole, and UnreachableError where the server cannot be reached. Returns early once
+    session.stop is set.
     """
-    part = path.with_name(path.name + ".part")
+    part = part_of(path)
     failures, damaged, most = 0, False, _size(part)
     while not session.stop.is_set():
         try:
@@ -80,10 +89,12 @@ def fetch(url: str, path: Path, session: Session) -> None:
             return
         with part.open("rb") as file:
             right = md5 in (None, hashlib.file_digest(file, "md5").hexdigest())
-        if right:
+        if right and has_form(part, session.form):
             os.replace(part, path)
             return
         part.unlink()
+        if right:
+            raise _no_file(url, f"a file that is not of the form {session.form}")
         if damaged:  # Twice the same: not the line, but what the server has.
             raise DataError(f"{url} does not have its md5, {md5}; try again later or use a mirror")
         damaged = True

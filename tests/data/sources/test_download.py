@@ -20,7 +20,16 @@ from sketchjax.data.sources.download import FORMS, all_categories, check_categor
 from sketchjax.data.sources.fetch import Patience, UnreachableError, expected_md5
 from sketchjax.errors import DataError
 
-BODY = np.random.default_rng(0).integers(0, 256, 1_000_003, np.uint8).tobytes()
+NOISE = np.random.default_rng(0).integers(0, 256, 1_000_000, np.uint8).tobytes()
+LINE = '{"word":"cat","key_id":"1","recognized":true,"drawing":[[%s],[[1],[2]]]}\n'
+HEADS = {
+    "simplified": (LINE % "[1,2],[3,4]").encode(),
+    "raw": (LINE % "[1.5, 2.25],[3,4],[0,16]").encode(),
+    "bin": b"",
+    "sketchrnn": b"PK\x03\x04",
+}
+BODIES = {form: (head + NOISE)[:1_000_000] + b"end" for form, head in HEADS.items()}
+BODY = BODIES["simplified"]
 FAST = Patience(attempts=4, pause=0.01, timeout=5)
 
 
@@ -127,10 +136,10 @@ def get(bucket, folder, names=("cat",), form="simplified", **options):
     ],
 )
 def test_each_form_is_where_google_put_it(bucket, tmp_path, form, path):
-    bucket.files[path] = BODY
+    bucket.files[path] = BODIES[form]
     (found,) = get(bucket, tmp_path / "new" / "folder", ["hot dog"], form)
     assert found.name == path.rsplit("/", 1)[1]
-    assert found.read_bytes() == BODY
+    assert found.read_bytes() == BODIES[form]
     assert list(found.parent.iterdir()) == [found]
     assert get(bucket, found.parent, ["hot dog"], form) == [found]
     assert len(bucket.requests) == 1, "a file that is there was fetched again"
@@ -178,10 +187,10 @@ def test_the_next_run_resumes_a_part(bucket, tmp_path):
 def test_a_server_that_ignores_ranges(bucket, tmp_path):
     path = "full/simplified/cat.ndjson"
     bucket.files[path], bucket.ranges = BODY, False
-    (tmp_path / "cat.ndjson.part").write_bytes(b"old")
+    (tmp_path / "cat.ndjson.part").write_bytes(BODY[:100])
     bucket.cut_after[path] = [300_000]
     assert get(bucket, tmp_path)[0].read_bytes() == BODY
-    assert [asked for _, asked in bucket.requests] == ["bytes=3-", "bytes=300000-"]
+    assert [asked for _, asked in bucket.requests] == ["bytes=100-", "bytes=300000-"]
     bucket.cut_after[path] = [300_000] * 50
     with pytest.raises(DataError, match="did not arrive"):
         get(bucket, tmp_path / "other")
@@ -198,7 +207,7 @@ def test_a_server_that_sends_another_range(bucket, tmp_path):
 @pytest.mark.parametrize("size", [len(BODY), len(BODY) + 5])
 def test_a_part_as_long_as_the_file_or_longer(bucket, tmp_path, size):
     bucket.files["full/simplified/cat.ndjson"] = BODY
-    (tmp_path / "cat.ndjson.part").write_bytes(b"x" * size)
+    (tmp_path / "cat.ndjson.part").write_bytes(BODY[:100] + b"x" * (size - 100))
     assert get(bucket, tmp_path)[0].read_bytes() == BODY
 
 
@@ -214,7 +223,7 @@ def test_a_wrong_md5_never_gets_the_name(bucket, tmp_path, hash_header):
 
 def test_a_part_of_another_file_is_replaced(bucket, tmp_path):
     bucket.files["full/simplified/cat.ndjson"] = BODY
-    (tmp_path / "cat.ndjson.part").write_bytes(b"x" * 1000)
+    (tmp_path / "cat.ndjson.part").write_bytes(BODY[:100] + b"x" * 900)
     assert get(bucket, tmp_path)[0].read_bytes() == BODY
     assert [asked for _, asked in bucket.requests] == ["bytes=1000-", None]
 
@@ -277,6 +286,57 @@ def test_an_invalid_length_does_not_matter_with_an_md5(bucket, tmp_path):
     with pytest.raises(DataError, match="md5"):
         get(bucket, tmp_path, ["owl"])
     assert [item.name for item in tmp_path.iterdir()] == ["cat.ndjson"]
+
+
+@pytest.mark.parametrize("form, other", [("simplified", "raw"), ("raw", "simplified")])
+@pytest.mark.parametrize("name", ["cat.ndjson", "cat.ndjson.part"])
+def test_a_file_of_another_form_is_not_taken_for_it(bucket, tmp_path, form, other, name):
+    for each in (form, other):
+        bucket.files[f"full/{each}/cat.ndjson"] = BODIES[each]
+    folder = tmp_path / "drawings"
+    get(bucket, folder, form=other)
+    (folder / "cat.ndjson").rename(folder / name)
+    bucket.requests.clear()
+    with pytest.raises(DataError) as caught:
+        get(bucket, folder, form=form)
+    assert str(caught.value) == (
+        f"{folder / name} has {other} drawings, and a {form} file would have the same name; "
+        f"download {form} into another folder, such as {folder}-{form}"
+    )
+    assert bucket.requests == []
+    assert [item.name for item in folder.iterdir()] == [name]
+    assert (folder / name).read_bytes() == BODIES[other]
+    assert get(bucket, tmp_path / f"drawings-{form}", form=form)[0].read_bytes() == BODIES[form]
+
+
+def test_a_part_that_shows_no_form_is_fetched_again(bucket, tmp_path):
+    bucket.files["full/raw/cat.ndjson"], bucket.hash_header = BODIES["raw"], "none"
+    (tmp_path / "cat.ndjson.part").write_bytes(BODY[:40])
+    assert get(bucket, tmp_path, form="raw")[0].read_bytes() == BODIES["raw"]
+    assert [asked for _, asked in bucket.requests] == [None]
+
+
+def test_a_file_whose_form_cannot_be_seen_is_kept(bucket, tmp_path):
+    (tmp_path / "cat.ndjson").write_bytes(b"{}")
+    assert get(bucket, tmp_path, form="raw")[0].read_bytes() == b"{}"
+    assert bucket.requests == []
+
+
+@pytest.mark.parametrize(
+    "form, path, body",
+    [
+        ("simplified", "full/simplified/cat.ndjson", b'{"error": "sign in"}'),
+        ("simplified", "full/simplified/cat.ndjson", BODIES["raw"]),
+        ("raw", "full/raw/cat.ndjson", BODIES["simplified"]),
+        ("sketchrnn", "sketchrnn/cat.npz", NOISE),
+    ],
+)
+def test_a_file_of_another_form_is_refused(bucket, tmp_path, form, path, body):
+    bucket.files[path] = body
+    with pytest.raises(DataError, match=f"not of the form {form}"):
+        get(bucket, tmp_path, form=form)
+    assert list(tmp_path.iterdir()) == []
+    assert len(bucket.requests) == 1
 
 
 def test_no_network_is_reported_soon_and_clearly(tmp_path):
