@@ -5,7 +5,11 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +20,8 @@ from tiny_run import CONFIG
 from sketchjax.config import default
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources import doodles
+from sketchjax.data.sources.doodles import photos
+from sketchjax.data.sources.download import download
 from sketchjax.errors import DiskError
 from sketchjax.train import checkpoint as checkpoint_module
 from sketchjax.train.checkpoint import Checkpoints, Progress
@@ -191,6 +197,67 @@ def test_a_conversion_to_a_read_only_disk_is_an_error(small_disk, drawings):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with pytest.raises(DiskError, match=r"Read-only file system.*make it writable"):
         convert_to(small_disk / "out", drawings)
+
+
+# --- sketch files ---
+
+
+@pytest.fixture
+def bucket(drawings, tmp_path) -> Iterator[str]:
+    """The address of a bucket that has one category."""
+    place = tmp_path / "bucket" / "full" / "simplified"
+    place.mkdir(parents=True)
+    shutil.copy(drawings / "cat.ndjson", place)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "bucket")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+def sketch_files(name: str, folder: Path, bucket: str) -> None:
+    """Have one of the commands that make sketch files write 100 kB or more."""
+    if name == "download":
+        download(folder, ["cat"], base_url=bucket, progress=False)
+    elif name == "photos":
+        options = {"categories": ["cat"], "workers": 1, "progress": False}
+        photos.write_photos(folder, per_category=20, seed=0, **options)
+    else:
+        doodles.write(folder, per_category=1000, seed=0, categories=["cat"])
+
+
+@pytest.mark.parametrize("name", ["download", "photos", "doodles"])
+def test_sketch_files_on_a_full_disk_can_be_resumed(small_disk, tmp_path, bucket, name):
+    subprocess.run(["mount", "-o", "remount,size=64k", str(small_disk)], check=True)
+    with pytest.raises(DiskError, match=r"cannot be written.*No space left.*free some space"):
+        sketch_files(name, small_disk / "out", bucket)
+    assert not list(small_disk.glob("out/*.ndjson")), "what is not whole has no name"
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    sketch_files(name, small_disk / "out", bucket)
+    sketch_files(name, tmp_path / "whole", bucket)
+    same = ["diff", "-r", str(small_disk / "out"), str(tmp_path / "whole")]
+    assert subprocess.run(same, capture_output=True, check=False).stdout == b""
+
+
+@pytest.mark.parametrize("name", ["download", "photos", "doodles"])
+@pytest.mark.parametrize("there", [True, False])
+def test_sketch_files_on_a_read_only_disk(small_disk, bucket, name, there):
+    if there:  # A folder that need not be made, and a part.
+        for folder in ("photo/cat", "sketch/cat", "contour/cat"):
+            (small_disk / "out" / folder).mkdir(parents=True)
+        (small_disk / "out" / "cat.ndjson.part").write_bytes(b"{")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(DiskError, match=r"Read-only file system.*make it writable") as caught:
+        sketch_files(name, small_disk / "out", bucket)
+    assert caught.value.exit_code == 74
+
+
+@pytest.mark.parametrize("name", ["download", "photos", "doodles"])
+def test_sketch_files_where_nothing_can_be_created(bucket, name):
+    with pytest.raises(DiskError, match="/proc/sketchjax"):
+        sketch_files(name, Path("/proc/sketchjax"), bucket)
 
 
 # --- any write ---

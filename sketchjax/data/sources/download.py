@@ -26,7 +26,7 @@ from rich.progress import (
 from sketchjax.data.sources.categories import all_categories, check_categories
 from sketchjax.data.sources.fetch import Patience, Session, UnreachableError, fetch, part_of
 from sketchjax.data.sources.forms import form_of
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, on_disk
 
 BASE_URL = "https://storage.googleapis.com/quickdraw_dataset/"
 FORMS = {  # form: where its files are in the bucket
@@ -67,15 +67,13 @@ def download(
     Raises DataError where a name or form is unknown, the folder has a file or a part of this name
     in another form, the server cannot be reached, it does not have a file, or a file never arrives
     whole. The other files are still fetched unless the server is out of reach. Parts are kept,
-    except one with a wrong md5 or in another form.
+    except one with a wrong md5 or in another form. Raises DiskError where the disk takes no more.
     """
     jobs = plan(folder, categories, form, base_url=base_url)
     _check_forms(jobs, form)
     missing = [job for job in jobs if not job.path.is_file()]
-    try:
+    with on_disk(f"{folder} cannot be made"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot make the folder {folder}: {error.strerror}") from None
     with _progress(not progress) as bar, ThreadPoolExecutor(max(1, workers)) as pool:
         count = _Count(bar, form, len(missing))
         session = Session(count.show, form, patience or Patience())
@@ -124,7 +122,8 @@ def _check_forms(jobs: list[Job], form: str) -> None:
                     f"download {form} into another folder, such as {path.parent.resolve()}-{form}"
                 )
             if file == part and found is None:
-                part.unlink()  # Less than a stroke, so nothing says of which form.
+                with on_disk(f"{part} cannot be removed"):
+                    part.unlink()  # Less than a stroke, so nothing says of which form.
 
 
 def _wait(futures: list[Future[None]]) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from sketchjax.data.sources.forms import has_form
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, on_disk
 
 _BLOCK = 1 << 18  # bytes read between two looks at the stop event
 _TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # statuses that another attempt may mend
@@ -71,33 +71,36 @@ def fetch(url: str, path: Path, session: Session) -> None:
     """Fetch one file to `path`; until it is whole and right, its bytes are in `path.part`.
 
     Raises DataError where the server does not have the file, what it has is of another form, or it
-    never arrives whole, and UnreachableError where the server cannot be reached. Returns early once
-    session.stop is set.
+    never arrives whole, and UnreachableError where the server cannot be reached; DiskError. Returns
+    early once session.stop is set.
     """
     part = part_of(path)
-    failures, damaged, most = 0, False, _size(part)
-    while not session.stop.is_set():
-        try:
-            md5 = _attempt(url, part, session)
-        except _BrokenError as error:
-            failures = 1 if _size(part) > most else failures + 1
-            most = max(most, _size(part))
-            _check_patience(url, failures, error, session)
-            session.stop.wait(session.patience.pause * 2 ** (failures - 1))
-            continue
-        if session.stop.is_set():
-            return
-        with part.open("rb") as file:
-            right = md5 in (None, hashlib.file_digest(file, "md5").hexdigest())
-        if right and has_form(part, session.form):
-            os.replace(part, path)
-            return
-        part.unlink()
-        if right:
-            raise _no_file(url, f"a file that is not of the form {session.form}")
-        if damaged:  # Twice the same: not the line, but what the server has.
-            raise DataError(f"{url} does not have its md5, {md5}; try again later or use a mirror")
-        damaged = True
+    with on_disk(f"{path} cannot be written"):
+        failures, damaged, most = 0, False, _size(part)
+        while not session.stop.is_set():
+            try:
+                md5 = _attempt(url, part, session)
+            except _BrokenError as error:
+                failures = 1 if _size(part) > most else failures + 1
+                most = max(most, _size(part))
+                _check_patience(url, failures, error, session)
+                session.stop.wait(session.patience.pause * 2 ** (failures - 1))
+                continue
+            if session.stop.is_set():
+                return
+            with part.open("rb") as file:
+                right = md5 in (None, hashlib.file_digest(file, "md5").hexdigest())
+            if right and has_form(part, session.form):
+                os.replace(part, path)
+                return
+            _drop(part)
+            if right:
+                raise _no_file(url, f"a file that is not of the form {session.form}")
+            if damaged:  # Twice the same: not the line, but what the server has.
+                raise DataError(
+                    f"{url} does not have its md5, {md5}; try again later or use a mirror"
+                )
+            damaged = True
 
 
 def expected_md5(headers: Message) -> str | None:
@@ -141,7 +144,7 @@ def _attempt(url: str, part: Path, session: Session) -> str | None:
         session.reached.set()
         error.close()
         if error.code == 416:  # The part is not the beginning of this file.
-            part.unlink(missing_ok=True)
+            _drop(part)
         if error.code == 416 or error.code in _TEMPORARY:
             raise _BrokenError(f"the server answered {error.code} {error.reason}") from None
         raise _no_file(url, f"{error.code} {error.reason}") from None
@@ -150,7 +153,7 @@ def _attempt(url: str, part: Path, session: Session) -> str | None:
         raise _BrokenError(f"{getattr(reason, 'strerror', None) or reason}") from None
     if total not in (None, have) and not session.stop.is_set():
         if have > total:
-            part.unlink()
+            _drop(part)
         raise _BrokenError(f"the connection ended after {have:,} of {total:,} bytes")
     return expected_md5(response.headers)
 
@@ -168,7 +171,7 @@ def _extent(url: str, response: HTTPResponse, part: Path, have: int) -> tuple[in
     if response.status == 206:
         stated = _RANGE.fullmatch(response.headers.get("content-range", ""))
         if stated is None or int(stated[1]) != have:
-            part.unlink(missing_ok=True)
+            _drop(part)
             raise _BrokenError("the server sent another range than the one asked for")
         return have, int(stated[2])
     if response.length == 0:
@@ -189,12 +192,13 @@ def _no_file(url: str, answer: str) -> DataError:
 
 
 def _write(part: Path, block: bytes, mode: str) -> None:
-    try:
-        with part.open(mode) as file:
-            file.write(block)
-    except OSError as error:
-        reason = f"cannot write {part}: {error.strerror}; check the folder and the free space"
-        raise DataError(f"{reason}, then rerun the same command to resume") from None
+    with on_disk(f"{part} cannot be written"), part.open(mode) as file:
+        file.write(block)
+
+
+def _drop(part: Path) -> None:
+    with on_disk(f"{part} cannot be removed"):
+        part.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

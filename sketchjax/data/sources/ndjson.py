@@ -56,7 +56,7 @@ def read_json(file: IO[bytes], source: Source) -> Iterator[Sketches]:
 def write_ndjson(path: Path | str, sketches: Sketches) -> None:
     """Write sketches as simplified ndjson, compressed where the name ends in .gz, whole or not.
 
-    Raises DataError where the file cannot be written.
+    Raises DiskError where the file cannot be written.
     """
     with written(Path(path)) as file:
         for index in range(len(sketches)):

@@ -6,12 +6,12 @@ import gzip
 import os
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
 from sketchjax.data.sources.records import Refused
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, on_disk
 
 BLOCK = 1 << 18  # 256 KiB: some 500 drawings; larger blocks read no faster
 # Of text, in bytes. A drawing has a bound of its own; the rest is for fields that are not read.
@@ -178,21 +178,19 @@ def written(path: Path) -> Iterator[IO[bytes]]:
     """Open a file for writing under a temporary name; it takes its real name when it is whole.
 
     It is compressed where the name ends in .gz, without time or name, so that equal content gives
-    equal bytes. Raises DataError where the folder is not writable.
+    equal bytes. Raises DiskError where it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        raw = temporary.open("wb")
-    except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}; check the folder") from None
-    try:
-        with raw:
-            if path.suffix == ".gz":
-                with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
-                    yield cast(IO[bytes], file)
-            else:
-                yield raw
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with on_disk(f"{path} cannot be written"):
+        try:
+            with temporary.open("wb") as raw:
+                if path.suffix == ".gz":
+                    with gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as file:
+                        yield cast(IO[bytes], file)
+                else:
+                    yield raw
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):  # what went wrong first matters
+                temporary.unlink()
+            raise

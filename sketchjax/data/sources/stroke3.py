@@ -78,7 +78,7 @@ def write_stroke3(
     """Write sketches as a sketch-rnn .npz in stroke-3 form, whole or not at all.
 
     The form has no place for category, key_id and recognized, nor for where a sketch is on the
-    square. Each sketch starts with a row of zero offsets. Raises DataError where the file cannot be
+    square. Each sketch starts with a row of zero offsets. Raises DiskError where the file cannot be
     written.
     """
     with written(Path(path)) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:

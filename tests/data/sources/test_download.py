@@ -18,7 +18,7 @@ from rich.console import Console
 from sketchjax.data.sources import download as module
 from sketchjax.data.sources.download import FORMS, all_categories, check_categories, download, plan
 from sketchjax.data.sources.fetch import Patience, UnreachableError, expected_md5
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, DiskError
 
 NOISE = np.random.default_rng(0).integers(0, 256, 1_000_000, np.uint8).tobytes()
 LINE = '{"word":"cat","key_id":"1","recognized":true,"drawing":[[%s],[[1],[2]]]}\n'
@@ -425,10 +425,10 @@ def test_the_bar_adds_up_over_a_cut(bucket, tmp_path, monkeypatch):
 def test_folders_that_cannot_be_written(bucket, tmp_path):
     bucket.files["full/simplified/cat.ndjson"] = BODY
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot make the folder"):
+    with pytest.raises(DiskError, match=r"file cannot be made .*check what is in its place"):
         get(bucket, tmp_path / "file")
     (tmp_path / "cat.ndjson.part").mkdir()
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DiskError, match=r"part cannot be written .*check what is in its place"):
         get(bucket, tmp_path)
 
 

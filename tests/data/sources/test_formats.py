@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sketchjax.data import sources as formats
 from sketchjax.data.sketch import Sketches, strokes
 from sketchjax.data.sources.stream import LONGEST_LINE
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, DiskError
 
 CAT = {"word": "cat", "key_id": "5201136883597312", "recognized": True}
 GOOD = CAT | {"drawing": [[[0, 10, 255], [5, 6, 7]], [[9], [200]]]}
@@ -611,7 +611,7 @@ def test_what_cannot_be_opened(tmp_path):
             list(formats.read(tmp_path / name))
     with pytest.raises(ValueError, match="chunk=0"):
         list(formats.read(tmp_path, chunk=0))
-    with pytest.raises(DataError, match="cannot write"):
+    with pytest.raises(DiskError, match="cannot be written"):
         formats.write_ndjson(tmp_path / "no" / "cat.ndjson", batch([("a", 1, None, [[[1], [2]]])]))
 
 

@@ -13,7 +13,7 @@ from sketchjax.data.sketch import strokes
 from sketchjax.data.sources import doodles as synthetic
 from sketchjax.data.sources.doodles import CATEGORIES, draw, hand, noise, write
 from sketchjax.data.sources.doodles import pen as pens
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DiskError
 
 ORDER_PAIRS = [
     ("target", "ripple"),
@@ -305,7 +305,7 @@ def test_mistakes_are_named(tmp_path):
         write(tmp_path, per_category=-1, seed=0)
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(DataError, match="file"):
+    with pytest.raises(DiskError, match=r"file cannot be written.*what is in its place"):
         write(blocked, per_category=1, seed=0, categories=["cat"])
 
 

@@ -19,7 +19,7 @@ from sketchjax.data.sources.categories import unknown_names
 from sketchjax.data.sources.doodles import nature, noise, objects, pairs
 from sketchjax.data.sources.doodles.hand import Order, perform
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, on_disk
 
 PROGRAMS: dict[str, tuple[Callable[[Pen], Strokes], Order]] = {
     "face": (nature.face, Order.HABIT),
@@ -101,7 +101,7 @@ def write(
     categories: out of CATEGORIES; None for all.
     The same arguments give the same bytes. A file appears whole or not at all.
     Raises ConfigError when there is no such category or `per_category` is negative, and
-    DataError when the folder cannot be written.
+    DiskError when the folder cannot be written.
     """
     if per_category < 0:
         raise ConfigError(f"per_category={per_category}: must be at least 0.")
@@ -109,10 +109,8 @@ def write(
     for category in chosen:
         program_of(category)
     folder = Path(folder)
-    try:
+    with on_disk(f"{folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot write synthetic doodles there ({error})") from error
     paths = [folder / f"{category}.ndjson" for category in chosen]
     for path, category in zip(paths, chosen, strict=True):
         write_ndjson(path, sketches(category, per_category, seed))

@@ -25,7 +25,7 @@ from sketchjax.data.sources.doodles.hand import perform
 from sketchjax.data.sources.doodles.paint import Part, parts_of, photo
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
 from sketchjax.data.workers import Pool, cores
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, on_disk
 
 # The categories that a picture shows: of others, only the order of the strokes tells them apart.
 PHOTO_CATEGORIES = tuple(
@@ -95,7 +95,7 @@ def write_photos(
     workers: processes; None is one per available core, 1 works in this process.
     progress: whether to show a progress bar on stderr.
     The same arguments give the same bytes for any number of workers.  Returns the folder.
-    Raises ConfigError when there is no such category or a number is below 1, and DataError when the
+    Raises ConfigError when there is no such category or a number is below 1, and DiskError when the
     folder cannot be written.
     """
     chosen = PHOTO_CATEGORIES if categories is None else tuple(map(canonical, categories))
@@ -126,7 +126,7 @@ def write_photos(
     needed = 1 + len(chosen) * per_category // 200
     processes = workers or min(cores(), needed)
     console = Console(stderr=True, quiet=not progress)
-    try:
+    with on_disk(f"{folder} cannot be written"):
         for category in chosen:
             for side in ("photo", "sketch", "contour"):
                 (folder / side / _name(category)).mkdir(parents=True, exist_ok=True)
@@ -142,8 +142,6 @@ def write_photos(
         splits = [line for number in sorted(rows) for line in rows[number][1]]
         (folder / "pairs.csv").write_text("\n".join(["sketch,photo,category", *pairs, ""]))
         (folder / "splits.csv").write_text("\n".join(["path,split", *splits, ""]))
-    except OSError as error:
-        raise DataError(f"{folder}: cannot write synthetic photos there ({error})") from error
     return folder
 
 
