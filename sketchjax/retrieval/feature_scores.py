@@ -20,6 +20,16 @@ from sketchjax.retrieval.ranks import comparable, rank_counts
 RECALL_AT = (1, 2, 4, 8)
 
 
+class NothingToScoreError(DataError):
+    """Queries that have nothing to find. queries: how many there are."""
+
+    def __init__(self, queries: int):
+        super().__init__(
+            f"None of the {queries} queries has a gallery item of its class, so there is nothing "
+            "to score. Check that both splits have the same classes and label numbers."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureScores:
     """One evaluation. Means are over the q queries whose class the gallery contains.
@@ -80,11 +90,12 @@ def evaluate_features(
     gallery_labels: i[n].
     distance: `snr` with the query as anchor, `euclidean`, `cosine` or `inner_product`.
     precision_at, recall_at: the K of each, at least 1.
-    exclude_self: the queries are the gallery, and each is ranked against the others.
+    exclude_self: the queries are the first items of the gallery, each ranked against the others.
 
     A query without a relevant gallery item is left out of every mean.
-    Raises ValueError for wrong shapes, distances or K and for exclude_self where queries and
-      gallery differ, and DataError when no query can be scored or a feature is not finite.
+    Raises ValueError for wrong shapes, distances or K and for exclude_self where the queries are
+      others, NothingToScoreError when no query can be scored, and DataError when a feature is not
+      finite.
     """
     sides = queries, query_labels, gallery, gallery_labels
     parts = []
@@ -101,7 +112,7 @@ def evaluate_features(
             ]
         )
     if not parts:
-        raise nothing_to_score(len(queries))
+        raise NothingToScoreError(len(queries))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     scored = len(columns[0])
     found = comparable(gallery, distance)
@@ -129,18 +140,12 @@ def feature_map(
     gallery_labels: np.ndarray,
     *,
     distance: str,
+    exclude_self: bool = False,
 ) -> float:
     """The mean average precision of `evaluate_features` by itself; it raises the same errors."""
     sides = queries, query_labels, gallery, gallery_labels
-    parts = [average_precision(*counts) for counts in rank_counts(*sides, distance=distance)]
+    counts = rank_counts(*sides, distance=distance, exclude_self=exclude_self)
+    parts = [average_precision(*each) for each in counts]
     if not parts:
-        raise nothing_to_score(len(queries))
+        raise NothingToScoreError(len(queries))
     return float(np.concatenate(parts).mean())
-
-
-def nothing_to_score(queries: int) -> DataError:
-    """The error of queries that have nothing to find."""
-    return DataError(
-        f"None of the {queries} queries has a gallery item of its class, so there is nothing to "
-        "score. Check that both splits have the same classes and label numbers."
-    )

@@ -22,7 +22,7 @@ from sketchjax.retrieval.cut_rankings import (
     interpolated_bounds,
     precision_over_reachable,
 )
-from sketchjax.retrieval.feature_scores import nothing_to_score
+from sketchjax.retrieval.feature_scores import NothingToScoreError
 from sketchjax.retrieval.histograms import histograms
 from sketchjax.retrieval.metrics import (
     average_precision,
@@ -130,7 +130,7 @@ def category_scores(
     """
     found = _means(_counts(queries, gallery, distance, "labels"), _category_measures(cuts))
     if found is None:
-        raise nothing_to_score(len(queries))
+        raise NothingToScoreError(len(queries))
     values, scored = found
     if nmi:
         points = _points(gallery, distance)
@@ -157,7 +157,7 @@ def instance_scores(
     found = _means(_counts(asked, gallery, distance, "instances"), measures)
     within = _means(_within(asked, gallery, distance), measures | {("size",): _size})
     if found is None or within is None:
-        raise nothing_to_score(len(queries))
+        raise NothingToScoreError(len(queries))
     of_category, scored = within
     size = of_category.pop("size")
     values = found[0] | {f"{name}_within": value for name, value in of_category.items()}

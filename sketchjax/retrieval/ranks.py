@@ -93,7 +93,7 @@ def rank_counts(
     gallery: f[n d].
     gallery_labels: i[n].
     distance: of `DISTANCES`.
-    exclude_self: queries and gallery are the same list, and query i is not compared with itself.
+    exclude_self: the queries are the first items of the gallery, and none is compared with itself.
     Yields counts by group of p queries of one class, `all` and `relevant` i64[p 2m+1], m the items
       of that class. The classes come in the order of their labels.
     Raises ValueError when the shapes do not fit together or the distance is another, and DataError
@@ -101,10 +101,10 @@ def rank_counts(
     """
     _check(queries, query_labels, gallery, gallery_labels)
     if exclude_self and not (
-        np.array_equal(queries, gallery, equal_nan=True)
-        and np.array_equal(query_labels, gallery_labels)
+        np.array_equal(queries, gallery[: len(queries)], equal_nan=True)
+        and np.array_equal(query_labels, gallery_labels[: len(queries)])
     ):
-        raise ValueError("exclude_self needs equal features and labels for queries and gallery")
+        raise ValueError("exclude_self needs queries that are the first items of the gallery")
     exponent = int(max(_exponents(queries), _exponents(gallery)))
     queries = comparable(queries, distance, exponent)
     columns = _columns(gallery, distance, exponent)

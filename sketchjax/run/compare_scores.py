@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import msgspec
 
-from sketchjax.errors import ConfigError, DataError, Stopped
+from sketchjax.errors import ConfigError, Stopped
 from sketchjax.files import read_json, write_whole
 from sketchjax.models.table import CLASSIFIER, FUSION, POSTERIOR
 from sketchjax.ops.precision import in_32_bits
@@ -172,13 +172,6 @@ def _ceiling(comparison: Comparison, row: Row, runs: list[dict[str, Encoded]]) -
         )
         logits.append({split: classified(each, own) for split, each in encoded.items()})
     return [
-        Score(CEILING, None, *pair, tuple(_posterior_map(each, *pair) for each in logits))
+        Score(CEILING, None, *pair, tuple(posterior_map(each, *pair) for each in logits))
         for pair in comparison.sources[0].pairs
     ]
-
-
-def _posterior_map(logits: dict[str, Encoded], queries: str, gallery: str) -> float | None:
-    try:
-        return posterior_map(logits[queries], logits[gallery])
-    except DataError:  # no query has a gallery sketch of its class
-        return None

@@ -140,11 +140,9 @@ def _leave(
         for split, every in classifier.splits.items()
     }
     measured = _measure(source, model, encoded, source.unseen)
-    (queries, gallery), *_ = source.pairs
-    asked, found = (
-        classifier.splits[split][~source.unseen[classifier.splits[split].labels]]
-        for split in (queries, gallery)
-    )
+    seen = {
+        split: every[~source.unseen[every.labels]] for split, every in classifier.splits.items()
+    }
     results = results_of(
         model, source.folder, source.manifest, measured, source.pairs, time.monotonic() - started
     ) | {
@@ -152,7 +150,7 @@ def _leave(
         "map_seen": _map_seen(source, model, encoded),
         "own": own,
         "map_validation": choice.map_validation,
-        "map_posteriors": posterior_map(asked, found),
+        "map_posteriors": posterior_map(seen, *source.pairs[0]),
         "posterior": choice.described(),
         "recode_of": mark,
     }

@@ -14,7 +14,7 @@ from sketchjax.retrieval import metrics
 from sketchjax.retrieval.class_distances import ClassDistances, class_distances
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.feature_scores import FeatureScores, evaluate_features
+from sketchjax.retrieval.feature_scores import FeatureScores, NothingToScoreError, evaluate_features
 from sketchjax.retrieval.photo_scores import (
     CUTS,
     HAMMING,
@@ -246,11 +246,12 @@ def _items(encoded: Encoded, codes: Codes, distance: str) -> Items:
 
 
 def _feature_scores(queries: Encoded, gallery: Encoded, **settings: Any) -> FeatureScores | None:
-    if not (len(queries.labels) and np.isin(queries.labels, gallery.labels).any()):
+    try:
+        return evaluate_features(
+            queries.features, queries.labels, gallery.features, gallery.labels, **settings
+        )
+    except NothingToScoreError:
         return None
-    return evaluate_features(
-        queries.features, queries.labels, gallery.features, gallery.labels, **settings
-    )
 
 
 def _same_splits(first: FeatureRanking | PhotoRanking, second: Ranking) -> bool:

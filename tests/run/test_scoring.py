@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sketchjax.errors import DataError
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.run.scoring import (
@@ -186,3 +187,15 @@ def test_features_of_splits_that_share_no_class_have_no_scores():
     assert ranking.scores is None
     row = ranking.as_row({"query": 1, "gallery": 2})
     assert (row["map"], row["distance"], row["gallery_count"]) == (None, "euclidean", 2)
+
+
+def test_classes_of_one_leave_nothing_to_rank_by_features():
+    own = {"gallery": encoded(np.eye(3), [0, 1, 2])}
+    (ranked,) = rank_features(own, [("gallery", "gallery")], ["cosine"], ())
+    assert ranked.scores is None
+
+
+def test_features_that_are_not_finite_are_reported():
+    own = {"gallery": encoded([[0, 1], [np.nan, 0], [1, 1]], [0, 0, 1])}
+    with pytest.raises(DataError, match="not finite"):
+        rank_features(own, [("gallery", "gallery")], ["cosine"], ())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -12,7 +12,7 @@ from sketchjax.models.posterior import dither
 from sketchjax.ops.codebook import codebook
 from sketchjax.ops.hamming import pack_codes
 from sketchjax.retrieval.encode import Encoded
-from sketchjax.retrieval.feature_scores import feature_map
+from sketchjax.retrieval.feature_scores import NothingToScoreError, feature_map
 from sketchjax.retrieval.histograms import histograms
 from sketchjax.retrieval.metrics import average_precision
 from sketchjax.retrieval.ranks import INNER_PRODUCT
@@ -147,13 +147,20 @@ def map_of_codes(bits: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> fl
     return float(np.nanmean(average_precision(counts.all, counts.relevant)))
 
 
-def posterior_map(queries: Encoded, gallery: Encoded) -> float:
+def posterior_map(encoded: Mapping[str, Encoded], queries: str, gallery: str) -> float | None:
     """MAP of the float ranking by ⟨p_q, p_g⟩, the probability of one class: the codes' ceiling.
 
-    Of at most 4,096 queries. queries, gallery: their features are logits.
-    Raises DataError when no query can be scored.
+    Of at most 4,096 queries; None where no query has another item of its class in the gallery.
+    encoded: by split; the features are logits.
+    queries, gallery: splits. One ranked against itself leaves out each query's own item.
     """
-    queries = queries[:_RANKED]
-    posteriors = [np.asarray(jax.nn.softmax(every.features)) for every in (queries, gallery)]
-    sides = posteriors[0], queries.labels, posteriors[1], gallery.labels
-    return feature_map(*sides, distance=INNER_PRODUCT)
+    asked, found = encoded[queries], encoded[gallery]
+    posteriors = np.asarray(jax.nn.softmax(asked.features))
+    sides = posteriors[:_RANKED], asked.labels[:_RANKED]
+    if queries != gallery:
+        posteriors = np.asarray(jax.nn.softmax(found.features))
+    sides = *sides, posteriors, found.labels
+    try:
+        return feature_map(*sides, distance=INNER_PRODUCT, exclude_self=queries == gallery)
+    except NothingToScoreError:
+        return None
