@@ -16,6 +16,7 @@ from sketchjax import cli
 from sketchjax.commands import runs
 from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
+from sketchjax.data.sources.doodles import write
 from sketchjax.errors import ConfigError, Stopped
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
@@ -169,6 +170,33 @@ def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment,
         assert codeword.any() == (name not in ("cat", "sun"))
     posterior = model.predict(drawings(tmp_path / "data", "query"))
     assert posterior[:, [model.categories.index(name) for name in ("cat", "sun")]].max() == 0
+
+
+def split_by_category(folder: Path, splits: dict[str, list[str]]) -> dict:
+    """Fields of a run whose categories have one drawing for each split that is named."""
+    rows = ["key_id,split"]
+    for name, own in splits.items():
+        (path,) = write(folder, per_category=len(own), seed=0, categories=[name])
+        ids = [orjson.loads(line)["key_id"] for line in path.read_text().splitlines()]
+        rows += [f"{key},{split}" for key, split in zip(ids, own, strict=True)]
+    (folder / "splits.csv").write_text("\n".join(rows) + "\n")
+    fields = {"data.source": str(folder), "data.split_file": str(folder / "splits.csv")}
+    return fields | {"data.categories": tuple(splits)}
+
+
+def test_queries_of_unseen_classes_only_are_scored(environment, tmp_path, monkeypatch):
+    """There is no ranking of the classes trained on, and so no score of one."""
+    seen, kept_out = ["train"] * 20 + ["validation"] * 4, ["gallery"] * 6 + ["query"] * 4
+    splits = {"cat": kept_out, "sun": kept_out, "clock": seen, "face": seen}
+    config = run_config(**split_by_category(tmp_path / "drawings", splits))
+    config.data.unseen, config.evaluation.posterior_bits = ("cat", "sun"), (8,)
+    own = experiment.run(config, tmp_path / "run")
+    (row,) = own["posterior_codes"]
+    assert row["map_posteriors"] is row["map_seen"] is None
+    assert row["map"] == pytest.approx(results(tmp_path / "run" / "recode" / "8")["map"])
+    arguments = (str(tmp_path / "run"), "--bits=8", f"--out={tmp_path / 'out'}", "--steps=0")
+    assert command(monkeypatch, *arguments) == 0
+    assert results(tmp_path / "out" / "8")["map_posteriors"] is None
 
 
 def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
