@@ -32,7 +32,7 @@ from sketchjax.run.log import RunLog
 from sketchjax.run.posterior.choice import chosen
 from sketchjax.run.posterior.classifier import Classifier, classify
 from sketchjax.run.posterior.head import posterior_model
-from sketchjax.run.posterior.source import Settings, Source, can_choose
+from sketchjax.run.posterior.source import Settings, Source
 from sketchjax.run.recode import FOLDER, recode_source
 from sketchjax.run.results import collect_results, radius_curve, versions
 from sketchjax.run.scoring import (
@@ -44,6 +44,7 @@ from sketchjax.run.scoring import (
     rank_photos,
 )
 from sketchjax.run.writers import read_metrics, write_results
+from sketchjax.train.data import can_choose, least_to_choose
 from sketchjax.train.stages import Stage
 from sketchjax.train.trainer import Trainer
 
@@ -183,10 +184,11 @@ def _lacks_codes(this: Run) -> bool:
     )
     if not head.of_posterior or any(loss.reads != ("logits",) for loss in losses):
         return False
-    if not can_choose(this.passes.manifest, this.passes.forms):
+    stored = kinds(this.config)
+    if not can_choose(this.passes.manifest, stored, this.unseen):
         this.log.note(
-            "no two validation sketches are of one category: the thresholds and the temperature "
-            "of the posterior codes stay as they began"
+            f"without {least_to_choose(stored)}, the thresholds and the temperature of the "
+            "posterior codes stay as they began"
         )
         return False
     return True

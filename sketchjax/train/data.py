@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
+
+import numpy as np
 
 from sketchjax.config import Config, kinds, rankings
 from sketchjax.config.fields import FIELDS
@@ -172,6 +175,31 @@ def paint_synthetic(config: Config, workdir: Path) -> list[Path]:
     return [folder]
 
 
+def can_choose(manifest: Manifest, kinds: Mapping[str, str], unseen: np.ndarray) -> bool:
+    """Whether posterior codes can be chosen: validation has `least_to_choose`.
+
+    kinds: how each side is stored.
+    unseen: bool[l], categories kept out of training, whose sketches choose nothing.
+    """
+    counts = [counts_of(manifest, kind) for kind in kinds.values()]
+    least = 2 if len(counts) == 1 else 1
+    return any(
+        all(own[name].get("validation", 0) >= least for own in counts)
+        for name, kept_out in zip(manifest.categories, unseen, strict=True)
+        if not kept_out
+    )
+
+
+def least_to_choose(kinds: Mapping[str, str]) -> str:
+    """What posterior codes are chosen by at least, in words: an item, and another for it to find.
+
+    kinds: how each side is stored.
+    """
+    items = [_ITEMS[kind] for kind in kinds.values()]
+    what = f"two validation {items[0]}" if len(items) == 1 else "validation sketch and photo"
+    return f"{what} of one category that is trained on"
+
+
 def check_data(folder: Path, config: Config) -> Manifest:
     """The manifest of a folder that a run can finish with, checked before any training.
 
@@ -184,8 +212,6 @@ def check_data(folder: Path, config: Config) -> Manifest:
     unseen = unseen_categories(manifest.categories, data.unseen, data.unseen_count, config.seed)
     kept_out = {name for name, out in zip(manifest.categories, unseen, strict=True) if out}
     asked = dict.fromkeys([*(part_name(side, "train") for side in stored), *chain(*pairs)])
-    if config.evaluation.posterior_bits:
-        asked |= dict.fromkeys(part_name(side, "validation") for side in stored)
 
     def count(part: str, name: str) -> int:
         side, split = side_and_split(part)
@@ -214,6 +240,11 @@ def check_data(folder: Path, config: Config) -> Manifest:
             if name in kept_out or not kept_out
         )
     ]
+    if config.evaluation.posterior_bits and not can_choose(manifest, stored, unseen):
+        problems.append(
+            f"no {least_to_choose(stored)}, by which evaluation.posterior_bits are chosen; "
+            f"{_remedy([*stored.values()][-1], 'validation')}"
+        )
     if problems:
         raise DataError(f"{folder} cannot be trained with: " + "; ".join(problems))
     return manifest

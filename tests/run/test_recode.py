@@ -17,7 +17,7 @@ from sketchjax.commands import runs
 from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.sources.doodles import write
-from sketchjax.errors import ConfigError, Stopped
+from sketchjax.errors import ConfigError, DataError, Stopped
 from sketchjax.models.posterior import dither
 from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
@@ -173,22 +173,22 @@ def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment,
 
 
 def split_by_category(folder: Path, splits: dict[str, list[str]]) -> dict:
-    """Fields of a run whose categories have one drawing for each split that is named."""
+    """Fields of `data` for categories with one drawing for each split that is named."""
     rows = ["key_id,split"]
     for name, own in splits.items():
         (path,) = write(folder, per_category=len(own), seed=0, categories=[name])
         ids = [orjson.loads(line)["key_id"] for line in path.read_text().splitlines()]
         rows += [f"{key},{split}" for key, split in zip(ids, own, strict=True)]
     (folder / "splits.csv").write_text("\n".join(rows) + "\n")
-    fields = {"data.source": str(folder), "data.split_file": str(folder / "splits.csv")}
-    return fields | {"data.categories": tuple(splits)}
+    return {"source": str(folder), "split_file": str(folder / "splits.csv")}
 
 
 def test_queries_of_unseen_classes_only_are_scored(environment, tmp_path, monkeypatch):
     """There is no ranking of the classes trained on, and so no score of one."""
     seen, kept_out = ["train"] * 20 + ["validation"] * 4, ["gallery"] * 6 + ["query"] * 4
     splits = {"cat": kept_out, "sun": kept_out, "clock": seen, "face": seen}
-    config = run_config(**split_by_category(tmp_path / "drawings", splits))
+    config = run_config()
+    config.data.update(split_by_category(tmp_path / "drawings", splits))
     config.data.unseen, config.evaluation.posterior_bits = ("cat", "sun"), (8,)
     own = experiment.run(config, tmp_path / "run")
     (row,) = own["posterior_codes"]
@@ -255,14 +255,42 @@ def test_a_posterior_head_keeps_its_classifier(environment, tmp_path):
     assert found["accuracy"] == results(tmp_path / "recode" / "16")["accuracy"]
 
 
-def test_without_validation_sketches_codes_stay_as_they_began(environment, tmp_path, capsys):
+# Validation sketches of a category kept out of training choose nothing.
+ONLY_UNSEEN = {
+    "cat": ["validation"] * 4 + ["gallery", "query"] * 3,
+    "sun": ["validation"] * 4 + ["gallery", "query"] * 3,
+    "clock": ["train"] * 20 + ["validation"] + ["gallery", "query"] * 3,
+    "face": ["train"] * 20 + ["gallery", "query"] * 3,
+}
+
+
+@pytest.mark.parametrize("unseen", [(), ("cat", "sun")])
+def test_without_validation_sketches_codes_stay_as_they_began(
+    environment, tmp_path, capsys, unseen
+):
     config = run_config(**{"model.head": "posterior", "data.splits.validation": 0})
+    if unseen:
+        config.data.update(split_by_category(tmp_path / "drawings", ONLY_UNSEEN), unseen=unseen)
     found = experiment.run(config, tmp_path)
     assert "posterior" not in found
-    assert "no two validation sketches" in capsys.readouterr().out
+    assert "without two validation sketches" in " ".join(capsys.readouterr().out.split())
     own = sketchjax.load(tmp_path).variables["params"]["posterior"]
     np.testing.assert_array_equal(own["codebook"], sketchjax.codebook(4, 16))
     np.testing.assert_array_equal(own["thresholds"], dither(16, 0.8))
+
+
+def test_codes_are_not_chosen_by_unseen_classes(environment, tmp_path, monkeypatch, capsys):
+    config = run_config()
+    config.data.update(split_by_category(tmp_path / "drawings", ONLY_UNSEEN))
+    config.data.unseen, config.evaluation.posterior_bits = ("cat", "sun"), (8,)
+    said = "no two validation sketches of one category that is trained on"
+    with pytest.raises(DataError, match=said):
+        experiment.run(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "weights").exists()
+    config.evaluation.posterior_bits = ()
+    experiment.run(config, tmp_path / "run")
+    assert command(monkeypatch, str(tmp_path / "run"), "--bits=8") == 65
+    assert said in capsys.readouterr().err
 
 
 def test_training_is_kept_only_where_validation_sketches_rank_better(

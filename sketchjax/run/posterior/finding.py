@@ -18,11 +18,10 @@ from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.models.table import EMBEDDING, HEAD
 from sketchjax.retrieval.model import load
 from sketchjax.retrieval.passes import Task
-from sketchjax.run.elsewhere import (
-    classifies,
-)
-from sketchjax.run.posterior.source import Source, can_choose
+from sketchjax.run.elsewhere import classifies
+from sketchjax.run.posterior.source import Source
 from sketchjax.run.writers import read_results
+from sketchjax.train.data import can_choose, least_to_choose
 
 
 def find_source(path: Path, data: Path | None, task: Task) -> Source:
@@ -66,15 +65,15 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             f"{data} has nothing in the split {' and '.join(empty)}; posterior codes are "
             "fitted on train, chosen on validation, and scored on the run's rankings"
         )
-    if not can_choose(manifest, forms):
-        what = "two validation sketches" if len(forms) == 1 else "validation sketch and photo"
-        raise DataError(
-            f"{data} has no {what} of one category, by which posterior codes are chosen; convert "
-            "it with a larger share for validation"
-        )
     unseen = unseen_categories(
         manifest.categories, fields["data.unseen"], fields["data.unseen_count"], fields["seed"]
     )
+    kinds = {side: form.kind for side, form in forms.items()}
+    if not can_choose(manifest, kinds, unseen):
+        raise DataError(
+            f"{data} has no {least_to_choose(kinds)}, by which posterior codes are chosen; convert "
+            "it with a larger share for validation"
+        )
     amounts = {
         name.removeprefix("augmentation."): value
         for name, value in fields.items()

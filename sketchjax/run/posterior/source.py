@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from sketchjax.data.feed.items import counts_of
 from sketchjax.data.folder.manifest import Manifest
-from sketchjax.data.inputs import Form, part_name
+from sketchjax.data.inputs import part_name
 from sketchjax.models.network import Network
 from sketchjax.models.table import POSTERIOR
 from sketchjax.retrieval.model import Model
@@ -100,13 +99,3 @@ class Source:
             task=self.task,
             check=self.check,
         )
-
-
-def can_choose(manifest: Manifest, forms: Mapping[str, Form]) -> bool:
-    """Whether a validation sketch has something of its category to find: a sketch, or a photo."""
-    counts = [counts_of(manifest, form.kind) for form in forms.values()]
-    least = 2 if len(counts) == 1 else 1
-    return any(
-        all(own[name].get("validation", 0) >= least for own in counts)
-        for name in manifest.categories
-    )
