@@ -20,6 +20,7 @@ from sketchjax.data.folder.conversion.picture_pieces import Look
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.sources import download as downloading
 from sketchjax.errors import ConfigError
+from sketchjax.files import sole_writer
 from sketchjax.run.writers import RESULT_KEYS, write_results
 from sketchjax.train import data
 
@@ -172,6 +173,18 @@ def test_synthetic_photos_are_converted_and_verified(tmp_path, capsys):
     assert call("verify", out) == 0
     assert "2 gallery, 0 query photos" in capsys.readouterr().out
     assert call("convert", source, tmp_path / "o", "--contours", "files", "--most-side", "8") == 64
+
+
+@pytest.mark.parametrize("options", [[], ["--photos"]])
+def test_one_process_at_a_time_draws_to_a_folder(tmp_path, capsys, options):
+    arguments = ("synthesize", tmp_path, "--per-category", 1, "--categories", "cat", *options)
+    with sole_writer(tmp_path / "drawings"):
+        assert call(*arguments) == 75
+    assert "in use by another process" in capsys.readouterr().err
+    assert call(*arguments) == 0
+    (tmp_path / "file").touch()
+    assert call("synthesize", tmp_path / "file", *options) == 74
+    assert "file cannot be written" in capsys.readouterr().err
 
 
 def test_download_options_arrive(monkeypatch, tmp_path, capsys):

@@ -11,7 +11,7 @@ import typer
 import typer.core
 
 from sketchjax.commands.program import Categories, OnBad, app, names_of, path, stoppable
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, on_disk
 from sketchjax.fields import home_path
 from sketchjax.wording import counted
 
@@ -227,17 +227,19 @@ def synthesize(
     ] = False,
 ) -> None:
     """Draw synthetic doodles as ordinary ndjson files: no data or network needed."""
-    if photos:
-        from sketchjax.data.sources.doodles.photos import write_photos
-
-        names = names_of(categories)
-        write_photos(folder, per_category=per_category, seed=seed, categories=names)
-        print(f"{folder}: {per_category:,} photos of each category, three doodles of each photo")
-        return
     from sketchjax.data.sources.doodles import write
+    from sketchjax.data.sources.doodles.photos import write_photos
+    from sketchjax.files import sole_writer
 
-    paths = write(folder, per_category=per_category, seed=seed, categories=names_of(categories))
-    print(f"{folder}: {counted(len(paths), 'file')}, {counted(per_category, 'doodle')} each")
+    names = names_of(categories)
+    # Locked inside: the folder above may not be writable, and nothing is left here.
+    with on_disk(f"{folder} cannot be written"), sole_writer(folder / "drawings"):
+        draw = write_photos if photos else write
+        paths = draw(folder, per_category=per_category, seed=seed, categories=names)
+    if isinstance(paths, list):
+        print(f"{folder}: {counted(len(paths), 'file')}, {counted(per_category, 'doodle')} each")
+    else:
+        print(f"{folder}: {per_category:,} photos of each category, three doodles of each photo")
 
 
 @app.command()

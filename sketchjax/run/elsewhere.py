@@ -190,7 +190,7 @@ def check_replaceable(out: Path, *, recoded: bool = False) -> None:
     if not out.is_dir():
         return
     check_out(out)
-    own = {*_LEFT, FILE if recoded else LOCK}
+    own = {*_LEFT, LOCK, *([FILE] if recoded else [])}
     own |= {f".{name}.part" for name in own}  # of a process that was killed
     others = sorted({path.name for path in out.iterdir()} - own)
     what = "posterior codes" if recoded else "an evaluation"

@@ -1,9 +1,13 @@
 """The report of a finished run, made again from the files that the run left."""
 
+import errno
+
 import numpy as np
 import pytest
+from command_line import call
 
-from sketchjax.errors import DataError
+from sketchjax.errors import DataError, InUseError
+from sketchjax.report import page
 from sketchjax.report.material import (
     Neighbour,
     OpenChoice,
@@ -16,6 +20,7 @@ from sketchjax.report.material import (
 from sketchjax.report.page import write_report
 from sketchjax.run.rebuild import rebuild
 from sketchjax.run.writers import RESULT_KEYS, Writers, read_metrics, write_results
+from sketchjax.train.workdir import locked
 
 POINTS = np.array([(0, 0, 0), (255, 9, 1)], np.uint8)
 
@@ -71,9 +76,9 @@ def test_a_run_of_an_older_version_has_its_page(workdir):
         '{"curve": null, "entropy_example": null, "retrievals": [], "stages": [],'
         ' "open_choices": [], "measured_on": "queries against the gallery", "title": "old"}'
     )
-    page = rebuild(workdir).read_text()
-    assert "old" in page
-    assert "29,662" in page
+    written = rebuild(workdir).read_text()
+    assert "old" in written
+    assert "29,662" in written
     (workdir / "report/material.json").unlink()
     assert "29,662" in rebuild(workdir).read_text()
 
@@ -90,3 +95,33 @@ def test_damaged_material_is_named(workdir):
     (workdir / "report/material.json").write_text("[]")
     with pytest.raises(DataError, match=r"material\.json cannot be read"):
         rebuild(workdir)
+
+
+def test_a_second_report_at_once_is_refused(workdir):
+    with locked(workdir), pytest.raises(InUseError, match="another process is running in"):
+        rebuild(workdir)
+    rebuild(workdir)
+
+
+@pytest.mark.parametrize(
+    "refused, remedy",
+    [
+        (OSError(errno.EROFS, "Read-only file system", "index.html"), "make it writable"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+    ],
+)
+def test_a_disk_that_takes_no_report_is_named(workdir, monkeypatch, capsys, refused, remedy):
+    def refuse(*_):
+        raise refused
+
+    monkeypatch.setattr(page, "write_whole", refuse)
+    assert call("report", workdir) == 74
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"the report in {workdir} cannot be written ({refused.strerror}" in line
+    assert remedy in line
+
+
+def test_a_folder_without_a_run_gets_no_lock(tmp_path):
+    with pytest.raises(DataError):
+        rebuild(tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())

@@ -115,6 +115,7 @@ def test_the_same_seed_gives_the_same_codes(whole, recoded, tmp_path, monkeypatc
 def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeypatch, capsys):
     shutil.copytree(recoded, tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "8")
+    rebuild(tmp_path / "out" / "16")
     kept = (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns
     arguments = (str(whole), "--bits=8,16", f"--out={tmp_path / 'out'}", "--copies=1", "--steps=60")
     assert command(monkeypatch, *arguments) == 0

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jinja2 import Environment
 
-from sketchjax.files import write_whole
+from sketchjax.errors import on_disk
+from sketchjax.files import sole_writer, write_whole
 from sketchjax.paper.report import wording
 from sketchjax.paper.report.claims import claims
 from sketchjax.paper.report.comparison import comparison_picture
@@ -28,6 +29,7 @@ def write_study(workdir: str | Path, material: StudyMaterial) -> Path:
     """Write WORKDIR/report with its material.json; returns its index.html, which is written last.
 
     An unfinished study has a page, too, which shows what is still to do.
+    Raises InUseError when another process writes to the folder; DiskError.
     """
     folder = Path(workdir) / "report"
     save_study(folder / "material.json", material)
@@ -37,13 +39,20 @@ def write_study(workdir: str | Path, material: StudyMaterial) -> Path:
 def rebuild_study(workdir: str | Path) -> Path:
     """Rebuild WORKDIR/report from its material.json; returns its index.html.
 
-    Raises DataError when material.json is missing or damaged.
+    Raises DataError when material.json is missing or damaged, and as `write_study` does.
     """
     folder = Path(workdir) / "report"
     return _write(folder, load_study(folder / "material.json"))
 
 
 def _write(folder: Path, material: StudyMaterial) -> Path:
+    # Not the lock of the workdir: a study that is running has a page, too.
+    with on_disk(f"{folder} cannot be written"), sole_writer(folder):
+        return _write_files(folder, material)
+
+
+def _write_files(folder: Path, material: StudyMaterial) -> Path:
+    """Write tables, figures and pictures, and last of all index.html; returns its path."""
     for table in material.tables:
         write_csv(folder, csv_table(material, table))
     page = _environment().get_template("study.html.j2").render(

@@ -1,6 +1,7 @@
 """Page, Markdown and terminal show the material, and work without any."""
 
 import csv
+import errno
 import io
 import statistics
 from dataclasses import replace
@@ -12,7 +13,9 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from sketchjax.errors import ConfigError, DataError
+from sketchjax.errors import ConfigError, DataError, DiskError, InUseError
+from sketchjax.files import sole_writer
+from sketchjax.paper.report import page as study_page
 from sketchjax.paper.report.markdown import write_markdown
 from sketchjax.paper.report.material import StudyMaterial, StudyRow, load_study, save_study
 from sketchjax.paper.report.page import rebuild_study, write_study
@@ -153,6 +156,21 @@ def test_page_is_rebuilt_from_the_material(whole, material, tmp_path):
     read = load_study(tmp_path / "report/material.json")
     assert read.comparisons[0].methods[0][1].results[3].points.dtype == np.uint8
     assert [row.state for row in read.rows] == [row.state for row in material.rows]
+
+
+def test_a_second_report_of_a_study_at_once_is_refused(whole):
+    folder = whole[0] / "report"
+    with sole_writer(folder), pytest.raises(InUseError, match="in use by another process"):
+        rebuild_study(whole[0])
+
+
+def test_a_full_disk_is_named(whole, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(study_page, "write_whole", refuse)
+    with pytest.raises(DiskError, match=r"report cannot be written .*free some space"):
+        rebuild_study(whole[0])
 
 
 def test_missing_or_damaged_material_is_named(tmp_path):
