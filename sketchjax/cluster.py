@@ -7,6 +7,7 @@ that are read here are enough.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from sketchjax.errors import ConfigError
 
 # The range of ports that systems leave to programs.
 _FIRST_PORT, _PORTS = 61_440, 4_096
+# An IPv6 address has colons of its own, and so brackets.
+_ADDRESS = re.compile(r"([^:\[\]]+|\[[^\[\]]+\]):(?P<port>\d{1,5})", re.ASCII)
 
 
 class Peers(NamedTuple):
@@ -71,9 +74,11 @@ def find_peers(
         coordinator = f"{first_host(environment['SLURM_STEP_NODELIST'])}:{_port(environment)}"
     if not coordinator:
         raise ConfigError(_NO_COORDINATOR)
-    host, _, port = coordinator.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
-        raise ConfigError(f"coordinator {coordinator!r}: give HOST:PORT, such as node001:61440")
+    found = _ADDRESS.fullmatch(coordinator)
+    if not found or not 0 < int(found["port"]) < 65_536:
+        raise ConfigError(
+            f"coordinator {coordinator!r}: give HOST:PORT, such as node001:61440 or [::1]:61440"
+        )
     return Peers(coordinator, count, own, origin)
 
 
@@ -122,6 +127,7 @@ def first_host(nodes: str) -> str:
 
 def _whole(environment: Mapping[str, str], name: str) -> int:
     text = environment.get(name)
-    if text is None or not text.isdecimal():
-        raise ConfigError(f"{name} is {text!r} in the environment; it must be a whole number")
+    if text is None or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        shown = text if text is None or len(text) < 40 else f"{text[:40]}..."
+        raise ConfigError(f"{name} is {shown!r} in the environment; it must be a whole number")
     return int(text)

@@ -88,12 +88,23 @@ def test_one_process_trains_by_itself(environment):
         ({"JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "0"}, {}, "JAX_COORDINATOR_ADDRESS"),
         ({name: JOBSET[name] for name in list(JOBSET)[:2]}, {}, "JOB_COMPLETION_INDEX"),
         (SLURM | {"SLURM_PROCID": "x"}, {}, "SLURM_PROCID is 'x'"),
+        (SLURM | {"SLURM_PROCID": "²"}, {}, "SLURM_PROCID is '²'"),
+        (JOBSET | {"JAX_NUM_PROCESSES": "4" * 5000}, {}, f"is '{'4' * 40}...' in the env"),
+        ({}, {"coordinator": "a:\uff11", "count": 2, "own": 0}, "give HOST:PORT"),
+        ({}, {"coordinator": "a:" + "1" * 5000, "count": 2, "own": 0}, "give HOST:PORT"),
+        ({}, {"coordinator": "::1", "count": 2, "own": 0}, "or [::1]:61440"),
+        ({}, {"coordinator": "fe80::1:61440", "count": 2, "own": 0}, "or [::1]:61440"),
     ),
 )
 def test_what_is_missing_or_wrong_is_named(environment, flags, text):
     with pytest.raises(ConfigError) as error:
         find_peers(environment, **flags)
     assert text in str(error.value)
+
+
+@pytest.mark.parametrize("address", ("10.0.0.1:80", "node001:61440", "[fe80::1]:61440"))
+def test_an_address_is_kept_as_it_is(address):
+    assert find_peers({}, address, 2, 0) == Peers(address, 2, 0, "flags")
 
 
 @pytest.mark.parametrize(

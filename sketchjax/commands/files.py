@@ -289,7 +289,7 @@ def _splits(shares: dict[str, str | None], split_file: Path | None, extra_train:
     problems = [
         f"--{name} {value}: give a count such as 9000 or a share such as 0.8"
         for name, value in given.items()
-        if not re.fullmatch(r"\d+|\d*\.\d+|\d+\.", value)
+        if not re.fullmatch(r"\d{1,18}|\d*\.\d+|\d+\.", value, re.ASCII)
     ]
     if problems:
         raise ConfigError(problems)

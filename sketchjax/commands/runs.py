@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -240,7 +241,7 @@ def study(
 def _lengths(given: str) -> list[int]:
     """Numbers from a text such as 16,32,64."""
     words = [word.strip() for word in given.split(",")]
-    if not all(word.isdigit() for word in words):
+    if not all(re.fullmatch(r"\d{1,9}", word, re.ASCII) for word in words):
         raise ConfigError(f"--bits {given}: give lengths as numbers, such as 16,32,64")
     return [int(word) for word in words]
 
