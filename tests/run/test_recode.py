@@ -23,6 +23,7 @@ from sketchjax.retrieval.codes import Codes
 from sketchjax.retrieval.encode import Encoded
 from sketchjax.run import experiment
 from sketchjax.run.posterior import choice as choices
+from sketchjax.run.posterior.finding import workdir_of
 from sketchjax.run.posterior.source import Settings
 from sketchjax.run.progress import TrainingProgress
 from sketchjax.run.rebuild import rebuild
@@ -406,6 +407,41 @@ def test_bad_input_is_one_clear_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert message in lines[0]
+
+
+def test_a_model_is_found_from_inside_its_run(whole, tmp_path, monkeypatch):
+    """By a name without folders, by a way up and down, and by links to it and from it."""
+    run, kept = tmp_path / "run", tmp_path / "elsewhere"
+    (run / "weights").mkdir(parents=True)
+    kept.mkdir()
+    shutil.copy(whole / "config.json", run)
+    (run / "weights" / "a.safetensors").touch()
+    (kept / "b.safetensors").touch()
+    (run / "linked").symlink_to(kept)
+    (kept / "link.safetensors").symlink_to(run / "weights" / "a.safetensors")
+    for place, model in (
+        (run / "weights", "a.safetensors"),
+        (run / "weights", "../weights/a.safetensors"),
+        (run, "linked/b.safetensors"),
+        (run / "weights", ".."),
+        (kept, "link.safetensors"),
+    ):
+        monkeypatch.chdir(place)
+        found = workdir_of(Path(model))
+        assert found is not None, model
+        assert found.samefile(run), model
+    assert workdir_of(kept / "b.safetensors") is None
+
+
+def test_data_named_from_another_folder_are_asked_for(whole, tmp_path, monkeypatch, capsys):
+    shutil.copy(whole / "model.safetensors", tmp_path)
+    shutil.copy(whole / "results.json", tmp_path)
+    fields = orjson.loads((whole / "config.json").read_bytes()) | {"data.dir": "my/data"}
+    (tmp_path / "config.json").write_bytes(orjson.dumps(fields))
+    assert command(monkeypatch, str(tmp_path), "--bits=8") == 65
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "data.dir=my/data, which is relative to the folder that the training was" in line
+    assert line.endswith("name it with --data")
 
 
 def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monkeypatch, capsys):

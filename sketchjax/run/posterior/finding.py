@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import orjson
 
 from sketchjax.config import default, flat, parts_of_ranking
 from sketchjax.data.feed.items import totals_of
-from sketchjax.data.folder.manifest import Manifest
+from sketchjax.data.folder.manifest import NAME, Manifest
 from sketchjax.data.folder.shards import check_shards
 from sketchjax.data.folder.unseen import unseen_categories
 from sketchjax.data.inputs import Form, part_name, side_and_split
@@ -27,7 +28,7 @@ from sketchjax.train.data import can_choose, least_to_choose
 def find_source(path: Path, data: Path | None, task: Task) -> Source:
     """The model, its data and what its run said about them; raises as `recode` does."""
     workdir = workdir_of(path)
-    if path.is_dir() and workdir == path and read_results(path) is None:
+    if workdir and path.is_dir() and workdir.samefile(path) and read_results(path) is None:
         raise DataError(
             f"the run in {path} has not finished; rerun its command with the same --workdir first"
         )
@@ -50,6 +51,12 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
             raise ConfigError(f"{path} is not in the workdir of a run; name the data with --data")
         own = fields["data.dir"]
         data = Path(own).expanduser() if own else workdir / "data"
+        if not data.is_absolute() and own and not (data / NAME).exists():
+            raise DataError(
+                f"{workdir} was trained with data.dir={own}, which is relative to the folder that "
+                f"the training was started in, and there is no such data folder in {Path.cwd()}; "
+                "name it with --data"
+            )
     manifest = check_shards(data)
     if list(manifest.categories) != model.categories:
         raise DataError(
@@ -84,8 +91,13 @@ def find_source(path: Path, data: Path | None, task: Task) -> Source:
 
 
 def workdir_of(path: Path) -> Path | None:
-    """The workdir that a model is in, if it is in one."""
-    return next((f for f in (path, *path.parents[:2]) if (f / "config.json").is_file()), None)
+    """The workdir that a model is in, if it is in one.
+
+    By its path as it was given, and then by where its links lead to.
+    """
+    places = Path(os.path.abspath(path)), path.resolve()
+    folders = (folder for place in places for folder in (place, *place.parents[:2]))
+    return next((folder for folder in folders if (folder / "config.json").is_file()), None)
 
 
 def _count(manifest: Manifest, forms: Mapping[str, Form], part: str) -> int:
