@@ -71,6 +71,10 @@ class DiskError(SketchjaxError):
         return cls(f"{what} ({reason}{where}); {_remedy(error)}, then rerun the same command")
 
 
+class MovedError(DiskError):
+    """A folder that was moved, deleted or replaced while it was open for writing."""
+
+
 @contextmanager
 def on_disk(what: str) -> Iterator[None]:
     """Raise DiskError for an OSError. what: as in `DiskError.of`."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sketchjax.errors import DataError, DiskError, InUseError, on_disk
+from sketchjax.errors import DataError, DiskError, InUseError, MovedError, on_disk
 from sketchjax.files import take_lock
 from sketchjax.index.duck import duckdb
 
@@ -62,6 +62,10 @@ class Database:
                 self.connection: DuckDBPyConnection = duckdb().connect(
                     str(folder / DATABASE), read_only=read_only, config={"threads": 1}
                 )
+                # It would delete the journal by its path, in whatever lies there by then.
+                self.connection.execute("pragma disable_checkpoint_on_shutdown")
+            with on_disk(f"{folder} cannot be opened"):
+                self._file = (folder / DATABASE).stat()
         except BaseException:
             self._release()
             raise
@@ -94,13 +98,38 @@ class Database:
 
     def checkpoint(self) -> None:
         """Write the journal into the file."""
+        self.check_place()
         with self.errors(writing=True):
             self.connection.execute("checkpoint")
+
+    def check_place(self) -> None:
+        """Raise MovedError where the folder's path leads to something else than what was opened.
+
+        DuckDB writes to the file that it opened, but finds its journal by the path.
+        """
+        assert self._lock is not None
+        opened = {LOCK: os.fstat(self._lock), DATABASE: self._file}
+        with on_disk(f"{self.folder} cannot be written"):
+            try:
+                if all(
+                    os.path.samestat(own, (self.folder / name).stat())
+                    for name, own in opened.items()
+                ):
+                    return
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+        raise MovedError(
+            f"{self.folder} was moved, deleted or replaced after it was opened, so it cannot be "
+            "changed; move it back, or open it again where it is now"
+        )
 
     def close(self) -> None:
         """Let go of the file and the lock."""
         if self._lock is not None:
-            with suppress(Exception):  # a damaged file may refuse its last checkpoint
+            with suppress(Exception):  # a damaged or moved file may refuse its last checkpoint
+                if not self.read_only:
+                    self.checkpoint()
+            with suppress(Exception):
                 self.connection.close()
             self._release()
 

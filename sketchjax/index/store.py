@@ -375,6 +375,7 @@ class Store:
             raise DiskError(
                 f"{self.folder} could not be written before; open it again to change it"
             )
+        self._database.check_place()
         self._failed = True
         with self._database.errors(writing=True):
             self._database.connection.begin()
@@ -386,6 +387,7 @@ class Store:
 
     def seal(self) -> None:
         """Write the number of the last change next to the database."""
+        self._database.check_place()
         with on_disk(f"{self.folder / VERSION} cannot be written"):
             write_whole(self.folder / VERSION, f"{self.meta.version}\n".encode())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -11,8 +13,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sketchjax.errors import DataError, UnavailableError
+from sketchjax.errors import DataError, MovedError, UnavailableError
 from sketchjax.serving.schema import Problem
+
+_LOG = logging.getLogger("uvicorn.error")  # the server's own
 
 
 class Refused(Exception):
@@ -68,6 +72,18 @@ async def _away(request: Request, error: Exception) -> Response:
     return Refused(503, sentence(str(error)), wait=5).response()
 
 
+def _own_fault(status: int, detail: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The handler of errors that no request can help. Theirs are the log's to say: they have paths
+    of this machine.
+    """
+
+    async def handler(request: Request, error: Exception) -> Response:
+        _LOG.error("%s %s: %s", request.method, request.url.path, error)
+        return Refused(status, detail).response()
+
+    return handler
+
+
 def _not_json(reason: str) -> Refused:
     return Refused(422, f"The body is not JSON: {reason}.")
 
@@ -114,6 +130,11 @@ HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
     UnavailableError: _away,
+    MovedError: _own_fault(
+        503,
+        "The folder of the index was moved, deleted or replaced while the server was running, so "
+        "it cannot be changed; move it back, or restart the server where it is now.",
+    ),
     RequestValidationError: _invalid,
     HTTPException: _http,
 }

@@ -1,0 +1,64 @@
+"""Faults of a server's own index: what clients learn, and that nothing acknowledged is lost."""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+from doodle_server import HOUSE, TOKEN, GridEncoder, no_progress
+from starlette.testclient import TestClient
+
+from sketchjax.data.sources.doodles import write
+from sketchjax.index.build import build
+from sketchjax.index.opening import open_index, verify
+from sketchjax.index.sources import FileSource
+from sketchjax.serving.app import create_app
+from sketchjax.serving.settings import Settings
+
+BODY = {"sketches": [{"drawing": HOUSE, "category": "house"}]}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An index of 20 suns."""
+    (path,) = write(tmp_path / "doodles", per_category=20, seed=3, categories=["sun"])
+    build(
+        tmp_path / "index", [FileSource(path, path.name, None, print)], GridEncoder(),
+        save_model=lambda path: path.write_bytes(b"model"), task=no_progress, note=print,
+    )  # fmt: skip
+    return tmp_path / "index"
+
+
+@contextlib.contextmanager
+def serving(folder) -> Iterator[TestClient]:
+    """A client of a server that may change the index."""
+    app = create_app(open_index(folder, read_only=False), GridEncoder(), Settings(token=TOKEN))
+    app.state.service.warm()
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    with TestClient(app, base_url="http://localhost", headers=headers) as client:
+        yield client
+
+
+def refused(answer, status: int, folder) -> str:
+    """The sentence of a refusal, which names no path of the server."""
+    assert answer.status_code == answer.json()["status"] == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    detail = answer.json()["detail"]
+    assert "/" not in detail
+    assert "duckdb" not in detail
+    return detail
+
+
+def test_a_moved_index_is_changed_by_nobody(folder, caplog):
+    moved = folder.with_name("moved")
+    with serving(folder) as client:
+        folder.rename(moved)
+        shutil.copytree(moved, folder)
+        for answer in (client.post("/v1/sketches", json=BODY), client.delete("/v1/sketches/3")):
+            assert "moved, deleted or replaced" in refused(answer, 503, folder)
+        assert str(folder) in caplog.text
+        assert client.post("/v1/search", json={"drawing": HOUSE}).status_code == 200
+    assert verify(folder).count == verify(moved).count == 20
