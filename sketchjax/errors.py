@@ -75,6 +75,10 @@ class MovedError(DiskError):
     """A folder that was moved, deleted or replaced while it was open for writing."""
 
 
+class DoubtfulError(DiskError):
+    """A change that could not be completed, and may have been made all the same."""
+
+
 @contextmanager
 def on_disk(what: str) -> Iterator[None]:
     """Raise DiskError for an OSError. what: as in `DiskError.of`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,20 +56,47 @@ class Database:
 
     def __init__(self, folder: Path, *, read_only: bool, is_new: bool = False):
         self.folder, self.read_only = folder, read_only
+        self._readers, self._changed = 0, threading.Condition()
         self._lock: int | None = _hold(folder, shared=read_only)
         try:
             with self.errors(writing=is_new):
-                # Loading is as fast with one thread, and a server's cores are for its requests.
-                self.connection: DuckDBPyConnection = duckdb().connect(
-                    str(folder / DATABASE), read_only=read_only, config={"threads": 1}
-                )
-                # It would delete the journal by its path, in whatever lies there by then.
-                self.connection.execute("pragma disable_checkpoint_on_shutdown")
+                self.connection = self._connect()
             with on_disk(f"{folder} cannot be opened"):
                 self._file = (folder / DATABASE).stat()
         except BaseException:
             self._release()
             raise
+
+    def _connect(self) -> DuckDBPyConnection:
+        # Loading is as fast with one thread, and a server's cores are for its requests.
+        connection = duckdb().connect(
+            str(self.folder / DATABASE), read_only=self.read_only, config={"threads": 1}
+        )
+        # It would delete the journal by its path, in whatever lies there by then.
+        connection.execute("pragma disable_checkpoint_on_shutdown")
+        return connection
+
+    @contextmanager
+    def cursor(self) -> Iterator[DuckDBPyConnection]:
+        """A connection for one thread. One that is left open would keep the file from `reopen`."""
+        with self._changed:
+            cursor = self.connection.cursor()
+            self._readers += 1
+        try:
+            with cursor:
+                yield cursor
+        finally:
+            with self._changed:
+                self._readers -= 1
+                self._changed.notify_all()
+
+    def reopen(self) -> None:
+        """Open the file again, as it is on the disk; those who read it are waited for."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._readers)
+            with suppress(duckdb().Error):  # it failed before
+                self.connection.close()
+            self.connection = self._connect()
 
     def create_tables(self, *, words: int, feature_words: int) -> None:
         """Make the tables of a new index. words, feature_words: of 64 bits, in a row."""
@@ -99,8 +127,13 @@ class Database:
     def checkpoint(self) -> None:
         """Write the journal into the file."""
         self.check_place()
-        with self.errors(writing=True):
-            self.connection.execute("checkpoint")
+        try:
+            with self.errors(writing=True):
+                self.connection.execute("checkpoint")
+        except DiskError:
+            with suppress(duckdb().Error):  # until then, nothing could be read
+                self.reopen()
+            raise
 
     def check_place(self) -> None:
         """Raise MovedError where the folder's path leads to something else than what was opened.
@@ -154,8 +187,14 @@ class Database:
                 ) from error
             if writing:
                 raise DiskError(
-                    f"{path} cannot be written ({reason}); check the disk, then open the index "
-                    "again: what was acknowledged is in it"
+                    f"{path} cannot be written ({reason}); check the disk, then try again: what "
+                    "was acknowledged is in it"
+                ) from error
+            is_closed = isinstance(error, duckdb().ConnectionException)  # `reopen` failed
+            if is_closed or "has been invalidated" in reason:
+                raise DiskError(
+                    f"{path} cannot be read after an earlier error ({reason}); check the disk, "
+                    "then open the index again"
                 ) from error
             raise DataError(f"{path} is damaged ({reason}); {REMEDY}") from error
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:

@@ -65,6 +65,13 @@ class Storage(Protocol):
         """How many pieces there are."""
         ...
 
+    def settle(self) -> bool:
+        """Find out whether a change that failed was written, so that there can be others.
+
+        Raises DiskError where that is still not known.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of files and locks."""
         ...
@@ -143,6 +150,7 @@ class Memory:
         self._categories = Numbering()
         self._storage, self._read_only = storage, read_only
         self._writing, self._compacting = threading.Lock(), None
+        self._doubtful: Callable[[], None] | None = None  # shows a change that failed
         self._snapshots: weakref.WeakSet[MemorySnapshot] = weakref.WeakSet()
         room = room or Room()
         codes = units(np.zeros((0, description.bits // 8), np.uint8))
@@ -174,37 +182,35 @@ class Memory:
         description = self._snapshot.description
         check_widths(description, items.codes, items.features)
         with self._writing:
-            self._check_writable()
+            self._prepare_change()
             ids = np.arange(self._next_id, self._next_id + len(items))
             check_categories(self._categories, items.categories)
             items = items.with_ids(ids)
-            if self._storage is not None:
-                self._storage.add(items)
-            self._append(items)
-            self._list_photos(items)
-            self._next_id += len(items)
-            self._snapshot = self._take(self._snapshot.description)
+
+            def show() -> None:
+                self._append(items)
+                self._list_photos(items)
+                self._next_id += len(items)
+
+            self._change(lambda storage: storage.add(items), show)
             self._compact_later()
         return ids
 
     def delete(self, ids: Sequence[int]) -> int:
         """Delete the items with these ids, durable when this returns; see `Engine`."""
         with self._writing:
-            self._check_writable()
+            self._prepare_change()
             wanted = np.unique(possible(ids))
             wanted = wanted[self._snapshot.rows_of(wanted)[1]]
             if len(wanted):
-                if self._storage is not None:
-                    self._storage.delete(wanted)
-                self._mark(wanted)
-                self._snapshot = self._take(self._snapshot.description)
+                self._change(lambda storage: storage.delete(wanted), lambda: self._mark(wanted))
                 self._compact_later()
         return len(wanted)
 
     def compact(self) -> int:
         """Remove deleted items from memory and file; see `Engine`. Searches do not wait."""
         with self._writing:
-            self._check_writable()
+            self._prepare_change()
             return self._compact()
 
     def close(self) -> None:
@@ -227,14 +233,42 @@ class Memory:
     def _compact(self) -> int:
         keep = self._labels.values != _DELETED
         removed = self._deleted
-        if self._storage is not None:
-            self._storage.compact()
-        if removed:
-            for name in ("_codes", "_features", "_labels", "_ids"):
-                setattr(self, name, getattr(self, name).kept(keep))
-            self._details, self._deleted = self._details.kept(keep), 0
-        self._snapshot = self._take(self._snapshot.description)
+
+        def show() -> None:
+            if removed:
+                for name in ("_codes", "_features", "_labels", "_ids"):
+                    setattr(self, name, getattr(self, name).kept(keep))
+                self._details, self._deleted = self._details.kept(keep), 0
+
+        self._change(lambda storage: storage.compact(), show)
         return removed
+
+    def _change(self, write: Callable[[Storage], None], show: Callable[[], None]) -> None:
+        """Write a change to the storage, then show it to searches.
+
+        One whose writing fails is shown as soon as it is known that it was written after all.
+        """
+        if self._storage is not None:
+            self._doubtful = show
+            try:
+                write(self._storage)
+            except SketchjaxError:
+                with suppress(SketchjaxError):  # the next change tries again
+                    self._settle()
+                raise
+            self._doubtful = None
+        self._show(show)
+
+    def _settle(self) -> None:
+        """End the doubt about a change that failed."""
+        if self._storage is not None and self._doubtful is not None:
+            if self._storage.settle():
+                self._show(self._doubtful)
+            self._doubtful = None
+
+    def _show(self, show: Callable[[], None]) -> None:
+        show()
+        self._snapshot = self._take(self._snapshot.description)
 
     def _compact_later(self) -> None:
         """Compact on a thread where it is worth it, and nobody reads what would be removed."""
@@ -246,11 +280,11 @@ class Memory:
             return
 
         def work() -> None:
-            with self._writing:
+            with self._writing, suppress(SketchjaxError):  # the next change says what is wrong
+                self._settle()
                 # An older snapshot may still ask the file for the points of deleted items.
                 if isinstance(self._details, _DetailsInMemory) or len(self._snapshots) <= 1:
-                    with suppress(SketchjaxError):  # the next change says what is wrong
-                        self._compact()
+                    self._compact()
 
         self._compacting = threading.Thread(target=work, name="compact")
         self._compacting.start()
@@ -279,9 +313,10 @@ class Memory:
         self._snapshots.add(snapshot)
         return snapshot
 
-    def _check_writable(self) -> None:
+    def _prepare_change(self) -> None:
         if self._read_only:
             raise DataError("the index is open for reading only; open it for writing to change it")
+        self._settle()
 
 
 @dataclass(frozen=True, eq=False)

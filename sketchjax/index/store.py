@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.errors import DiskError, on_disk
+from sketchjax.errors import DiskError, DoubtfulError, on_disk
 from sketchjax.files import write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.database import Database
@@ -75,16 +75,20 @@ class Store:
             with self._database.errors(writing=meta is not None):
                 if meta is not None:
                     self._create(meta, files)
-                self.meta = self._read_meta()
-                self._database.make_room(self.meta.next_id)
-                self._categories = Numbering(self._database.names("categories", "label"))
-                if len(self._categories.names) > MOST_CATEGORIES:  # earlier versions let that be
-                    raise ValueError(f"it has more than {MOST_CATEGORIES:,} categories")
-                self._sources = Numbering(self._database.names("sources", "source"))
-                self._kept = len(self._categories.names), len(self._sources.names)
+                self._load()
+            self._acknowledged = self.meta.version
         except BaseException:
             self._database.close()
             raise
+
+    def _load(self) -> None:
+        self.meta = self._read_meta()
+        self._database.make_room(self.meta.next_id)
+        self._categories = Numbering(self._database.names("categories", "label"))
+        if len(self._categories.names) > MOST_CATEGORIES:  # earlier versions let that be
+            raise ValueError(f"it has more than {MOST_CATEGORIES:,} categories")
+        self._sources = Numbering(self._database.names("sources", "source"))
+        self._kept = len(self._categories.names), len(self._sources.names)
 
     @property
     def next_id(self) -> int:
@@ -166,8 +170,26 @@ class Store:
 
     def blocks(self) -> int:
         """How many blocks there are."""
-        with self._database.errors(), self._database.connection.cursor() as cursor:
+        with self._database.errors(), self._database.cursor() as cursor:
             return cursor.execute("select count(*) from blocks").fetchall()[0][0]
+
+    def settle(self) -> bool:
+        """Open the file again after a change that failed; returns whether that one was written.
+
+        Then the index can be changed again. Raises DiskError where the disk still fails.
+        """
+        if not self._failed:
+            return False
+        self._database.check_place()
+        with self._database.errors(writing=True):
+            self._database.reopen()
+            self._load()
+        is_written = self.meta.version != self._acknowledged
+        if is_written:  # what was read may be no further than the system's memory
+            self._database.checkpoint()
+            self._end_change()
+        self._failed = False
+        return is_written
 
     def close(self) -> None:
         """Let go of the file and the lock."""
@@ -233,7 +255,7 @@ class Store:
 
     def thumbnails(self, ids: np.ndarray) -> list[bytes]:
         """The JPEG files of items i64[m], empty for drawings; no list where there is no photo."""
-        with self._database.errors(), self._database.connection.cursor() as cursor:
+        with self._database.errors(), self._database.cursor() as cursor:
             if not self._database.has_photos(cursor) or not len(ids):
                 return []
             query = "select id, thumbnail from photos where id between ? and ?"
@@ -261,8 +283,7 @@ class Store:
         wanted = ", ".join(map(str, ids.tolist())) or "null"
         query = f"select id, key_id, source, place, points from sketches where id in ({wanted})"
         with self._database.errors():
-            # Connections are for one thread at a time; a cursor is a new one to the same file.
-            with self._database.connection.cursor() as cursor:
+            with self._database.cursor() as cursor:
                 found = {row[0]: row[1:] for row in cursor.execute(query).fetchall()}
             key_ids, sources, places, points = (
                 [found[number][field] for number in ids.tolist()] for field in range(4)
@@ -368,8 +389,10 @@ class Store:
 
     @contextmanager
     def _change(self) -> Iterator[DuckDBPyConnection]:
-        """A transaction. Where it fails, nothing changes any more until the index is opened again:
-        it may have been written although this process could not learn that.
+        """A transaction. Where it fails, nothing changes any more until `settle`: it may have been
+        written although this process could not learn that.
+
+        Raises DoubtfulError then.
         """
         if self._failed:
             raise DiskError(
@@ -377,13 +400,19 @@ class Store:
             )
         self._database.check_place()
         self._failed = True
-        with self._database.errors(writing=True):
-            self._database.connection.begin()
-            yield self._database.connection
-            self._database.connection.commit()
+        try:
+            with self._database.errors(writing=True):
+                self._database.connection.begin()
+                yield self._database.connection
+                self._database.connection.commit()
+            self._end_change()
+        except DiskError as error:
+            raise DoubtfulError(str(error)) from error
+
+    def _end_change(self) -> None:
         if self.meta.complete:
             self.seal()
-        self._failed = False
+        self._acknowledged, self._failed = self.meta.version, False
 
     def seal(self) -> None:
         """Write the number of the last change next to the database."""

@@ -13,7 +13,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from sketchjax.errors import DataError, MovedError, UnavailableError
+from sketchjax.errors import (
+    DataError,
+    DiskError,
+    DoubtfulError,
+    InUseError,
+    MovedError,
+    UnavailableError,
+)
 from sketchjax.serving.schema import Problem
 
 _LOG = logging.getLogger("uvicorn.error")  # the server's own
@@ -72,14 +79,16 @@ async def _away(request: Request, error: Exception) -> Response:
     return Refused(503, sentence(str(error)), wait=5).response()
 
 
-def _own_fault(status: int, detail: str) -> Callable[[Request, Exception], Awaitable[Response]]:
-    """The handler of errors that no request can help. Theirs are the log's to say: they have paths
-    of this machine.
+def _own_fault(
+    status: int, detail: str, wait: int | None = None
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """The handler of an error that is not the client's. Its own words name files of the server, so
+    only the log has them.
     """
 
     async def handler(request: Request, error: Exception) -> Response:
         _LOG.error("%s %s: %s", request.method, request.url.path, error)
-        return Refused(status, detail).response()
+        return Refused(status, detail, wait=wait).response()
 
     return handler
 
@@ -130,6 +139,19 @@ HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
     UnavailableError: _away,
+    InUseError: _own_fault(
+        503, "Another process is using the index; try again in a few seconds.", wait=5
+    ),
+    DiskError: _own_fault(
+        507,
+        "The disk or the memory of the server is full or failing, and its log says why; this "
+        "request has changed nothing.",
+    ),
+    DoubtfulError: _own_fault(
+        507,
+        "The server could not complete this change, and its log says why; the change may have been "
+        "made all the same, so look for it before you send it again.",
+    ),
     MovedError: _own_fault(
         503,
         "The folder of the index was moved, deleted or replaced while the server was running, so "

@@ -8,7 +8,7 @@ import pytest
 from drawings_and_codes import items_of
 from test_store import index_of
 
-from sketchjax.errors import MovedError
+from sketchjax.errors import DoubtfulError, MovedError
 from sketchjax.index import store as stores
 from sketchjax.index.opening import open_index, verify
 
@@ -98,7 +98,7 @@ def test_a_move_during_a_change_is_not_acknowledged(tmp_path, monkeypatch):
         seal(self)
 
     monkeypatch.setattr(stores.Store, "seal", move_first)
-    with pytest.raises(MovedError):
+    with pytest.raises(DoubtfulError, match="was moved"):
         engine.add(items_of(5))
     engine.close()
     assert content_of(folder) == content_of(tmp_path / "backup")

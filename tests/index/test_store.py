@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from drawings_and_codes import MODEL, SCALE, items_of, same
 
-from sketchjax.errors import DataError, DiskError, InUseError
+from sketchjax.errors import DataError, DiskError, DoubtfulError, InUseError
 from sketchjax.index import blocks, columns, opening
 from sketchjax.index import store as stores
 from sketchjax.index.database import DATABASE, LOCK
@@ -282,22 +282,39 @@ def test_a_change_that_was_not_acknowledged_may_be_there(tmp_path):
     assert (folder / VERSION).read_bytes() != before
 
 
-def test_a_change_that_fails_changes_nothing(tmp_path, monkeypatch):
-    folder = index_of(tmp_path / "index", items_of())
+def test_a_change_in_doubt_is_shown_once_it_is_certain(tmp_path, monkeypatch):
+    """The database has it, but its version could not be written: the next change ends the doubt."""
+    folder, more = index_of(tmp_path / "index", items_of()), items_of(5, seed=1)
     engine = open_index(folder, read_only=False)
 
     def full(path, content):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(stores, "write_whole", full)
+    with pytest.raises(DoubtfulError, match="No space left"):
+        engine.add(more)
     with pytest.raises(DiskError, match="No space left"):
-        engine.add(items_of(5))
-    monkeypatch.undo()
-    with pytest.raises(DiskError, match="open it again"):
         engine.delete([1])
     assert engine.snapshot().describe().count == 50
+    monkeypatch.undo()
+    assert engine.delete([1, 52]) == 2
+    assert engine.snapshot().describe().count == 53
+    same(engine.snapshot().get([50, 54]), more.with_ids(np.arange(50, 55))[[0, 4]])
     engine.close()
-    verify(folder)
+    assert verify(folder).count == 53
+
+
+def test_a_store_that_failed_is_settled_before_it_changes(tmp_path, monkeypatch):
+    with closing(open_store(index_of(tmp_path / "index", items_of()), read_only=False)) as store:
+        monkeypatch.setattr(stores, "write_whole", lambda path, content: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.delete(np.array([1]))
+        monkeypatch.undo()
+        with pytest.raises(DiskError, match="could not be written before"):
+            store.delete(np.array([2]))
+        assert store.settle()
+        store.delete(np.array([2]))
+        assert store.deleted().tolist() == [1, 2]
 
 
 def test_a_missing_duckdb_says_what_to_install(tmp_path, monkeypatch):

@@ -4,7 +4,9 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 
+import duckdb
 import pytest
+from disk_limits import files_up_to
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -12,6 +14,7 @@ from doodle_server import HOUSE, TOKEN, GridEncoder, no_progress
 from starlette.testclient import TestClient
 
 from sketchjax.data.sources.doodles import write
+from sketchjax.index import store as stores
 from sketchjax.index.build import build
 from sketchjax.index.opening import open_index, verify
 from sketchjax.index.sources import FileSource
@@ -42,7 +45,7 @@ def serving(folder) -> Iterator[TestClient]:
         yield client
 
 
-def refused(answer, status: int, folder) -> str:
+def refused(answer, status: int) -> str:
     """The sentence of a refusal, which names no path of the server."""
     assert answer.status_code == answer.json()["status"] == status
     assert answer.headers["content-type"] == "application/problem+json"
@@ -58,7 +61,53 @@ def test_a_moved_index_is_changed_by_nobody(folder, caplog):
         folder.rename(moved)
         shutil.copytree(moved, folder)
         for answer in (client.post("/v1/sketches", json=BODY), client.delete("/v1/sketches/3")):
-            assert "moved, deleted or replaced" in refused(answer, 503, folder)
+            assert "moved, deleted or replaced" in refused(answer, 503)
         assert str(folder) in caplog.text
         assert client.post("/v1/search", json={"drawing": HOUSE}).status_code == 200
     assert verify(folder).count == verify(moved).count == 20
+
+
+def test_a_full_disk_is_a_problem_while_it_is_full(folder, caplog):
+    with serving(folder) as client:
+        with files_up_to(0):
+            for answer in (client.post("/v1/sketches", json=BODY), client.delete("/v1/sketches/3")):
+                assert "may have been made all the same" in refused(answer, 507)
+        assert "File too large" in caplog.text
+        assert client.get("/v1/index").json()["count"] == 20
+        assert client.post("/v1/sketches", json=BODY).json() == {"ids": ["20"]}
+        assert client.delete("/v1/sketches/3").status_code == 204
+        assert client.get("/v1/index").json()["count"] == 20
+    assert verify(folder).count == 20
+
+
+def test_an_addition_in_doubt_is_not_lost(folder, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device", str(path))
+
+    with serving(folder) as client:
+        monkeypatch.setattr(stores, "write_whole", full)
+        answer = client.post("/v1/sketches", json=BODY)
+        assert "look for it before you send it again" in refused(answer, 507)
+        assert "has changed nothing" in refused(client.delete("/v1/sketches/3"), 507)
+        monkeypatch.undo()
+        assert client.delete("/v1/sketches/3").status_code == 204
+        assert client.get("/v1/sketches/20").json()["category"] == "house"
+        assert client.get("/v1/index").json()["count"] == 20
+    assert verify(folder).count == 20
+
+
+def test_an_index_that_another_process_holds(folder, monkeypatch):
+    def held(*arguments, **options):
+        raise duckdb.IOException("IO Error: Could not set lock on file")
+
+    with serving(folder) as client:
+        with files_up_to(0):
+            client.post("/v1/sketches", json=BODY)
+        monkeypatch.setattr(duckdb, "connect", held)
+        with files_up_to(0):
+            client.post("/v1/sketches", json=BODY)
+        answer = client.post("/v1/sketches", json=BODY)
+        assert answer.headers["retry-after"] == "5"
+        assert "Another process" in refused(answer, 503)
+        monkeypatch.undo()
+        assert client.post("/v1/sketches", json=BODY).status_code == 201
