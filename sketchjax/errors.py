@@ -33,6 +33,10 @@ class DataError(SketchjaxError):
     exit_code = 65
 
 
+class BrokenIndexError(DataError):
+    """An index that is damaged, or whose database refuses: no other input would help."""
+
+
 class CheckpointError(SketchjaxError):
     """No valid checkpoint to resume from."""
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from sketchjax.errors import DataError, DiskError, UnavailableError
+from sketchjax.errors import BrokenIndexError, DataError, DiskError, UnavailableError
 from sketchjax.index.clickhouse_snapshot import ClickHouseSnapshot
 from sketchjax.index.clickhouse_tables import (
     Change,
@@ -216,7 +216,7 @@ class ClickHouse:
     def verify(self) -> Description:
         """Check all drawings against what was written; returns what the index holds.
 
-        Raises DataError where something differs.
+        Raises BrokenIndexError where something differs.
         """
         snapshot = self.snapshot()
         for _ in snapshot.additions():
@@ -276,7 +276,7 @@ class ClickHouse:
         """Let everybody see a change whose rows are written."""
         row = msgspec.structs.asdict(change)
         self._insert("changes", {name: [value] for name, value in row.items()})
-        with suppress(UnavailableError, DataError):  # a table that remains does no harm
+        with suppress(UnavailableError, BrokenIndexError):  # a table that remains does no harm
             self._server.command(f"drop table taken_{change.version}")
 
 

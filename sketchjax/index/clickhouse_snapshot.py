@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.errors import DataError
+from sketchjax.errors import BrokenIndexError
 from sketchjax.index.clickhouse_tables import Compaction, digest_of, item_columns, items_of
 from sketchjax.index.engine import (
     Description,
@@ -121,7 +121,7 @@ class ClickHouseSnapshot:
 
         Yields of each addition the first id, what no compaction has removed of it, deleted or not,
         and the ids of it that are deleted, removed or not.
-        Raises DataError where something differs.
+        Raises BrokenIndexError where something differs.
         """
         # Who sees more changes sees all that others saw, so this one removed most.
         query = f"select digest from changes where kind = 'compact' and {self._seen}"
@@ -136,7 +136,7 @@ class ClickHouseSnapshot:
             gone = dict(self.server.rows(query))
             items = self._whole([id_ for id_ in range(first, first + added) if not gone.get(id_)])
             if digest_of(items) != last.digests.get(str(first), digest):
-                raise DataError(
+                raise BrokenIndexError(
                     f"{self.server.address}: the drawings {first} to {first + added - 1} are not "
                     "what was written; restore the database from a copy, or build the index again"
                 )
@@ -153,7 +153,7 @@ class ClickHouseSnapshot:
     def _fetch(self, ids: Sequence[int], where: str) -> Items:
         """Items by their ids, all of which the condition gives.
 
-        Raises DataError where it does not give one.
+        Raises NoItem where it does not give one.
         """
         names = item_columns(self.description.bits)
         query = f"select {', '.join(names)} from sketches where {where}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sketchjax.errors import DataError, DiskError, InUseError, MovedError, on_disk
+from sketchjax.errors import BrokenIndexError, DataError, DiskError, InUseError, MovedError, on_disk
 from sketchjax.files import take_lock
 from sketchjax.index.duck import duckdb
 
@@ -51,7 +51,7 @@ class Database:
     folder: of the index.
     read_only: whether nothing may change; any number of processes can read.
     is_new: whether the file is to be made.
-    Raises InUseError when another process holds the index, and DataError when it is damaged.
+    Raises InUseError when another process holds the index, and BrokenIndexError when it is damaged.
     """
 
     def __init__(self, folder: Path, *, read_only: bool, is_new: bool = False):
@@ -196,9 +196,9 @@ class Database:
                     f"{path} cannot be read after an earlier error ({reason}); check the disk, "
                     "then open the index again"
                 ) from error
-            raise DataError(f"{path} is damaged ({reason}); {REMEDY}") from error
+            raise BrokenIndexError(f"{path} is damaged ({reason}); {REMEDY}") from error
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:
-            raise DataError(f"{path} is damaged ({error}); {REMEDY}") from error
+            raise BrokenIndexError(f"{path} is damaged ({error}); {REMEDY}") from error
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -297,11 +297,11 @@ class Snapshot(Protocol):
         ...
 
     def get(self, ids: Sequence[int]) -> Items:
-        """The items with these ids, in this order.  Raises DataError where there is none."""
+        """The items with these ids, in this order.  Raises NoItem where there is none."""
         ...
 
     def thumbnail(self, id_: int) -> bytes:
-        """The JPEG file of a photo.  Raises DataError where there is no photo of this id."""
+        """The JPEG file of a photo.  Raises NoItem where there is no photo of this id."""
         ...
 
     def describe(self) -> Description:
@@ -400,11 +400,15 @@ def possible(ids: Sequence[int]) -> np.ndarray:
     return np.array([id_ for id_ in ids if 0 <= id_ < 1 << 63], np.int64)
 
 
-def no_item(id_: int) -> DataError:
+class NoItem(DataError):
+    """An id that nothing in the index has, or nothing of that kind."""
+
+
+def no_item(id_: int) -> NoItem:
     """The error for an id that no item has."""
-    return DataError(f"there is no drawing {id_} in the index")
+    return NoItem(f"there is no drawing {id_} in the index")
 
 
-def no_photo(id_: int) -> DataError:
+def no_photo(id_: int) -> NoItem:
     """The error for an id that is no photo's."""
-    return DataError(f"there is no photo {id_} in the index")
+    return NoItem(f"there is no photo {id_} in the index")

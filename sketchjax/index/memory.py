@@ -314,6 +314,7 @@ class Memory:
         return snapshot
 
     def _prepare_change(self) -> None:
+        """Refuse to change what is read-only, and end the doubt about a change that failed."""
         if self._read_only:
             raise DataError("the index is open for reading only; open it for writing to change it")
         self._settle()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from sketchjax.errors import DataError
+from sketchjax.errors import BrokenIndexError, DataError
 from sketchjax.index.database import DATABASE, REMEDY
 from sketchjax.index.engine import Description
 from sketchjax.index.memory import Memory, Room
@@ -87,10 +87,10 @@ def _check_version(store: Store) -> None:
     try:
         version = int(path.read_bytes().decode("ascii"))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read ({error}); {REMEDY}") from error
+        raise BrokenIndexError(f"{path} cannot be read ({error}); {REMEDY}") from error
     # A process that is killed between the two leaves the database one change ahead.
     if store.meta.version not in (version, version + 1):
-        raise DataError(
+        raise BrokenIndexError(
             f"{store.folder} is damaged: its database is at change {store.meta.version} and {path} "
             f"says {version}; {REMEDY}"
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sketchjax.errors import ConfigError, DataError, UnavailableError
+from sketchjax.errors import BrokenIndexError, ConfigError, DataError, UnavailableError
 
 _EXISTS = 57  # ClickHouse's number of TABLE_ALREADY_EXISTS
 _REFUSED = {
@@ -85,7 +85,7 @@ class Server:
     """Queries and inserts, from any number of threads.
 
     address: of the server and the database.
-    Raises UnavailableError where it does not answer, and DataError where it refuses.
+    Raises UnavailableError where it does not answer, and BrokenIndexError where it refuses.
     """
 
     def __init__(self, address: Address):
@@ -116,7 +116,7 @@ class Server:
         """Run a statement that makes a table; returns False where there is one already."""
         try:
             self.command(statement)
-        except DataError as error:
+        except BrokenIndexError as error:
             if getattr(error.__cause__, "code", None) == _EXISTS:
                 return False
             raise
@@ -167,13 +167,13 @@ class Server:
         except (ClickHouseError, OSError) as error:
             code = getattr(error, "code", None)
             if code in _REFUSED:
-                raise DataError(
+                raise BrokenIndexError(
                     f"{self.address} {_REFUSED[code]}; check --engine, $CLICKHOUSE_USER and "
                     "$CLICKHOUSE_PASSWORD"
                 ) from error
             reason = " ".join(str(error).split())[:200]
             if code is not None:
-                raise DataError(f"{self.address} refused a query ({reason})") from error
+                raise BrokenIndexError(f"{self.address} refused a query ({reason})") from error
             raise UnavailableError(
                 f"ClickHouse does not answer at {self.address} ({reason}); start it, or check "
                 "the address"

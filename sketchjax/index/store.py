@@ -58,7 +58,8 @@ class Store:
     read_only: whether nothing may change; any number of processes can read.
     meta: of a new database; None: it is there.
     files: that a new database will hold.
-    Raises InUseError when another process holds the index, and DataError when it is damaged.
+    Raises InUseError when another process holds the index, and BrokenIndexError when it is
+    damaged.
     """
 
     def __init__(
@@ -220,7 +221,7 @@ class Store:
 
         points: whether with their points.
         details: whether these and all that a search does not compare are checked as well.
-        Raises DataError where they are not what was written.
+        Raises BrokenIndexError where they are not what was written.
         """
         with self._database.errors():
             rows = self._database.connection.execute("from blocks order by first").fetchall()
@@ -288,12 +289,12 @@ class Store:
             key_ids, sources, places, points = (
                 [found[number][field] for number in ids.tolist()] for field in range(4)
             )
-        return Detail(
-            np.array(key_ids, np.uint64),
-            [self._sources.names[number] for number in sources],
-            np.array(places, np.int64),
-            *_joined_points(points),
-        )
+            return Detail(
+                np.array(key_ids, np.uint64),
+                [self._sources.names[number] for number in sources],
+                np.array(places, np.int64),
+                *_joined_points(points),
+            )
 
     def _read(self, blocks: Sequence[Block], *, points: bool, details: bool) -> Items:
         """The items of neighbouring blocks, checked; with details, also these and thumbnails."""

@@ -21,8 +21,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
 import sketchjax
-from sketchjax.errors import DataError
-from sketchjax.index.engine import Description, Engine
+from sketchjax.index.engine import Description, Engine, NoItem
 from sketchjax.index.search import Answer
 from sketchjax.report.svg import path_data, view_box
 from sketchjax.retrieval.outputs import Encoder
@@ -157,7 +156,7 @@ def _add_searches(app: FastAPI, service: Service, workers: Workers) -> None:
     async def there(work: Callable[[], Any]) -> Any:
         try:
             return await workers.run(work)
-        except DataError as error:
+        except NoItem as error:
             raise Refused(404, sentence(str(error))) from None
 
     @app.get("/v1/sketches/{id}/thumbnail", responses=_JPEG, response_class=Response)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from sketchjax.errors import (
+    BrokenIndexError,
     DataError,
     DiskError,
     DoubtfulError,
@@ -138,6 +139,9 @@ async def _http(request: Request, error: Exception) -> Response:
 HANDLERS = {
     Refused: _refused,
     DataError: _bad_data,
+    BrokenIndexError: _own_fault(
+        500, "The index of this server is damaged or refuses the server; its log says more."
+    ),
     UnavailableError: _away,
     InUseError: _own_fault(
         503, "Another process is using the index; try again in a few seconds.", wait=5

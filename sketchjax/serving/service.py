@@ -177,7 +177,7 @@ class Service:
         )
 
     def get(self, id_: str) -> tuple[Sketch, np.ndarray]:
-        """One item, and its points u8[t 3].  Raises DataError where there is none."""
+        """One item, and its points u8[t 3].  Raises NoItem where there is none."""
         items = self.engine.snapshot().get([int(id_)])
         points = items.points_of(0)
         sketch = Sketch(
@@ -193,7 +193,7 @@ class Service:
         return sketch, points
 
     def thumbnail(self, id_: str) -> bytes:
-        """The JPEG file of a photo.  Raises DataError where there is none."""
+        """The JPEG file of a photo.  Raises NoItem where there is none."""
         return self.engine.snapshot().thumbnail(int(id_))
 
     def delete(self, id_: str) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image
 from test_static import called, opened, without_times
 
 from sketchjax.data.sources.doodles import sketches
-from sketchjax.index.engine import Items, Photos
+from sketchjax.index.engine import Items, Photos, Scale
 from sketchjax.index.search import Query, answer
 from sketchjax.serving.app import create_app
 from sketchjax.serving.settings import Settings
@@ -21,13 +21,19 @@ from sketchjax.serving.static import Graph, gallery_files, page_files
 
 
 def photo_index():
-    """Doodles, and three photos of houses whose codes and features are those of doodles."""
+    """Doodles, and `photos`."""
     engine = doodle_index()
+    engine.add(photos())
+    return engine
+
+
+def photos() -> Items:
+    """Three photos of houses whose codes and features are those of doodles."""
     outputs = GridEncoder().outputs(sketches("house", 3, seed=7))
     pictures = [io.BytesIO() for _ in range(3)]
     for number, file in enumerate(pictures):
         Image.new("RGB", (96, 64), (200, 60 * number, 30)).save(file, "JPEG")
-    photos = Photos(
+    own = Photos(
         points=np.zeros((0, 3), np.uint8),
         offsets=np.zeros(4, np.int64),
         categories=["house"] * 3,
@@ -37,8 +43,7 @@ def photo_index():
         thumbnails=[file.getvalue() for file in pictures],
         names=["a.jpg", "b.jpg", "c.jpg"],
     )
-    engine.add(Items.of(photos, outputs, engine.snapshot().describe().scale, "album"))
-    return engine
+    return Items.of(own, outputs, Scale.of(outputs.features), "album")
 
 
 def test_photos_are_seen_and_lead_to_more(browser):

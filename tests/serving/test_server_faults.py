@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 
 import duckdb
 import pytest
@@ -12,10 +13,13 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from doodle_server import HOUSE, TOKEN, GridEncoder, no_progress
 from starlette.testclient import TestClient
+from test_page_photos import photos
 
 from sketchjax.data.sources.doodles import write
+from sketchjax.index import opening
 from sketchjax.index import store as stores
 from sketchjax.index.build import build
+from sketchjax.index.database import DATABASE, Database
 from sketchjax.index.opening import open_index, verify
 from sketchjax.index.sources import FileSource
 from sketchjax.serving.app import create_app
@@ -111,3 +115,28 @@ def test_an_index_that_another_process_holds(folder, monkeypatch):
         assert "Another process" in refused(answer, 503)
         monkeypatch.undo()
         assert client.post("/v1/sketches", json=BODY).status_code == 201
+
+
+def test_a_damaged_file_is_not_the_clients_mistake(folder, monkeypatch, caplog):
+    monkeypatch.setattr(opening, "_SHARE_OF_MEMORY", 0)
+    with closing(open_index(folder, read_only=False)) as engine:
+        engine.add(photos())
+
+    def damaged(self):
+        # DuckDB has some of the file in memory, so one that is really damaged may go unnoticed.
+        raise duckdb.IOException("Corrupt database file: computed checksum 3814521166513952783")
+
+    with serving(folder) as client:
+        monkeypatch.setattr(Database, "cursor", damaged)
+        for answer in (
+            client.get("/v1/sketches/3"),
+            client.get("/v1/sketches/20/thumbnail"),
+            client.post("/v1/search", json={"drawing": HOUSE}),
+            client.post("/v1/search", json={"like": "3"}),
+        ):
+            assert "is damaged" in refused(answer, 500)
+        assert f"{folder / DATABASE} is damaged" in caplog.text
+        assert refused(client.get("/v1/sketches/77"), 404)
+        monkeypatch.undo()
+        assert refused(client.get("/v1/sketches/3/thumbnail"), 404)
+        assert refused(client.post("/v1/search", json={"like": "77"}), 422)
