@@ -26,7 +26,10 @@ Coordinate = Annotated[float, Field(strict=True, gt=-LARGEST, lt=LARGEST, allow_
 Axis = Annotated[list[Coordinate], Field(min_length=1, max_length=MOST_POINTS, fail_fast=True)]
 Stroke = Annotated[list[Axis], Field(min_length=2, max_length=3, fail_fast=True)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
-Id = Annotated[str, Field(pattern=r"^[0-9]{1,18}$")]
+# 007 is 7, as results have it.
+Id = Annotated[
+    str, Field(pattern=r"^[0-9]{1,18}$"), AfterValidator(lambda digits: str(int(digits)))
+]
 Form = Literal["raw", "simplified"]
 
 

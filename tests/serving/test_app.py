@@ -258,6 +258,16 @@ def test_an_item_in_its_three_forms(client):
     assert client.get("/v1/sketches/180").status_code == 404
 
 
+def test_an_id_has_one_spelling(client):
+    assert client.get("/v1/sketches/007").json() == client.get("/v1/sketches/7").json()
+    assert client.get("/v1/sketches/007").json()["id"] == "7"
+    assert client.get("/v1/sketches/0").json()["id"] == "0"
+    likes = [client.post("/v1/search", json={"like": like}).json() for like in ("007", "7")]
+    assert without_times(likes[0]) == without_times(likes[1])
+    missing = client.get("/v1/sketches/00999").json()
+    assert missing["detail"] == "There is no drawing 999 in the index."
+
+
 def test_the_header_accept_chooses_the_form(client):
     def kind(*accept: str) -> tuple[int, str]:
         headers = [("accept", each) for each in accept]
