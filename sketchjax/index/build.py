@@ -57,11 +57,11 @@ def build(
         return
     partial = folder.with_name(f".{folder.name}.part")
     with on_disk(f"{folder} cannot be written"), sole_writer(folder):
-        store = _left_in(partial, sources, encoder, note)
+        store = _left_in(partial, folder, sources, encoder, note)
         if store is None:
             meta, files = _begin(sources, encoder, task)
             partial.mkdir(parents=True)
-            store = Store(partial, read_only=False, meta=meta, files=files)
+            store = Store(partial, read_only=False, meta=meta, files=files, building=folder)
         try:
             with closing(store):
                 _resume(store, sources, encoder, task, note)
@@ -168,15 +168,15 @@ def _check_makes_codes(encoder: Encoder) -> None:
 
 
 def _left_in(
-    partial: Path, sources: Sequence[Source], encoder: Encoder, note: Note
+    partial: Path, folder: Path, sources: Sequence[Source], encoder: Encoder, note: Note
 ) -> Store | None:
-    """The unfinished index that a stopped process left, where it is of these drawings.
+    """The unfinished index that a stopped process left for a folder, if of these drawings.
 
     One that is not is removed.
     """
     if (partial / DATABASE).is_file():
         try:
-            store = Store(partial, read_only=False)
+            store = Store(partial, read_only=False, building=folder)
         except DataError:
             note("what a stopped process left cannot be read: starting over")
         else:

@@ -23,6 +23,7 @@ REMEDY = "restore it from a copy, or build it again with `sketchjax index`"
 # Memory that DuckDB may take. Most of the file is read once. What it keeps: a change that is not
 # committed, and what it has looked at of the key of `sketches`, 8 bytes an item.
 _BUFFERS, _BUFFERS_OF_WRITER, _KEY_BYTES = 64 << 20, 256 << 20, 10
+_RERUN = "rerun `sketchjax index`"
 _IN_USE = "wait until that has finished, or stop it"
 _SCHEMA = """
 create table meta(value varchar not null);
@@ -51,11 +52,19 @@ class Database:
     folder: of the index.
     read_only: whether nothing may change; any number of processes can read.
     is_new: whether the file is to be made.
+    building: the index that is built in this folder, which errors name in its place; None: this.
     Raises InUseError when another process holds the index, and BrokenIndexError when it is damaged.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool, is_new: bool = False):
-        self.folder, self.read_only = folder, read_only
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        read_only: bool,
+        is_new: bool = False,
+        building: Path | None = None,
+    ):
+        self.folder, self.read_only, self._building = folder, read_only, building
         self._readers, self._changed = 0, threading.Condition()
         self._lock: int | None = _hold(folder, shared=read_only)
         try:
@@ -151,6 +160,11 @@ class Database:
                     return
             except (FileNotFoundError, NotADirectoryError):
                 pass
+        if self._building is not None:
+            raise MovedError(
+                f"{self.folder}, where {self._building} is built, was moved, deleted or replaced; "
+                f"move it back to resume, then {_RERUN}"
+            )
         raise MovedError(
             f"{self.folder} was moved, deleted or replaced after it was opened, so it cannot be "
             "changed; move it back, or open it again where it is now"
@@ -169,26 +183,29 @@ class Database:
     @contextmanager
     def errors(self, *, writing: bool = False) -> Iterator[None]:
         """Turn what DuckDB raises, and what damaged content leads to, into one clear sentence."""
-        path = self.folder / DATABASE
+        path, remedy = self.folder / DATABASE, REMEDY
+        shown, then = path, "try again: what was acknowledged is in it"
+        if self._building is not None:
+            shown, then = self._building, f"{_RERUN}, which resumes"
+            remedy = f"delete {self.folder}, then {_RERUN}"
         try:
             yield
         except (DataError, DiskError, InUseError):
             raise
         except duckdb().Error as error:
-            reason = str(error).splitlines()[0][:200]
+            reason = str(error).splitlines()[0].replace(f"{self.folder}{os.sep}", "")[:200]
             if "Could not set lock" in reason:
                 raise InUseError(
                     f"{self.folder} is in use by another process; {_IN_USE}"
                 ) from error
             if isinstance(error, duckdb().OutOfMemoryException):
                 raise DiskError(
-                    f"{path} needs more memory than there is ({reason}); stop other programs, "
-                    "then open the index again"
+                    f"{shown} needs more memory than there is ({reason}); stop other programs, "
+                    f"then {then}"
                 ) from error
             if writing:
                 raise DiskError(
-                    f"{path} cannot be written ({reason}); check the disk, then try again: what "
-                    "was acknowledged is in it"
+                    f"{shown} cannot be written ({reason}); check the disk, then {then}"
                 ) from error
             is_closed = isinstance(error, duckdb().ConnectionException)  # `reopen` failed
             if is_closed or "has been invalidated" in reason:
@@ -196,9 +213,9 @@ class Database:
                     f"{path} cannot be read after an earlier error ({reason}); check the disk, "
                     "then open the index again"
                 ) from error
-            raise BrokenIndexError(f"{path} is damaged ({reason}); {REMEDY}") from error
+            raise BrokenIndexError(f"{path} is damaged ({reason}); {remedy}") from error
         except (ValueError, KeyError, IndexError, TypeError, RuntimeError, MemoryError) as error:
-            raise BrokenIndexError(f"{path} is damaged ({error}); {REMEDY}") from error
+            raise BrokenIndexError(f"{path} is damaged ({error}); {remedy}") from error
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -58,6 +58,7 @@ class Store:
     read_only: whether nothing may change; any number of processes can read.
     meta: of a new database; None: it is there.
     files: that a new database will hold.
+    building: the index that is built in this folder, which errors name; None: this one.
     Raises InUseError when another process holds the index, and BrokenIndexError when it is
     damaged.
     """
@@ -69,9 +70,13 @@ class Store:
         read_only: bool,
         meta: Meta | None = None,
         files: Sequence[Progress] = (),
+        building: Path | None = None,
     ):
         self.folder, self.read_only, self._failed = folder, read_only, False
-        self._database = Database(folder, read_only=read_only, is_new=meta is not None)
+        self._shown = folder / VERSION if building is None else building
+        self._database = Database(
+            folder, read_only=read_only, is_new=meta is not None, building=building
+        )
         try:
             with self._database.errors(writing=meta is not None):
                 if meta is not None:
@@ -418,7 +423,7 @@ class Store:
     def seal(self) -> None:
         """Write the number of the last change next to the database."""
         self._database.check_place()
-        with on_disk(f"{self.folder / VERSION} cannot be written"):
+        with on_disk(f"{self._shown} cannot be written"):
             write_whole(self.folder / VERSION, f"{self.meta.version}\n".encode())
 
 

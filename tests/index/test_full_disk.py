@@ -1,5 +1,6 @@
 """A disk without room: exit code 74, and an index that holds what was acknowledged."""
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -54,8 +55,10 @@ def delete_it(folder):
         engine.delete(range(20))
 
 
-@pytest.mark.parametrize("limit", [0, 3_000])
-@pytest.mark.parametrize("work", [encode_it, build_it, add_it, delete_it])
+WORKS = [*itertools.product([encode_it, build_it, add_it, delete_it], [0, 3_000])]
+
+
+@pytest.mark.parametrize(("work", "limit"), [*WORKS, (build_it, 40_000), (build_it, 1_000_000)])
 def test_a_disk_without_room(doodles, tmp_path, work, limit):  # noqa: F811
     if work is delete_it:
         limit //= 1_000  # it writes little
@@ -68,6 +71,10 @@ def test_a_disk_without_room(doodles, tmp_path, work, limit):  # noqa: F811
     )
     assert done.returncode == DiskError.exit_code == 74, done.stderr
     assert "cannot be written" in done.stdout
+    if work is build_it:
+        assert done.stdout.startswith(f"{tmp_path / 'new'} cannot be written (")
+        assert "rerun `sketchjax index`, which resumes" in done.stdout
+        assert ".part" not in done.stdout
     assert not (tmp_path / "new").exists()
     assert len(items_in(tmp_path / "index")) == before
 
