@@ -210,7 +210,9 @@ def _query(request: SearchRequest) -> Query:
     if request.like is not None:
         return Query(like=int(request.like), **_options(request))
     assert request.code is not None
-    return Query(code=np.frombuffer(bytes.fromhex(request.code), np.uint8), **_options(request))
+    # A copy can be written, as all other codes: a kernel is compiled for each kind.
+    code = np.frombuffer(bytes.fromhex(request.code), np.uint8).copy()
+    return Query(code=code, **_options(request))
 
 
 def _options(request: SearchRequest) -> dict[str, Any]:
