@@ -425,14 +425,22 @@ def test_an_empty_split_file_names_nothing(tmp_path):
 
 @pytest.mark.parametrize("stated, size", [("9" * 5_000, None), ("12", 12), ("-1", None)])
 def test_sizes_stated_by_a_server(tmp_path, stated, size):
-    answer = server_answer(f"200 OK\r\nContent-Length: {stated}")
-    assert _extent(answer, tmp_path / "x.part", 0) == (0, size)
-    answer = server_answer(f"206 Partial\r\nContent-Range: bytes 0-5/{stated}")
-    if size is None:
-        with pytest.raises(Exception, match="another range"):
-            _extent(answer, tmp_path / "x.part", 0)
-    else:
-        assert _extent(answer, tmp_path / "x.part", 0) == (0, size)
+    """One that is no size is refused: nothing else would say whether the file is whole."""
+
+    def extent(text: str) -> tuple[int, int | None]:
+        return _extent("http://mirror/cat.ndjson", server_answer(text), tmp_path / "x.part", 0)
+
+    of_whole, of_range = (
+        f"200 OK\r\nContent-Length: {stated}",
+        f"206 Partial\r\nContent-Range: bytes 0-5/{stated}",
+    )
+    if size is not None:
+        assert extent(of_whole) == extent(of_range) == (0, size)
+        return
+    with pytest.raises(DataError, match="cannot be checked"):
+        extent(of_whole)
+    with pytest.raises(Exception, match="another range"):
+        extent(of_range)
 
 
 def server_answer(text: str) -> http.client.HTTPResponse:
