@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from sketchjax.errors import ConfigError, DataError
-from sketchjax.export.description import is_exported, read_folder
+from sketchjax.export.description import is_exported, read_description
 from sketchjax.models.architecture import Architecture
 from sketchjax.models.card import model_file, read_model_file
 
@@ -37,12 +37,11 @@ def reason_for_jax(path: Path, *, wanted: bool = False, photos: bool = False) ->
 
 def _runnable(path: Path) -> Architecture:
     """The architecture of a model; raises what keeps onnxruntime from running it."""
-    exported = is_exported(path)
-    for name in ("onnxruntime",) if exported else ("onnxruntime", "onnx"):
+    for name in ("onnxruntime", "onnx"):
         if find_spec(name) is None:
             raise ConfigError(f"{name} is not installed: pip install 'sketchjax[export]'")
-    if exported:
-        return read_folder(path)[1].architecture
+    if is_exported(path):
+        return read_description(path).architecture
     from sketchjax.export.onnx_graph import check_exportable
 
     card = read_model_file(model_file(path))[1]

@@ -75,14 +75,14 @@ def is_exported(path: Path) -> bool:
     return (path / GRAPH).exists()
 
 
-def read_folder(folder: Path) -> tuple[bytes, Description]:
-    """The graph of a folder that `export` wrote, and what config.json says.
+def read_description(folder: Path) -> Description:
+    """What config.json says of a folder that `export` wrote.
 
-    Raises CheckpointError when a file is missing, damaged or of another version.
+    Raises CheckpointError when it or the graph is missing, damaged or of another version.
     """
     try:
         content = (folder / CONFIG).read_bytes()
-        graph = (folder / GRAPH).read_bytes()
+        graph = sha256(folder / GRAPH)
         found = msgspec.json.decode(content, type=Description)
     except (OSError, msgspec.DecodeError) as error:
         raise CheckpointError(
@@ -92,6 +92,6 @@ def read_folder(folder: Path) -> tuple[bytes, Description]:
         raise CheckpointError(
             f"{folder} has the format {found.format!r}, not {FORMAT!r}; export again"
         )
-    if sha256(folder / GRAPH) != found.files.get(GRAPH):
+    if graph != found.files.get(GRAPH):
         raise CheckpointError(f"{folder / GRAPH} is not what config.json describes; export again")
-    return graph, found
+    return found

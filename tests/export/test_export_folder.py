@@ -24,7 +24,7 @@ from random_models import (
 import sketchjax
 from sketchjax.errors import CheckpointError, ConfigError, DataError, InUseError
 from sketchjax.export.choice import reason_for_jax
-from sketchjax.export.description import read_folder
+from sketchjax.export.description import read_description
 from sketchjax.export.folder import export, halved
 from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.files import sha256, sole_writer
@@ -265,7 +265,7 @@ def test_damaged_folders_are_refused(exported, tmp_path, name, change, words):
         content = each.read_bytes()
         (tmp_path / each.name).write_bytes(change(content) if each.name == name else content)
     with pytest.raises(CheckpointError, match=words):
-        read_folder(tmp_path)
+        read_description(tmp_path)
 
 
 def test_without_onnx_the_extra_is_named(workdir, tmp_path, environment):
@@ -279,6 +279,14 @@ def test_without_onnx_the_extra_is_named(workdir, tmp_path, environment):
     )
     assert done.returncode == 64, done.stderr
     assert done.stderr == "sketchjax: export needs onnx: pip install 'sketchjax[export]'\n"
+
+
+def test_an_exported_folder_without_onnx_is_run_by_jax(exported, monkeypatch):
+    """Its graph is written again, without the drawing, before onnxruntime runs it."""
+    from sketchjax.export import choice
+
+    monkeypatch.setattr(choice, "find_spec", lambda name: None if name == "onnx" else object())
+    assert "onnx is not installed" in (reason_for_jax(exported) or "")
 
 
 def test_saving_an_encoder_gives_the_file_of_its_model(exported, tmp_path):
