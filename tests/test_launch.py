@@ -7,12 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
+from bucket_server import serving
 
 from sketchjax.data.sources import doodles as synthetic
 
@@ -251,13 +249,8 @@ def mirror(tmp_path) -> Iterator[str]:
     """The address of a local bucket with two categories, instead of Google's."""
     place = tmp_path / "bucket" / "full" / "simplified"
     synthetic.write(place, per_category=60, seed=0, categories=["cat", "clock"])
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "bucket")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serving(tmp_path / "bucket") as address:
+        yield address
 
 
 def test_download_convert_train_report_for_real(tmp_path, mirror):

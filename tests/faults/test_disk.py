@@ -6,15 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bucket_server import serving
 from tiny_run import CONFIG
 
 from sketchjax.config import default
@@ -208,13 +206,8 @@ def bucket(drawings, tmp_path) -> Iterator[str]:
     place = tmp_path / "bucket" / "full" / "simplified"
     place.mkdir(parents=True)
     shutil.copy(drawings / "cat.ndjson", place)
-    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "bucket")
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with serving(tmp_path / "bucket") as address:
+        yield address
 
 
 def sketch_files(name: str, folder: Path, bucket: str) -> None:
