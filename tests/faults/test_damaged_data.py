@@ -403,7 +403,7 @@ def test_everyone_refuses_a_damaged_manifest(copy, change, message):
         (b'{"version": 1}', "missing required field `categories`"),
         (b'{"a":' * 100_000, "is not a valid manifest: maximum recursion depth"),
         (b'{"version": 1, "settings":' + b"[" * 100_000, "is not a valid manifest: maximum recur"),
-        (b'{"version": 1, "settings": {"a": "\xff"}}', "is not a valid manifest: .*utf-8"),
+        (b'{"version": 1, "settings": {"a": "\xff"}}', "is not a valid manifest: (?i:.*utf-8)"),
         (b'{"version": 1, "settings": {"a": "\\ud800"}}', "is not a valid manifest"),
         (b'{"version": 1, "settings": {"a": 1e999}}', "is not a valid manifest"),
         (b'{"version": ' + b"9" * 9_999 + b"}", "is not a valid manifest"),
