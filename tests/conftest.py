@@ -21,8 +21,10 @@ os.environ["XLA_FLAGS"] = (
 # quickstart takes 39 s of CPU to compile with all optimisations, 25 s with few, 14 s without XLA's
 # newer way to emit fusions too, and 0.2 s to load. Small programs are kept as well, of which each
 # module, worker and process has hundreds: one takes 37 ms of CPU to compile and 11 ms to load. jax
-# knows a program by its content and its options, so a changed one is compiled.
+# knows a program by its content and its options, so a changed one is compiled. LLVM gets a program
+# in one piece in place of 32, whose common part it would read 32 times.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+os.environ["XLA_FLAGS"] += " --xla_cpu_parallel_codegen_split_count=1"
 if version("jaxlib").startswith("0.10."):  # the next one has only the newer way
     os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -88,9 +90,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_compiled() -> Iterator[None]:
-    """Forget a module's compiled programs, of which a session would keep gigabytes."""
+    """Forget compiled programs after a module once this worker has a sixth of the memory."""
     yield
-    if "jax" in sys.modules:
+    memory = Path("/proc/self/statm")
+    pages = int(memory.read_text().split()[1]) if memory.exists() else sys.maxsize
+    if "jax" in sys.modules and pages > os.sysconf("SC_PHYS_PAGES") / 6:
         sys.modules["jax"].clear_caches()
 
 
@@ -99,8 +103,11 @@ def optimised() -> Iterator[None]:
     """Compile as users do: with little optimisation, the last bit depends on the shapes."""
     import jax
 
+    # jax would take a program that was compiled before, by whatever options.
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
+    jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", True)
 
 
@@ -120,9 +127,13 @@ def usual_emitters() -> Iterator[None]:
         options.env_option_overrides = [*options.env_option_overrides, (option, True)]
         return options
 
+    import jax
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compiler, "get_compile_options", with_emitters)
+        jax.clear_caches()
         yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
