@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.record import parser, report
 from sketchjax.data.sketch import Sketches, strokes
 from sketchjax.index.engine import Items
-from sketchjax.index.memory import MemorySnapshot
+from sketchjax.index.memory_snapshot import MemorySnapshot
 from sketchjax.index.opening import open_index
 from sketchjax.index.search import LEAST, MOST
 from sketchjax.index.store import MODEL

@@ -1,4 +1,4 @@
-"""The index in memory: an exact scan, features inside the pool, and snapshots by copy-on-write.
+"""The index in memory, with snapshots by copy-on-write.
 
 Arrays only grow at their end, where no snapshot looks, and a delete replaces the labels by a copy
 in which the deleted items have a label of their own. So a snapshot is a few references, and readers
@@ -11,39 +11,29 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from copy import copy
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from msgspec.structs import replace
 
-from sketchjax.data.workers import cores
 from sketchjax.errors import DataError, SketchjaxError
 from sketchjax.index.columns import Column
+from sketchjax.index.details import Details, DetailsInMemory, Room
 from sketchjax.index.engine import (
-    MOST_CATEGORIES,
     Description,
-    Found,
     Items,
     Numbering,
-    category_of,
     check_categories,
     check_widths,
-    gathered,
-    no_item,
-    no_photo,
     possible,
 )
+from sketchjax.index.memory_snapshot import DELETED, MemorySnapshot
 from sketchjax.retrieval.index import units
-from sketchjax.retrieval.pool import Gallery, find_pool, nearest_features
+from sketchjax.retrieval.pool import Gallery
 
-_DELETED = MOST_CATEGORIES  # the label of what is deleted
 # What an index may have before it is compacted by itself: deleted items, if they are a quarter of
 # all, and blocks next to the large ones, each of which costs opening it some microseconds.
 _DELETIONS, _BLOCKS, _BLOCK = 1_000, 1_000, 1 << 15
-_PART = 1 << 20  # labels that are counted at once
 
 
 class Storage(Protocol):
@@ -75,47 +65,6 @@ class Storage(Protocol):
     def close(self) -> None:
         """Let go of files and locks."""
         ...
-
-
-class Detail(NamedTuple):
-    """Key ids, files, places and points of m items, as `Items` has them."""
-
-    key_ids: np.ndarray
-    sources: list[str]
-    places: np.ndarray
-    points: np.ndarray
-    offsets: np.ndarray
-
-
-class Details(Protocol):
-    """What a search does not look at."""
-
-    def append(self, items: Items) -> None:
-        """Add those of new items, whose rows are the next ones."""
-        ...
-
-    def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
-        """Those of m items, by rows i64[m] or ids i64[m]."""
-        ...
-
-    def thumbnail(self, id_: int) -> bytes | None:
-        """The JPEG file of a photo, None where the item is none."""
-        ...
-
-    def kept(self, keep: np.ndarray) -> Details:
-        """Those of some of the items, bool[n]."""
-        ...
-
-
-class Room(NamedTuple):
-    """How much an index will hold, so that nothing is copied until there is more.
-
-    items: n.
-    points: p, of all of them.
-    """
-
-    items: int = 0
-    points: int = 0
 
 
 class Memory:
@@ -159,7 +108,7 @@ class Memory:
         self._labels = Column(np.uint16, room=room.items)
         self._ids = Column(np.int64, room=room.items)
         self._photos = Column(np.int64)
-        self._details = details or _DetailsInMemory(room, thumbnails)
+        self._details = details or DetailsInMemory(room, thumbnails)
         if photos is not None:
             self._photos.append(photos)
         for part in parts:
@@ -231,7 +180,7 @@ class Memory:
         self._photos.append(items.ids[items.are_photos])
 
     def _compact(self) -> int:
-        keep = self._labels.values != _DELETED
+        keep = self._labels.values != DELETED
         removed = self._deleted
 
         def show() -> None:
@@ -283,7 +232,7 @@ class Memory:
             with self._writing, suppress(SketchjaxError):  # the next change says what is wrong
                 self._settle()
                 # An older snapshot may still ask the file for the points of deleted items.
-                if isinstance(self._details, _DetailsInMemory) or len(self._snapshots) <= 1:
+                if isinstance(self._details, DetailsInMemory) or len(self._snapshots) <= 1:
                     self._compact()
 
         self._compacting = threading.Thread(target=work, name="compact")
@@ -292,7 +241,7 @@ class Memory:
     def _mark(self, ids: np.ndarray) -> None:
         """Give items that are there, by their ids i64[m], the label of deleted ones."""
         labels = self._labels.copy()
-        labels.values[np.searchsorted(self._ids.values, ids)] = _DELETED
+        labels.values[np.searchsorted(self._ids.values, ids)] = DELETED
         self._labels = labels
         self._deleted += len(ids)
 
@@ -318,165 +267,3 @@ class Memory:
         if self._read_only:
             raise DataError("the index is open for reading only; open it for writing to change it")
         self._settle()
-
-
-@dataclass(frozen=True, eq=False)
-class MemorySnapshot:
-    """The index in memory at one moment.
-
-    description: of the index; its categories are not filled in.
-    gallery: codes and labels.
-    features: u8[n f].
-    ids: i64[n], rising.
-    categories: the name of each label, which may grow.
-    details: of the items.
-    photos: i64[m], rising, ids of photos, some of which are deleted.
-    """
-
-    description: Description
-    gallery: Gallery
-    features: np.ndarray
-    ids: np.ndarray
-    categories: Numbering
-    details: Details
-    photos: np.ndarray
-
-    def nearest(
-        self,
-        code: np.ndarray,
-        features: np.ndarray | None,
-        k: int,
-        *,
-        least: int,
-        most: int,
-        categories: Sequence[str] | None,
-    ) -> Found:
-        """The k nearest items to a query; see `engine.Snapshot`."""
-        check_widths(self.description, code[None], None if features is None else features[None])
-        allowed = self._allowed(categories)
-        if features is None:
-            least = most = k
-        pool = find_pool(code, self.gallery, least, most, allowed, threads=cores())
-        if features is None:
-            places, squares = np.arange(len(pool.rows)), None
-        else:
-            places, squares = nearest_features(
-                features, self.features, pool.rows, k, threads=cores()
-            )
-        return Found(
-            ids=self.ids[pool.rows[places]],
-            distances=pool.distances[places],
-            squares=squares,
-            histogram=pool.histogram,
-            radius=pool.radius,
-            compared=len(pool.rows),
-            within=pool.all,
-        )
-
-    def get(self, ids: Sequence[int]) -> Items:
-        """The items with these ids, in this order; see `engine.Snapshot`."""
-        wanted = possible(ids)
-        rows, there = self.rows_of(wanted)
-        if len(wanted) < len(ids) or not there.all():
-            found = {*wanted[there].tolist()}
-            raise no_item(next(id_ for id_ in ids if id_ not in found))
-        width, names = self.description.bits // 8, self.categories.names
-        return Items(
-            codes=self.gallery.units[rows].view(np.uint8)[:, :width],
-            features=self.features[rows],
-            categories=[names[label] for label in self.gallery.labels[rows].tolist()],
-            ids=wanted,
-            **self.details.get(rows, wanted)._asdict(),
-        )
-
-    def thumbnail(self, id_: int) -> bytes:
-        """The JPEG file of a photo; see `engine.Snapshot`."""
-        there = self.rows_of(possible([id_]))[1].any()
-        content = self.details.thumbnail(id_) if there else None
-        if content is None:
-            raise no_photo(id_)
-        return content
-
-    def describe(self) -> Description:
-        """What the snapshot holds; see `engine.Snapshot`."""
-        return self._described
-
-    @cached_property
-    def _described(self) -> Description:
-        counts = np.zeros(1 << 16, np.int64)
-        for part in range(0, len(self.gallery.labels), _PART):  # numpy copies them as i64
-            counts += np.bincount(self.gallery.labels[part : part + _PART], minlength=1 << 16)
-        named = sorted(zip(self.categories.names, counts.tolist(), strict=False))
-        return replace(
-            self.description,
-            categories={name: n for name, n in named if n},
-            photos=int(self.rows_of(self.photos)[1].sum()),
-        )
-
-    def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of ids i64[m], and whether each is there, bool[m]."""
-        if not len(self.ids):
-            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
-        rows = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return rows, (self.ids[rows] == ids) & (self.gallery.labels[rows] != _DELETED)
-
-    def _allowed(self, categories: Sequence[str] | None) -> np.ndarray | None:
-        """Whether items of each label count, bool[65536]; None where all items do."""
-        if categories is None and self.description.count == len(self.ids):
-            return None
-        allowed = np.full(1 << 16, categories is None)
-        allowed[_DELETED] = False
-        for name in categories or ():
-            allowed[self.categories.numbers[category_of(name, self.categories.numbers)]] = True
-        return allowed
-
-
-class _DetailsInMemory:
-    def __init__(self, room: Room, thumbnails: Callable[[int], bytes | None] | None):
-        self._stored, self._thumbnails = thumbnails, dict[int, bytes]()
-        self._names = Numbering()
-        self._key_ids, self._places = (
-            Column(np.uint64, room=room.items),
-            Column(np.int64, room=room.items),
-        )
-        self._sources = Column(np.uint32, room=room.items)
-        self._points, self._ends = (
-            Column(np.uint8, (3,), room.points),
-            Column(np.int64, room=room.items),
-        )
-
-    def _keep_thumbnails(self, items: Items) -> None:
-        if self._stored is None and items.thumbnails:
-            own = zip(items.ids.tolist(), items.thumbnails, strict=True)
-            self._thumbnails |= {id_: content for id_, content in own if content}
-
-    def thumbnail(self, id_: int) -> bytes | None:
-        return self._thumbnails.get(id_) if self._stored is None else self._stored(id_)
-
-    def append(self, items: Items) -> None:
-        self._keep_thumbnails(items)
-        self._ends.append(items.offsets[1:] + self._points.count)
-        self._points.append(items.points)
-        self._key_ids.append(items.key_ids)
-        self._places.append(items.places)
-        self._sources.append(self._names.number(items.sources, np.uint32))
-
-    def kept(self, keep: np.ndarray) -> _DetailsInMemory:
-        lengths = np.diff(self._ends.values, prepend=0)
-        kept = copy(self)
-        for name in ("_key_ids", "_places", "_sources", "_ends"):
-            setattr(kept, name, getattr(self, name).kept(keep))
-        kept._points = self._points.kept(np.repeat(keep, lengths))
-        np.cumsum(lengths[keep], out=kept._ends.values)
-        return kept
-
-    def get(self, rows: np.ndarray, ids: np.ndarray) -> Detail:
-        del ids
-        ends, names = self._ends.values, self._names.names
-        starts = np.where(rows > 0, ends[rows - 1], 0)
-        return Detail(
-            self._key_ids.values[rows],
-            [names[number] for number in self._sources.values[rows].tolist()],
-            self._places.values[rows],
-            *gathered(self._points.values, starts, ends[rows] - starts),
-        )

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sketchjax.errors import BrokenIndexError, DataError
 from sketchjax.index.database import DATABASE, REMEDY
+from sketchjax.index.details import Room
 from sketchjax.index.engine import Description
-from sketchjax.index.memory import Memory, Room
+from sketchjax.index.memory import Memory
 from sketchjax.index.store import VERSION, Store
 from sketchjax.memory import free_bytes
 

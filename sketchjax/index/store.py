@@ -30,6 +30,7 @@ from sketchjax.errors import DiskError, DoubtfulError, on_disk
 from sketchjax.files import write_whole
 from sketchjax.index.blocks import Block, check, joined, parts
 from sketchjax.index.database import Database
+from sketchjax.index.details import Detail, Room
 from sketchjax.index.engine import (
     MOST_CATEGORIES,
     Description,
@@ -38,7 +39,6 @@ from sketchjax.index.engine import (
     Numbering,
     check_categories,
 )
-from sketchjax.index.memory import Detail, Room
 from sketchjax.index.records import FORMAT, Meta, Progress
 from sketchjax.retrieval.popcount import words
 
@@ -273,7 +273,7 @@ class Store:
         found = self.thumbnails(np.array([id_]))
         return found[0] or None if found else None
 
-    # What a search does not need, read when it is asked for (`memory.Details`).
+    # What a search does not need, read when it is asked for (`details.Details`).
 
     def append(self, items: Items) -> None:
         """Nothing to do: `add` has kept them."""

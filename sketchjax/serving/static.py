@@ -21,7 +21,7 @@ import numpy as np
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.files import check_absent, whole_folder
 from sketchjax.index.engine import Description, Items, Numbering
-from sketchjax.index.memory import MemorySnapshot
+from sketchjax.index.memory_snapshot import MemorySnapshot
 from sketchjax.index.search import check_model
 from sketchjax.models.card import fingerprint, model_file, read_model_file
 
