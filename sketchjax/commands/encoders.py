@@ -11,6 +11,7 @@ import typer.core
 
 from sketchjax.commands.program import OnBad, path
 from sketchjax.fields import home_path
+from sketchjax.wording import counted
 
 
 class Runtime(StrEnum):
@@ -98,3 +99,10 @@ def encoder_of(place: Any, runtime: Runtime, **options: Any) -> Any:
 def tasks(progress: Any) -> Any:
     """Tasks of a `TrainingProgress` as (name, total) -> context."""
     return lambda name, total: progress.task(name, total=total)
+
+
+def items(count: int, encoder: Any) -> str:
+    """A number of what an encoder encodes: drawings, or items, where there may be photos."""
+    from sketchjax.data.inputs import PHOTO
+
+    return counted(count, "item" if PHOTO in encoder.reads else "drawing")

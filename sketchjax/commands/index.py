@@ -19,9 +19,10 @@ from sketchjax.commands.encoders import (
     Split,
     encoder_for,
     encoder_of,
+    items,
     tasks,
 )
-from sketchjax.commands.program import OnBad, app, path
+from sketchjax.commands.program import OnBad, app, path, stoppable
 from sketchjax.errors import ConfigError, DataError
 from sketchjax.fields import home_path
 from sketchjax.wording import counted
@@ -79,12 +80,13 @@ def build(
         if model == packaged.MODEL:
             note("model: the one that comes with sketchjax, of QuickDraw's 345 categories")
         encoder = encoder_for(model, runtime, photos=True, note=note)
-        found = find_sources(
-            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
-        )
-        place_of(index, engine).build(
-            found, encoder, save_model=encoder.save, task=tasks(progress), note=note
-        )
+        with stoppable("the index"):
+            found = find_sources(
+                sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
+            )
+            place_of(index, engine).build(
+                found, encoder, save_model=encoder.save, task=tasks(progress), note=note
+            )
     describe(index, engine)
 
 
@@ -98,7 +100,6 @@ def add(
     engine: EngineUrl = None,
 ) -> None:
     """Add drawings to an index. Files that are in it already are passed over."""
-    from sketchjax.data.inputs import PHOTO
     from sketchjax.index.places import place_of
     from sketchjax.index.sources import find_sources
     from sketchjax.run.progress import TrainingProgress
@@ -107,11 +108,12 @@ def add(
     with TrainingProgress() as progress:
         note = progress.note
         encoder = encoder_of(place, runtime, photos=True, note=note)
-        found = find_sources(
-            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
-        )
-        count = place.add(found, encoder, task=tasks(progress), note=note)
-    print(f"{index}: {counted(count, 'item' if PHOTO in encoder.reads else 'drawing')} added")
+        with stoppable("the addition"):
+            found = find_sources(
+                sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=note
+            )
+            count = place.add(found, encoder, task=tasks(progress), note=note)
+    print(f"{index}: {items(count, encoder)} added")
 
 
 @indexes.command()

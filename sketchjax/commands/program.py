@@ -71,15 +71,21 @@ def start(
 
 
 @contextmanager
-def stoppable(what: str) -> Iterator[None]:
-    """Raise Stopped on SIGTERM and SIGINT. what: is stopped, and keeps its finished work."""
+def stoppable(
+    what: str, remedy: str = "finished work is kept: rerun the same command to resume"
+) -> Iterator[None]:
+    """Raise Stopped on SIGTERM and SIGINT.
+
+    jax is imported before, where it is used: an exception in the middle of that ends Python.
+
+    what: is stopped.
+    remedy: what became of it, and what to do.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        raise Stopped(
-            f"{what} was stopped; finished work is kept: rerun the same command to resume"
-        ) from None
+        raise Stopped(f"{what} was stopped; {remedy}") from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 import typer.core
 
-from sketchjax.commands.program import app, path
+from sketchjax.commands.program import app, path, stoppable
 from sketchjax.errors import ConfigError, DataError, on_disk
 from sketchjax.fields import home_path
 
@@ -48,7 +48,11 @@ def evaluate(
     pairs = _rankings(rankings)
     keep_compiled()
     loaded = load(model)
-    with on_disk("the evaluation cannot be written"), TrainingProgress() as progress:
+    with (
+        stoppable("the evaluation", "rerun the same command to repeat it"),
+        on_disk("the evaluation cannot be written"),
+        TrainingProgress() as progress,
+    ):
         results = evaluate_model(
             loaded,
             folder,
@@ -105,7 +109,11 @@ def recode(
 
     lengths = _lengths(bits)
     keep_compiled()
-    with on_disk("the codes cannot be written"), TrainingProgress() as progress:
+    with (
+        stoppable("the work on codes"),
+        on_disk("the codes cannot be written"),
+        TrainingProgress() as progress,
+    ):
         folder, results = run(
             model,
             lengths,
@@ -155,7 +163,11 @@ def compare(
 
     lengths = _lengths(bits)
     keep_compiled()
-    with on_disk("the comparison cannot be written"), TrainingProgress() as progress:
+    with (
+        stoppable("the comparison"),
+        on_disk("the comparison cannot be written"),
+        TrainingProgress() as progress,
+    ):
         task = lambda name, total: progress.task(name, total=total)  # noqa: E731
         found = run(
             runs,

@@ -18,12 +18,12 @@ from sketchjax.commands.encoders import (
     Split,
     encoder_for,
     encoder_of,
+    items,
     tasks,
 )
-from sketchjax.commands.program import Categories, OnBad, app, names_of, path
+from sketchjax.commands.program import Categories, OnBad, app, names_of, path, stoppable
 from sketchjax.errors import DataError, on_disk
 from sketchjax.fields import home_path
-from sketchjax.wording import counted
 
 
 @app.command()
@@ -51,12 +51,13 @@ def encode(
         raise DataError(f"only one path is given, {out}; name the drawings first, then the folder")
     with TrainingProgress() as progress:
         encoder = encoder_for(model, runtime, photos=True, note=progress.note)
-        found = find_sources(
-            sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
-        )
-        parts = encode_sources(found, encoder, tasks(progress))
-        count = write_encoded(out, encoder.fingerprint, parts)
-    print(f"{out}: {counted(count, 'drawing')}, {encoder.bits} bits")
+        with stoppable("the encoding", "rerun the same command to repeat it"):
+            found = find_sources(
+                sources, encoder, split=split, skip_bad=on_bad is OnBad.SKIP, note=progress.note
+            )
+            parts = encode_sources(found, encoder, tasks(progress))
+            count = write_encoded(out, encoder.fingerprint, parts)
+    print(f"{out}: {items(count, encoder)}, {encoder.bits} bits")
 
 
 @app.command()

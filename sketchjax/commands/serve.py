@@ -239,8 +239,7 @@ def _export_page(source: Path, page: Path, gallery: Path, ort: Path | None) -> N
     keep_compiled()
     engine, _ = _served(gallery, None, Runtime.AUTO, read_only=True)
     with closing(engine):
-        count = write_page(page, engine.snapshot(), graph, runtime)
+        snapshot = engine.snapshot()
+        count = counted(write_page(page, snapshot, graph, runtime), snapshot.describe().noun)
     size = sum(file.stat().st_size for file in page.rglob("*") if file.is_file())
-    print(
-        f"{page}: {counted(count, 'drawing')}, {size / 1e6:.1f} MB; python -m http.server -d {page}"
-    )
+    print(f"{page}: {count}, {size / 1e6:.1f} MB; python -m http.server -d {page}")
