@@ -232,7 +232,7 @@ FIELDS: dict[str, Field] = {
     "evaluation.precision_at": _many(
         (100, 200),
         lambda k: type(k) is int and 1 <= k <= LARGEST_INT,
-        "give whole numbers of at least 1",
+        f"give whole numbers from 1 to {LARGEST_INT:,}",
     ),
     # How the features of model.head=embedding are ranked as well, next to their codes.
     "evaluation.feature_distances": Field(
