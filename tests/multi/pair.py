@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from forking import Forks
 from tiny_run import CONFIG, finish, free_port, has_line, wait_for, with_devices
 
 # One encoder and one of the five stages: each process traces and loads what it runs.
@@ -25,6 +26,7 @@ class Pair:
     workdir: of process 0, and of process 1 unless its flags name another; data: for both.
     own: further flags of each process; environments: further variables of each.
     faults: Python that each runs before it starts, to make something fail there.
+    forks: where the processes are forked; without it they are started as users do.
     """
 
     def __init__(
@@ -36,10 +38,11 @@ class Pair:
         own: Sequence[Sequence[str]] = ((), ()),
         environments: Sequence[dict[str, str]] = ({}, {}),
         faults: Sequence[str] = ("", ""),
+        forks: Forks | None = None,
     ):
         self.workdir, self._data = workdir, data
         usual = with_devices(environment, 2)
-        self._own, self._faults = own, faults
+        self._own, self._faults, self._forks = own, faults, forks
         self._environments = [usual | each for each in environments]
 
     def __enter__(self) -> "Pair":
@@ -53,11 +56,14 @@ class Pair:
             fault = self._faults[number]
             start = f"{fault}\nfrom sketchjax.main import main\nmain()"
             words = [sys.executable, *(["-c", start] if fault else ["-m", "sketchjax.main"])]
+            environment = self._environments[number]
+            if self._forks:
+                log = self.log(number)
+                self.processes.append(self._forks.start(start, flags, environment, log))
+                continue
             with self.log(number).open("ab") as log:
                 self.processes.append(
-                    subprocess.Popen(
-                        [*words, *flags], stdout=log, stderr=log, env=self._environments[number]
-                    )
+                    subprocess.Popen([*words, *flags], stdout=log, stderr=log, env=environment)
                 )
         return self
 

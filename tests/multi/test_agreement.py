@@ -21,7 +21,7 @@ def refused(pair: Pair, *texts: str) -> None:
     assert not list(pair.workdir.glob("checkpoints/[0-9]*"))
 
 
-def test_other_configs_and_devices_are_refused(whole, environment, tmp_path):
+def test_other_configs_and_devices_are_refused(whole, environment, forks, tmp_path):
     own = ((), ("--config.stages.full.learning_rate=0.05",))
     one = re.sub(r" --xla_force\S*", "", environment["XLA_FLAGS"])
     one += " --xla_force_host_platform_device_count=1"
@@ -32,6 +32,7 @@ def test_other_configs_and_devices_are_refused(whole, environment, tmp_path):
             environment,
             own=own,
             environments=({}, {"XLA_FLAGS": one}),
+            forks=forks,
         ),
         "devices of each process: 2 in process 0, and 1 in process 1",
         "stages.full.learning_rate: 0.001 in process 0, and 0.05 in process 1",
@@ -39,36 +40,38 @@ def test_other_configs_and_devices_are_refused(whole, environment, tmp_path):
     assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_other_data_are_refused(whole, environment, tmp_path):
+def test_other_data_are_refused(whole, environment, forks, tmp_path):
     other = tmp_path / "data"
     shutil.copytree(whole / "data", other)
     manifest = other / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
     own = ((), (f"--config.data.dir={other}",))
     faults = ("", NO_PATIENCE)
-    pair = Pair(tmp_path / "run", whole / "data", environment, own=own, faults=faults)
+    data = whole / "data"
+    pair = Pair(tmp_path / "run", data, environment, own=own, faults=faults, forks=forks)
     refused(pair, "sha256 of the data's manifest.json")
 
 
 @pytest.mark.parametrize("finished", [False, True])
-def test_a_workdir_that_only_one_sees_is_refused(finished, whole, environment, tmp_path):
+def test_a_workdir_that_only_one_sees_is_refused(finished, whole, environment, forks, tmp_path):
     """Finished only for process 1, which would then leave process 0 waiting."""
     other = tmp_path / "other"
     if finished:
         other.mkdir()
         shutil.copy(whole / "results.json", other)
     own = ((), (f"--workdir={other}",))
-    pair = Pair(tmp_path / "run", None, environment, own=own, faults=("", NO_PATIENCE))
+    faults = ("", NO_PATIENCE)
+    pair = Pair(tmp_path / "run", None, environment, own=own, faults=faults, forks=forks)
     refused(pair, "results.json in --workdir" if finished else "lock in --workdir")
 
 
-def test_a_checkpoint_that_only_one_sees_is_refused(whole, environment, tmp_path):
+def test_a_checkpoint_that_only_one_sees_is_refused(whole, environment, forks, tmp_path):
     workdir = Path(tmp_path / "run")
     fault = (
         f"{NO_PATIENCE}\nfrom sketchjax.train.checkpoint import Checkpoints, Progress\n"
         "Checkpoints.latest = lambda self: (8, Progress(), [])"
     )
     refused(
-        Pair(workdir, whole / "data", environment, faults=("", fault)),
+        Pair(workdir, whole / "data", environment, faults=("", fault), forks=forks),
         "newest checkpoint in --workdir: nothing in process 0, and 8 in process 1",
     )
