@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 
 import sketchjax
-from sketchjax.data.simplify import simplify
+from sketchjax.data.entropy import ink_fraction
 
 PACKAGE = Path(sketchjax.__file__).parent
 
-# Imports every module that has kernels, and calls some of them.
+# Imports every module that has kernels, and calls one that calls others and another module's
+# function: it takes 2.5 s to compile.
 SCRIPT = """
 import importlib, sys
 import numpy as np
 import sketchjax
-from sketchjax.data.simplify import simplify
+from sketchjax.data.entropy import ink_fraction
 
 for name in sys.argv[1:]:
     importlib.import_module(name)
 print(sketchjax.__file__)
-print(simplify([np.array([[0.0, 0.0], [9.0, 90.0], [200.0, 30.0]])]).tolist())
+print(ink_fraction(np.array([[0, 0, 0], [255, 0, 0], [255, 255, 1]], np.uint8), np.array([0, 3])))
 """
 
 # Scores and searches, then again in forked children, which have none of numba's threads.
@@ -57,118 +58,141 @@ def modules_with_kernels() -> list[str]:
     return [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in paths]
 
 
-# How much ink a drawing has, by a kernel that calls another module's function.
-INK = """
-import numpy as np
-from sketchjax.data.entropy import ink_fraction
-print(ink_fraction(np.array([[0, 0, 0], [255, 0, 0], [255, 255, 1]], np.uint8), np.array([0, 3])))
+# A kernel that is compiled at once, and another module's function that it calls.
+CALLED = """
+from numba.extending import register_jitable
+from sketchjax.compiled import kernel
+
+MARGIN = 0.125
+
+@register_jitable
+def share():
+    return MARGIN
+
+@kernel
+def margin(side):
+    return share() * side
 """
+CALLING = """
+from called import margin
+from sketchjax.compiled import kernel
+
+@kernel
+def inner_side(side):
+    return side - 2 * margin(side)
+"""
+CALL = "from calling import inner_side; print(inner_side(64.0))"
+ANSWER = ["48.0"]
 
 
 def run_kernels(
-    root: Path, *, script: str = SCRIPT, largest_file: int | None = None, **environment: Path
+    *roots: Path, script: str = SCRIPT, largest_file: int | None = None, **environment: Path
 ) -> list[str]:
-    """What a script prints with the package under `root`.
+    """What a script prints with the modules in the folders `roots`.
 
     largest_file: bytes that a file may have, as on a disk that is full.
     """
 
     def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+        assert largest_file is not None
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
 
     inherited = {key: os.environ[key] for key in os.environ.keys() - {"XDG_CACHE_HOME"}}
     done = subprocess.run(
         [sys.executable, "-c", script, *modules_with_kernels()],
-        env=inherited | {"PYTHONPATH": str(root)} | {k: str(v) for k, v in environment.items()},
-        cwd=root,
+        env=inherited
+        | {"PYTHONPATH": os.pathsep.join(map(str, roots))}
+        | {k: str(v) for k, v in environment.items()},
+        cwd=roots[0],
         capture_output=True,
         text=True,
-        preexec_fn=limit,
+        preexec_fn=None if largest_file is None else limit,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
 
-@pytest.fixture
-def package(tmp_path) -> Path:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
     """The folder of a copy of the package in which nobody can write a cache, root included."""
-    copy = tmp_path / "installed" / "sketchjax"
+    copy = tmp_path_factory.mktemp("compiled") / "installed" / "sketchjax"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     for path in list(copy.rglob("*.py")):
         (path.parent / "__pycache__").touch()  # a file, so no folder can be made in its place
     return copy.parent
 
 
+@pytest.fixture(scope="module")
 def expected() -> str:
-    return str(simplify([np.array([[0.0, 0.0], [9.0, 90.0], [200.0, 30.0]])]).tolist())
+    """What SCRIPT prints of a drawing."""
+    points = np.array([[0, 0, 0], [255, 0, 0], [255, 255, 1]], np.uint8)
+    return str(ink_fraction(points, np.array([0, 3])))
 
 
-def test_kernels_run_where_nothing_can_be_cached(package, tmp_path):
+def test_kernels_run_where_nothing_can_be_cached(package, expected, tmp_path):
     home = tmp_path / "home"
     home.touch()
     file, result = run_kernels(package, HOME=home, NUMBA_CACHE_DIR=home / "numba")
     assert Path(file).is_relative_to(package)
-    assert result == expected()
+    assert result == expected
     assert not any(package.rglob("*.nbi"))
 
 
-def test_kernels_are_cached_where_numba_has_a_place(package, tmp_path):
+def test_kernels_are_cached_where_numba_has_a_place(package, expected, tmp_path):
     _, result = run_kernels(package, NUMBA_CACHE_DIR=tmp_path / "numba")
-    assert result == expected()
+    assert result == expected
     cached = {path.name.split(".")[0] for path in (tmp_path / "numba").rglob("*.nbi")}
-    assert {"simplify"} == cached
+    assert cached == {"entropy"}
 
 
 @pytest.fixture
-def ink(package, tmp_path):
-    """A cache with the kernels of INK, and a call of it that returns what it prints."""
+def small(package, tmp_path):
+    """A folder for the cache of a small kernel, and a call of it that returns what it prints."""
+    for name, text in (("called", CALLED), ("calling", CALLING)):
+        (tmp_path / f"{name}.py").write_text(text)
     cache = tmp_path / "numba"
 
     def run(**options) -> list[str]:
-        return run_kernels(package, script=INK, NUMBA_CACHE_DIR=cache, **options)
+        return run_kernels(tmp_path, package, script=CALL, NUMBA_CACHE_DIR=cache, **options)
 
     return cache, run
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(ink):
-    cache, run = ink
-    found = run(largest_file=2000)
+def test_a_cache_that_cannot_be_written_is_done_without(small):
+    cache, run = small
+    assert run(largest_file=500) == ANSWER
     assert not any(cache.rglob("*.nbc"))
-    assert run() == found
+    assert run() == ANSWER
     assert any(cache.rglob("*.nbc"))
 
 
 @pytest.mark.parametrize("kind, size", [("nbi", 0), ("nbc", 500)])
-def test_a_damaged_cache_is_written_again(ink, kind, size):
-    cache, run = ink
-    found = run()
-    sizes = {path: path.stat().st_size for path in cache.rglob(f"*_ink_pixels*.{kind}")}
+def test_a_damaged_cache_is_written_again(small, kind, size):
+    cache, run = small
+    assert run() == ANSWER
+    sizes = {path: path.stat().st_size for path in cache.rglob(f"*inner_side*.{kind}")}
     assert sizes
     for path in sizes:
         os.truncate(path, size)
-    assert run() == found
+    assert run() == ANSWER
     assert all(path.stat().st_size > 0.9 * sizes[path] for path in sizes)
 
 
-def test_a_cache_that_cannot_be_read_is_done_without(ink):
-    cache, run = ink
-    found = run()
+def test_a_cache_that_cannot_be_read_is_done_without(small):
+    cache, run = small
+    assert run() == ANSWER
     for path in list(cache.rglob("*.nbi")):
         path.unlink()
         path.mkdir()
-    assert run() == found
+    assert run() == ANSWER
 
 
-def test_a_kernel_is_compiled_again_when_what_it_calls_changes(package, tmp_path):
+def test_a_kernel_is_compiled_again_when_what_it_calls_changes(small, tmp_path):
     """numba compares only the file of the kernel itself."""
-    old, new = tmp_path / "old", tmp_path / "new"
-    before = run_kernels(package, script=INK, NUMBA_CACHE_DIR=old)
-    called = package / "sketchjax" / "data" / "canvas.py"
-    called.write_text(called.read_text().replace("MARGIN = 0.8", "MARGIN = 60.0"))
-    wanted = run_kernels(package, script=INK, NUMBA_CACHE_DIR=new)
-    assert wanted != before
-    assert run_kernels(package, script=INK, NUMBA_CACHE_DIR=old) == wanted
+    _, run = small
+    assert run() == ANSWER
+    (tmp_path / "called.py").write_text(CALLED.replace("MARGIN = 0.125", "MARGIN = 0.25"))
+    assert run() == ["32.0"]
 
 
 def test_parallel_kernels_run_in_forked_processes():
