@@ -59,7 +59,7 @@ def test_a_server_is_measured(tmp_path):
     write(tmp_path / "doodles", per_category=4, seed=0, categories=["cat", "clock", "sun"])
     finished_run(tmp_path / "run", tmp_path / "doodles")
     serving.main(
-        [str(tmp_path / "run"), "--drawings", "3000", "--clients", "2", "--seconds", "1",
+        [str(tmp_path / "run"), "--drawings", "3000", "--clients", "2", "--seconds", "0.5",
          "--json", str(tmp_path / "serving.json")]
     )  # fmt: skip
     found = orjson.loads((tmp_path / "serving.json").read_bytes())

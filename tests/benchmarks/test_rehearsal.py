@@ -52,7 +52,22 @@ def test_an_index_needs_no_network(tmp_path):
     check_costs(rows)
 
 
-@pytest.mark.usefixtures("tiny")
+@pytest.fixture
+def in_this_process(monkeypatch, capsys) -> None:
+    """Take the steps here: that each has a process of its own, the tests above show."""
+
+    def taken(command: list[str], folder: Path) -> watch.Cost:
+        assert command[:3] == [sys.executable, "-m", "benchmarks.rehearsal"]
+        capsys.readouterr()
+        begun = time.perf_counter()
+        rehearsal.main(command[3:])
+        seconds = time.perf_counter() - begun
+        return watch.Cost(seconds, seconds, 1, 0, 0, capsys.readouterr().out)
+
+    monkeypatch.setattr(rehearsal, "watched", taken)
+
+
+@pytest.mark.usefixtures("tiny", "short_runs", "in_this_process")
 def test_the_whole_way(tmp_path):
     size, rows = rehearse("--scale 0.01 --categories 16", tmp_path)
     assert [row["step"] for row in rows] == list(STEPS)
