@@ -234,6 +234,7 @@ def get_config(argument):
     config.model.encoders.rnn.layers = 1
     config.train.batch_size = config.evaluation.batch_size = 16
     config.train.inner_steps = config.train.outer_steps = 1
+    config.model.branches = ("rnn",)
     for stage in ("cnn", "rnn", "center", "full"):
         config.stages[stage].epochs = 0
     config.stages.joint.epochs = 1

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -75,22 +77,26 @@ def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path)
     The bits too, where fusions are emitted as users do: each feed has a program of its own.
     """
     usually = with_usual_emitters(environment)
-    data = f"--config.data.dir={whole / 'data'}"
-    stream = (data, "--config.data.feed=stream", "--config.train.workers=1")
+    first = ("--config.model.branches=rnn", "--config.stages.cnn.epochs=0")
+    first += ("--config.stages.joint.epochs=0", "--config.stages.center.epochs=0")
+    first += ("--config.stages.full.epochs=0", f"--config.data.dir={whole / 'data'}")
+    stream = ("--config.data.feed=stream", "--config.train.workers=1")
     held, workdir = tmp_path / "held", tmp_path / "run"
-    for folder, stage, flags in (
-        (held, "rnn", (data,)),
-        (workdir, "cnn", stream),
-        (workdir, "rnn", stream),
+    # Stopped after the first step, and when the stage is over.
+    begun, over = {"loss": None}, {"validation_accuracy": None}
+    for folder, line, flags in (
+        (held, over, ()),
+        (workdir, begun, stream),
+        (workdir, over, stream),
     ):
-        process = start(folder, usually, *flags)
+        process = start(folder, usually, *first, *flags)
         try:
-            wait_for(lambda folder=folder, stage=stage: has_line(folder, stage=stage), process)
+            wait_for(lambda f=folder, line=line: has_line(f, stage="rnn", **line), process)
             process.send_signal(signal.SIGTERM)
         finally:
             code = finish(process)
         assert code == 75, output(folder)
-    same_weights(workdir, held, "cnn")
+    same_weights(workdir, held, "rnn")
 
 
 def test_a_second_signal_ends_a_run_at_once(environment, tmp_path):
@@ -139,22 +145,47 @@ FLAGS = {
 }
 
 
+# Forks a process for each command line, so that one imports for all, and prints their exit codes.
+FORKING = """
+import json, os, sys
+from sketchjax.main import main
+
+codes = []
+for number, words in enumerate(json.load(sys.stdin)):
+    if not (child := os.fork()):
+        with open(str(number), "wb") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        sys.argv = ["main", *words]
+        main()
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+
+
 def test_wrong_flags_and_configs_are_one_line_each(environment, tmp_path):
-    """All started at once: a process takes seconds, mostly waiting for the disk."""
     for name, content in BROKEN.items():
         if content is not None:
             (tmp_path / name).write_text(content)
     paths = {name: tmp_path / name for name in BROKEN} | {"tiny": CONFIG}
-    running = {}
-    for name, (flags, _) in FLAGS.items():
+    lines = []
+    for flags, _ in FLAGS.values():
         filled = list(flags)
         for key, path in paths.items():
             filled = [flag.replace("{" + key + "}", str(path)) for flag in filled]
-        running[name] = run_command(command(*filled, f"--workdir={tmp_path / 'w'}"), environment)
-    for name, process in running.items():
-        printed, _ = process.communicate(timeout=600)
-        assert process.returncode == 64, (name, printed)
-        assert FLAGS[name][1] in printed, (name, printed)
+        lines.append([*filled, f"--workdir={tmp_path / 'w'}"])
+    done = subprocess.run(
+        [sys.executable, "-c", FORKING],
+        input=orjson.dumps(lines),
+        stdout=subprocess.PIPE,
+        env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        cwd=tmp_path,
+        check=True,
+    )
+    assert orjson.loads(done.stdout) == [64] * len(FLAGS)
+    for number, (name, (_, text)) in enumerate(FLAGS.items()):
+        printed = (tmp_path / str(number)).read_text()
+        assert text in printed, (name, printed)
         assert printed.startswith("ConfigError: "), (name, printed)
         assert "Traceback" not in printed, (name, printed)
     assert not (tmp_path / "w").exists()
@@ -169,7 +200,8 @@ def test_each_kind_of_error_has_its_code(environment, tmp_path):
     """No data, and a rate at which numbers leave the range of float32."""
     no_data = ["--config.data.source=", f"--config.data.dir={tmp_path / 'nowhere'}"]
     # Rates of a stage that is quick to compile.
-    wild = ["--config.stages.cnn.epochs=0", "--config.stages.rnn.learning_rate=1e38"]
+    wild = ["--config.model.branches=rnn", "--config.stages.rnn.learning_rate=1e38"]
+    wild += ["--config.stages.cnn.epochs=0"]
     wild += ["--config.train.max_skipped=1"]
     cases = {
         "data": (no_data, 65, "DataError: "),

@@ -41,8 +41,9 @@ def run_shell(lines: str, environment: dict[str, str]) -> str:
         words = [sys.executable, *program, *words[1:]]
         if "--config" in words:
             words[words.index("--config") + 1] = str(CONFIG)
-            # One stage in place of five.
+            # One stage in place of five, and one encoder of two.
             words += ["--config.plan=joint", "--config.evaluation.after_stages=joint"]
+            words += ["--config.model.branches=rnn"]
         done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
         printed.append(done.stdout)
