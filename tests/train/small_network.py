@@ -244,6 +244,8 @@ class PlainLoop:
         codes_of: the state that gives a batch's codes: that of the `block`'s start, of the `step`
           itself or of the `run`'s start.
         """
+        # Where a step leaves it: from elsewhere, each program would be compiled once more.
+        state = parallel.hold(state)
         first, metrics, all_codes = state, [], []
         m, k = blocks.label.shape[1:3]
         for outer in range(m):

@@ -20,7 +20,7 @@ from small_network import (
     small_training,
 )
 
-from sketchjax.parallel import SPLIT, WHOLE, over_devices
+from sketchjax.parallel import SPLIT, WHOLE, hold, over_devices
 from sketchjax.train.step import code_step, theta_step
 
 COMMON = {"cross_entropy": 1.0, "common_center": 0.5}
@@ -137,6 +137,7 @@ class LoopWithMemory(PlainLoop):
         )
 
     def run(self, state, blocks):
+        state = hold(state)
         for outer in range(blocks.label.shape[1]):
             block = jax.tree.map(lambda leaf, outer=outer: leaf[:, outer], blocks)
             codes, state = jax.block_until_ready(self.code(state, block))
