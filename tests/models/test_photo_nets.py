@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from plain_layers import count
+from plain_layers import count, random_variables
 from torch_weights import NETS, OUTPUTS, pictures, shapes_of, state_dict
 
 from sketchjax.models import efficientnet_lite, shufflenet, torch_resnet
@@ -49,7 +49,7 @@ def test_parameters_are_those_published(name):
 
 
 @EACH
-def test_features_equal_those_of_pytorch(name, optimised):
+def test_features_equal_those_of_pytorch(name):
     kept = json.loads(OUTPUTS.read_text())[name]
     encoder = NETS[name]
     variables = variables_from(encoder, state_dict(encoder), shapes_of(encoder), name)
@@ -63,16 +63,21 @@ def test_features_equal_those_of_pytorch(name, optimised):
     np.testing.assert_allclose(features[:, np.array(kept["places"])], values, atol=1e-5 * scale)
 
 
+def last_map(encoder, side):
+    """The shape of the last layer's output for a picture of this side."""
+
+    def run(variables, images):
+        return encoder.apply(variables, images, capture_intermediates=True)[1]["intermediates"]
+
+    # Parameters do not depend on the picture's side.
+    kept = jax.eval_shape(run, shapes_of(encoder), jnp.zeros((1, side, side, 3)))
+    return kept["last"]["__call__"][0]
+
+
 @pytest.mark.parametrize("size, side, wide", [("0", 224, 7), ("1", 240, 8), ("2", 260, 9)])
 def test_the_last_map_of_efficientnet_lite(size, side, wide):
     encoder = EfficientNetLite(size=int(size))
-
-    def run(key, images):
-        variables = encoder.init(key, images)
-        return encoder.apply(variables, images, capture_intermediates=True)[1]["intermediates"]
-
-    kept = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    assert kept["last"]["__call__"][0].shape == (1, wide, wide, 1280)
+    assert last_map(encoder, side).shape == (1, wide, wide, 1280)
     # B0 has 16 and B1 23 blocks; in Lite, the first and the last stage keep their one block.
     assert len(blocks_of(int(size))) == {"0": 16, "1": 23 - 2, "2": 23 - 2}[size]
 
@@ -80,13 +85,7 @@ def test_the_last_map_of_efficientnet_lite(size, side, wide):
 @pytest.mark.parametrize("stride, side, wide", [(2, 224, 7), (2, 64, 2), (1, 64, 4), (4, 64, 1)])
 def test_the_last_map_of_shufflenet(stride, side, wide):
     encoder = ShuffleNetV2(times="0.5", stem_stride=stride)
-
-    def run(key, images):
-        variables = encoder.init(key, images)
-        return encoder.apply(variables, images, capture_intermediates=True)[1]["intermediates"]
-
-    kept = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    assert kept["last"]["__call__"][0].shape == (1, wide, wide, 1024)
+    assert last_map(encoder, side).shape == (1, wide, wide, 1024)
 
 
 def test_ink_is_a_white_picture_with_dark_lines():
@@ -116,9 +115,7 @@ def test_encoders_of_drawings_read_colours_too(kind):
 @EACH_KIND
 def test_ink_and_tiny_pictures_are_read(encoder):
     features = {
-        jax.eval_shape(
-            lambda k, x: encoder.apply(encoder.init(k, x), x), jax.random.key(0), jnp.zeros(shape)
-        ).shape[1]
+        jax.eval_shape(encoder.apply, shapes_of(encoder), jnp.zeros(shape)).shape[1]
         for shape in ((2, 40, 40, 1), (1, 1, 1, 3), (1, 224, 224, 3))
     }
     assert len(features) == 1
@@ -137,19 +134,22 @@ def loss_of(encoder, images, keys=None):
 
 @pytest.fixture
 def few_blocks(monkeypatch):
-    """Blocks of each sort, but one or two in place of many that are alike: a fifth to compile."""
-    monkeypatch.setattr(
-        efficientnet_lite, "STAGES", ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (1, 5, 2, 6, 40))
-    )
-    monkeypatch.setattr(shufflenet, "BLOCKS", (2, 2, 2))
-    monkeypatch.setitem(torch_resnet.BLOCKS, "18", (1, 2, 1, 1))
+    """Blocks of each sort, but few that are alike: a tenth to compile."""
+    monkeypatch.setattr(efficientnet_lite, "STAGES", ((1, 3, 1, 1, 16), (2, 5, 2, 6, 24)))
+    monkeypatch.setattr(shufflenet, "BLOCKS", (2, 0, 0))
+    monkeypatch.setitem(torch_resnet.BLOCKS, "18", (1, 2, 0, 0))
+
+
+def first_variables(encoder, images):
+    """Of the shapes that the encoder has now: random numbers that need no program."""
+    return random_variables(jax.eval_shape(encoder.init, jax.random.key(0), images))
 
 
 @EACH_KIND
 @pytest.mark.usefixtures("few_blocks", "usual_emitters")
 def test_a_step_in_a_scan_has_finite_gradients(encoder):
     images = np.random.default_rng(0).random((2, 4, 40, 40, 1), np.float32)
-    variables = jax.jit(encoder.init)(jax.random.key(0), images[0])
+    variables = first_variables(encoder, images[0])
 
     @jax.jit
     def run(params, statistics):
@@ -175,7 +175,7 @@ def test_frozen_statistics_and_dropped_paths():
     images = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
     keys = jax.random.split(jax.random.key(1), len(images))
     frozen = EfficientNetLite(frozen_norm=True, drop_path=0.0)
-    variables = jax.jit(frozen.init)(jax.random.key(0), images)
+    variables = first_variables(frozen, images)
     both = variables["params"], variables["batch_stats"]
     train = jax.jit(lambda e: loss_of(e, images, keys)(*both)[1], static_argnums=0)
     features, statistics = train(frozen)
@@ -194,7 +194,7 @@ def test_frozen_statistics_and_dropped_paths():
 @EACH_KIND
 def test_bfloat16_keeps_float32_parameters(encoder):
     own, images = encoder.clone(dtype=jnp.bfloat16), jnp.zeros((1, 40, 40, 3))
-    shapes = jax.eval_shape(own.init, jax.random.key(0), images)
+    shapes = shapes_of(own)
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes)} == {jnp.dtype("float32")}
     out, kept = jax.eval_shape(lambda v: own.apply(v, images, capture_intermediates=True), shapes)
     assert kept["intermediates"]["stem"]["__call__"][0].dtype == jnp.bfloat16

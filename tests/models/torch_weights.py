@@ -8,6 +8,7 @@ efficientnet_lite_pytorch, which have to be installed. The tests compare them wi
 
 import json
 import math
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -40,6 +41,7 @@ def pictures() -> np.ndarray:
     return np.random.default_rng(0).random((COUNT, SIDE, SIDE, 3), np.float32)
 
 
+@cache
 def shapes_of(encoder):
     """Shapes of an encoder's parameters and statistics, by collection."""
     return jax.eval_shape(encoder.init, jax.random.key(0), pictures())
