@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from plain_layers import count
+from plain_layers import count, random_variables
 
 from sketchjax.config import (
     architecture,
@@ -129,9 +129,11 @@ def test_dropout_has_a_rate_of_its_own_for_each_branch():
     keys = jax.random.split(jax.random.key(0), 4)
     rates = {f"{b}_dropout_{layer}": 0.0 for b in ("token", "photo") for layer in "ab"}
 
+    plain = DSHPhoto(width=0.25, pooled=True, **rates)
+    variables = jax.jit(plain.init)(jax.random.key(1), picture, contour)
+
     def zeros(**changed):
-        net = DSHPhoto(width=0.25, pooled=True, **(rates | changed))
-        variables = jax.jit(net.init)(jax.random.key(1), picture, contour)
+        net = plain.clone(**changed)
         out, _ = jax.jit(partial(net.apply, train=True, mutable=["batch_stats"]))(
             variables, picture, contour, keys=keys
         )
@@ -173,7 +175,7 @@ def test_the_sides_share_kernels_but_no_statistics(shares):
 
 def test_both_sides_move_the_shared_kernels():
     network = both_sides("drawn")
-    variables = jax.jit(network.initialise)(jax.random.key(0))
+    variables = random_variables(network.shapes())
     random = np.random.default_rng(0)
 
     def gradient(side, output):

@@ -105,6 +105,21 @@ class SmallNetwork:
         return Output(logits, features, activations), mean
 
 
+def drawn_variables(shapes):
+    """Variables of any kind for a real network of these shapes, without a program to draw them."""
+    random = np.random.default_rng(1)
+
+    def fill(path, leaf):
+        if path[-1].key in ("scale", "var"):
+            return np.ones(leaf.shape, leaf.dtype)
+        if len(leaf.shape) < 2:
+            return np.zeros(leaf.shape, leaf.dtype)
+        scale = np.sqrt(1 / np.prod(leaf.shape[:-1]))
+        return (scale * random.normal(size=leaf.shape)).astype(leaf.dtype)
+
+    return jax.tree_util.tree_map_with_path(fill, shapes)
+
+
 class Quiet:
     """The network without noise and batch statistics in training."""
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from paired_folder import paired_folder
-from small_network import assert_same_bits
+from small_network import assert_same_bits, drawn_variables
 from test_supply import Silent
 from tiny_run import CONFIG
 
@@ -122,8 +122,7 @@ def training_of(network, own, feed) -> Training:
 
 
 def state_of(network, training):
-    variables = jax.jit(network.initialise)(jax.random.key(1))
-    return start(training.optimizer, training.stage, variables, {})
+    return start(training.optimizer, training.stage, drawn_variables(network.shapes()), {})
 
 
 def test_one_device_trains_like_four(rasters, tmp_path):

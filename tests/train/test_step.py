@@ -12,6 +12,7 @@ from small_network import (
     Quiet,
     assert_same_bits,
     differs,
+    drawn_variables,
     random_blocks,
     run_dispatch,
     small_stage,
@@ -189,24 +190,14 @@ def test_noise_moves_with_the_step_and_the_place():
 
 @cache
 def tiny():
-    """The tiny config, its network and variables of any kind: drawn here, none is compiled."""
+    """The tiny config, its network and variables of any kind."""
     config = tiny_config()
     network = networks.build(
         architecture(config, NAMES, 20.0),
         axis_name=parallel.AXIS,
         augmentation=config.augmentation.to_dict(),
     )
-    random = np.random.default_rng(1)
-
-    def fill(path, leaf):
-        if path[-1].key in ("scale", "var"):
-            return np.ones(leaf.shape, leaf.dtype)
-        if len(leaf.shape) < 2:
-            return np.zeros(leaf.shape, leaf.dtype)
-        scale = np.sqrt(1 / np.prod(leaf.shape[:-1]))
-        return (scale * random.normal(size=leaf.shape)).astype(leaf.dtype)
-
-    return config, network, jax.tree_util.tree_map_with_path(fill, network.shapes())
+    return config, network, drawn_variables(network.shapes())
 
 
 def doodles(devices: int, m: int, k: int, batch: int, points: int) -> Minibatch:
