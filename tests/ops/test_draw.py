@@ -205,7 +205,9 @@ def test_gradients_are_finite_and_right():
         drawn = draw(strokes_of(points, length), size=25, stroke_width=2.0)
         return jnp.sum(weights * drawn**2)
 
-    slope = jax.jit(jax.grad(loss))(points)
+    # All optimisations take 4 s more for a program that runs once.
+    few = {"xla_backend_optimization_level": 1, "xla_llvm_disable_expensive_passes": True}
+    slope = jax.jit(jax.grad(loss), compiler_options=few)(points)
     assert jnp.isfinite(slope).all()
     valid = jnp.arange(9)[None, :] < length[:, None]
     assert not slope[~valid].any()

@@ -216,7 +216,7 @@ def test_bfloat16_comes_close_to_float32(one_of_both):
         assert outputs.dtype == jnp.bfloat16  # like the input, so that the next layer is as fast
         return final.sum(), final
 
-    gradients, final = jax.grad(loss, (0, 1, 2), has_aux=True)(*arguments)
+    gradients, final = jax.jit(jax.grad(loss, (0, 1, 2), has_aux=True))(*arguments)
     assert final.dtype == jnp.float32
     np.testing.assert_allclose(final, exact, atol=0.03)
     assert np.abs(final - exact).max() > 0
@@ -334,7 +334,9 @@ def test_no_rank_is_promoted(one_of_both):
 
 def test_unrolling_changes_nothing():
     arguments = random_weights(1), random_weights(2), random_sequence(3), LENGTHS
-    one, three = (bidirectional_gru(*arguments, phases=0, unroll=steps) for steps in (1, 3))
+    one, three = (
+        jax.jit(partial(bidirectional_gru, phases=0, unroll=steps))(*arguments) for steps in (1, 3)
+    )
     for a, b in zip(one, three, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 

@@ -83,18 +83,23 @@ def test_training_is_a_plain_loop_over_the_same_batches():
     optimizer = optax.adam(rate)
     moments = optimizer.init(params)
 
-    def loss(params, rows):
-        hidden = data.features[rows] @ params["hash"]["kernel"] + params["hash"]["bias"]
+    def loss(params, features, labels):
+        hidden = features @ params["hash"]["kernel"] + params["hash"]["bias"]
         logits = jax.nn.sigmoid(hidden) @ params["classifier"]["kernel"]
         logits += params["classifier"]["bias"]
-        own_logit = jnp.take_along_axis(logits, data.labels[rows][:, None], 1)[:, 0]
+        own_logit = jnp.take_along_axis(logits, labels[:, None], 1)[:, 0]
         return (jax.nn.logsumexp(logits, 1) - own_logit).mean()
+
+    @jax.jit
+    def step(params, moments, features, labels):
+        gradient = jax.grad(loss)(params, features, labels)
+        updates, moments = optimizer.update(gradient, moments)
+        return optax.apply_updates(params, updates), moments
 
     order = Order(COUNT, 32, 2, (0, 0))
     for block in range(steps // 2):
         for rows in order.places(block):
-            updates, moments = optimizer.update(jax.grad(loss)(params, rows), moments)
-            params = optax.apply_updates(params, updates)
+            params, moments = step(params, moments, data.features[rows], data.labels[rows])
     assert {*found["params"]} == {*params}
     jax.tree.map(
         lambda ours, theirs: np.testing.assert_allclose(ours, theirs, atol=2e-5),
