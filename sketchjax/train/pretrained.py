@@ -31,8 +31,10 @@ def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], t
     if config.train.pretrained:
         trained = load_pretrained(config.train.pretrained, network)
     # The program runs once: with all optimisations it takes twice as long to compile, for the same
-    # bits.
-    initialise = jax.jit(network.initialise, compiler_options={"xla_backend_optimization_level": 1})
+    # bits. Where jax is asked to compile with fewer still, as in the tests, it does.
+    fewer = jax.config.values["jax_disable_most_optimizations"]
+    options = None if fewer else {"xla_backend_optimization_level": 1}
+    initialise = jax.jit(network.initialise, compiler_options=options)
     variables = initialise(jax.random.key(config.seed))
     read = read_encoders(network)
     agree(
