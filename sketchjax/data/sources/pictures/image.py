@@ -57,7 +57,7 @@ def doubt_about(photo: Image.Image) -> str:
     """What suggests that a photo shows nothing, such as a placeholder; empty: nothing does."""
     if min(photo.size) < _LEAST_SIDE:
         return f"smaller than {_LEAST_SIDE} px"
-    if np.ptp(np.asarray(photo.convert("RGB")), axis=(0, 1)).max() < _LEAST_CONTRAST:
+    if np.ptp(photo.convert("RGB").getextrema(), axis=1).max() < _LEAST_CONTRAST:
         return "of one colour"
     return ""
 

@@ -13,10 +13,11 @@ from sketchjax.data.folder.pictures import PictureShards
 from sketchjax.data.folder.shards import Shards
 from sketchjax.data.folder.splits import SPLITS
 from sketchjax.data.sources import canonical
+from sketchjax.data.sources.pictures import collect
 
 
 def converted(sources: list[Path], out: Path, **options):
-    options = {"progress": False, "workers": 2, "shards": 2} | options
+    options = {"progress": False, "workers": 1, "shards": 2} | options
     return convert(sources, out, **options)
 
 
@@ -85,12 +86,28 @@ def test_photos_of_quickdraw23_beside_its_drawings(real_data, tmp_path):
 
 
 def test_cifar10(real_data, tmp_path):
-    manifest = converted([real_data / "cifar10" / "cifar10.npz"], tmp_path / "out")
+    """The whole archive is listed; every tenth picture of it is converted."""
+    path = real_data / "cifar10" / "cifar10.npz"
+    listed = collect(path, SPLITS, {})
+    splits = Counter((listed.splits or {}).values())
+    assert splits == {"train": 5_000, "gallery": 52_000, "query": 1_000}
+    categories = Counter(item.category for item in listed.items.values())
+    assert {*categories.values()} == {5_800}
+    with np.load(path) as whole:
+        arrays = dict(whole)
+    edges, kept = arrays["offset"], np.arange(0, 58_000, 10)
+    own = [arrays["body"][edges[k] : edges[k + 1]] for k in kept]
+    few = {name: arrays[name][kept] for name in ("label", "split", "name")}
+    few |= {"body": np.concatenate(own), "offset": np.cumsum([0, *map(len, own)])}
+    np.savez(tmp_path / "few.npz", **arrays | few)
+    manifest = converted([tmp_path / "few.npz"], tmp_path / "out")
     counts = manifest.pictures["photo"].counts
-    assert counts["train"] + counts["validation"] == 5_000
-    assert (counts["gallery"], counts["query"]) == (52_000, 1_000)
-    assert 400 < counts["validation"] < 600
+    train, gallery, query = np.bincount(few["split"])
+    assert counts["train"] + counts["validation"] == train > 400
+    assert (counts["gallery"], counts["query"]) == (gallery, query)
+    assert 0.05 * train < counts["validation"] < 0.15 * train
     by_category = manifest.pictures["photo"].counts_by_category
-    assert {sum(each.values()) for each in by_category.values()} == {5_800}
+    totals = [sum(by_category[name].values()) for name in arrays["categories"]]
+    assert totals == np.bincount(few["label"]).tolist()
     shards = PictureShards(tmp_path / "out", "photo", "query")
-    assert shards.read(np.arange(100), 32).pixels.std() > 40
+    assert shards.read(np.arange(50), 32).pixels.std() > 40
