@@ -377,11 +377,10 @@ class Store:
     def _keep_names(self, connection: DuckDBPyConnection) -> None:
         tables = ("categories", self._categories), ("sources", self._sources)
         for kept, (table, numbering) in zip(self._kept, tables, strict=True):
-            new = [
-                [number, numbering.names[number]] for number in range(kept, len(numbering.names))
-            ]
-            if new:
-                connection.executemany(f"insert into {table} values (?, ?)", new)
+            numbers, new = range(kept, len(numbering.names)), numbering.names[kept:]
+            if new:  # in one statement: a name by itself takes 0.3 ms
+                query = f"insert into {table} select unnest(?), unnest(?)"
+                connection.execute(query, [[*numbers], [*new]])
 
     def _keep_progress(self, connection: DuckDBPyConnection, progress: Progress) -> None:
         connection.execute(_DIGESTS)
