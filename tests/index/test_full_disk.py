@@ -2,11 +2,8 @@
 
 import itertools
 import shutil
-import subprocess
-import sys
 import threading
 from contextlib import closing
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,23 +16,6 @@ from test_store import index_of
 from sketchjax.errors import DiskError, DoubtfulError
 from sketchjax.index import opening
 from sketchjax.index.opening import open_index, verify
-
-# No file may grow beyond the limit in this process: DuckDB's and Python's writes both fail.
-LIMITED = """
-import resource, signal, sys
-from pathlib import Path
-sys.path[:0] = sys.argv[4:]
-import test_full_disk
-from sketchjax.errors import DiskError
-work, limit = getattr(test_full_disk, sys.argv[1]), int(sys.argv[2])
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-try:
-    work(Path(sys.argv[3]))
-except DiskError as error:
-    print(error)
-    sys.exit(error.exit_code)
-"""
 
 
 def encode_it(folder):
@@ -65,16 +45,15 @@ def test_a_disk_without_room(doodles, tmp_path, work, limit):  # noqa: F811
     (tmp_path / "doodles").symlink_to(doodles)
     build_of(tmp_path / "index", [doodles / "cat.ndjson"])
     before = len(items_in(tmp_path / "index"))
-    arguments = [work.__name__, str(limit), str(tmp_path), str(Path(__file__).parent), *sys.path]
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == DiskError.exit_code == 74, done.stderr
-    assert "cannot be written" in done.stdout
+    with files_up_to(limit), pytest.raises(DiskError) as caught:
+        work(tmp_path)
+    assert caught.value.exit_code == 74
+    said = str(caught.value)
+    assert "cannot be written" in said
     if work is build_it:
-        assert done.stdout.startswith(f"{tmp_path / 'new'} cannot be written (")
-        assert "rerun `sketchjax index`, which resumes" in done.stdout
-        assert ".part" not in done.stdout
+        assert said.startswith(f"{tmp_path / 'new'} cannot be written (")
+        assert "rerun `sketchjax index`, which resumes" in said
+        assert ".part" not in said
     assert not (tmp_path / "new").exists()
     assert len(items_in(tmp_path / "index")) == before
 
