@@ -1,5 +1,7 @@
 """Every command and the Python of docs/search.md, run as a newcomer would, on a small model."""
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -57,13 +59,23 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(home, environment) -> dict[str, str]:
-    """What each command of the first block prints."""
+    """What each command of the first block prints.
+
+    The first command and what is piped are processes; the others run in this one.
+    """
     block = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)[0]
     paths = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])
     environment = environment | {"PYTHONPATH": paths}
     printed = {}
     for line in block.splitlines():
         if not line or line.startswith("#"):
+            continue
+        name, *words = shlex.split(line)
+        if printed and name == ".venv/bin/sketchjax":
+            out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+            with contextlib.chdir(home), contextlib.redirect_stdout(out):
+                assert call(*words) == 0, line
+            printed[line.replace(".venv/bin/sketchjax ", "")] = out.buffer.getvalue().decode()
             continue
         command = line.replace(
             ".venv/bin/sketchjax", f"{shlex.quote(sys.executable)} -m sketchjax.cli"
