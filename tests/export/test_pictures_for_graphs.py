@@ -64,4 +64,5 @@ def test_random_points_are_those_of_the_graph():
 
 def test_real_drawings_are_those_of_the_graph(real_data):
     (chunk,) = sketchjax.read(real_data / "quickdraw" / "airplane.ndjson.gz", chunk=10_000)
-    check(chunk, Drawing(64, 1.5, 30.0), False, points=96)
+    some = as_sketches([chunk.points_of(row) for row in range(0, len(chunk), 4)])
+    check(some, Drawing(64, 1.5, 30.0), False, points=96)
