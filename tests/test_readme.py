@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import call
 from tiny_run import CONFIG
 
 from sketchjax.data.sources.doodles import write
@@ -30,14 +31,21 @@ def home(whole, tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def run_shell(lines: str, environment: dict[str, str]) -> str:
-    """Run the commands of a block with the tiny config; returns what they print."""
+def run_shell(lines: str, environment: dict[str, str], capsys) -> str:
+    """Run the commands of a block with the tiny config; returns what they print.
+
+    The first one and the training are processes; the others run in this one.
+    """
     printed = []
     for line in lines.splitlines():
         words = shlex.split(line, comments=True)
         if not words:
             continue
         program = {".venv/bin/python": [], ".venv/bin/sketchjax": ["-m", "sketchjax.cli"]}[words[0]]
+        if program and printed:
+            assert call(*words[1:]) == 0, line
+            printed.append(capsys.readouterr().out)
+            continue
         words = [sys.executable, *program, *words[1:]]
         if "--config" in words:
             words[words.index("--config") + 1] = str(CONFIG)
@@ -68,7 +76,7 @@ def test_from_own_sketches_to_search_results(home, environment, capsys):
     part = README.split("\n## Your own sketches\n")[1].split("\n## ")[0]
     shell, search = blocks("bash", part)[0], blocks("python", part)[0]
     paths = os.pathsep.join(sys.path)
-    printed = run_shell(shell, environment | {"PYTHONPATH": paths})
+    printed = run_shell(shell, environment | {"PYTHONPATH": paths}, capsys)
     assert printed.count("report: runs/") == 2
     assert "report: runs/later/report/index.html" in printed
     exec(search, {})
