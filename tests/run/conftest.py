@@ -5,10 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
-
-from sketchjax import models
-from sketchjax.fields import share, whole
-from sketchjax.models.table import ENCODERS, Encoder
+from plain_runs import plain_data, plain_rows, plain_workdir
 
 # A run maps some hundreds of memory regions for each program, and Linux allows 65,530.
 _MAPS = 20_000
@@ -23,11 +20,19 @@ def forget_many_programs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def plain_encoder() -> Iterator[None]:
-    """The encoder `plain` of plain_encoder.py, as a row of its own."""
-    settings = {"features": whole(8, 1), "dropout": share(0.2)}
-    row = Encoder("plain_encoder:PlainEncoder", "sequence", settings)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "__path__", [*models.__path__, str(Path(__file__).parent)])
-        patch.setitem(ENCODERS, "plain", row)
+def plain_encoders() -> Iterator[None]:
+    """The encoders of plain_encoders.py."""
+    with plain_rows():
         yield
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> Path:
+    """The data folder of the tiny config, to be read only."""
+    return plain_data(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory) -> Path:
+    """The workdir of a finished run of two plain encoders, to be read only."""
+    return plain_workdir(tmp_path_factory)

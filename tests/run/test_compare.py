@@ -106,15 +106,15 @@ def changed(
 
 
 @pytest.fixture(scope="module")
-def second(whole, tmp_path_factory) -> Path:
-    return changed(whole, tmp_path_factory.mktemp("runs") / "second")
+def second(plain_run, tmp_path_factory) -> Path:
+    return changed(plain_run, tmp_path_factory.mktemp("runs") / "second")
 
 
 @pytest.fixture(scope="module")
-def unseen(whole, tmp_path_factory) -> Path:
+def unseen(plain_run, tmp_path_factory) -> Path:
     """A run that counts as trained without two of the four categories."""
     workdir = tmp_path_factory.mktemp("runs") / "unseen"
-    return changed(whole, workdir, fields={"data.unseen": ["clock", "sun"]})
+    return changed(plain_run, workdir, fields={"data.unseen": ["clock", "sun"]})
 
 
 def expected_map(queries, query_labels, gallery, gallery_labels) -> float:
@@ -173,9 +173,11 @@ def fitted(monkeypatch) -> list:
     return done
 
 
-def test_rows_are_kept_and_only_missing_ones_computed(whole, tmp_path, monkeypatch, capsys, fitted):
+def test_rows_are_kept_and_only_missing_ones_computed(
+    plain_run, tmp_path, monkeypatch, capsys, fitted
+):
     out = tmp_path / "out"
-    arguments = [str(whole), str(out), "--bits=8", "--epochs=2", "--seeds=2"]
+    arguments = [str(plain_run), str(out), "--bits=8", "--epochs=2", "--seeds=2"]
     assert command(monkeypatch, *arguments, "--objectives=cross_entropy") == 0
     (first,) = rows_in(out)
     assert (first["objective"], first["bits"]) == ("cross_entropy", 8)
@@ -215,10 +217,10 @@ def test_a_rate_at_the_edge_is_not_the_last_that_is_tried(best, tried, wanted):
 
 
 def test_kept_heads_of_all_runs_are_scored_after_the_choice(
-    whole, second, tmp_path, monkeypatch, capsys, fitted
+    plain_run, second, tmp_path, monkeypatch, capsys, fitted
 ):
     out = tmp_path / "out"
-    arguments = [str(whole), str(second), str(out), "--bits=8", "--epochs=1"]
+    arguments = [str(plain_run), str(second), str(out), "--bits=8", "--epochs=1"]
     arguments.append("--objectives=cross_entropy,posterior,cca_itq")
     assert command(monkeypatch, *arguments) == 0
     assert not (out / "scores.json").exists()
@@ -232,9 +234,9 @@ def test_kept_heads_of_all_runs_are_scored_after_the_choice(
     scores = scores_in(out)
     assert {*scores} == {"cross_entropy", "posterior", "cca_itq", "posteriors"}
     assert all(len(own["map"]) == 2 for own in scores.values())
-    found = compared([whole, second], out, objectives=["cross_entropy"])
+    found = compared([plain_run, second], out, objectives=["cross_entropy"])
     (row,) = found.rows
-    for run, workdir in enumerate((whole, second)):
+    for run, workdir in enumerate((plain_run, second)):
         score = own_map(workdir, found.head(row, run, 0))
         assert scores["cross_entropy"]["map"][run] == pytest.approx(score, abs=1e-6)
     assert f"{np.mean(scores['cca_itq']['map']):.4f}" in capsys.readouterr().out
@@ -249,17 +251,17 @@ def test_a_run_that_kept_categories_out_is_scored_by_these_only(unseen, tmp_path
     assert own.map[0] == pytest.approx(own_map(unseen, found.head(row, 0, 0)), abs=1e-6)
 
 
-def test_the_posterior_row_is_what_recode_chooses(whole, tmp_path):
-    (row,) = compared([whole], tmp_path, objectives=["posterior"]).rows
-    source = find_source(whole, None, task)
+def test_the_posterior_row_is_what_recode_chooses(plain_run, tmp_path):
+    (row,) = compared([plain_run], tmp_path, objectives=["posterior"]).rows
+    source = find_source(plain_run, None, task)
     classifier = classify(source, Settings(copies=0), print)
     choice = chosen(source, classifier, 8, Settings(starts=1))
     assert row.map_validation == pytest.approx((choice.map_validation,))
 
 
-def test_given_learning_rates_are_taken_as_they_are(whole, tmp_path, monkeypatch, fitted):
+def test_given_learning_rates_are_taken_as_they_are(plain_run, tmp_path, monkeypatch, fitted):
     rates = {("csq", 8): 0.02, ("dpn", 8): None}
-    found = compared([whole], tmp_path, rates=rates, objectives=["csq", "dpn"])
+    found = compared([plain_run], tmp_path, rates=rates, objectives=["csq", "dpn"])
     assert fitted == [(0.02, 0)]
     assert [(row.objective, row.learning_rate) for row in found.rows] == [
         ("csq", 0.02),
@@ -267,24 +269,24 @@ def test_given_learning_rates_are_taken_as_they_are(whole, tmp_path, monkeypatch
     ]
     for wrong, said in [({("csq", 8): 0.01}, "has learning rate 0.02"), ({}, "no learning rate")]:
         with pytest.raises(Exception, match=said):
-            compared([whole], tmp_path, rates=wrong, objectives=["csq"])
+            compared([plain_run], tmp_path, rates=wrong, objectives=["csq"])
 
 
-def test_an_unknown_way_to_codes_is_one_more_row(whole, tmp_path):
-    found = compared([whole], tmp_path, objectives=["signs"], others={"signs": Signs})
+def test_an_unknown_way_to_codes_is_one_more_row(plain_run, tmp_path):
+    found = compared([plain_run], tmp_path, objectives=["signs"], others={"signs": Signs})
     (row,) = found.rows
     assert 0 < (row.map_validation[0] or 0) <= 1
     assert row.bytes == 8 * 4
     assert score(found, task)[0].map[0]
 
 
-def test_a_row_that_lacks_data_leaves_the_others(whole, tmp_path, capsys):
+def test_a_row_that_lacks_data_leaves_the_others(plain_run, tmp_path, capsys):
     class Greedy(Signs):
         def fit(self, material, rate, seed):
             raise DataError("7 rows cannot form 9 groups")
 
     makers = {"greedy": Greedy, "signs": Signs}
-    found = compared([whole], tmp_path, objectives=[*makers], others=makers)
+    found = compared([plain_run], tmp_path, objectives=[*makers], others=makers)
     scores = {row.objective: row.map_validation for row in found.rows}
     assert scores["greedy"] == ()
     assert 0 < (scores["signs"][0] or 0) <= 1
@@ -300,51 +302,53 @@ def test_a_row_that_lacks_data_leaves_the_others(whole, tmp_path, capsys):
         (["--epochs=3", "--objectives=csq"], "delete it, or give another folder"),
     ],
 )
-def test_what_is_refused(whole, tmp_path, monkeypatch, capsys, arguments, said):
+def test_what_is_refused(plain_run, tmp_path, monkeypatch, capsys, arguments, said):
     out = tmp_path / "out"
     out.mkdir()
     (out / "compare.json").write_bytes(b'{"mark": {}, "rows": []}')
-    assert command(monkeypatch, str(whole), str(out), *arguments) == 64
+    assert command(monkeypatch, str(plain_run), str(out), *arguments) == 64
     assert said in capsys.readouterr().err
 
 
-def test_rows_of_an_earlier_version_are_refused(whole, tmp_path, monkeypatch, capsys):
+def test_rows_of_an_earlier_version_are_refused(plain_run, tmp_path, monkeypatch, capsys):
     row = {"objective": "csq", "bits": 8, "learning_rate": 0.01, "map_validation": [0.5]}
     content = {"mark": {}, "rows": [row]}
     (tmp_path / "compare.json").write_bytes(orjson.dumps(content))
-    assert command(monkeypatch, str(whole), str(tmp_path), "--bits=8") == 64
+    assert command(monkeypatch, str(plain_run), str(tmp_path), "--bits=8") == 64
     assert "an earlier version" in capsys.readouterr().err
 
 
-def test_runs_that_do_not_belong_together_are_refused(whole, unseen, tmp_path, monkeypatch, capsys):
-    other = changed(whole, tmp_path / "other", 0.02, {"data.dir": str(tmp_path / "data")})
-    shutil.copytree(whole / "data", tmp_path / "data")
+def test_runs_that_do_not_belong_together_are_refused(
+    plain_run, unseen, tmp_path, monkeypatch, capsys
+):
+    other = changed(plain_run, tmp_path / "other", 0.02, {"data.dir": str(tmp_path / "data")})
+    shutil.copytree(plain_run / "data", tmp_path / "data")
     manifest = tmp_path / "data" / "manifest.json"
     content = orjson.loads(manifest.read_bytes())
     lengths = content["lengths"]["train"]
     least, most = (pick(lengths, key=lengths.__getitem__) for pick in (min, max))
     lengths[least], lengths[most] = lengths[most], lengths[least]
     manifest.write_bytes(orjson.dumps(content))
-    runs = [str(run) for run in (whole, whole, unseen, other)]
+    runs = [str(run) for run in (plain_run, plain_run, unseen, other)]
     assert command(monkeypatch, *runs, str(tmp_path / "out")) == 64
     said = capsys.readouterr().err
     assert "has the same model as" in said
     assert "kept categories out of training" in said
     assert "was trained on other drawings or splits" in said
-    assert load(whole).fingerprint != load(other).fingerprint
+    assert load(plain_run).fingerprint != load(other).fingerprint
     assert not (tmp_path / "out").exists()
 
 
-def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monkeypatch, capsys):
+def test_a_second_process_is_refused_by_the_folder_s_lock(plain_run, tmp_path, monkeypatch, capsys):
     out, codes = tmp_path / "out", []
 
     def again(name, total):
         if name in ("rows", "scores"):
-            codes.append(command(monkeypatch, str(whole), str(out), "--bits=8"))
+            codes.append(command(monkeypatch, str(plain_run), str(out), "--bits=8"))
         return task(name, total)
 
     found = compare(
-        [whole], out, [8], objectives=["pcah"], others=SHALLOW, seeds=1, task=again, note=print
+        [plain_run], out, [8], objectives=["pcah"], others=SHALLOW, seeds=1, task=again, note=print
     )
     assert score(found, again)[0].map[0]
     assert codes == [75, 75]

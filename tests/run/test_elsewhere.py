@@ -38,8 +38,8 @@ def data_folder(folder: Path, categories: list[str], splits: dict[str, float]) -
 
 
 @pytest.fixture(scope="module")
-def model(whole) -> Model:
-    return load(whole)
+def model(plain_run) -> Model:
+    return load(plain_run)
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +93,10 @@ def stable_map(queries: Codes, gallery: Codes) -> float:
     return float(np.mean(found))
 
 
-def test_the_run_s_own_data_give_its_results(model, whole, tmp_path):
-    _, notes = evaluate(model, whole / "data", tmp_path)
+def test_the_run_s_own_data_give_its_results(model, plain_run, tmp_path):
+    _, notes = evaluate(model, plain_run / "data", tmp_path)
     assert notes == []
-    own = orjson.loads((whole / "results.json").read_bytes())
+    own = orjson.loads((plain_run / "results.json").read_bytes())
     measured = [
         name for name in own if name.startswith(("map", "precision", "d1", "d2", "feature"))
     ]
@@ -106,7 +106,7 @@ def test_the_run_s_own_data_give_its_results(model, whole, tmp_path):
     for name in [*measured, *others]:
         assert written[name] == own[name], name
     for split in ("gallery", "query"):
-        assert Codes.load(tmp_path / "codes" / split) == Codes.load(whole / "codes" / split)
+        assert Codes.load(tmp_path / "codes" / split) == Codes.load(plain_run / "codes" / split)
 
 
 def test_categories_are_matched_by_name(model, later, tmp_path):
@@ -128,7 +128,7 @@ def test_categories_are_matched_by_name(model, later, tmp_path):
     assert results["map_stable"] == pytest.approx(stable_map(codes["query"], codes["gallery"]))
 
 
-def test_categories_kept_out_of_training_do_not_count(model, whole, later, tmp_path):
+def test_categories_kept_out_of_training_do_not_count(model, plain_run, later, tmp_path):
     """In the accuracy: the classifier has a label for them, which it never learnt."""
     card = msgspec.structs.replace(model.card, unseen=("clock", "sun"))
     results, notes = evaluate(replace(model, card=card), later, tmp_path)
@@ -146,13 +146,13 @@ def test_it_leaves_results_and_a_report(model, later, tmp_path):
     results = orjson.loads((tmp_path / "results.json").read_bytes())
     assert tuple(results)[: len(RESULT_KEYS)] == RESULT_KEYS
     page = (tmp_path / "report" / "index.html").read_text()
-    assert f"full on {later}" in page
+    assert f"all on {later}" in page
     assert "new_to_the_model" in page
     assert rebuild(tmp_path).read_text() == page
 
 
-def test_a_model_without_codes_has_an_accuracy(whole, later, tmp_path):
-    recogniser = load(whole / "weights" / "cnn.safetensors")
+def test_a_model_without_codes_has_an_accuracy(plain_run, later, tmp_path):
+    recogniser = load(plain_run / "weights" / "pen.safetensors")
     results, notes = evaluate(recogniser, later, tmp_path)
     assert notes[2:] == ["this model makes no codes: only its accuracy is measured"]
     assert results["bits"] is None
@@ -162,10 +162,10 @@ def test_a_model_without_codes_has_an_accuracy(whole, later, tmp_path):
     assert "accuracy" in (tmp_path / "report" / "index.html").read_text()
 
 
-def test_a_model_with_nothing_to_score_is_refused(whole, later, tmp_path):
-    recogniser = load(whole / "weights" / "cnn.safetensors")
+def test_a_model_with_nothing_to_score_is_refused(plain_run, later, tmp_path):
+    recogniser = load(plain_run / "weights" / "pen.safetensors")
     params = dict(recogniser.variables["params"])
-    params["cnn_classifier"] = params["cnn_classifier"] | {"bias": np.zeros(4, np.float32)}
+    params["pen_classifier"] = params["pen_classifier"] | {"bias": np.zeros(4, np.float32)}
     untrained = replace(recogniser, variables=recogniser.variables | {"params": params})
     with pytest.raises(DataError, match="no codes and its classifier was not trained"):
         evaluate(untrained, later, tmp_path / "out")
@@ -185,21 +185,21 @@ def test_data_without_a_gallery_are_refused(model, tmp_path):
         evaluate(model, folder, tmp_path / "out")
 
 
-def test_files_of_runs_and_data_are_not_replaced(model, whole, later):
+def test_files_of_runs_and_data_are_not_replaced(model, plain_run, later):
     with pytest.raises(DataError, match="is the workdir of a run; name another folder"):
-        evaluate(model, later, whole)
+        evaluate(model, later, plain_run)
     with pytest.raises(DataError, match="is a data folder; name another folder"):
         evaluate(model, later, later)
 
 
-def test_only_an_earlier_evaluation_is_replaced(model, whole, later, tmp_path):
+def test_only_an_earlier_evaluation_is_replaced(model, plain_run, later, tmp_path):
     """Not the report of a run, nor posterior codes, which have the same results.json and more."""
     with pytest.raises(DataError, match=r"report holds more than an evaluation \(distances"):
-        evaluate(model, later, whole / "report")
+        evaluate(model, later, plain_run / "report")
     codes = tmp_path / "16"
     codes.mkdir()
     for name in ("model.safetensors", "results.json"):
-        shutil.copy(whole / name, codes)
+        shutil.copy(plain_run / name, codes)
     with pytest.raises(DataError, match=r"holds more than an evaluation \(model.safetensors\)"):
         evaluate(model, later, codes)
     (codes / "model.safetensors").unlink()
@@ -209,9 +209,9 @@ def test_only_an_earlier_evaluation_is_replaced(model, whole, later, tmp_path):
     assert [path.name for path in codes.iterdir()] == ["results.json"]
 
 
-def test_a_second_evaluation_leaves_nothing_of_the_first(model, whole, later, tmp_path):
+def test_a_second_evaluation_leaves_nothing_of_the_first(model, plain_run, later, tmp_path):
     """Of the same folder after a kill too, which leaves a part and no results."""
-    recogniser = load(whole / "weights" / "cnn.safetensors")
+    recogniser = load(plain_run / "weights" / "pen.safetensors")
     used, fresh = tmp_path / "used", tmp_path / "fresh"
     evaluate(model, later, used)
     (used / "results.json").rename(used / ".results.json.part")
@@ -234,8 +234,8 @@ def test_a_replacement_that_stops_does_not_look_finished(model, later, tmp_path,
         rebuild(tmp_path)
 
 
-def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, capsys):
-    arguments = ["evaluate", str(whole), str(later), str(tmp_path / "out")]
+def test_the_command_prints_the_scores(plain_run, later, tmp_path, monkeypatch, capsys):
+    arguments = ["evaluate", str(plain_run), str(later), str(tmp_path / "out")]
     monkeypatch.setattr("sys.argv", ["sketchjax", *arguments, "--ranking", "gallery:query"])
     with pytest.raises(SystemExit, match=r"^0$"):
         cli.main()
@@ -245,7 +245,7 @@ def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, caps
     assert scores.startswith(f"MAP {results['map']:.4f} ")
     assert sizes == f"16 bits, 4 classes, {results['queries']} queries against {results['gallery']}"
     assert report == f"report: {tmp_path / 'out' / 'report' / 'index.html'}"
-    assert f"{whole.name} on data" in (tmp_path / "out" / "report" / "index.html").read_text()
+    assert f"{plain_run.name} on data" in (tmp_path / "out" / "report" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -253,21 +253,21 @@ def test_the_command_prints_the_scores(whole, later, tmp_path, monkeypatch, caps
     [
         (["{damaged}", "{later}", "{out}"], 66, "is damaged"),
         (["{out}", "{later}", "{out}"], 66, "there is no model file"),
-        (["{whole}", "{out}", "{out}"], 65, "is not a data folder"),
-        (["{whole}", "{later}", "{damaged}/out"], 74, "out cannot be used"),
+        (["{run}", "{out}", "{out}"], 65, "is not a data folder"),
+        (["{run}", "{later}", "{damaged}/out"], 74, "out cannot be used"),
         (
-            ["{whole}", "{later}", "{out}", "--ranking=query"],
+            ["{run}", "{later}", "{out}", "--ranking=query"],
             64,
             "--ranking query: give two",
         ),
     ],
 )
 def test_mistakes_are_one_line(
-    whole, later, tmp_path, monkeypatch, capsys, arguments, code, message
+    plain_run, later, tmp_path, monkeypatch, capsys, arguments, code, message
 ):
-    content = bytearray((whole / "model.safetensors").read_bytes())
+    content = bytearray((plain_run / "model.safetensors").read_bytes())
     content[-1] ^= 1
-    paths = {"damaged": tmp_path / "bad.safetensors", "out": tmp_path / "out", "whole": whole}
+    paths = {"damaged": tmp_path / "bad.safetensors", "out": tmp_path / "out", "run": plain_run}
     paths["damaged"].write_bytes(content)
     filled = [argument.format(**paths, later=later) for argument in arguments]
     monkeypatch.setattr("sys.argv", ["sketchjax", "evaluate", *filled])

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import orjson
 import pytest
+from plain_runs import keep_as_drawn
 from tiny_run import stable_map, tiny_config
 
 import sketchjax
@@ -33,6 +34,8 @@ from sketchjax.train.classifier import LinearClassifier
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 
+QUICK = ("--copies=1", "--steps=20")
+
 
 def drawings(folder: Path, split: str) -> list[np.ndarray]:
     """The points of a split's records."""
@@ -52,14 +55,11 @@ def command(monkeypatch, *arguments: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def recoded(whole, tmp_path_factory):
+def recoded(plain_run, tmp_path_factory):
     """The folder of codes of 8 and 16 bits, and what the command printed."""
     out = tmp_path_factory.mktemp("recoded") / "out"
     with pytest.MonkeyPatch.context() as patch:
-        assert (
-            command(patch, str(whole), "--bits=8,16", f"--out={out}", "--copies=1", "--steps=60")
-            == 0
-        )
+        assert command(patch, str(plain_run), "--bits=8,16", f"--out={out}", *QUICK) == 0
     return out
 
 
@@ -68,28 +68,28 @@ def results(folder: Path) -> dict:
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_each_length_has_its_model_codes_scores_and_report(whole, recoded, bits):
+def test_each_length_has_its_model_codes_scores_and_report(plain_run, recoded, bits):
     found, model = results(recoded / str(bits)), sketchjax.load(recoded / str(bits))
     assert list(found)[: len(RESULT_KEYS)] == list(RESULT_KEYS)
     assert found["bits"] == model.bits == bits
     assert found["map_stable"] == pytest.approx(stable_map(recoded / str(bits)))
-    assert model.categories == sketchjax.load(whole).categories
-    assert found["own"]["map"] == pytest.approx(results(whole)["map"])
+    assert model.categories == sketchjax.load(plain_run).categories
+    assert found["own"]["map"] == pytest.approx(results(plain_run)["map"])
     assert "posterior" in rebuild(recoded / str(bits)).read_text()
 
 
-def test_codes_are_those_that_the_model_gives(whole, recoded):
+def test_codes_are_those_that_the_model_gives(plain_run, recoded):
     model, kept = sketchjax.load(recoded / "16"), Codes.load(recoded / "16" / "codes" / "query")
-    points = drawings(whole / "data", "query")
+    points = drawings(plain_run / "data", "query")
     assert (model.encode(points).packed == kept.packed).all()
     single = [model.encode(drawing).packed[0] for drawing in points[:5]]
     assert (single == kept.packed[:5]).all()
     assert model.fingerprint == kept.model
 
 
-def test_features_are_the_posterior_s_mean_codeword(whole, recoded):
+def test_features_are_the_posterior_s_mean_codeword(plain_run, recoded):
     model = sketchjax.load(recoded / "16")
-    points = drawings(whole / "data", "query")
+    points = drawings(plain_run / "data", "query")
     own = {name: np.asarray(each) for name, each in model.variables["params"]["posterior"].items()}
     posterior = model.predict(points)
     sharper = posterior ** (1 / own["temperature"])
@@ -102,38 +102,34 @@ def test_features_are_the_posterior_s_mean_codeword(whole, recoded):
     np.testing.assert_allclose(model.features(points), wanted, atol=1e-4)
 
 
-def test_the_same_seed_gives_the_same_codes(whole, recoded, tmp_path, monkeypatch):
-    assert (
-        command(
-            monkeypatch, str(whole), "--bits=8", f"--out={tmp_path}", "--copies=1", "--steps=60"
-        )
-        == 0
-    )
+def test_the_same_seed_gives_the_same_codes(plain_run, recoded, tmp_path, monkeypatch):
+    arguments = (str(plain_run), "--bits=8", f"--out={tmp_path}")
+    assert command(monkeypatch, *arguments, *QUICK) == 0
     name = "model.safetensors"
     assert (tmp_path / "8" / name).read_bytes() == (recoded / "8" / name).read_bytes()
 
 
-def test_a_rerun_computes_only_what_is_missing(whole, recoded, tmp_path, monkeypatch, capsys):
+def test_a_rerun_computes_only_what_is_missing(plain_run, recoded, tmp_path, monkeypatch, capsys):
     shutil.copytree(recoded, tmp_path / "out")
     shutil.rmtree(tmp_path / "out" / "8")
     rebuild(tmp_path / "out" / "16")
     kept = (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns
-    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path / 'out'}", "--copies=1", "--steps=60")
-    assert command(monkeypatch, *arguments) == 0
+    arguments = (str(plain_run), "--bits=8,16", f"--out={tmp_path / 'out'}")
+    assert command(monkeypatch, *arguments, *QUICK) == 0
     assert (tmp_path / "out" / "16" / "results.json").stat().st_mtime_ns == kept
     assert results(tmp_path / "out" / "8")["map"] == results(recoded / "8")["map"]
     assert "16" in capsys.readouterr().out
 
 
-def test_mirrored_codes_are_of_both_images(whole, recoded, tmp_path, monkeypatch, capsys):
-    arguments = (str(whole), "--bits=16", f"--out={tmp_path}", "--copies=1", "--steps=60")
-    assert command(monkeypatch, *arguments, "--mirrored") == 0
+def test_mirrored_codes_are_of_both_images(plain_run, recoded, tmp_path, monkeypatch, capsys):
+    arguments = (str(plain_run), "--bits=16", f"--out={tmp_path}")
+    assert command(monkeypatch, *arguments, *QUICK, "--mirrored") == 0
     assert "trained without any (augmentation.flip=0)" in " ".join(capsys.readouterr().out.split())
     found, plain = results(tmp_path / "16"), results(recoded / "16")
     assert found["own"] == plain["own"]
     assert found["recode_of"] == plain["recode_of"] | {"mirrored": True}
     model = sketchjax.load(tmp_path / "16")
-    points = drawings(whole / "data", "query")
+    points = drawings(plain_run / "data", "query")
     turned = [each.copy() for each in points]
     for each in turned:
         each[:, 0] = each[:, 0].max() - each[:, 0]
@@ -147,14 +143,16 @@ def test_mirrored_codes_are_of_both_images(whole, recoded, tmp_path, monkeypatch
 def run_config(**fields):
     """The tiny config with one stage, of one encoder."""
     config = tiny_config()
+    keep_as_drawn(config)
     set_encoders(config, pen=encoder("plain"))
     set_stages(config, stage("only", trains=("encoders", "head"), learning_rate=1e-2))
     config.update_from_flattened_dict(fields)
     return config
 
 
-def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment, tmp_path):
-    config = run_config(**{"data.unseen": ("cat", "sun"), "evaluation.posterior_bits": (8,)})
+def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(tiny_data, tmp_path):
+    fields = {"data.unseen": ("cat", "sun"), "evaluation.posterior_bits": (8,)}
+    config = run_config(**fields, **{"data.dir": str(tiny_data)})
     own = experiment.run(config, tmp_path)
     found = results(tmp_path / "recode" / "8")
     (row,) = own["posterior_codes"]
@@ -170,7 +168,7 @@ def test_a_run_makes_them_itself_and_shows_what_unseen_classes_cost(environment,
     codewords = np.asarray(model.variables["params"]["posterior"]["codebook"])
     for name, codeword in zip(model.categories, codewords, strict=True):
         assert codeword.any() == (name not in ("cat", "sun"))
-    posterior = model.predict(drawings(tmp_path / "data", "query"))
+    posterior = model.predict(drawings(tiny_data, "query"))
     assert posterior[:, [model.categories.index(name) for name in ("cat", "sun")]].max() == 0
 
 
@@ -185,7 +183,7 @@ def split_by_category(folder: Path, splits: dict[str, list[str]]) -> dict:
     return {"source": str(folder), "split_file": str(folder / "splits.csv")}
 
 
-def test_queries_of_unseen_classes_only_are_scored(environment, tmp_path, monkeypatch):
+def test_queries_of_unseen_classes_only_are_scored(tmp_path, monkeypatch):
     """There is no ranking of the classes trained on, and so no score of one."""
     seen, kept_out = ["train"] * 20 + ["validation"] * 4, ["gallery"] * 6 + ["query"] * 4
     splits = {"cat": kept_out, "sun": kept_out, "clock": seen, "face": seen}
@@ -201,9 +199,24 @@ def test_queries_of_unseen_classes_only_are_scored(environment, tmp_path, monkey
     assert results(tmp_path / "out" / "8")["map_posteriors"] is None
 
 
-def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
+def test_a_network_with_this_head_trains_like_any_other(tiny_data, tmp_path, monkeypatch):
+    """Stopped while its codes are chosen, and resumed."""
     fields = {"model.head": "posterior", "evaluation.posterior_bits": (16,)}
-    found = experiment.run(run_config(**fields), tmp_path)
+    config, chosen = run_config(**fields, **{"data.dir": str(tiny_data)}), []
+    codebook = choices.codebook
+
+    def noted(*arguments, **settings):
+        chosen.append(True)
+        return codebook(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(choices, "codebook", noted)
+        with pytest.raises(Stopped, match="rerun the same command"):
+            experiment.run(config, tmp_path, lambda: bool(chosen))
+    assert len(chosen) == 1
+    assert not (tmp_path / "results.json").exists()
+
+    found = experiment.run(config, tmp_path)
     assert found["map_stable"] == pytest.approx(stable_map(tmp_path))
     recoded = results(tmp_path / "recode" / "16")
     assert {**found, **recoded} == {**found, **recoded, "posterior": found["posterior"]}
@@ -214,31 +227,15 @@ def test_a_network_with_this_head_trains_like_any_other(environment, tmp_path):
     np.testing.assert_array_equal(own.packed, other.packed)
 
 
-def test_a_stop_is_obeyed_while_codes_are_chosen(environment, tmp_path, monkeypatch):
-    config, chosen = run_config(**{"model.head": "posterior"}), []
-    codebook = choices.codebook
-
-    def noted(*arguments, **settings):
-        chosen.append(True)
-        return codebook(*arguments, **settings)
-
-    monkeypatch.setattr(choices, "codebook", noted)
-    with pytest.raises(Stopped, match="rerun the same command"):
-        experiment.run(config, tmp_path, lambda: bool(chosen))
-    assert len(chosen) == 1
-    assert not (tmp_path / "results.json").exists()
-    found = experiment.run(config, tmp_path)
-    assert found["map_stable"] == pytest.approx(stable_map(tmp_path))
-
-
 def test_the_command_and_the_function_have_the_same_defaults():
     given = inspect.signature(runs.recode).parameters
     for name, value in vars(Settings()).items():
         assert given[name].default == value, name
 
 
-def test_a_posterior_head_keeps_its_classifier(environment, tmp_path):
+def test_a_posterior_head_keeps_its_classifier(tiny_data, tmp_path):
     fields = {
+        "data.dir": str(tiny_data),
         "model.head": "posterior",
         "evaluation.posterior_bits": (16,),
         "data.unseen": ("cat", "sun"),
@@ -267,9 +264,7 @@ ONLY_UNSEEN = {
 
 
 @pytest.mark.parametrize("unseen", [(), ("cat", "sun")])
-def test_without_validation_sketches_codes_stay_as_they_began(
-    environment, tmp_path, capsys, unseen
-):
+def test_without_validation_sketches_codes_stay_as_they_began(tmp_path, capsys, unseen):
     config = run_config(**{"model.head": "posterior", "data.splits.validation": 0})
     if unseen:
         config.data.update(split_by_category(tmp_path / "drawings", ONLY_UNSEEN), unseen=unseen)
@@ -281,7 +276,7 @@ def test_without_validation_sketches_codes_stay_as_they_began(
     np.testing.assert_array_equal(own["thresholds"], dither(16, 0.8))
 
 
-def test_codes_are_not_chosen_by_unseen_classes(environment, tmp_path, monkeypatch, capsys):
+def test_codes_are_not_chosen_by_unseen_classes(tmp_path, monkeypatch, capsys):
     config = run_config()
     config.data.update(split_by_category(tmp_path / "drawings", ONLY_UNSEEN))
     config.data.unseen, config.evaluation.posterior_bits = ("cat", "sun"), (8,)
@@ -296,9 +291,9 @@ def test_codes_are_not_chosen_by_unseen_classes(environment, tmp_path, monkeypat
 
 
 def test_training_is_kept_only_where_validation_sketches_rank_better(
-    whole, recoded, tmp_path, monkeypatch
+    plain_run, recoded, tmp_path, monkeypatch
 ):
-    arguments = (str(whole), "--bits=8,16", f"--out={tmp_path}", "--copies=1", "--steps=0")
+    arguments = (str(plain_run), "--bits=8,16", f"--out={tmp_path}", "--copies=1", "--steps=0")
     assert command(monkeypatch, *arguments) == 0
     for bits in ("8", "16"):
         closed, trained = results(tmp_path / bits), results(recoded / bits)
@@ -357,45 +352,45 @@ def test_a_config_that_cannot_have_them_is_refused(fields, message):
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
-        (["{whole}", "--bits=12"], 64, "bits=12: must be a multiple of 8"),
-        (["{whole}", "--bits=many"], 64, "--bits many: give lengths as numbers"),
-        (["{whole}", "--copies=-1"], 64, "copies=-1: must be at least 0"),
-        (["{whole}", "--epochs=0"], 64, "epochs=0: must be at least 1"),
+        (["{run}", "--bits=12"], 64, "bits=12: must be a multiple of 8"),
+        (["{run}", "--bits=many"], 64, "--bits many: give lengths as numbers"),
+        (["{run}", "--copies=-1"], 64, "copies=-1: must be at least 0"),
+        (["{run}", "--epochs=0"], 64, "epochs=0: must be at least 1"),
         (
-            ["{whole}/weights/cnn.safetensors"],
+            ["{run}/weights/pen.safetensors"],
             66,
             "has no trained classifier over all",
         ),
         (["{empty}"], 66, "has no model.safetensors"),
         (["{unfinished}"], 65, "has not finished"),
         (["{moved}"], 64, "name the data with --data"),
-        (["{whole}", "--data={other}"], 65, "has other categories than the model"),
-        (["{whole}", "--out={whole}"], 65, "is the workdir of a run"),
-        (["{whole}", "--out={runs}", "--bits=8"], 65, "runs/8 is the workdir of a run"),
+        (["{run}", "--data={other}"], 65, "has other categories than the model"),
+        (["{run}", "--out={run}"], 65, "is the workdir of a run"),
+        (["{run}", "--out={runs}", "--bits=8"], 65, "runs/8 is the workdir of a run"),
         (
-            ["{whole}", "--out={runs}", "--bits=16"],
+            ["{run}", "--out={runs}", "--bits=16"],
             65,
             "runs/16 holds other results than posterior codes",
         ),
     ],
 )
 def test_bad_input_is_one_clear_line(
-    whole, tmp_path, monkeypatch, capsys, arguments, code, message
+    plain_run, tmp_path, monkeypatch, capsys, arguments, code, message
 ):
     empty, unfinished, other = (tmp_path / name for name in ("empty", "unfinished", "other"))
     empty.mkdir()
     unfinished.mkdir()
-    shutil.copy(whole / "config.json", unfinished)
-    shutil.copy(whole / "model.safetensors", unfinished)
-    shutil.copy(whole / "model.safetensors", tmp_path / "moved.safetensors")
+    shutil.copy(plain_run / "config.json", unfinished)
+    shutil.copy(plain_run / "model.safetensors", unfinished)
+    shutil.copy(plain_run / "model.safetensors", tmp_path / "moved.safetensors")
     shutil.copytree(unfinished, tmp_path / "runs" / "8")
     (tmp_path / "runs" / "16").mkdir()
-    shutil.copy(whole / "results.json", tmp_path / "runs" / "16")
-    shutil.copytree(whole / "data", other)
+    shutil.copy(plain_run / "results.json", tmp_path / "runs" / "16")
+    shutil.copytree(plain_run / "data", other)
     manifest = (other / "manifest.json").read_text()
     (other / "manifest.json").write_text(manifest.replace('"sun"', '"son"'))
     paths = {
-        "whole": whole,
+        "run": plain_run,
         "runs": tmp_path / "runs",
         "empty": empty,
         "unfinished": unfinished,
@@ -409,12 +404,12 @@ def test_bad_input_is_one_clear_line(
     assert message in lines[0]
 
 
-def test_a_model_is_found_from_inside_its_run(whole, tmp_path, monkeypatch):
+def test_a_model_is_found_from_inside_its_run(plain_run, tmp_path, monkeypatch):
     """By a name without folders, by a way up and down, and by links to it and from it."""
     run, kept = tmp_path / "run", tmp_path / "elsewhere"
     (run / "weights").mkdir(parents=True)
     kept.mkdir()
-    shutil.copy(whole / "config.json", run)
+    shutil.copy(plain_run / "config.json", run)
     (run / "weights" / "a.safetensors").touch()
     (kept / "b.safetensors").touch()
     (run / "linked").symlink_to(kept)
@@ -433,10 +428,10 @@ def test_a_model_is_found_from_inside_its_run(whole, tmp_path, monkeypatch):
     assert workdir_of(kept / "b.safetensors") is None
 
 
-def test_data_named_from_another_folder_are_asked_for(whole, tmp_path, monkeypatch, capsys):
-    shutil.copy(whole / "model.safetensors", tmp_path)
-    shutil.copy(whole / "results.json", tmp_path)
-    fields = orjson.loads((whole / "config.json").read_bytes()) | {"data.dir": "my/data"}
+def test_data_named_from_another_folder_are_asked_for(plain_run, tmp_path, monkeypatch, capsys):
+    shutil.copy(plain_run / "model.safetensors", tmp_path)
+    shutil.copy(plain_run / "results.json", tmp_path)
+    fields = orjson.loads((plain_run / "config.json").read_bytes()) | {"data.dir": "my/data"}
     (tmp_path / "config.json").write_bytes(orjson.dumps(fields))
     assert command(monkeypatch, str(tmp_path), "--bits=8") == 65
     (line,) = capsys.readouterr().err.strip().splitlines()
@@ -444,16 +439,16 @@ def test_data_named_from_another_folder_are_asked_for(whole, tmp_path, monkeypat
     assert line.endswith("name it with --data")
 
 
-def test_a_second_process_is_refused_by_the_folder_s_lock(whole, tmp_path, monkeypatch, capsys):
+def test_a_second_process_is_refused_by_the_folder_s_lock(plain_run, tmp_path, monkeypatch, capsys):
     out, codes = tmp_path / "out", []
 
     def again(name, total):
         if not codes:
-            codes.append(command(monkeypatch, str(whole), "--bits=8", f"--out={out}"))
+            codes.append(command(monkeypatch, str(plain_run), "--bits=8", f"--out={out}"))
         return TrainingProgress(active=False).task(name, total=total)
 
     settings = Settings(copies=0, epochs=1, steps=0)
-    recode(whole, [8], out=out, settings=settings, task=again, note=print)
+    recode(plain_run, [8], out=out, settings=settings, task=again, note=print)
     assert codes == [75]
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert f"another process is running in {out}: process {os.getpid()} on " in line
