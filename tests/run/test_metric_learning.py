@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from plain_runs import keep_as_drawn
 from tiny_run import lines_of, same_figures, same_weights, stable_map
 
 import sketchjax
-from sketchjax.config import encoder, set_encoders, validate
+from sketchjax.config import encoder, set_encoders, set_stages, stage, validate
 from sketchjax.data.folder.shards import Shards
 from sketchjax.errors import Stopped
 from sketchjax.losses.table import DISTANCES
@@ -40,8 +41,9 @@ def small(form: str, **fields):
     config.data.synthetic_per_category = 60
     config.data.points, config.data.shards = 48, 1
     config.model.bits = 16
-    config.model.encoders.rnn.hidden, config.model.encoders.rnn.layers = 8, 1
-    config.train.batch_size, config.train.inner_steps, config.train.checkpoint_seconds = 16, 2, 0.0
+    set_encoders(config, pen=encoder("plain", features=24))
+    config.train.batch_size, config.train.inner_steps = 16, 2
+    keep_as_drawn(config)
     config.stages.metric.sampler = {"classes": 4, "each": 4}
     config.stages.metric.epochs = 4
     config.evaluation.batch_size = 16
@@ -160,19 +162,20 @@ def test_an_embedding_is_scored_on_other_data(embedding, data, tmp_path):
 
 def test_a_stopped_run_ends_in_the_same_bits(embedding, data, tmp_path):
     config = small("embedding", **{"data.dir": str(data)})
-    with pytest.raises(Stopped):
-        experiment.run(config, tmp_path, lambda: (tmp_path / "metrics.jsonl").exists())
+    asked = iter([False, True])
+    with pytest.raises(Stopped, match="stopped in stage metric after 4 of"):
+        experiment.run(config, tmp_path, lambda: next(asked))
     same_figures(experiment.run(config, tmp_path), results_of(embedding))
     same_weights(tmp_path, embedding, "metric")
 
 
 def test_the_hashing_form_trains_codes(data, tmp_path):
     longer = {
-        "model.encoders.rnn.layers": 2,
-        "stages.metric.epochs": 10,
+        "stages.metric.epochs": 6,
         "stages.metric.learning_rate": 8e-3,
     }
     config = small("hash", **{"data.dir": str(data), **longer})
+    set_encoders(config, look=encoder("plain_picture", features=24))
     experiment.run(config, tmp_path)
     results = results_of(tmp_path)
     assert "feature_rankings" not in results
@@ -188,25 +191,32 @@ def test_the_hashing_form_trains_codes(data, tmp_path):
     assert line["loss"] == pytest.approx(total, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "losses",
-    [
-        {"triplet": {"distance": "euclidean", "mining": "semi_hard"}},
-        {"triplet": {"distance": "cosine", "mining": "distance_weighted"}},
-        {"lifted_structure": {"distance": "cosine"}},
-        {"n_pair": {"distance": "snr"}},
-    ],
-    ids=lambda losses: next(iter(losses)),
-)
-def test_other_losses_train_too(losses, data, tmp_path):
+OTHERS = {
+    "semi_hard": {"triplet": {"distance": "euclidean", "mining": "semi_hard"}},
+    "weighted": {"triplet": {"distance": "cosine", "mining": "distance_weighted"}},
+    "lifted": {"lifted_structure": {"distance": "cosine"}},
+    "pairs": {"n_pair": {"distance": "snr"}},
+}
+
+
+def test_other_losses_train_too(data, tmp_path):
+    """Each in a stage of its own."""
     fields = {"data.dir": str(data), "model.embedding": "unit_length"}
     config = small("embedding", **fields)
-    set_encoders(config, rnn=encoder("plain"))
-    config.stages.metric.losses = losses
-    config.stages.metric.epochs = 1
+    everything, sampler = ("encoders", "head"), config.stages.metric.sampler
+    set_stages(
+        config,
+        *(
+            stage(name, trains=everything, losses=losses, sampler=sampler, epochs=1)
+            for name, losses in OTHERS.items()
+        ),
+    )
     config.evaluation.feature_distances = ("cosine",)
     experiment.run(config, tmp_path)
     (row,) = results_of(tmp_path)["feature_rankings"]
     assert row["distance"] == "cosine"
-    (name,) = losses
-    assert all(line["loss"] == line[name] for line in lines_of(tmp_path) if "loss" in line)
+    lines = [line for line in lines_of(tmp_path) if "loss" in line]
+    assert list(dict.fromkeys(line["stage"] for line in lines)) == [*OTHERS]
+    for line in lines:
+        (name,) = OTHERS[line["stage"]]
+        assert line["loss"] == line[name] > 0

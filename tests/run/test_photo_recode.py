@@ -7,9 +7,10 @@ import numpy as np
 import orjson
 import pytest
 from paired_folder import paired_folder
+from plain_runs import keep_as_drawn
 from tiny_run import CONFIG
 
-from sketchjax.config import validate
+from sketchjax.config import encoder, set_encoders, set_photo_encoders, validate
 from sketchjax.data.folder.pictures import PictureShards
 from sketchjax.errors import CheckpointError, ConfigError, DataError
 from sketchjax.retrieval.codes import Codes
@@ -35,8 +36,11 @@ def folder(tmp_path_factory):
 
 
 def small(folder, **fields):
-    """One stage that trains both sides."""
+    """One stage that trains both sides, of plain encoders."""
     config = get_config(str(folder))
+    set_encoders(config, lines=encoder("plain_picture", features=16))
+    set_photo_encoders(config, colours=encoder("plain_picture", features=16))
+    keep_as_drawn(config)
     config.plan = ("joint",)
     config.update_from_flattened_dict(fields)
     return config

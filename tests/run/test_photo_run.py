@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from paired_folder import CATEGORIES, paired_folder
 from PIL import Image
+from plain_runs import keep_as_drawn
 from tiny_run import CONFIG, lines_of, same_figures, same_weights
 
-from sketchjax.config import stage
+from sketchjax.config import encoder, set_encoders, set_photo_encoders, stage
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.data.folder.pictures import PictureShards
 from sketchjax.errors import CheckpointError, ConfigError, DataError, Stopped
@@ -33,8 +34,9 @@ def folder(tmp_path_factory):
 
 
 def joint_only(folder):
+    """One stage that trains both sides."""
     config = get_config(str(folder))
-    config.plan = ("joint",)
+    config.plan, config.train.checkpoint_seconds = ("joint",), 300.0
     return config
 
 
@@ -169,10 +171,10 @@ def taught(folder, teacher, **losses):
     """A run whose student has half the dense features of its teacher for photos."""
     config = joint_only(folder)
     config.train.teacher = str(teacher)
-    for encoder in config.model.encoders.values():
-        encoder.dropout = 0.0
+    for row in config.model.encoders.values():
+        row.dropout = 0.0
     config.model.encoders.colours.dense_features = 8
-    config.augmentation = dict.fromkeys(config.augmentation, 0.0)
+    keep_as_drawn(config)
     _, config.stages.joint = stage(
         "joint",
         trains=EVERYTHING,
@@ -209,6 +211,9 @@ def test_zero_shot_ranks_sketches_and_photos_of_unseen_categories(tmp_path):
     unseen = ["roof", "stairs"]
     config = joint_only(paired_folder(tmp_path, categories=(*CATEGORIES, "stairs")))
     config.data.unseen = tuple(unseen)
+    keep_as_drawn(config)
+    set_encoders(config, lines=encoder("plain_picture", features=16))
+    set_photo_encoders(config, colours=encoder("plain_picture", features=16))
     results = run(config, tmp_path / "run")
     assert results["unseen"] == unseen
     assert (results["train"], results["train_photos"]) == (56, 28)
