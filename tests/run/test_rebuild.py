@@ -1,6 +1,8 @@
 """The report of a finished run, made again from the files that the run left."""
 
 import errno
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,26 +37,33 @@ def results(**changes) -> dict:
     )
 
 
-@pytest.fixture
-def workdir(tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
     """The files of a finished run, with its report."""
+    workdir = tmp_path_factory.mktemp("finished") / "run"
     given = results(train=np.int64(29_662), map=np.float32(0.5))
-    with Writers(tmp_path) as writers:
+    with Writers(workdir) as writers:
         for step in range(1, 5):
             writers.write(step, {"epoch": step / 4, "loss": 2 / step, "accuracy": 0.5}, "joint")
         writers.write(4, {"validation_accuracy": 0.8, "map": None}, "joint")
     write_report(
-        tmp_path,
+        workdir,
         results=given,
-        metrics=read_metrics(tmp_path),
+        metrics=read_metrics(workdir),
         curve=PrecisionRecall(np.linspace(0.3, 1, 17), np.linspace(0.95, 0.02, 17)),
         retrievals=[Retrieval(POINTS, "cat", [Neighbour(POINTS, "dog", 3, False)])],
         stages=[StageRow("joint", "A")],
         choices=[OpenChoice("chance", "seed", 3)],
         reference=Reference("A Paper", "the paper", "Both", "More data.", PublishedRows()),
     )
-    write_results(tmp_path, given)
-    return tmp_path
+    write_results(workdir, given)
+    return workdir
+
+
+@pytest.fixture
+def workdir(finished, tmp_path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
 def test_it_makes_the_same_files_from_the_run_s_files_only(workdir):
