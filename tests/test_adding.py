@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import orjson
 import pytest
+from plain_runs import keep_as_drawn, plain_data, plain_rows
 from tiny_run import tiny_config
 
 import sketchjax
@@ -66,11 +67,12 @@ def install(document: str, monkeypatch, folder: Path) -> str:
 
 @pytest.fixture
 def added(monkeypatch, tmp_path):
-    """Installs a document and gives its config, on top of the tiny one."""
+    """Installs a document and gives its config, on top of the tiny one without augmentation."""
 
     def add(document: str):
         install(document, monkeypatch, tmp_path)
         config = tiny_config()
+        keep_as_drawn(config)
         exec(steps(document)["The config"][1], vars(configs) | {"config": config})
         return config
 
@@ -150,13 +152,17 @@ def test_settings_of_the_encoder_are_checked(added):
 
 def test_the_encoder_reads_no_padding(added):
     config = added("adding-an-encoder.md")
+    config.model.encoders.strokes.layers = 1
     network = build(architecture(config, ["cat", "sun"], 20.0))
     random = np.random.default_rng(0)
     points = random.integers(0, 256, (3, config.data.points, 3)).astype(np.uint8)
     length = np.array([4, 9, config.data.points], np.int32)
     points[np.arange(config.data.points) >= length[:, None]] = 0
     strokes = Strokes.of(points, length)
-    variables = jax.jit(network.initialise)(jax.random.key(0))
+    # Any weights will do, and `initialise` takes 3 s to compile.
+    variables = jax.tree.map(
+        lambda leaf: random.normal(0, 0.1, leaf.shape).astype(leaf.dtype), network.shapes()
+    )
     fused = jax.jit(network.fused)
     found = fused(variables, strokes)
     assert found.shape == (3, 32)
@@ -168,7 +174,8 @@ def test_the_encoder_reads_no_padding(added):
     ((_, _, make),) = network.layers.encoders
     encode, own = jax.jit(make().apply), {"params": variables["params"]["strokes"]}
     (sequence, lengths), *_ = network.views(strokes, "strokes").values()
-    filled = jnp.where(jnp.arange(len(points[0]))[:, None] < lengths[:, None, None], sequence, 7.0)
+    filled = np.where(np.arange(len(points[0]))[:, None] < lengths[:, None, None], sequence, 7.0)
+    filled = filled.astype(np.float32)
     np.testing.assert_allclose(encode(own, filled, lengths), found, atol=1e-5)
     turned = encode(own, sequence[:, ::-1], jnp.full(3, len(points[0])))
     assert np.abs(turned[2] - found[2]).max() > 1e-3
@@ -178,12 +185,14 @@ def logged(workdir: Path) -> list[dict]:
     return [orjson.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_with_the_loss(added, tmp_path):
+def test_a_run_with_the_loss(added, tmp_path, tmp_path_factory):
     """Two stages of a small network, on four devices."""
     config = added("adding-a-method.md")
-    set_encoders(config, rnn=encoder("bigru", hidden=4, layers=1, implementation="fused"))
+    config.data.dir = str(plain_data(tmp_path_factory))
     config.stages.classes.epochs = config.stages.pairs.epochs = 1
-    results = experiment.run(config, tmp_path / "run")
+    with plain_rows():
+        set_encoders(config, pen=encoder("plain"))
+        results = experiment.run(config, tmp_path / "run")
     assert 0 < results["map"] <= 1
     assert set(results["after_stages"]) == {"classes", "pairs"}
     values = [line["cosine"] for line in logged(tmp_path / "run") if "cosine" in line]
@@ -192,9 +201,10 @@ def test_a_run_with_the_loss(added, tmp_path):
     assert "cosine" in (tmp_path / "run" / "report" / "index.html").read_text()
 
 
-def test_a_run_with_the_encoder(added, tmp_path):
+def test_a_run_with_the_encoder(added, tmp_path, tmp_path_factory):
     """Trained by itself and with the hash layer; its model file encodes."""
     config = added("adding-an-encoder.md")
+    config.data.dir = str(plain_data(tmp_path_factory))
     config.model.encoders.strokes.layers = 1
     config.stages.strokes.epochs = config.stages.codes.epochs = 1
     results = experiment.run(config, tmp_path / "run")

@@ -24,7 +24,7 @@ from sketchjax.run.objectives import RATES, TrainedHead
 from sketchjax.run.results import device_name
 from sketchjax.train.workdir import keep_config
 
-pytestmark = pytest.mark.usefixtures("short_runs")
+pytestmark = pytest.mark.usefixtures("short_runs", "plain_encoders")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def study():
 
 
 @pytest.fixture
-def runs(whole, monkeypatch) -> list[str]:
+def runs(plain_run, monkeypatch) -> list[str]:
     """Copies of the tiny run in place of training; the names of those that were asked for."""
     asked = []
 
@@ -49,21 +49,21 @@ def runs(whole, monkeypatch) -> list[str]:
         if workdir.exists():
             return
         ignored = shutil.ignore_patterns("checkpoints", "report", "codes", "tensorboard", "data")
-        shutil.copytree(whole, workdir, ignore=ignored)
+        shutil.copytree(plain_run, workdir, ignore=ignored)
         variables, card = load_weights(workdir / FILE)
         head = variables["params"]["hash"]
         head["bias"] = head["bias"] + np.float32(len(asked))
         save_weights(workdir / FILE, variables, card)
-        fields = orjson.loads((whole / "config.json").read_bytes())
+        fields = orjson.loads((plain_run / "config.json").read_bytes())
         fields |= {
             "seed": config.seed,
-            "data.dir": str(whole / "data"),
+            "data.dir": str(plain_run / "data"),
             "data.unseen_count": config.data.unseen_count,
         }
         (workdir / "config.json").write_bytes(orjson.dumps(fields))
 
     monkeypatch.setattr(study_run.experiment, "run", copied)
-    monkeypatch.setattr(study_run, "prepare_data", lambda config, workdir: whole / "data")
+    monkeypatch.setattr(study_run, "prepare_data", lambda config, workdir: plain_run / "data")
     return asked
 
 
@@ -123,9 +123,9 @@ def test_the_study_chooses_then_scores_and_can_be_rerun(study, runs, tmp_path, m
 
 
 def test_finished_runs_and_chosen_settings_are_taken_as_they_are(
-    study, runs, whole, tmp_path, monkeypatch
+    study, runs, plain_run, tmp_path, monkeypatch
 ):
-    study.runs, study.unseen_count = str(whole), 0
+    study.runs, study.unseen_count = str(plain_run), 0
     study.objectives = ("cross_entropy",)
     settings = tmp_path / "chosen.json"
     settings.write_text('{"learning_rates": {"cross_entropy": {"8": 0.007}}}')

@@ -72,7 +72,7 @@ def test_a_split_is_read_whole_and_in_order(tmp_path):
         tmp_path / "doodles", per_category=24, seed=0, categories=synthetic.CATEGORIES[:3]
     )
     splits = {"train": 0.6, "gallery": 0.4}
-    convert([tmp_path / "doodles"], tmp_path / "data", splits=splits, shards=2)
+    convert([tmp_path / "doodles"], tmp_path / "data", splits=splits, shards=2, workers=1)
     parts = list(hog_of_split(tmp_path / "data", "train", batch=10, size=32))
     features, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
     with Shards(tmp_path / "data", "train") as shards:

@@ -23,6 +23,8 @@ from sketchjax.paper.study.run import run_study
 from sketchjax.paper.study.state import Study
 from sketchjax.run.writers import RESULT_KEYS
 
+pytestmark = pytest.mark.usefixtures("short_runs")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
@@ -34,7 +36,7 @@ def data(tmp_path_factory):
     names = ["cat", "clock", "face", "sun"]
     synthetic.write(folder / "drawings", per_category=12, seed=0, categories=names)
     shares = {"train": 0.6, "validation": 0.1, "gallery": 0.2, "query": 0.1}
-    convert([folder / "drawings"], folder / "data", splits=shares, shards=1)
+    convert([folder / "drawings"], folder / "data", splits=shares, shards=1, workers=1)
     return folder / "data"
 
 

@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from plain_runs import keep_as_drawn
 from tiny_run import tiny_study_config
 
 from sketchjax import cli
+from sketchjax.config import encoder, set_encoders
 from sketchjax.data.folder.manifest import Manifest
 from sketchjax.models.weights import load_weights
 from sketchjax.ops.hamming import pack_codes
@@ -17,15 +19,18 @@ from sketchjax.paper.study.state import Study
 from sketchjax.retrieval import metrics
 from sketchjax.run.writers import read_results
 
-pytestmark = pytest.mark.usefixtures("short_runs")
+pytestmark = pytest.mark.usefixtures("short_runs", "plain_encoders")
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, short_runs, plain_encoders):
     """The workdir of a study of one method of table 1, and of table 2 with two methods."""
     study = tiny_study_config()
     study.tables, study.rows = ("1", "2"), ("dlbhc", "deep")
-    study.base.stages.center.epochs = study.base.stages.full.epochs = 0
+    base = study.base
+    base.stages.center.epochs = base.stages.full.epochs = 0
+    keep_as_drawn(base)
+    set_encoders(base, cnn=encoder("plain_picture"), rnn=encoder("plain"))
     workdir = tmp_path_factory.mktemp("study") / "w"
     patch = pytest.MonkeyPatch()
     chosen = {name: measure.HASHERS[name] for name in ("lsh", "sdh")}
