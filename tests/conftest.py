@@ -140,7 +140,7 @@ def usual_emitters() -> Iterator[None]:
 def short_runs() -> Iterator[None]:
     """Runs in this process leave to other tests what takes long and is the same in each.
 
-    Posterior codes are trained for at most 20 steps in place of 1,500
+    Posterior codes are trained for at most 60 steps in place of 1,500
     (train/test_posterior_codes.py), and figures are made but not rendered (report/test_plots.py,
     run/test_rebuild.py and the run of `whole`): 7 s of CPU for each length, 3 s for each report.
     """
@@ -152,7 +152,7 @@ def short_runs() -> Iterator[None]:
     Image.new("L", (1, 1)).save(blank, "PNG")
 
     def few_steps(*arguments, steps: int, **settings):
-        return train_codes(*arguments, steps=min(steps, 20), **settings)
+        return train_codes(*arguments, steps=min(steps, 60), **settings)
 
     def unrendered(draw, theme) -> bytes | None:
         return None if draw(theme) is None else blank.getvalue()
