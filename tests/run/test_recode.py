@@ -34,7 +34,7 @@ from sketchjax.train.classifier import LinearClassifier
 
 pytestmark = pytest.mark.usefixtures("short_runs")
 
-QUICK = ("--copies=1", "--steps=20")
+QUICK = ("--copies=1", "--steps=60")
 
 
 def drawings(folder: Path, split: str) -> list[np.ndarray]:
@@ -302,6 +302,7 @@ def test_training_is_kept_only_where_validation_sketches_rank_better(
         assert set(np.unique(codebook)) == {-1, 1}
         gain = trained["map_validation"] - closed["map_validation"]
         assert gain > 0 if trained["posterior"]["trained"] else gain == 0
+    assert results(recoded / "8")["posterior"]["trained"], "else there is nothing to keep"
 
 
 @pytest.mark.parametrize("seed", [0, 2])
