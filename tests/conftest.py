@@ -50,7 +50,7 @@ collect_seldom()
 
 TESTS = Path(__file__).parent
 # Marked `slow`: benchmarks, browsers, processes that are killed, and whole runs beyond those of
-# tests/run/test_experiment.py. They are 1 test in 14, and take longer than all others together.
+# tests/run/test_experiment.py. They are 1 test in 16, and take as long as all others together.
 SLOW = (
     "benchmarks",
     "data/folder/conversion/test_real_pictures.py",
@@ -173,6 +173,14 @@ def environment() -> dict[str, str]:
 def whole(tmp_path_factory, environment) -> Path:
     """The workdir of a tiny run that was never stopped, in one process with four devices."""
     return whole_run(tmp_path_factory, environment)
+
+
+@pytest.fixture(scope="session")
+def plain_run(tmp_path_factory) -> Path:
+    """The workdir of a finished run of two plain encoders, to be read only."""
+    from plain_runs import plain_workdir  # imports jax
+
+    return plain_workdir(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

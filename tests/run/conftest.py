@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 import pytest
-from plain_runs import plain_data, plain_rows, plain_workdir
+from plain_runs import plain_data, plain_rows
 
 # A run maps some hundreds of memory regions for each program, and Linux allows 65,530.
 _MAPS = 20_000
@@ -30,9 +30,3 @@ def plain_encoders() -> Iterator[None]:
 def tiny_data(tmp_path_factory) -> Path:
     """The data folder of the tiny config, to be read only."""
     return plain_data(tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def plain_run(tmp_path_factory) -> Path:
-    """The workdir of a finished run of two plain encoders, to be read only."""
-    return plain_workdir(tmp_path_factory)
