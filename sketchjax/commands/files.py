@@ -234,12 +234,13 @@ def synthesize(
     names = names_of(categories)
     # Locked inside: the folder above may not be writable, and nothing is left here.
     with on_disk(f"{folder} cannot be written"), sole_writer(folder / "drawings"):
-        draw = write_photos if photos else write
-        paths = draw(folder, per_category=per_category, seed=seed, categories=names)
-    if isinstance(paths, list):
-        print(f"{folder}: {counted(len(paths), 'file')}, {counted(per_category, 'doodle')} each")
-    else:
-        print(f"{folder}: {per_category:,} photos of each category, three doodles of each photo")
+        if photos:
+            write_photos(folder, per_category=per_category, seed=seed, categories=names)
+            made = f"{per_category:,} photos of each category, three doodles of each photo"
+        else:
+            paths = write(folder, per_category=per_category, seed=seed, categories=names)
+            made = f"{counted(len(paths), 'file')}, {counted(per_category, 'doodle')} each"
+    print(f"{folder}: {made}")
 
 
 @app.command()

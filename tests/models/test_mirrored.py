@@ -101,12 +101,12 @@ def test_one_encoder_by_itself_is_mirrored_too(model, drawings):
         for each in drawings
     )
     # Compiled: op by op, the encoder is a program for each of its operations.
-    alone, mirroring = (
+    plainly, mirroring = (
         jax.jit(partial(network.apply, output="rnn"))
         for network in (model.network, model.mirrored().network)
     )
     for one, other in zip(inputs[:2], turned[:2], strict=True):
-        plain = [np.asarray(alone(model.variables, each).logits) for each in (one, other)]
+        plain = [np.asarray(plainly(model.variables, each).logits) for each in (one, other)]
         both = mirroring(model.variables, one).logits
         np.testing.assert_allclose(both, (plain[0] + plain[1]) / 2, atol=1e-4)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from forking import Forks
+from forking import Fork, Forks
 from tiny_run import CONFIG, finish, free_port, has_line, wait_for, with_devices
 
 # One encoder and one of the five stages: each process traces and loads what it runs.
@@ -53,19 +53,17 @@ class Pair:
             flags += [f"--config.data.dir={self._data}"] if self._data else []
             flags += [f"--coordinator=localhost:{port}", "--processes=2", f"--process={number}"]
             flags += [*STAGES, *self._own[number]]
-            fault = self._faults[number]
-            start = f"{fault}\nfrom sketchjax.main import main\nmain()"
-            words = [sys.executable, *(["-c", start] if fault else ["-m", "sketchjax.main"])]
-            environment = self._environments[number]
-            if self._forks:
-                log = self.log(number)
-                self.processes.append(self._forks.start(start, flags, environment, log))
-                continue
-            with self.log(number).open("ab") as log:
-                self.processes.append(
-                    subprocess.Popen([*words, *flags], stdout=log, stderr=log, env=environment)
-                )
+            self.processes.append(self._start(number, flags))
         return self
+
+    def _start(self, number: int, flags: list[str]) -> subprocess.Popen | Fork:
+        fault, environment, log = self._faults[number], self._environments[number], self.log(number)
+        start = f"{fault}\nfrom sketchjax.main import main\nmain()"
+        if self._forks:
+            return self._forks.start(start, flags, environment, log)
+        words = [sys.executable, *(["-c", start] if fault else ["-m", "sketchjax.main"])]
+        with log.open("ab") as file:
+            return subprocess.Popen([*words, *flags], stdout=file, stderr=file, env=environment)
 
     def __exit__(self, *_) -> None:
         for process in self.processes:

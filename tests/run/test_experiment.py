@@ -257,7 +257,7 @@ def test_after_a_spike_a_run_goes_back_and_takes_another_order(
 
     monkeypatch.setattr("sketchjax.train.spike.Spike", Noted)
     for name in names:
-        # Asked as it goes on after the spike, and again after the next dispatch.
+        # Asked when it continues after the spike, and again after the next dispatch.
         asked = iter([False])
         with pytest.raises(Stopped, match=f"stopped in stage {name} after"):
             experiment.run(
