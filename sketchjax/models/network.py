@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, cast
 
@@ -225,6 +225,9 @@ class Network:
     augmentation: Mapping[str, float] = field(default_factory=dict)
     photo_augmentation: Mapping[str, float] = field(default_factory=dict)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {own.name: getattr(self, own.name) for own in fields(self)}  # nothing compiled
+
     def initialise(self, key: jax.Array) -> Any:
         """All parameters and batch statistics."""
 
@@ -276,9 +279,13 @@ class Network:
         return self._shapes
 
     @cached_property
+    def initialiser(self) -> Any:
+        """`initialise`, compiled by jax: what asks for shapes and what runs it trace it once."""
+        return jax.jit(self.initialise)
+
+    @cached_property
     def _shapes(self) -> Any:
-        # Tracing takes a second, and a run asks when it announces itself and when it resumes.
-        return jax.eval_shape(self.initialise, jax.random.key(0))
+        return self.initialiser.eval_shape(jax.random.key(0))
 
     def apply(self, variables: Any, inputs: Any, output: str = HEAD) -> Output:
         """The network without augmentation and dropout.

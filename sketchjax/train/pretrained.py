@@ -34,8 +34,8 @@ def first_variables(network: Network, config: Config) -> tuple[dict[str, Any], t
     # bits. Where jax is asked to compile with fewer still, as in the tests, it does.
     fewer = jax.config.values["jax_disable_most_optimizations"]
     options = None if fewer else {"xla_backend_optimization_level": 1}
-    initialise = jax.jit(network.initialise, compiler_options=options)
-    variables = initialise(jax.random.key(config.seed))
+    key = jax.random.key(config.seed)
+    variables = network.initialiser.lower(key).compile(compiler_options=options)(key)
     read = read_encoders(network)
     agree(
         lambda: [trained, read],
