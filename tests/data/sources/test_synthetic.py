@@ -247,7 +247,7 @@ def test_bytes_depend_on_the_seed(tmp_path):
         return [path.read_bytes() for path in write(tmp_path / folder, **arguments)]
 
     first = content("a", per_category=5, seed=1)
-    assert content("b", per_category=5, seed=1) == first
+    assert content("b", per_category=5, seed=1, workers=2) == first
     assert content("c", per_category=5, seed=2) != first
     some = content("d", per_category=5, seed=1, categories=["cat", "railway"])
     assert some == [first[CATEGORIES.index("cat")], first[CATEGORIES.index("railway")]]
@@ -303,6 +303,8 @@ def test_mistakes_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == [], "files were written before the mistake was found"
     with pytest.raises(ConfigError, match="per_category=-1"):
         write(tmp_path, per_category=-1, seed=0)
+    with pytest.raises(ConfigError, match="workers=0: must be at least 1"):
+        write(tmp_path, per_category=1, seed=0, workers=0)
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(DiskError, match=r"file cannot be written.*what is in its place"):

@@ -19,6 +19,7 @@ from sketchjax.data.sources.categories import unknown_names
 from sketchjax.data.sources.doodles import nature, noise, objects, pairs
 from sketchjax.data.sources.doodles.hand import Order, perform
 from sketchjax.data.sources.doodles.pen import Pen, Strokes
+from sketchjax.data.workers import Pool, cores
 from sketchjax.errors import ConfigError, on_disk
 
 PROGRAMS: dict[str, tuple[Callable[[Pen], Strokes], Order]] = {
@@ -91,6 +92,7 @@ def write(
     per_category: int,
     seed: int,
     categories: Iterable[str] | None = None,
+    workers: int | None = None,
 ) -> list[Path]:
     """Write one simplified ndjson file per category, `NAME.ndjson`, and return the paths.
 
@@ -99,12 +101,17 @@ def write(
     per_category: drawings in each file; a larger number adds lines after the same first ones.
     seed: a sketch depends only on seed, category and its index.
     categories: out of CATEGORIES; None for all.
-    The same arguments give the same bytes. A file appears whole or not at all.
-    Raises ConfigError when there is no such category or `per_category` is negative, and
-    DiskError when the folder cannot be written.
+    workers: processes; None is one per available core, where there are enough drawings for them; 1
+      works in this process.
+    The same arguments give the same bytes for any number of workers. A file appears whole or not at
+    all.
+    Raises ConfigError when there is no such category, `per_category` is negative or there is no
+    worker, and DiskError when the folder cannot be written.
     """
     if per_category < 0:
         raise ConfigError(f"per_category={per_category}: must be at least 0.")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers={workers}: must be at least 1.")
     chosen = CATEGORIES if categories is None else tuple(map(canonical, categories))
     for category in chosen:
         program_of(category)
@@ -112,9 +119,23 @@ def write(
     with on_disk(f"{folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{category}.ndjson" for category in chosen]
-    for path, category in zip(paths, chosen, strict=True):
-        write_ndjson(path, sketches(category, per_category, seed))
+    # A process takes a second to start, and draws 3,000 doodles in that time.
+    needed = 1 + len(chosen) * per_category // 4_000
+    tasks = [
+        (_write_category, (path, category, per_category, seed))
+        for path, category in zip(paths, chosen, strict=True)
+    ]
+    with Pool(workers or min(cores(), needed)) as pool:
+        for _ in pool.run(tasks, lambda _: None):
+            pass
     return paths
+
+
+def _write_category(
+    path: Path, category: str, count: int, seed: int, *, progress: Callable[[int], None]
+) -> None:
+    """Write the file of a category."""
+    write_ndjson(path, sketches(category, count, seed))
 
 
 def sketches(category: str, count: int, seed: int, *, spoilt: bool = True) -> Sketches:
