@@ -50,16 +50,21 @@ from sketchjax.memory import collect_seldom
 collect_seldom()
 
 TESTS = Path(__file__).parent
-# Marked `slow`: benchmarks, browsers, processes that are killed, and whole runs beyond those of
-# tests/run/test_experiment.py. They are 1 test in 16, and take as long as all others together.
+# Marked `slow`: benchmarks, browsers, processes that are killed, whole runs beyond those of
+# tests/run/test_experiment.py, and what takes long for what it adds to the others. They are 1 test
+# in 11, and take longer than all others together.
 SLOW = (
     "benchmarks",
     "data/folder/conversion/test_real_pictures.py",
+    "export/test_onnx_graph.py",
     "export/test_serving_without_jax.py",
     "index/test_clickhouse.py",
+    "models/test_dsh_nets.py",
     "models/test_photo_nets.py",
+    "models/test_resnet.py",
     "multi",
     "paper/objectives/test_objectives_study.py",
+    "paper/study/test_study_run.py",
     "paper/study/test_study_whole.py",
     "run/test_compare.py",
     "run/test_evaluation.py",
@@ -71,7 +76,14 @@ SLOW = (
     "run/test_recode.py",
     "serving/test_drawing_page.py",
     "serving/test_packaged.py",
+    "serving/test_page_codes.py",
+    "serving/test_page_files.py",
+    "serving/test_page_index.py",
+    "serving/test_page_photos.py",
     "serving/test_static.py",
+    "serving/test_static_failures.py",
+    "train/test_frozen.py",
+    "train/test_paired_training.py",
     "test_adding.py",
     "test_compiled.py",
     "test_launch.py",

@@ -179,7 +179,7 @@ def test_the_architecture_names_every_room():
 def test_the_readme_begins_with_the_two_commands():
     run, test = blocks(ROOT / "README.md")[:2]
     assert run.startswith(INSTALL)
-    assert test == INSTALL + ".venv/bin/python -m pytest -n 2 --dist worksteal"
+    assert test == INSTALL + ".venv/bin/python -m pytest -n 3 --dist worksteal"
     assert (ROOT / shlex.split(run)[shlex.split(run).index("--config") + 1]).exists()
     drawn = runpy.run_path(str(ROOT / "configs" / "quickstart.py"))["get_config"]()
     doodles = len(CATEGORIES) * drawn.data.synthetic_per_category
@@ -187,7 +187,7 @@ def test_the_readme_begins_with_the_two_commands():
     assert f"draws {doodles:,} doodles of {len(CATEGORIES)} categories" in text
     # .ci/run passes the tests by the same command.
     script = (ROOT / ".ci" / "run").read_text()
-    command = r'"\$bin/python" -m pytest -n 2 --dist worksteal "\$\{chosen\[@\]\}"$'
+    command = r'"\$bin/python" -m pytest -n 3 --dist worksteal "\$\{chosen\[@\]\}"$'
     assert re.search(command, script, re.M)
 
 
