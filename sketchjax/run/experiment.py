@@ -41,6 +41,7 @@ from sketchjax.train.data import (
     other_splits,
     prepare_data,
 )
+from sketchjax.train.pretrained import check_readable
 from sketchjax.train.split import TrainingSplit
 from sketchjax.train.supply import Supply
 from sketchjax.train.teacher import load_teacher
@@ -80,6 +81,8 @@ def run(
     first = jax.process_index() == 0
     with locked(workdir) if first else nullcontext() as warning:
         if first:
+            if manifest_sha256(data_folder(config, workdir)) is None:
+                check_readable(config)
             keep_config(config, workdir)
         agree(
             lambda: holder(workdir),

@@ -1,5 +1,6 @@
 """The variables that a run starts from: fresh ones, or with trained parts of earlier runs."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,9 @@ import orjson
 
 from sketchjax.config import Config
 from sketchjax.errors import CheckpointError, ConfigError
+from sketchjax.fields import home_path
 from sketchjax.models.backbone import Backbone
+from sketchjax.models.card import model_file, read_model_file
 from sketchjax.models.network import Network
 from sketchjax.models.pretrained import pretrained_variables
 from sketchjax.models.table import CLASSIFIER, HEAD
@@ -79,16 +82,9 @@ def load_pretrained(sources: str, network: Network) -> dict[str, Any]:
     """
     shapes = network.shapes()
     found: dict[str, Any] = {collection: {} for collection in shapes}
-    for source in sources.split(","):
-        path = Path(source.strip()).expanduser()
-        if path.suffix == ".safetensors":
-            model = _load(path)
-            given = [(model, model.card.trained)]
-        else:
-            given = _encoders(path)
-        for model, names in given:
-            for collection, parts in _taken(model, names, shapes).items():
-                found[collection] |= parts
+    for model, names in _given(sources):
+        for collection, parts in _taken(model, names, shapes).items():
+            found[collection] |= parts
     for encoder in network.architecture.encoders:
         if encoder not in found["params"]:
             raise ConfigError(
@@ -96,6 +92,21 @@ def load_pretrained(sources: str, network: Network) -> dict[str, Any]:
                 "that trained one"
             )
     return found
+
+
+def check_readable(config: Config) -> None:
+    """Raise ConfigError where `train.pretrained` or `train.teacher` has no readable model.
+
+    Preparing the data may take hours, and only then is it known whether a model fits the network.
+    """
+    if config.train.pretrained:
+        for _ in _given(config.train.pretrained):
+            pass
+    if config.train.teacher:
+        try:
+            read_model_file(model_file(home_path(config.train.teacher)))
+        except CheckpointError as error:
+            raise ConfigError(f"train.teacher: {error}") from error
 
 
 class _Loaded(NamedTuple):
@@ -109,6 +120,17 @@ class _Loaded(NamedTuple):
     def own_parts(self) -> tuple[str, str]:
         """The parts of a stage that read one encoder."""
         return self.card.output, f"{self.card.output}_{CLASSIFIER}"
+
+
+def _given(sources: str) -> Iterator[tuple[_Loaded, tuple[str, ...]]]:
+    """The models that `train.pretrained` names, in order, and which parts they give."""
+    for source in sources.split(","):
+        path = Path(source.strip()).expanduser()
+        if path.suffix == ".safetensors":
+            model = _load(path)
+            yield model, model.card.trained
+        else:
+            yield from _encoders(path)
 
 
 def _encoders(workdir: Path) -> list[tuple[_Loaded, tuple[str, ...]]]:

@@ -12,6 +12,7 @@ from sketchjax.config import architecture, encoder, set_encoders
 from sketchjax.errors import ConfigError
 from sketchjax.models import network as networks
 from sketchjax.models.weights import Card, save_weights
+from sketchjax.run.experiment import run
 from sketchjax.train.pretrained import load_pretrained
 
 ENCODERS = ("cnn", "cnn_classifier", "rnn", "rnn_classifier")
@@ -182,3 +183,18 @@ def test_an_encoder_of_another_name_is_another_encoder(home):
     network = networks.build(architecture(config, ["cat", "clock", "face", "sun"], 20.0))
     with pytest.raises(ConfigError, match="no trained encoder pen"):
         load_pretrained(f"{home}/whole", network)
+
+
+@pytest.mark.parametrize("field", ["train.pretrained", "train.teacher"])
+def test_an_unreadable_model_is_named_before_the_data_are_made(field, tmp_path):
+    config = tiny_config()
+    config.data.source = "synthetic"
+    if field == "train.teacher":
+        config.model.head, config.plan = "embedding", ("joint",)
+        config.evaluation.after_stages = ()
+        config.stages.joint.losses.distillation = 1.0
+    missing = tmp_path / "missing.safetensors"
+    config.update_from_flattened_dict({field: str(missing)})
+    with pytest.raises(ConfigError, match=rf"{field}: .*missing.safetensors"):
+        run(config, tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").rglob("*")] == [".lock"]
