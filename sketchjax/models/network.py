@@ -120,8 +120,10 @@ class Layers(nn.Module):
         if mirrored:
             encoded = jax.tree.map(mean_of_mirror_images, encoded)
         if output not in SIDE_OF_HEAD:
-            classify = nn.Dense(self.classes, name=f"{output}_{CLASSIFIER}")
-            return Output(classify(encoded[output]))
+            return self.classified(output, encoded)
+        if self.is_initializing():  # all parameters of a side, with each encoder traced once
+            for name in encoded:
+                self.classified(name, encoded)
         side = SIDE_OF_HEAD[output]
         fused = jnp.concatenate(list(encoded.values()), axis=-1)
         if self.fusion_features:
@@ -151,6 +153,12 @@ class Layers(nn.Module):
             read = straight_through(signs(activations), activations)
         logits = nn.Dense(self.classes, name=CLASSIFIER)(read)
         return Output(logits, features, activations)
+
+    @nn.nowrap
+    def classified(self, encoder: str, encoded: Mapping[str, jax.Array]) -> Output:
+        """What an encoder's own classifier makes of its features."""
+        classify = nn.Dense(self.classes, name=f"{encoder}_{CLASSIFIER}")
+        return Output(classify(encoded[encoder]))
 
     @property
     def sides(self) -> dict[str, tuple[Made, ...]]:
@@ -232,12 +240,9 @@ class Network:
         """All parameters and batch statistics."""
 
         def everything(layers: Layers) -> None:
-            # Every output once: together they have all parameters.
-            for side, encoders in layers.sides.items():
-                views = self.views(self.blank(side), of_side(HEAD, side))
-                for name, _, _ in encoders:
-                    layers(views, name)
-                layers(views, of_side(HEAD, side))
+            for side in layers.sides:
+                head = of_side(HEAD, side)
+                layers(self.views(self.blank(side), head), head)
 
         return nn.init(everything, self.layers)(key)
 
