@@ -51,8 +51,9 @@ class SmallNetwork:
     architecture: SmallArchitecture = SmallArchitecture()
     layers: SmallLayers = SmallLayers()
 
-    def initialise(self, key):
-        """Parameters and batch statistics of all parts."""
+    @staticmethod
+    def variables(random):
+        """Parameters and batch statistics of all parts, without a program to draw them."""
         shapes = {
             "cnn": (2 * POINTS, HIDDEN),
             "rnn": (2 * POINTS, HIDDEN),
@@ -61,12 +62,11 @@ class SmallNetwork:
             "hash": (2 * HIDDEN, BITS),
             "classifier": (BITS, CLASSES),
         }
-        keys = jax.random.split(key, len(shapes))
         params = {
-            name: {"kernel": jax.random.normal(each, shape) * 0.5}
-            for (name, shape), each in zip(shapes.items(), keys, strict=True)
+            name: {"kernel": random.normal(0, 0.5, shape).astype(np.float32)}
+            for name, shape in shapes.items()
         }
-        return {"params": params, "batch_stats": {"cnn": {"mean": jnp.zeros(HIDDEN)}}}
+        return {"params": params, "batch_stats": {"cnn": {"mean": np.zeros(HIDDEN, np.float32)}}}
 
     def apply(self, variables, inputs, output=HEAD):
         return self._output(variables["params"], inputs, output, self._mean(variables), None)[0]
@@ -124,7 +124,7 @@ class Quiet:
     """The network without noise and batch statistics in training."""
 
     def __init__(self, network):
-        self.apply, self.initialise = network.apply, network.initialise
+        self.apply, self.variables = network.apply, network.variables
 
     def apply_in_training(self, variables, inputs, output, keys):
         return self.apply(variables, inputs, output), {}
@@ -194,7 +194,7 @@ def small_training(stage, optimizer: optax.GradientTransformation | None = None)
 
 def small_state(training: Training) -> State:
     """The first state of a stage, with centres of any kind."""
-    variables = training.network.initialise(jax.random.key(1))
+    variables = training.network.variables(np.random.default_rng(1))
     return start(training.optimizer, training.stage, variables, small_memories(training.stage))
 
 
@@ -202,7 +202,8 @@ def small_memories(stage) -> dict:
     """What the losses of a stage remember: centres of any kind, factors as they begin."""
     names = {"center", "common_center"} & set(stage.row.losses)
     memories = {
-        name: {"centers": jax.random.uniform(jax.random.key(2), (CLASSES, BITS))} for name in names
+        name: {"centers": np.random.default_rng(2).random((CLASSES, BITS), np.float32)}
+        for name in names
     }
     if "semantic" in stage.row.losses:
         blank = loss("semantic").blank

@@ -212,8 +212,8 @@ def test_the_count_in_a_row_continues_after_a_restart(whole):
 
 def test_a_state_that_is_not_finite_is_refused_by_name(whole):
     check_state(whole.state, "full")
-    params = jax.tree.map(lambda leaf: leaf, whole.state.params)
-    params["hash"]["kernel"] = params["hash"]["kernel"].at[0, 0].set(jnp.inf)
+    params = jax.tree.map(np.copy, whole.state.params)
+    params["hash"]["kernel"][0, 0] = np.inf
     with pytest.raises(NotFiniteError, match="stage full, step 0: params/hash/kernel"):
         check_state(whole.state.replace(params=params), "full")
     stats = {"cnn": {"mean": jnp.full(5, jnp.nan)}}
