@@ -1,6 +1,7 @@
 """Deep Sketch Hashing: its objective and descent against double loops, matrices and brute force."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -85,17 +86,15 @@ def statistics_of(sides):
 _statistics = jax.jit(lambda codes, labels: statistics(codes, labels, CLASSES))
 
 
-def ours(sides, semantics, kind, semantic, network):
+@partial(jax.jit, static_argnames="kind")
+def ours(sides, semantics, counts, kind, semantic, network):
     """The same by class sums."""
-    counts = counts_of(sides)
-    both = weights(kind, jnp.asarray(counts), BITS, semantic=semantic, network=network)
-    found = statistics_of(sides)
-    shares = jnp.asarray(counts / counts.sum(1, keepdims=True))
+    both = weights(kind, counts, BITS, semantic=semantic, network=network)
+    found = [statistics(codes, labels, CLASSES) for codes, _, labels in sides]
+    shares = counts / counts.sum(1, keepdims=True)
     total = both.pairs[0] * pair_term(*found, shares, both.different[0])
     for place, own in enumerate(sides):
-        total += item_terms(
-            *map(jnp.asarray, own), tuple(map(jnp.asarray, semantics)), of(both, place)
-        )
+        total += item_terms(*own, semantics, of(both, place))
     return total * (counts.sum(1).prod() if kind == "as_written" else 1)
 
 
@@ -114,7 +113,8 @@ def quickly(environment):
 def test_class_sums_give_the_objective_of_the_matrix(kind, seed):
     sides, semantics = problem(seed)
     wanted = brute_force(sides, semantics, kind, **SETTINGS)
-    assert ours(sides, semantics, kind, **SETTINGS) == pytest.approx(wanted, rel=2e-5)
+    found = ours(sides, semantics, counts_of(sides), kind, **SETTINGS)
+    assert found == pytest.approx(wanted, rel=2e-5)
 
 
 _improve = jax.jit(improve, static_argnames="sweeps")
@@ -127,7 +127,7 @@ def improved(sides, semantics, kind, place, sweeps=1, **own):
     both = weights(kind, jnp.asarray(counts_of(sides)), BITS, **(SETTINGS | own))
     found = _improve(
         *map(jnp.asarray, (codes, features, labels)),
-        statistics(jnp.asarray(other_codes), jnp.asarray(other_labels), CLASSES),
+        _statistics(other_codes, other_labels),
         (jnp.asarray(semantics[0]), jnp.asarray(semantics[1])),
         of(both, place),
         sweeps=sweeps,

@@ -134,10 +134,13 @@ def test_gradient_of_the_kernels_of_first_layers(size, side, stride, padding, ch
         top, left = row * stride, column * stride
         under = padded[:, top : top + size, left : left + size]
         kernel += np.einsum("bijc,bo->ijco", under, gradient[:, row, column])
-    ours = jax.vjp(
-        lambda kernel: conv2d_on_cpu(jnp.float32(images), kernel, stride, padding),
-        jnp.zeros(kernel.shape, jnp.float32),
-    )[1](jnp.float32(gradient))[0]
+
+    @jax.jit  # one program, not one for each product of a few places
+    def pulled(images, gradient):
+        none = jnp.zeros(kernel.shape, jnp.float32)
+        return jax.vjp(lambda own: conv2d_on_cpu(images, own, stride, padding), none)[1](gradient)
+
+    (ours,) = pulled(images.astype(np.float32), gradient.astype(np.float32))
     np.testing.assert_allclose(ours, kernel, rtol=1e-4, atol=1e-4)
 
 
@@ -171,9 +174,14 @@ def test_some_convolutions_become_one_matmul(kernel_sides, sides, stride, paddin
     assert "conv_general_dilated" in general
     gradient = random.normal(size=expected.shape).astype(np.float32)
     arguments = (stride,) if way is pointwise else (stride, padding)
-    _, pull = jax.vjp(lambda *a: way(*a, *arguments), images, kernel)
-    _, pull_theirs = jax.vjp(lambda *a: native_conv(*a, stride, padding), images, kernel)
-    for a, b in zip(pull(gradient), pull_theirs(gradient), strict=True):
+
+    @jax.jit
+    def pulled(images, kernel, gradient):
+        _, pull = jax.vjp(lambda *a: way(*a, *arguments), images, kernel)
+        _, pull_theirs = jax.vjp(lambda *a: native_conv(*a, stride, padding), images, kernel)
+        return pull(gradient), pull_theirs(gradient)
+
+    for a, b in zip(*pulled(images, kernel, gradient), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -266,17 +274,15 @@ def test_padding_is_never_the_largest(backend, monkeypatch):
     assert max_pool(images, padding=1)[0, :, :, 0].tolist() == [
         [-1, -2, -4], [-6, -7, -9], [-16, -17, -19],
     ]  # fmt: skip
-    gradient = jax.grad(lambda x: max_pool(x, padding=1).sum())(images)
+    gradient = jax.jit(jax.grad(lambda x: max_pool(x, padding=1).sum()))(images)
     wanted = np.zeros(25)
     wanted[[0, 1, 3, 5, 6, 8, 15, 16, 18]] = 1
     np.testing.assert_array_equal(gradient.ravel(), wanted)
 
 
 def test_the_first_of_equal_values_gets_the_gradient():
-    images = jnp.ones((1, 5, 5, 1))
-    gradient = jax.grad(
-        lambda x: (max_pool_as_slices(x) * jnp.arange(1.0, 5).reshape(2, 2, 1)).sum()
-    )
+    images, factors = np.ones((1, 5, 5, 1), np.float32), np.arange(1.0, 5).reshape(2, 2, 1)
+    gradient = jax.jit(jax.grad(lambda x: (max_pool_as_slices(x) * factors).sum()))
     wanted = np.zeros((5, 5))
     wanted[0, 0], wanted[0, 2], wanted[2, 0], wanted[2, 2] = 1, 2, 3, 4
     np.testing.assert_array_equal(gradient(images)[0, :, :, 0], wanted)
@@ -306,6 +312,7 @@ def test_gradients_are_the_same_inside_a_scan():
         total, _ = lax.scan(lambda sum, x: (sum + loss(kernel, x), None), jnp.zeros(()), images)
         return total
 
-    together = jax.grad(scanned)(kernel)
-    alone = sum(jax.grad(loss)(kernel, one) for one in images)
+    together = jax.jit(jax.grad(scanned))(kernel)
+    gradient = jax.jit(jax.grad(loss))
+    alone = sum(np.asarray(gradient(kernel, one)) for one in images)
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-4)

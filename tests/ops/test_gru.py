@@ -36,7 +36,7 @@ NO_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 def random_weights(seed, width=WIDTH, hidden=HIDDEN):
     random = np.random.default_rng(seed)
     shapes = ((width, 3 * hidden), (3 * hidden,), (hidden, 3 * hidden), (hidden,))
-    return GRUWeights(*(jnp.asarray(0.6 * random.normal(size=s), jnp.float32) for s in shapes))
+    return GRUWeights(*((0.6 * random.normal(size=s)).astype(np.float32) for s in shapes))
 
 
 def random_sequence(seed, lengths=LENGTHS, steps=STEPS, width=WIDTH):
@@ -209,7 +209,7 @@ def test_bfloat16_comes_close_to_float32(one_of_both):
     def small(array):
         return array.astype(jnp.bfloat16)
 
-    arguments = jax.tree.map(small, (forward, backward, jnp.asarray(sequence)))
+    arguments = jax.tree.map(small, (forward, backward, sequence))
 
     def loss(forward, backward, sequence):
         outputs, final = one_of_both(forward, backward, sequence, LENGTHS)
@@ -248,7 +248,8 @@ def test_a_batch_of_one_point_each(one_of_both):
     sequence = random_sequence(4, lengths, 1)
     forward, backward = random_weights(1), random_weights(2)
     ours = one_of_both(forward, backward, sequence, lengths)
-    for a, b in zip(ours, flax_layer(forward, backward, sequence, lengths), strict=True):
+    flaxs = jax.jit(flax_layer)(forward, backward, sequence, lengths)
+    for a, b in zip(ours, flaxs, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -345,15 +346,21 @@ def test_packing_by_hand():
     # The example of the module with the lengths 5 3 2 1 in another order; counts 4 and 2.
     lengths = np.array([2, 5, 1, 3], np.int32)
     sequence = (10 * np.arange(4)[None] + np.arange(1, 6)[:, None]).astype(np.float32)[:, :, None]
-    one = pack(jnp.asarray(sequence), lengths, (4, 2))
+    one, _, doubled = packed_and_scaled(sequence, lengths, np.full((4, 1), 2, np.float32), (4, 2))
     assert one.packing.order.tolist() == [1, 3, 0, 2]
     assert (one.packing.starts.tolist(), one.packing.ends.tolist()) == ([0, 2], [2, 5])
     assert (one.packing.bases.tolist(), int(one.packing.total)) == ([0, 8], 14)
     rows = [[11, 31, 1, 21], [12, 32, 2, 0], [13, 33], [14, 0], [15, 0], [0] * 6]
     assert one.parts[0][:, 0].tolist() == [value for row in rows for value in row]
-    doubled = unpack(scale_rows(one, 2 * jnp.ones((4, 1))))
     valid = np.arange(5)[:, None] < lengths
     np.testing.assert_array_equal(doubled, 2 * sequence * valid[:, :, None])
+
+
+@partial(jax.jit, static_argnames="counts")
+def packed_and_scaled(sequence, lengths, factors, counts):
+    """A packed sequence, and unpacked as it is and with its rows scaled."""
+    one = pack(sequence, lengths, counts)
+    return one, unpack(one), unpack(scale_rows(one, factors))
 
 
 @given(
@@ -366,10 +373,9 @@ def test_packing_keeps_all_points_in_few_rows(lengths, phases, seed):
     lengths = np.array(lengths, np.int32)
     counts = row_counts(len(lengths), phases)
     sequence = random_sequence(seed, lengths, 9)
-    one = pack(jnp.asarray(sequence), lengths, counts)
-    np.testing.assert_array_equal(unpack(one), sequence)
     factors = np.random.default_rng(seed).normal(size=(len(lengths), WIDTH)).astype(np.float32)
-    scaled = unpack(scale_rows(one, jnp.asarray(factors)))
+    one, same, scaled = packed_and_scaled(sequence, lengths, factors, counts)
+    np.testing.assert_array_equal(same, sequence)
     np.testing.assert_allclose(scaled, sequence * factors[None], rtol=1e-6)
     active = [(lengths > step).sum() for step in range(lengths.max())]
     assert one.packing.total == sum(min(c for c in counts if c >= n) for n in active)

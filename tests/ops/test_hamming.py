@@ -15,6 +15,8 @@ from sketchjax.ops.hamming import (
     unpack_codes,
 )
 
+histograms = jax.jit(distance_histograms, static_argnames="chunk")
+
 
 def double_loop(queries, gallery, query_labels, gallery_labels, query_mask, gallery_mask):
     """The histograms, counted from bits one pair at a time."""
@@ -71,17 +73,22 @@ def test_distances_equal_those_of_faiss(bits):
     np.testing.assert_array_equal(hamming_distances(queries, gallery), expected)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 40), st.integers(1, 50))
+# Queries, gallery and chunk: chunks that fill the gallery, that leave a rest, and larger ones.
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(((1, 1, 1), (9, 40, 8), (8, 7, 1), (6, 23, 3), (5, 1, 50), (3, 12, 12))),
+)
 @settings(deadline=None, max_examples=15)
-def test_histograms_equal_a_double_loop(seed, queries, gallery, chunk):
+def test_histograms_equal_a_double_loop(seed, sizes):
+    queries, gallery, chunk = sizes
     rng = np.random.default_rng(seed)
     q, n = rng.random((queries, 16)) < 0.3, rng.random((gallery, 16)) < 0.3
     labels, own = rng.integers(0, 3, gallery), rng.integers(0, 3, queries)
     masks = rng.random(queries) < 0.8, rng.random(gallery) < 0.8
-    counted = distance_histograms(
-        *(jnp.asarray(x) for x in (pack_codes(q), pack_codes(n), own, labels)),
-        query_mask=jnp.asarray(masks[0]),
-        gallery_mask=jnp.asarray(masks[1]),
+    counted = histograms(
+        *(pack_codes(q), pack_codes(n), own, labels),
+        query_mask=masks[0],
+        gallery_mask=masks[1],
         chunk=chunk,
     )
     for ours, expected in zip(counted, double_loop(q, n, own, labels, *masks), strict=True):
