@@ -41,7 +41,7 @@ from sketchjax.train.step import (
 NAMES = ["cat", "clock", "face", "sun"]
 
 
-# --- a small network: all five rows ----------------------------------------------------------
+# --- a small network -------------------------------------------------------------------------
 
 
 class Trained(NamedTuple):
