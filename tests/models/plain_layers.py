@@ -12,11 +12,14 @@ def sizes_of(network, side, channels=1):
     """Variables, output and intermediates of a picture of this side, as shapes."""
 
     def run(key, images):
-        variables = network.init(key, images)
-        out, kept = network.apply(variables, images, capture_intermediates=True)
-        return variables, out, kept["intermediates"]
+        out, variables = network.init_with_output(
+            key, images, capture_intermediates=True, mutable=True
+        )
+        return out, variables
 
-    return jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, channels)))
+    out, variables = jax.eval_shape(run, jax.random.key(0), jnp.zeros((1, side, side, channels)))
+    kept = variables.pop("intermediates")
+    return variables, out, kept
 
 
 def count(tree):
