@@ -111,15 +111,17 @@ def test_outputs_are_zero_beyond_the_length(layer_type):
         assert not np.any(outputs[length:, b])
 
 
+@cache
+def gradients(implementation):
+    def loss(variables, sequence):
+        out = network(implementation).apply(variables, sequence, LENGTHS)
+        return (out * np.arange(1, 1 + 2 * HIDDEN, dtype=np.float32)[None]).sum()
+
+    return jax.jit(jax.grad(loss, (0, 1)))(variables(), sequences())
+
+
 @pytest.mark.parametrize("implementation", ["fused", "padded"])
 def test_implementations_have_the_same_gradients(implementation):
-    def gradients(implementation):
-        def loss(variables, sequence):
-            out = network(implementation).apply(variables, sequence, LENGTHS)
-            return (out * np.arange(1, 1 + 2 * HIDDEN, dtype=np.float32)[None]).sum()
-
-        return jax.jit(jax.grad(loss, (0, 1)))(variables(), sequences())
-
     linen, fused = gradients("linen"), gradients(implementation)
     for a, b in zip(jax.tree.leaves(linen), jax.tree.leaves(fused), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
@@ -129,8 +131,8 @@ def test_implementations_have_the_same_gradients(implementation):
 @pytest.mark.parametrize("implementation", ["linen", "fused", "padded"])
 def test_fresh_recurrent_kernels_are_orthogonal(implementation):
     one = network(implementation, layers=1)
-    parameters = one.init(jax.random.key(0), sequences(), LENGTHS)["params"]
-    flat = traverse_util.flatten_dict(parameters)
+    parameters = jax.jit(one.init)(jax.random.key(0), sequences(), LENGTHS)["params"]
+    flat = traverse_util.flatten_dict(jax.device_get(parameters))
     for path, leaf in flat.items():
         if path[-1] == "bias":
             assert not np.any(leaf)

@@ -54,7 +54,7 @@ def test_the_classifier_reads_what_the_encoders_give():
             "temperature": np.float32(1.5),
         }
     }
-    output = layers(*KIND).apply(kept | {"params": own}, views())
+    output = jax.jit(layers(*KIND).apply)(kept | {"params": own}, views())
     joined = np.concatenate([encoded(name, own) for name in KIND[0]], 1)
     logits = dense(own["classifier"], joined)
     np.testing.assert_allclose(output.logits, logits, rtol=1e-4, atol=1e-5)
