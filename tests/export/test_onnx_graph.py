@@ -16,12 +16,14 @@ import sketchjax
 from sketchjax.errors import DataError
 from sketchjax.export.onnx_encoder import OnnxEncoder
 from sketchjax.export.onnx_graph import GRAPHS, VIEWS, check_exportable, encoder_graph
+from sketchjax.models import efficientnet_lite, resnet, shufflenet, torch_resnet
 from sketchjax.models.architecture import Drawing
 from sketchjax.models.card import Card, read_model_file
 from sketchjax.models.table import ENCODERS
 from sketchjax.retrieval.drawings import as_sketches
 
 ALEXNET = {"cnn": {"kind": "alexnet", **TOWER}, "rnn": GRU}
+LITE_STAGES = efficientnet_lite.STAGES
 BACKBONE = {"dropout": 0.0, "pretrained": "", "frozen_norm": False}
 
 MODELS = {
@@ -85,6 +87,18 @@ class Both:
         for features, shares in (drawn_by_the_graph[1:], (found.features, found.probabilities)):
             np.testing.assert_allclose(features, wanted.features, atol=1e-4 * largest)
             np.testing.assert_allclose(shares, wanted.probabilities, atol=1e-4)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_blocks():
+    """Blocks of each sort in each place, but few that are alike: a third to trace and compile."""
+    lite = [(2 if number == 1 else 1, *own) for number, (_, *own) in enumerate(LITE_STAGES)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(efficientnet_lite, "STAGES", tuple(lite))
+        patch.setattr(resnet, "STAGES", ((2, 64), (1, 128), (1, 256)))
+        patch.setattr(shufflenet, "BLOCKS", (2, 1, 2))
+        patch.setitem(torch_resnet.BLOCKS, "18", (2, 1, 1, 0))
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from command_line import call
 from random_models import CATEGORIES, GRU, TOWER, architecture_of, save_random
 
+import sketchjax
 from sketchjax.data.folder.conversion.convert import convert
 from sketchjax.data.sources.doodles import write
+from sketchjax.serving import server
 
 TRAINER = ("jax", "jaxlib", "flax", "optax", "orbax", "grain")
 
@@ -72,23 +75,33 @@ def test_serve_needs_no_jax(home, environment):
     assert "serving []" in said
 
 
-def test_serve_runs_jax_where_asked_to(home, environment):
-    said = run(home, environment, "serve", "run", "--port", "0", "--encoder", "jax")
-    assert "encoder: jax (asked for)" in said
-    assert "serving ['flax', 'jax', 'jaxlib'" in said
+def test_serve_runs_jax_where_asked_to(home, monkeypatch, capfd):
+    served = []
+
+    def no_server(app, listening, ready):
+        app.state.service.warm()
+        ready()
+        served.append(app.state.service.encoder)
+        listening.close()
+
+    monkeypatch.setattr(server, "run", no_server)
+    monkeypatch.chdir(home)
+    assert call("serve", "run", "--port", 0, "--encoder", "jax") == 0
+    assert "encoder: jax (asked for)" in "".join(capfd.readouterr())
+    assert [type(encoder) for encoder in served] == [sketchjax.Model]
 
 
-def test_index_and_search_need_no_jax(home, environment):
+def test_index_and_search_need_no_jax(home, environment, monkeypatch, capfd):
     said = run(home, environment, "index", "mine", "drawings", "--model", "run")
     assert "encoder: onnxruntime" in said
     assert "36 drawings of 3 categories" in said
     assert said.endswith("end []\n")
     found = run(home, environment, "search", "mine", "drawings/cat.ndjson", "-k", "3", "--json")
     assert found.endswith("end []\n")
-    with_jax = run(
-        home, environment, "search", "mine", "drawings/cat.ndjson", "-k", "3", "--json",
-        "--encoder", "jax",
-    )  # fmt: skip
+    monkeypatch.chdir(home)
+    words = ("mine", "drawings/cat.ndjson", "-k", 3, "--json", "--encoder", "jax")
+    assert call("search", *words) == 0
+    with_jax = capfd.readouterr().out
 
     def results(said):
         answers = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
