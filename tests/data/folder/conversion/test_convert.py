@@ -475,15 +475,14 @@ def test_a_second_conversion_to_a_folder_is_refused(doodles, tmp_path):
     assert refused.value.exit_code == 75
 
 
-def test_leftovers_of_another_conversion_are_removed(doodles, tmp_path):
+def test_leftovers_of_another_conversion_are_removed(doodles, undisturbed, tmp_path):
     out = tmp_path / "out"
     (out / ".partial" / "pieces").mkdir(parents=True)
     (out / ".partial" / "pieces" / "0123.points").write_bytes(b"old")
     (out / ".partial" / "shards-0123").mkdir()
     (out / "train-00000-of-00007.arrayrecord").write_bytes(b"old")
     run(doodles, out)
-    run(doodles, tmp_path / "clean")
-    assert digests(out) == digests(tmp_path / "clean")
+    assert digests(out) == undisturbed
 
 
 KILLED = """
@@ -491,26 +490,52 @@ KILLED = """
     from sketchjax.data import progress
     from sketchjax.data.folder.conversion import convert
 
-    calls = 0
+    left = 0
     def count(self, number):
-        global calls
-        calls += 1
-        if calls == int(sys.argv[3]):
+        global left
+        left -= 1
+        if not left:
             os.kill(os.getpid(), signal.SIGKILL)
     progress.Bar.sketches = count
-    convert.convert([sys.argv[1]], sys.argv[2], splits={"train": 0.6, "validation": 0.1,
-                    "gallery": 0.2, "query": 0.1}, workers=1, progress=False, shards=2)
+    for moment in sys.argv[3:]:
+        if child := os.fork():
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+            continue
+        left = int(moment)
+        convert.convert([sys.argv[1]], f"{sys.argv[2]}/{moment}", splits={"train": 0.6,
+                        "validation": 0.1, "gallery": 0.2, "query": 0.1}, workers=1,
+                        progress=False, shards=2)
+        os._exit(0)
 """
+MOMENTS = (1, 3, 5, 9, 12)
 
 
-@pytest.mark.parametrize("moment", [1, 3, 5, 9, 12])
-def test_a_killed_conversion_resumes_to_the_same_bytes(doodles, tmp_path, moment):
+@pytest.fixture(scope="module")
+def killed(doodles, tmp_path_factory) -> Path:
+    """What conversions leave that are killed at each of MOMENTS, by moment; to copy."""
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(doodles), str(folder)]
+    done = subprocess.run([*command, *map(str, MOMENTS)], capture_output=True, text=True)
+    assert done.stdout.split() == [str(int(-signal.SIGKILL))] * len(MOMENTS), done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(doodles, tmp_path_factory) -> dict[str, str]:
+    """The digests of a conversion that nothing stopped."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "out"
+    run(doodles, folder)
+    return digests(folder)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_conversion_resumes_to_the_same_bytes(
+    doodles, killed, undisturbed, tmp_path, moment
+):
     # Four files and eight shards report once each, before they are finished: reports 1 to 4 are in
     # the first pass, 5 to 12 in the second.
     out = tmp_path / "out"
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(doodles), str(out), str(moment)]
-    killed = subprocess.run(command, capture_output=True, text=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    shutil.copytree(killed / str(moment), out)
     with pytest.raises(DataError, match="not a data folder"):
         Shards(out, "train")
     pieces = len(list(out.glob(".partial/pieces/*.json")))
@@ -519,8 +544,7 @@ def test_a_killed_conversion_resumes_to_the_same_bytes(doodles, tmp_path, moment
     assert len(shards) == max(moment - 5, 0)
     run(doodles, out)
     assert {path: path.stat().st_ino for path in shards} == shards
-    run(doodles, tmp_path / "whole")
-    assert digests(out) == digests(tmp_path / "whole")
+    assert digests(out) == undisturbed
 
 
 def test_a_killed_conversion_leaves_no_workers(many_doodles, tmp_path):
@@ -549,8 +573,8 @@ def test_a_killed_conversion_leaves_no_workers(many_doodles, tmp_path):
 def test_a_stopped_command_says_how_to_resume(many_doodles, tmp_path, number, workers):
     source, whole = many_doodles
     out = tmp_path / "out"
-    arguments = ["convert", source, out, "--workers", workers, "--shards", 2]
-    command = [sys.executable, "-m", "sketchjax.cli", *map(str, arguments)]
+    arguments = ["convert", source, out, "--shards", 2, "--workers"]
+    command = [sys.executable, "-m", "sketchjax.cli", *map(str, arguments), str(workers)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         while not list(out.glob(".partial/pieces/*")) and process.poll() is None:
             time.sleep(0.001)
@@ -564,7 +588,8 @@ def test_a_stopped_command_says_how_to_resume(many_doodles, tmp_path, number, wo
     )
     assert len(children) == (workers if workers > 1 else 0)
     assert not any(Path(f"/proc/{child}/fd/0").exists() for child in children)
-    assert call(*arguments) == 0
+    # Two workers resume in test_a_killed_conversion_leaves_no_workers.
+    assert call(*arguments, 1) == 0
     assert digests(out) == whole
 
 
@@ -585,17 +610,17 @@ def test_a_conversion_by_a_program_leaves_signals_to_it(doodles, tmp_path, monke
 @pytest.mark.parametrize(
     "moment, damaged", [("5", ".partial/pieces/*.points"), ("9", "train-*.arrayrecord")]
 )
-def test_damage_after_a_kill_does_not_count(doodles, tmp_path, moment, damaged):
+def test_damage_after_a_kill_does_not_count(
+    doodles, killed, undisturbed, tmp_path, moment, damaged
+):
     out = tmp_path / "out"
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(doodles), str(out), moment]
-    subprocess.run(command, capture_output=True, check=False)
+    shutil.copytree(killed / moment, out)
     path = sorted(out.glob(damaged))[1]
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     run(doodles, out)
-    run(doodles, tmp_path / "whole")
-    assert digests(out) == digests(tmp_path / "whole")
+    assert digests(out) == undisturbed
 
 
 def test_a_script_needs_no_guard(doodles, tmp_path):
