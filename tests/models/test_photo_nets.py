@@ -20,13 +20,6 @@ from sketchjax.models.sketch_a_net import SketchANet
 from sketchjax.models.torch_resnet import TorchResNet
 
 EACH = pytest.mark.parametrize("name", NETS)
-# Without those that only lie between two others: what they add are numbers of channels and of
-# blocks, which their parameters show.
-ENDS = [
-    name
-    for name in NETS
-    if name not in ("efficientnet-lite1", "shufflenet_v2_x1_0", "shufflenet_v2_x1_5")
-]
 # With their classifier of 1,000 classes. Lite: efficientnet_lite_pytorch; the others: torchvision.
 PARAMETERS = {
     "efficientnet-lite0": 4_652_008,
@@ -55,7 +48,7 @@ def test_parameters_are_those_published(name):
     assert count(shapes["batch_stats"]) == count(norms)
 
 
-@pytest.mark.parametrize("name", ENDS)
+@EACH
 def test_features_equal_those_of_pytorch(name):
     kept = json.loads(OUTPUTS.read_text())[name]
     encoder = NETS[name]
