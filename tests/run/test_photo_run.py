@@ -168,19 +168,18 @@ def test_a_folder_without_photos_is_refused_before_any_work(folder, tmp_path):
 
 
 def taught(folder, teacher, **losses):
-    """A run whose student has half the dense features of its teacher for photos."""
+    """A run whose student has other encoders than its teacher, and for photos half the features."""
     config = joint_only(folder)
     config.train.teacher = str(teacher)
-    for row in config.model.encoders.values():
-        row.dropout = 0.0
-    config.model.encoders.colours.dense_features = 8
+    set_encoders(config, lines=encoder("plain_picture", features=16, dropout=0.0))
+    set_photo_encoders(config, colours=encoder("plain_picture", features=8, dropout=0.0))
     keep_as_drawn(config)
     _, config.stages.joint = stage(
         "joint",
         trains=EVERYTHING,
         inputs=SIDES,
         losses=losses or {"distillation": 1.0},
-        epochs=16,
+        epochs=8,
         learning_rate=1e-2,
     )
     return config
