@@ -42,6 +42,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_compiled)
 
 import pytest
+from forking import Forks
 from PIL import Image
 from tiny_run import whole_run
 
@@ -200,6 +201,13 @@ def short_runs() -> Iterator[None]:
 def environment() -> dict[str, str]:
     """The variables of a process that a test starts; a copy to change."""
     return dict(os.environ)
+
+
+@pytest.fixture(scope="session")
+def forks(environment) -> Iterator[Forks]:
+    """One process that has imported jax, from which tests fork theirs."""
+    with Forks(environment) as forks:
+        yield forks
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from forking import START, Fork, Forks
 from tiny_run import (
     CONFIG,
     command,
@@ -33,7 +34,14 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, tmp_path):
+def fork(forks: Forks, workdir: Path, environment: dict[str, str], *flags: str) -> Fork:
+    """As `start`, but forked."""
+    flags = (f"--config={CONFIG}", f"--workdir={workdir}", *flags)
+    log = workdir.with_name(workdir.name + ".log")
+    return forks.start(START, list(flags), environment, log)
+
+
+def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, forks, tmp_path):
     """While it converts, in a stage, between two stages, in the report."""
     workdir = tmp_path / "run"
     moments = [
@@ -43,7 +51,7 @@ def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, t
         (signal.SIGKILL, lambda: (workdir / "report" / "material.json").exists()),
     ]
     for number, moment in moments:
-        process = start(workdir, environment)
+        process = fork(forks, workdir, environment)
         try:
             wait_for(moment, process)
             process.send_signal(number)
@@ -54,7 +62,7 @@ def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, t
     printed = output(workdir)
     assert "SIGTERM: stopping at the next safe point" in printed
     assert "rerun the same command to resume" in printed
-    assert finish(start(workdir, environment)) == 0, output(workdir)
+    assert finish(fork(forks, workdir, environment)) == 0, output(workdir)
     same_weights(workdir, whole, "full")
     results = [orjson.loads((folder / "results.json").read_bytes()) for folder in (workdir, whole)]
     same_figures(*results)
@@ -71,7 +79,7 @@ def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, t
     assert printed[2] == f"report: {workdir / 'report' / 'index.html'}"
 
 
-def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path):
+def test_processes_that_read_ahead_stop_and_resume(whole, environment, forks, tmp_path):
     """A stream with a worker process gives the batches of data held by the devices.
 
     The bits too, where fusions are emitted as users do: each feed has a program of its own.
@@ -89,7 +97,7 @@ def test_processes_that_read_ahead_stop_and_resume(whole, environment, tmp_path)
         (workdir, begun, stream),
         (workdir, over, stream),
     ):
-        process = start(folder, usually, *first, *flags)
+        process = fork(forks, folder, usually, *first, *flags)
         try:
             wait_for(lambda f=folder, line=line: has_line(f, stage="rnn", **line), process)
             process.send_signal(signal.SIGTERM)
@@ -196,7 +204,7 @@ def test_wrong_flags_and_configs_are_one_line_each(environment, tmp_path):
     assert "line 1, in get_config" in printed
 
 
-def test_each_kind_of_error_has_its_code(environment, tmp_path):
+def test_each_kind_of_error_has_its_code(environment, forks, tmp_path):
     """No data, and a rate at which numbers leave the range of float32."""
     no_data = ["--config.data.source=", f"--config.data.dir={tmp_path / 'nowhere'}"]
     # Rates of a stage that is quick to compile.
@@ -208,7 +216,8 @@ def test_each_kind_of_error_has_its_code(environment, tmp_path):
         "finite": ([*wild, "--config.train.weight_decay=0.0"], 70, "NotFiniteError: stage rnn, "),
     }
     running = {
-        name: start(tmp_path / name, environment, *flags) for name, (flags, *_) in cases.items()
+        name: fork(forks, tmp_path / name, environment, *flags)
+        for name, (flags, *_) in cases.items()
     }
     for name, process in running.items():
         code = finish(process)
@@ -253,10 +262,16 @@ def test_compiled_code_is_kept_in_the_user_s_cache(environment, tmp_path, monkey
         ({"JAX_NUM_CPU_DEVICES": "7"}, 7),
     ],
 )
-def test_a_cpu_is_as_many_devices_as_the_config_says(environment, tmp_path, variable, devices):
+def test_a_cpu_is_as_many_devices_as_the_config_says(
+    environment, forks, tmp_path, variable, devices
+):
     """Variables come first: whoever sets one means it."""
     settings = environment | {"XLA_FLAGS": ""} | variable
-    process = start(tmp_path / "run", settings, "--config.train.cpu_devices=3")
+    three = "--config.train.cpu_devices=3"
+    if "JAX_NUM_CPU_DEVICES" in variable:  # jax reads it when it is imported
+        process = start(tmp_path / "run", settings, three)
+    else:
+        process = fork(forks, tmp_path / "run", settings, three)
     assert finish(process) == 64
     # Found after jax began: the batch of the tiny config is 8.
     assert f"batch_size=8 does not divide over {devices} devices" in output(tmp_path / "run")

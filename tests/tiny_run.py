@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from forking import Fork
 
 from sketchjax.retrieval.codes import Codes
 
@@ -85,7 +86,7 @@ def with_usual_emitters(environment: dict[str, str]) -> dict[str, str]:
     return environment | {"XLA_FLAGS": environment["XLA_FLAGS"].replace(older, usual)}
 
 
-def finish(process: subprocess.Popen, timeout: float = 600) -> int:
+def finish(process: subprocess.Popen | Fork, timeout: float = 600) -> int:
     """The exit code of a process, once it has ended."""
     try:
         return process.wait(timeout)
@@ -100,7 +101,9 @@ def output(workdir: Path) -> str:
     return workdir.with_name(workdir.name + ".log").read_text()
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen, timeout: float = 600):
+def wait_for(
+    condition: Callable[[], bool], process: subprocess.Popen | Fork, timeout: float = 600
+) -> None:
     """Wait until the condition holds while the process runs."""
     end = time.monotonic() + timeout
     while not condition():

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from forking import Fork, Forks
+from forking import START, Fork, Forks
 from tiny_run import CONFIG, finish, free_port, has_line, wait_for, with_devices
 
 # One encoder and one of the five stages: each process traces and loads what it runs.
@@ -58,7 +58,7 @@ class Pair:
 
     def _start(self, number: int, flags: list[str]) -> subprocess.Popen | Fork:
         fault, environment, log = self._faults[number], self._environments[number], self.log(number)
-        start = f"{fault}\nfrom sketchjax.main import main\nmain()"
+        start = f"{fault}\n{START}"
         if self._forks:
             return self._forks.start(start, flags, environment, log)
         words = [sys.executable, *(["-c", start] if fault else ["-m", "sketchjax.main"])]

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from forking import START
 from pair import STAGES, Pair
 from tiny_run import CONFIG, finish, free_port
 
@@ -94,8 +95,7 @@ def test_a_failed_save_at_a_stop_ends_both(whole, environment, forks, tmp_path):
 def started_one(forks, environment, folder: Path, *flags: str) -> tuple[int, str]:
     """The exit code and the output of the only process of two that is started."""
     flags = (f"--config={CONFIG}", f"--workdir={folder}/run", *STAGES, "--processes=2", *flags)
-    start = f"{IMPATIENT}\nfrom sketchjax.main import main\nmain()"
-    process = forks.start(start, list(flags), environment, folder / "log")
+    process = forks.start(f"{IMPATIENT}\n{START}", list(flags), environment, folder / "log")
     return finish(process, SOON_SECONDS), (folder / "log").read_text()
 
 

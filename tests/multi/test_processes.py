@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
+from forking import START, UNRENDERED, Fork
 from pair import STAGES, Pair
 from tiny_run import (
     CONFIG,
@@ -19,7 +20,6 @@ from tiny_run import (
     output,
     same_figures,
     same_weights,
-    start,
     wait_for,
     with_devices,
 )
@@ -30,22 +30,29 @@ SBATCH = Path(__file__).parents[2] / "launch" / "slurm.sbatch"
 
 
 @pytest.fixture(scope="module")
-def calm(whole, environment, tmp_path_factory) -> Path:
+def calm(whole, environment, forks, tmp_path_factory) -> Path:
     """The workdir of an undisturbed run in two processes."""
     workdir = tmp_path_factory.mktemp("calm") / "run"
-    with Pair(workdir, whole / "data", environment) as pair:
+    faults = (UNRENDERED, UNRENDERED)
+    with Pair(workdir, whole / "data", environment, faults=faults, forks=forks) as pair:
         assert pair.end() == [0, 0], pair.printed()
     return workdir
 
 
-def test_two_processes_train_as_one_does(calm, whole, environment, tmp_path):
+def start_alone(forks, workdir: Path, data: Path, environment: dict[str, str]) -> Fork:
+    """Start the run that a pair shares in one process."""
+    flags = [f"--config={CONFIG}", f"--workdir={workdir}", f"--config.data.dir={data}", *STAGES]
+    log = workdir.with_name(workdir.name + ".log")
+    return forks.start(UNRENDERED + START, flags, environment, log)
+
+
+def test_two_processes_train_as_one_does(calm, whole, environment, forks, tmp_path):
     """The same sketches and masks in the first four steps, after which it may end.
 
     Sums over the devices have another order: the difference is their rounding in three updates.
     """
     workdir = tmp_path / "run"
-    flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
-    process = start(workdir, environment, *flags)
+    process = start_alone(forks, workdir, whole / "data", environment)
     try:
         wait_for(lambda: has_line(workdir, stage="full", loss=None), process)
     finally:
@@ -73,8 +80,8 @@ def test_a_run_resumes_on_other_processes_and_devices(calm, whole, environment, 
         assert pair.end() == [75, 75], pair.printed()
         assert time.monotonic() - began < 30
     single = with_devices(environment, 1)
-    flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
-    assert finish(start(workdir, single, *flags)) == 0, output(workdir)
+    alone = start_alone(forks, workdir, whole / "data", single)
+    assert finish(alone) == 0, output(workdir)
     ours, theirs = (
         [line for line in lines_of(folder) if "loss" in line] for folder in (workdir, calm)
     )
@@ -118,7 +125,8 @@ def test_a_scheduler_that_kills_and_requeues_gets_the_same_bits(calm, whole, env
     process = submit()
     steps = np.sort(rng.choice([4, 8, 12, 16, 20], 3, replace=False)).tolist()
     for step, lost in zip(steps, [*rng.permutation(2).tolist(), None], strict=True):
-        wait_for(lambda step=step: has_line(workdir, stage="full", stage_step=step), process)
+        line = {"stage": "full", "stage_step": step}
+        wait_for(lambda line=line: tasks.exists() and has_line(workdir, **line), process)
         if lost is not None:  # the script starts the step again once the other one has ended
             restarts = log.read_text().count("; restart ")
             os.kill(int(tasks.read_text().split()[lost]), signal.SIGKILL)

@@ -9,8 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
+
+START = "from sketchjax.main import main\nmain()"
+# Before START, where nobody looks at the report's figures: they take 3 s.
+UNRENDERED = "from sketchjax.report import plots\nplots.figure_png = lambda draw, theme: None\n"
 
 
 class Forks:
@@ -73,7 +78,8 @@ class Fork:
         self.send_signal(signal.SIGKILL)
 
 
-def _serve() -> None:
+def import_libraries() -> None:
+    """Import what takes long; none of sketchjax, so that what makes something fail comes first."""
     import absl.app  # noqa: F401
     import flax.linen  # noqa: F401
     import grain  # noqa: F401
@@ -83,7 +89,33 @@ def _serve() -> None:
     import optax  # noqa: F401
     import orbax.checkpoint  # noqa: F401
 
-    # None of sketchjax: it is the forks' to import, after what makes something fail in them.
+    _keep_own_programs()
+
+
+def _keep_own_programs() -> None:
+    """Let each process of several keep in the cache what it compiles, in place of process 0 only.
+
+    On a CPU a program has another key in each, and process 1 would compile 4 s in each test.
+    """
+    from jax._src import compiler, distributed
+
+    if not version("jax").startswith("0.10."):
+        return
+    write = compiler._cache_write
+
+    def written(*program) -> None:
+        state = distributed.global_state
+        number, state.process_id = state.process_id, 0
+        try:
+            write(*program)
+        finally:
+            state.process_id = number
+
+    compiler._cache_write = written
+
+
+def _serve() -> None:
+    import_libraries()
     for line in sys.stdin:
         kind, *question = json.loads(line)
         if kind == "poll":
