@@ -100,8 +100,9 @@ def run_kernels(
     inherited = {key: os.environ[key] for key in os.environ.keys() - {"XDG_CACHE_HOME"}}
     done = subprocess.run(
         [sys.executable, "-c", script, *modules_with_kernels()],
+        # Python 3.11 keeps bytecode that a limit cut off, and then cannot read it.
         env=inherited
-        | {"PYTHONPATH": os.pathsep.join(map(str, roots))}
+        | {"PYTHONPATH": os.pathsep.join(map(str, roots)), "PYTHONDONTWRITEBYTECODE": "1"}
         | {k: str(v) for k, v in environment.items()},
         cwd=roots[0],
         capture_output=True,
