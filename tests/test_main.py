@@ -9,11 +9,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from forking import START, Fork, Forks
 from tiny_run import (
     CONFIG,
     command,
     finish,
+    fork,
     has_line,
     output,
     run_command,
@@ -32,13 +32,6 @@ def contents(folder: Path) -> dict[str, tuple[int, int]]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != ".lock"
     }
-
-
-def fork(forks: Forks, workdir: Path, environment: dict[str, str], *flags: str) -> Fork:
-    """As `start`, but forked."""
-    flags = (f"--config={CONFIG}", f"--workdir={workdir}", *flags)
-    log = workdir.with_name(workdir.name + ".log")
-    return forks.start(START, list(flags), environment, log)
 
 
 def test_a_run_killed_again_and_again_has_the_same_figures(whole, environment, forks, tmp_path):

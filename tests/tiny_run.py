@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from forking import Fork
+from forking import START, Fork, Forks
 
 from sketchjax.retrieval.codes import Codes
 
@@ -72,6 +72,18 @@ def start(workdir: Path, environment: dict[str, str], *arguments: str) -> subpro
     whole = command(f"--config={CONFIG}", f"--workdir={workdir}", *arguments)
     with workdir.with_name(workdir.name + ".log").open("ab") as log:
         return subprocess.Popen(whole, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+def fork(
+    forks: Forks, workdir: Path, environment: dict[str, str], *arguments: str, before: str = ""
+) -> Fork:
+    """As `start`, but forked from a process that has imported jax.
+
+    before: Python that runs first.
+    """
+    flags = [f"--config={CONFIG}", f"--workdir={workdir}", *arguments]
+    log = workdir.with_name(workdir.name + ".log")
+    return forks.start(before + START, flags, environment, log)
 
 
 def with_devices(environment: dict[str, str], count: int) -> dict[str, str]:

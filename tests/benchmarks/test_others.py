@@ -74,10 +74,10 @@ def test_scaling_has_the_same_losses(drawings, tmp_path, monkeypatch):
     def here(flags, count, folder):
         """One device in this process, which has four; two as usual in a process with two."""
         if count > 1:
-            return alone(flags, count, folder)
+            return in_own_process(flags, count, folder)
         return scaling.measure(argparse.Namespace(**{**vars(flags), "alone": 1, "folder": folder}))
 
-    alone = scaling.run_alone
+    in_own_process = scaling.run_alone
     monkeypatch.setattr(scaling, "run_alone", here)
     words = f"--folder {drawings} --devices 1 2 --rounds 1 --stage cnn"
     found = figures_of(scaling.main, words, tmp_path / "scaling.json")

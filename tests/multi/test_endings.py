@@ -7,9 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from forking import START
 from pair import STAGES, Pair
-from tiny_run import CONFIG, finish, free_port
+from tiny_run import finish, fork, free_port, output
 
 from sketchjax.train.workdir import locked
 
@@ -94,9 +93,9 @@ def test_a_failed_save_at_a_stop_ends_both(whole, environment, forks, tmp_path):
 
 def started_one(forks, environment, folder: Path, *flags: str) -> tuple[int, str]:
     """The exit code and the output of the only process of two that is started."""
-    flags = (f"--config={CONFIG}", f"--workdir={folder}/run", *STAGES, "--processes=2", *flags)
-    process = forks.start(f"{IMPATIENT}\n{START}", list(flags), environment, folder / "log")
-    return finish(process, SOON_SECONDS), (folder / "log").read_text()
+    workdir, flags = folder / "run", (*STAGES, "--processes=2", *flags)
+    process = fork(forks, workdir, environment, *flags, before=f"{IMPATIENT}\n")
+    return finish(process, SOON_SECONDS), output(workdir)
 
 
 IMPATIENT = "import sketchjax.joining as j; j.PATIENCE_SECONDS, j._QUIET_SECONDS = 4, 1"

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import orjson
 import pytest
-from forking import START, UNRENDERED, Fork
+from forking import UNRENDERED
 from pair import STAGES, Pair
 from tiny_run import (
     CONFIG,
     finish,
+    fork,
     has_line,
     lines_of,
     output,
@@ -39,20 +40,14 @@ def calm(whole, environment, forks, tmp_path_factory) -> Path:
     return workdir
 
 
-def start_alone(forks, workdir: Path, data: Path, environment: dict[str, str]) -> Fork:
-    """Start the run that a pair shares in one process."""
-    flags = [f"--config={CONFIG}", f"--workdir={workdir}", f"--config.data.dir={data}", *STAGES]
-    log = workdir.with_name(workdir.name + ".log")
-    return forks.start(UNRENDERED + START, flags, environment, log)
-
-
 def test_two_processes_train_as_one_does(calm, whole, environment, forks, tmp_path):
     """The same sketches and masks in the first four steps, after which it may end.
 
     Sums over the devices have another order: the difference is their rounding in three updates.
     """
     workdir = tmp_path / "run"
-    process = start_alone(forks, workdir, whole / "data", environment)
+    flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
+    process = fork(forks, workdir, environment, *flags, before=UNRENDERED)
     try:
         wait_for(lambda: has_line(workdir, stage="full", loss=None), process)
     finally:
@@ -80,8 +75,9 @@ def test_a_run_resumes_on_other_processes_and_devices(calm, whole, environment, 
         assert pair.end() == [75, 75], pair.printed()
         assert time.monotonic() - began < 30
     single = with_devices(environment, 1)
-    alone = start_alone(forks, workdir, whole / "data", single)
-    assert finish(alone) == 0, output(workdir)
+    flags = [f"--config.data.dir={whole / 'data'}", *STAGES]
+    rest = fork(forks, workdir, single, *flags, before=UNRENDERED)
+    assert finish(rest) == 0, output(workdir)
     ours, theirs = (
         [line for line in lines_of(folder) if "loss" in line] for folder in (workdir, calm)
     )

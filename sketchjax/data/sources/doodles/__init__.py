@@ -119,7 +119,7 @@ def write(
     with on_disk(f"{folder} cannot be written"):
         folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{category}.ndjson" for category in chosen]
-    # A process takes a second to start, and draws 3,000 doodles in that time.
+    # A process takes a second to start, in which another draws 3,000: one more pays from 4,000 on.
     needed = 1 + len(chosen) * per_category // 4_000
     tasks = [
         (_write_category, (path, category, per_category, seed))
